@@ -1,0 +1,341 @@
+//! Instants, and the calendar buckets that they fall into.
+//!
+//! Inside, every time is a [`UnixMs`]. A time zone appears only where a report asks for calendar
+//! days: a [`Calendar`] says which bucket an instant falls into there. It does not know what time it
+//! is now.
+
+use std::fmt;
+
+use jiff::civil::{Date, Weekday};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _, Zoned};
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct UnixMs(pub i64);
+
+/// Milliseconds of the finest bucket that is kept: a quarter of an hour, because no zone in use
+/// today is offset from UTC by anything finer (Nepal is at +05:45).
+pub const QUARTER_MS: i64 = 15 * 60 * 1_000;
+/// Milliseconds of an hour.
+pub const HOUR_MS: i64 = 60 * 60 * 1_000;
+/// Milliseconds of a UTC day.
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+
+impl UnixMs {
+    /// Reads an RFC 3339 time, with any offset.
+    #[must_use]
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        fast_utc(text.as_bytes()).or_else(|| {
+            let timestamp: Timestamp = text.parse().ok()?;
+            Some(Self(timestamp.as_millisecond()))
+        })
+    }
+
+    /// Reads an epoch number in seconds (below 10^10), milliseconds (below 10^13), microseconds or
+    /// nanoseconds, as sources write them without saying which.
+    #[must_use]
+    pub const fn from_epoch_number(number: i64) -> Self {
+        match number.unsigned_abs() {
+            0..10_000_000_000 => Self(number.saturating_mul(1_000)),
+            10_000_000_000..10_000_000_000_000 => Self(number),
+            10_000_000_000_000..10_000_000_000_000_000 => Self(number / 1_000),
+            _ => Self(number / 1_000_000),
+        }
+    }
+
+    /// The start of the bucket of `width_ms` that this instant falls into, counted from the epoch.
+    #[must_use]
+    pub const fn floor(self, width_ms: i64) -> Self {
+        Self(self.0 - self.0.rem_euclid(width_ms))
+    }
+
+    /// The start of this instant's month in UTC.
+    #[must_use]
+    pub fn floor_month_utc(self) -> Self {
+        let date = self.zoned(&TimeZone::UTC).date().first_of_month();
+        date.to_zoned(TimeZone::UTC).map_or(self, |start| Self(start.timestamp().as_millisecond()))
+    }
+
+    /// The same instant as a calendar time in `zone`.
+    #[must_use]
+    pub fn zoned(self, zone: &TimeZone) -> Zoned {
+        let limit = if self.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        Timestamp::from_millisecond(self.0).unwrap_or(limit).to_zoned(zone.clone())
+    }
+}
+
+/// The common form `2026-11-20T22:08:30.117Z`, read without a general parser: session files hold one
+/// on each line.
+fn fast_utc(text: &[u8]) -> Option<UnixMs> {
+    let [
+        y1,
+        y2,
+        y3,
+        y4,
+        b'-',
+        m1,
+        m2,
+        b'-',
+        d1,
+        d2,
+        b'T',
+        h1,
+        h2,
+        b':',
+        i1,
+        i2,
+        b':',
+        s1,
+        s2,
+        rest @ ..,
+    ] = text
+    else {
+        return None;
+    };
+    let millis = match rest {
+        [b'Z'] => 0,
+        [b'.', a, b, c, b'Z'] => number(&[*a, *b, *c])?,
+        _ => return None,
+    };
+    let (year, month, day) =
+        (number(&[*y1, *y2, *y3, *y4])?, number(&[*m1, *m2])?, number(&[*d1, *d2])?);
+    let (hour, minute, second) = (number(&[*h1, *h2])?, number(&[*i1, *i2])?, number(&[*s1, *s2])?);
+    let is_plausible = year >= 1970
+        && (1..=12).contains(&month)
+        && (1..=28).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
+    // Days of the civil calendar, as in Howard Hinnant's "chrono-Compatible Low-Level Date
+    // Algorithms"; days past the 28th go the general way, which knows the months.
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let (era, month) = (shifted / 400, (month + 9) % 12);
+    let year_of_era = shifted - era * 400;
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100
+        + day_of_year
+        - 719_468;
+    is_plausible
+        .then(|| UnixMs(((days * 24 + hour) * 60 + minute) * 60_000 + second * 1_000 + millis))
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |sum, digit| {
+        digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'))
+    })
+}
+
+/// RFC 3339 in UTC with milliseconds.
+impl fmt::Display for UnixMs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.zoned(&TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
+    }
+}
+
+/// How wide the buckets of a report are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bucket {
+    /// One hour.
+    Hour,
+    /// One calendar day.
+    Day,
+    /// Seven days, from Monday.
+    Week,
+    /// One calendar month.
+    Month,
+}
+
+/// The days, weeks and months of one time zone.
+#[derive(Debug, Clone)]
+pub struct Calendar {
+    zone: TimeZone,
+    /// Reports walk through time in order: the span found last is nearly always right again.
+    last: Option<Span>,
+}
+
+/// One bucket on the time line and its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Span {
+    bucket: Bucket,
+    start: UnixMs,
+    end: UnixMs,
+    label: String,
+}
+
+impl Calendar {
+    /// The calendar of `zone`.
+    #[must_use]
+    pub const fn new(zone: TimeZone) -> Self {
+        Self { zone, last: None }
+    }
+
+    /// The zone's name, as reports print it: an IANA name, or the offset where there is none.
+    #[must_use]
+    pub fn zone_name(&self) -> String {
+        zone_name(&self.zone)
+    }
+
+    /// The zone itself.
+    #[must_use]
+    pub const fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// The label of the bucket that `time` falls into: `2026-11-20`, `2026-11` for months,
+    /// `2026-11-16` (the Monday) for weeks, `2026-11-20 13:00` for hours.
+    pub fn label(&mut self, bucket: Bucket, time: UnixMs) -> &str {
+        let is_same = self.last.as_ref().is_some_and(|span| {
+            span.bucket == bucket && (span.start.0..span.end.0).contains(&time.0)
+        });
+        if !is_same {
+            self.last = Some(span_of(bucket, time, &self.zone));
+        }
+        self.last.as_ref().map_or("", |span| &span.label)
+    }
+
+    /// The first instant of a calendar day.
+    #[must_use]
+    pub fn start_of_day(&self, day: Date) -> UnixMs {
+        day.to_zoned(self.zone.clone())
+            .map_or(UnixMs(0), |start| UnixMs(start.timestamp().as_millisecond()))
+    }
+
+    /// The calendar day of an instant.
+    #[must_use]
+    pub fn day(&self, time: UnixMs) -> Date {
+        time.zoned(&self.zone).date()
+    }
+
+    /// The widest bucket, counted in UTC, whose edges fall on every day's edges in this zone between
+    /// two instants: whole UTC days where the zone is UTC, else hours or quarters.
+    #[must_use]
+    pub fn finest_needed_ms(&self, from: UnixMs, until: UnixMs) -> i64 {
+        if self.zone == TimeZone::UTC || self.zone_name() == "UTC" {
+            return DAY_MS;
+        }
+        let mut at = from;
+        let mut width = HOUR_MS;
+        // Offsets change by law, not by the hour: looking at each month sees every one in force.
+        while at.0 <= until.0 {
+            let offset_s = i64::from(at.zoned(&self.zone).offset().seconds());
+            if (offset_s * 1_000).rem_euclid(HOUR_MS) != 0 {
+                width = QUARTER_MS;
+            }
+            at = UnixMs(at.0.saturating_add(28 * DAY_MS));
+        }
+        width
+    }
+}
+
+/// The name of a zone: IANA, or its offset.
+#[must_use]
+pub fn zone_name(zone: &TimeZone) -> String {
+    zone.iana_name().map_or_else(
+        || zone.to_fixed_offset().map_or_else(|_| "local".to_owned(), |offset| offset.to_string()),
+        str::to_owned,
+    )
+}
+
+fn span_of(bucket: Bucket, time: UnixMs, zone: &TimeZone) -> Span {
+    let at = time.zoned(zone);
+    let day = at.date();
+    let (start, end, label) = match bucket {
+        Bucket::Hour => {
+            let start = at.round(
+                jiff::ZonedRound::new().smallest(jiff::Unit::Hour).mode(jiff::RoundMode::Floor),
+            );
+            let start = start.unwrap_or_else(|_| at.clone());
+            let end = start.checked_add(1.hour()).unwrap_or_else(|_| start.clone());
+            let label = at.strftime("%Y-%m-%d %H:00").to_string();
+            return Span { bucket, start: ms(&start), end: ms(&end), label };
+        }
+        Bucket::Day => (day, day.checked_add(1.day()), day.to_string()),
+        Bucket::Week => {
+            let back = i64::from(day.weekday().since(Weekday::Monday));
+            let monday = day.checked_sub(back.days()).unwrap_or(day);
+            (monday, monday.checked_add(7.days()), monday.to_string())
+        }
+        Bucket::Month => {
+            let first = day.first_of_month();
+            (first, first.checked_add(1.month()), day.strftime("%Y-%m").to_string())
+        }
+    };
+    let edge = |date: Date| date.to_zoned(zone.clone()).map_or(time, |edge| ms(&edge));
+    Span { bucket, start: edge(start), end: end.map_or(UnixMs(i64::MAX), edge), label }
+}
+
+fn ms(zoned: &Zoned) -> UnixMs {
+    UnixMs(zoned.timestamp().as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> UnixMs {
+        UnixMs::parse_rfc3339(text).unwrap()
+    }
+
+    fn calendar(zone: &str) -> Calendar {
+        Calendar::new(TimeZone::get(zone).unwrap())
+    }
+
+    #[test]
+    fn times_are_read_in_every_form_that_sources_write() {
+        assert_eq!(at("2026-11-20T22:08:30.117Z"), UnixMs(1_795_212_510_117));
+        assert_eq!(at("2026-11-20T22:08:30Z"), UnixMs(1_795_212_510_000));
+        assert_eq!(at("2026-11-20T23:08:30.117+01:00"), UnixMs(1_795_212_510_117));
+        assert_eq!(at("2024-02-29T00:00:00.000Z"), UnixMs(1_709_164_800_000));
+        assert_eq!(UnixMs::from_epoch_number(1_795_212_510), at("2026-11-20T22:08:30Z"));
+        assert_eq!(UnixMs::from_epoch_number(1_795_212_510_117), at("2026-11-20T22:08:30.117Z"));
+        for text in ["", "yesterday", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-20"]
+        {
+            assert_eq!(UnixMs::parse_rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn days_follow_the_zone() {
+        let late = at("2026-11-20T23:30:00Z");
+        assert_eq!(calendar("UTC").label(Bucket::Day, late), "2026-11-20");
+        assert_eq!(calendar("Asia/Kathmandu").label(Bucket::Day, late), "2026-11-21");
+        assert_eq!(calendar("Asia/Kathmandu").label(Bucket::Hour, late), "2026-11-21 05:00");
+        assert_eq!(calendar("America/New_York").label(Bucket::Week, late), "2026-11-16");
+        assert_eq!(calendar("Europe/Berlin").label(Bucket::Month, late), "2026-11");
+    }
+
+    #[test]
+    fn each_zone_reads_buckets_that_fit_its_days() {
+        let (from, until) = (at("2026-01-01T00:00:00Z"), at("2026-12-31T00:00:00Z"));
+        for (zone, width) in [
+            ("UTC", DAY_MS),
+            ("Europe/Berlin", HOUR_MS),
+            ("Asia/Kolkata", QUARTER_MS),
+            ("Asia/Kathmandu", QUARTER_MS),
+        ] {
+            assert_eq!(calendar(zone).finest_needed_ms(from, until), width, "{zone}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_fast_reader_agrees_with_the_calendar(ms in 0..4_102_444_800_000_i64) {
+            prop_assert_eq!(UnixMs::parse_rfc3339(&UnixMs(ms).to_string()), Some(UnixMs(ms)));
+        }
+
+        #[test]
+        fn every_instant_lies_in_its_bucket(ms in 0..4_102_444_800_000_i64, zone in "UTC|Asia/Kathmandu|America/St_Johns|Australia/Lord_Howe") {
+            let zone = TimeZone::get(&zone).unwrap();
+            for bucket in [Bucket::Hour, Bucket::Day, Bucket::Week, Bucket::Month] {
+                let span = span_of(bucket, UnixMs(ms), &zone);
+                prop_assert!((span.start.0..span.end.0).contains(&ms), "{span:?}");
+            }
+        }
+    }
+}

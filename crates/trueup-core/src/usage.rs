@@ -1,0 +1,127 @@
+//! Usage: what calls add up to.
+//!
+//! [`Counters`] are sums over calls; a [`Series`] says of what. Sums keep apart whatever decides a
+//! price, so that they can be priced later, by any price table, as exactly as each call alone. This
+//! module does not know of time: a sum is of whatever span its owner says.
+
+use crate::{Billing, Call, ContextBand, NanoUsd, Origin, Outcome, SessionTotal, Text, Tokens};
+
+/// Who said so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Witness {
+    /// Records of single calls.
+    #[default]
+    Measured,
+    /// Totals that an agent reports about itself.
+    Claimed,
+}
+
+/// What a sum is a sum of. All calls of one series have one price per token.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Series {
+    /// Who said so.
+    pub witness: Witness,
+    /// The source id.
+    pub source: Text,
+    /// The provider as the source names it.
+    pub provider: Text,
+    /// The model as the source names it.
+    pub model: Text,
+    /// The project.
+    pub project: Text,
+    /// Tier, speed and region.
+    pub billing: Billing,
+    /// Which long-context thresholds each call's prompt passed.
+    pub context: ContextBand,
+    /// Whether each call came with a cost of its own.
+    pub has_reported_cost: bool,
+}
+
+/// A sum over calls of one series.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Counters {
+    /// Calls, failed ones included.
+    pub calls: u64,
+    /// Failed calls.
+    pub errors: u64,
+    /// Tokens.
+    pub tokens: Tokens,
+    /// What agents or gateways said that the calls cost.
+    pub reported_cost: NanoUsd,
+}
+
+impl Counters {
+    /// What one call adds.
+    #[must_use]
+    pub fn of_call(call: &Call) -> Self {
+        Self {
+            calls: 1,
+            errors: u64::from(call.outcome != Outcome::Ok),
+            tokens: call.tokens,
+            reported_cost: call.reported_cost.unwrap_or_default(),
+        }
+    }
+
+    /// The sum of two.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            calls: self.calls.saturating_add(other.calls),
+            errors: self.errors.saturating_add(other.errors),
+            tokens: self.tokens.plus(&other.tokens),
+            reported_cost: self.reported_cost.plus(other.reported_cost),
+        }
+    }
+
+    /// Whether nothing was counted.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Series {
+    /// The series of one call.
+    #[must_use]
+    pub fn of_call(call: &Call) -> Self {
+        Self::new(
+            Witness::Measured,
+            &call.origin,
+            call.billing,
+            &call.tokens,
+            call.reported_cost.is_some(),
+        )
+    }
+
+    /// The series of a claimed total.
+    #[must_use]
+    pub fn of_claim(claim: &SessionTotal) -> Self {
+        // A total says nothing about the single prompts in it: it is priced at the base rate.
+        Self::new(
+            Witness::Claimed,
+            &claim.origin,
+            Billing::default(),
+            &Tokens::ZERO,
+            claim.reported_cost.is_some(),
+        )
+    }
+
+    fn new(
+        witness: Witness,
+        origin: &Origin,
+        billing: Billing,
+        tokens: &Tokens,
+        has_reported_cost: bool,
+    ) -> Self {
+        Self {
+            witness,
+            source: origin.source.clone(),
+            provider: origin.provider.clone(),
+            model: origin.model.clone(),
+            project: origin.project.clone(),
+            billing,
+            context: ContextBand::of_prompt(tokens.prompt()),
+            has_reported_cost,
+        }
+    }
+}
