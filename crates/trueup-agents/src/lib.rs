@@ -1,1 +1,30 @@
-//! Placeholder of the first commit's skeleton.
+//! What coding agents leave on disk, read into facts.
+//!
+//! This crate knows file formats, and how to read files of any size that others are writing at the
+//! same time. It does not know the ledger, prices or reports: it hands out
+//! [`Batch`](trueup_core::Batch)es and is told how far it came last time.
+//!
+//! A new agent is one file, one line in [`AGENTS`], and one fixture folder.
+
+mod agent;
+mod claude_code;
+mod discover;
+mod found;
+mod lines;
+mod lossy;
+mod scan;
+
+pub use agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
+pub use discover::{FoundRoot, Inventory, discover};
+pub use found::Found;
+pub use lines::{LINE_BYTES_MAX, Line};
+pub use scan::{Positions, ScanError, Scanned, read_store, scan};
+
+/// Every agent that trueup reads, in the order of reports.
+pub static AGENTS: &[&dyn Agent] = &[&claude_code::ClaudeCode];
+
+/// The agent with this source id.
+#[must_use]
+pub fn agent(id: &str) -> Option<&'static dyn Agent> {
+    AGENTS.iter().copied().find(|agent| agent.id() == id)
+}

@@ -17,6 +17,15 @@ use crate::{Tokens, UnixMs};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Variant(pub i64);
 
+impl Variant {
+    /// The variant that a text stands for, such as a request id.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let hash = blake3::hash(text.as_bytes());
+        Self(hash.as_bytes().iter().take(8).fold(0, |sum, byte| (sum << 8) | i64::from(*byte)))
+    }
+}
+
 /// How good a copy is; the largest counts. Standing first, then completeness, then owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rank(pub u128);

@@ -1,0 +1,172 @@
+//! What an agent is to trueup: where it keeps its sessions, which files hold them, and how their
+//! bytes become facts.
+//!
+//! Nothing here opens a file. [`scan`](crate::scan) does, and hands the bytes to a [`Decoder`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use trueup_core::{Stamp, UnixMs};
+
+use crate::{Found, Line, Positions};
+
+/// One coding agent.
+pub trait Agent: Sync + fmt::Debug {
+    /// The source id in options, output and the ledger: `claude-code`.
+    fn id(&self) -> &'static str;
+
+    /// The product's own name: `Claude Code`.
+    fn title(&self) -> &'static str;
+
+    /// Where the agent may keep its sessions, whether or not these folders exist.
+    fn roots(&self, environment: &Environment) -> Vec<Root>;
+
+    /// How to read a file, by its path below the root. `None`: it holds no usage.
+    fn classify(&self, below_root: &Path) -> Option<StoreKind>;
+
+    /// Whether to look into a folder at all, by its path below the root.
+    fn enters(&self, _below_root: &Path) -> bool {
+        true
+    }
+
+    /// A decoder for a [`StoreKind::Lines`], going on from the state that an earlier one left, or
+    /// from nothing.
+    fn decoder(&self, store: &Store, state: &str) -> Box<dyn Decoder>;
+
+    /// Reads a whole [`StoreKind::Document`].
+    fn document(&self, _store: &Store, _bytes: &[u8], _found: &mut Found<'_>) {}
+
+    /// Reads what is new in a [`StoreKind::Database`]; `marks` are the positions of its parts.
+    ///
+    /// # Errors
+    /// What SQLite says: the scan reports it as a problem of the store and goes on.
+    fn database(
+        &self,
+        _store: &Store,
+        _database: &Connection,
+        _marks: &dyn Positions,
+        _found: &mut Found<'_>,
+    ) -> rusqlite::Result<()> {
+        Ok(())
+    }
+}
+
+/// Turns the lines of one store into facts, one after the other.
+pub trait Decoder: fmt::Debug {
+    /// Reads one line.
+    fn line(&mut self, line: &mut Line<'_>, found: &mut Found<'_>);
+
+    /// What a later decoder needs to go on after the last line; empty for nothing.
+    fn state(&self) -> String {
+        String::new()
+    }
+}
+
+/// How a store is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// One record a line, appended to.
+    Lines,
+    /// The same, in zstd frames; written once.
+    ZstdLines,
+    /// One JSON document, written whole.
+    Document,
+    /// A SQLite database.
+    Database,
+}
+
+/// One file that holds usage.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// The agent's source id.
+    pub source: &'static str,
+    /// The folder in which it was found.
+    pub root: PathBuf,
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// How it is read.
+    pub kind: StoreKind,
+    /// Its identity and size.
+    pub stamp: Stamp,
+}
+
+impl Store {
+    /// The path below the root.
+    #[must_use]
+    pub fn below_root(&self) -> &Path {
+        self.path.strip_prefix(&self.root).unwrap_or(&self.path)
+    }
+
+    /// The file name up to its first dot.
+    #[must_use]
+    pub fn stem(&self) -> &str {
+        let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.split('.').next().unwrap_or(name)
+    }
+
+    /// When it was last changed: the time of records that have none.
+    #[must_use]
+    pub const fn modified(&self) -> UnixMs {
+        UnixMs(self.stamp.modified_ns / 1_000_000)
+    }
+}
+
+/// A folder in which an agent may keep sessions, and why we think so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// The folder.
+    pub path: PathBuf,
+    /// The environment variable or the default that names it.
+    pub origin: &'static str,
+}
+
+/// The part of the environment that says where agents keep things.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// The home folder.
+    pub home: PathBuf,
+    /// The variables.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// A variable that is set and not blank.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// The folders that a variable names, separated by commas, with `~` for the home folder.
+    #[must_use]
+    pub fn folders(&self, name: &'static str) -> Option<Vec<Root>> {
+        let value = self.variable(name)?;
+        let folders = value.split(',').map(str::trim).filter(|folder| !folder.is_empty());
+        Some(folders.map(|folder| Root { path: self.expand(folder), origin: name }).collect())
+    }
+
+    /// A folder below the home folder.
+    #[must_use]
+    pub fn below_home(&self, folder: &str, origin: &'static str) -> Root {
+        Root { path: self.home.join(folder), origin }
+    }
+
+    /// A folder of the XDG variable `name`, or of its default below the home folder.
+    #[must_use]
+    pub fn xdg(&self, name: &str, default: &str) -> PathBuf {
+        self.variable(name).map_or_else(|| self.home.join(default), |folder| self.expand(folder))
+    }
+
+    /// A path with `~` for the home folder.
+    #[must_use]
+    pub fn expand(&self, path: &str) -> PathBuf {
+        match path.strip_prefix('~') {
+            Some("") => self.home.clone(),
+            Some(rest) if rest.starts_with(['/', '\\']) => {
+                self.home.join(rest.trim_start_matches(['/', '\\']))
+            }
+            _ => PathBuf::from(path),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What a decoder has found in one store: facts, positions of a database's parts, and problems.
+//!
+//! The decoder only adds. The scan takes batches out, of bounded size, and counts what it took.
+
+use std::sync::Arc;
+
+use trueup_core::{Batch, Call, Fact, Position, Problem, ProblemKind, Quota, StoreId, Text};
+
+/// Problems of one store that are named one by one in one read; further ones are only counted.
+const PROBLEMS_NAMED_MAX: u64 = 100;
+
+/// Takes what a decoder finds in one store.
+pub struct Found<'a> {
+    store: StoreId,
+    batch: Batch,
+    problems: u64,
+    emit: &'a mut dyn FnMut(Batch),
+}
+
+impl std::fmt::Debug for Found<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Found").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// Facts after which a batch is handed on.
+const FACTS_PER_BATCH: usize = 2_000;
+
+impl<'a> Found<'a> {
+    /// Collects for one store; `emit` takes the batches.
+    pub fn new(source: &str, path: &str, emit: &'a mut dyn FnMut(Batch)) -> Self {
+        let store = StoreId { source: source.into(), path: path.into(), part: "".into() };
+        Self { store, batch: Batch::default(), problems: 0, emit }
+    }
+
+    /// The source id, shared by every fact of the store.
+    #[must_use]
+    pub fn source(&self) -> Text {
+        Arc::clone(&self.store.source)
+    }
+
+    /// One model call.
+    pub fn call(&mut self, call: Call) {
+        self.batch.facts.push(Fact::Call(Box::new(call)));
+    }
+
+    /// How much of an allowance is used.
+    pub fn quota(&mut self, quota: Quota) {
+        self.batch.facts.push(Fact::Quota(Box::new(quota)));
+    }
+
+    /// Something that could not be understood. `detail` names a column or a field, never content.
+    pub fn problem(&mut self, kind: ProblemKind, line: u64, detail: impl Into<String>) {
+        self.problems += 1;
+        if self.problems <= PROBLEMS_NAMED_MAX {
+            let problem = Problem { kind, line, detail: detail.into() };
+            self.batch.problems.push((self.store.clone(), problem));
+        }
+    }
+
+    /// How many problems there were, named or not.
+    #[must_use]
+    pub const fn problem_count(&self) -> u64 {
+        self.problems
+    }
+
+    /// Whether enough was found to hand it on.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.batch.facts.len() >= FACTS_PER_BATCH
+    }
+
+    /// Where the findings stand now.
+    pub(crate) fn mark(&self) -> (usize, usize, u64) {
+        (self.batch.facts.len(), self.batch.problems.len(), self.problems)
+    }
+
+    /// Drops what was found since `mark`, in a record that turned out to be unfinished.
+    pub(crate) fn rollback(&mut self, mark: (usize, usize, u64)) {
+        self.batch.facts.truncate(mark.0);
+        self.batch.problems.truncate(mark.1);
+        self.problems = mark.2;
+    }
+
+    /// Hands on what was found, and that a part of the store (`""` for all of a file) was read up to
+    /// `position` with it.
+    pub fn commit(&mut self, part: &str, position: Position) {
+        let mut store = self.store.clone();
+        if !part.is_empty() {
+            store.part = part.into();
+        }
+        self.batch.positions.push((store, position));
+        (self.emit)(std::mem::take(&mut self.batch));
+    }
+
+    /// Hands on what was found without moving a position: it will be read again.
+    pub fn flush(&mut self) {
+        if self.batch != Batch::default() {
+            (self.emit)(std::mem::take(&mut self.batch));
+        }
+    }
+}

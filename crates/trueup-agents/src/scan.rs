@@ -1,0 +1,279 @@
+//! Reads what is new in the stores, on several threads, into batches.
+//!
+//! What was read up to is a [`Position`]: it travels in the batch with the facts before it. A file
+//! that is no longer the one that was read (another inode, a shorter one, other bytes before the
+//! position) is read again from its start; keys make that safe.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{Advice, fadvise};
+use trueup_core::{Batch, Position, ProblemKind, StoreId};
+
+use crate::lines::LineReader;
+use crate::{Agent, Found, Store, StoreKind};
+
+/// How far stores were read before.
+pub trait Positions: Sync {
+    /// Of one store, or of one part of a database.
+    fn position(&self, store: &StoreId) -> Option<Position>;
+
+    /// Of every part of one database.
+    fn parts(&self, source: &str, path: &str) -> BTreeMap<String, Position>;
+}
+
+/// Nothing was read before.
+impl Positions for () {
+    fn position(&self, _: &StoreId) -> Option<Position> {
+        None
+    }
+
+    fn parts(&self, _: &str, _: &str) -> BTreeMap<String, Position> {
+        BTreeMap::new()
+    }
+}
+
+/// What reading one store came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Bytes read.
+    pub bytes: u64,
+    /// Records that could not be understood.
+    pub problems: u64,
+}
+
+/// Why a store could not be read to its end. What was read before counts.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// The system refused.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// SQLite refused.
+    #[error("is not a readable database: {0}")]
+    Database(#[from] rusqlite::Error),
+}
+
+/// Longest document that is held in memory. Larger ones are a problem of the store.
+pub(crate) const DOCUMENT_BYTES_MAX: u64 = 256 << 20;
+
+/// Bytes before a position that must still be there for the position to hold.
+const TAIL_BYTES: u64 = 4 << 10;
+
+/// Facts are handed on at least once in this many bytes read, so that progress shows and survives.
+const COMMIT_BYTES: u64 = 16 << 20;
+
+/// How long a database may be locked by its agent before we come back later.
+const DATABASE_BUSY: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Reads `stores`, the largest first, on `threads` threads. `emit` takes the batches; `done` is told
+/// of each store that was read, for progress.
+pub fn scan(
+    agents: &[&'static dyn Agent],
+    stores: &[Store],
+    positions: &dyn Positions,
+    threads: usize,
+    emit: &(dyn Fn(Batch) + Sync),
+    done: &(dyn Fn(&Store, Scanned) + Sync),
+) {
+    let mut order: Vec<&Store> = stores.iter().collect();
+    order.sort_by_key(|store| std::cmp::Reverse(store.stamp.size_bytes));
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(store) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Some(agent) = agents.iter().find(|agent| agent.id() == store.source) {
+                done(store, read_or_report(*agent, store, positions, emit));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(stores.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+}
+
+fn read_or_report(
+    agent: &dyn Agent,
+    store: &Store,
+    positions: &dyn Positions,
+    emit: &(dyn Fn(Batch) + Sync),
+) -> Scanned {
+    let path = store.path.to_string_lossy();
+    let mut emit = |batch| emit(batch);
+    let mut found = Found::new(store.source, &path, &mut emit);
+    let bytes = match read_store(agent, store, positions, &mut found) {
+        Ok(bytes) => bytes,
+        // Agents delete and rotate files: one that is gone has no problem.
+        Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => {
+            let kind = match (&error, store.kind) {
+                (ScanError::Io(_), StoreKind::ZstdLines) => ProblemKind::Corrupt,
+                (ScanError::Io(_) | ScanError::Database(_), _) => ProblemKind::Unreadable,
+            };
+            found.problem(kind, 0, error.to_string());
+            0
+        }
+    };
+    found.flush();
+    Scanned { bytes, problems: found.problem_count() }
+}
+
+/// Reads what is new in one store; returns how many bytes that were.
+///
+/// # Errors
+/// Where it cannot be read to its end. Batches that `found` has handed on by then stand.
+pub fn read_store(
+    agent: &dyn Agent,
+    store: &Store,
+    positions: &dyn Positions,
+    found: &mut Found<'_>,
+) -> Result<u64, ScanError> {
+    let id = StoreId {
+        source: store.source.into(),
+        path: store.path.to_string_lossy().as_ref().into(),
+        part: "".into(),
+    };
+    let before = positions.position(&id);
+    if before.as_ref().is_some_and(|before| before.stamp == store.stamp)
+        && store.kind != StoreKind::Database
+    {
+        return Ok(0);
+    }
+    match store.kind {
+        StoreKind::Lines => read_lines(agent, store, before, found),
+        StoreKind::ZstdLines => read_zstd(agent, store, found),
+        StoreKind::Document => read_document(agent, store, found),
+        StoreKind::Database => read_database(agent, store, positions, found),
+    }
+}
+
+fn read_lines(
+    agent: &dyn Agent,
+    store: &Store,
+    before: Option<Position>,
+    found: &mut Found<'_>,
+) -> Result<u64, ScanError> {
+    let mut file = File::open(&store.path)?;
+    advise_sequential(&file);
+    let stamp = crate::discover::stamp(&file.metadata()?);
+    let mut from = match before {
+        Some(before) if is_continued(&file, &before, stamp)? => before,
+        _ => Position::default(),
+    };
+    let start = from.offset;
+    file.seek(SeekFrom::Start(start))?;
+    let source = (&file).take(stamp.size_bytes.saturating_sub(start));
+    let mut reader = LineReader::new(source, start, from.line, false);
+    let mut decoder = agent.decoder(store, &from.state);
+    loop {
+        let mark = found.mark();
+        let is_line = reader.next(|line| decoder.line(line, found))?;
+        if !is_line {
+            found.rollback(mark);
+        }
+        let is_due = found.is_full() || reader.offset - from.offset >= COMMIT_BYTES;
+        if is_line && !is_due {
+            continue;
+        }
+        from.offset = reader.offset;
+        from.line = reader.line;
+        from.state = decoder.state();
+        // Only at the end is the whole file as its stamp says: before, a crash must read on.
+        from.stamp = if is_line { trueup_core::Stamp { size_bytes: 0, ..stamp } } else { stamp };
+        from.tail_hash = tail_hash(&file, from.offset)?;
+        found.commit("", from.clone());
+        if !is_line {
+            return Ok(from.offset - start);
+        }
+    }
+}
+
+/// Asks for early reading ahead. Where the system refuses, reading is slower and nothing else.
+fn advise_sequential(file: &File) {
+    let _is_taken = fadvise(file, 0, None, Advice::Sequential).is_ok();
+}
+
+/// Whether a file still begins with what was read of it.
+fn is_continued(file: &File, before: &Position, now: trueup_core::Stamp) -> io::Result<bool> {
+    let is_same_file = (before.stamp.device, before.stamp.inode) == (now.device, now.inode);
+    Ok(is_same_file
+        && now.size_bytes >= before.offset
+        && tail_hash(file, before.offset)? == before.tail_hash)
+}
+
+/// A hash of the last bytes before `offset`.
+fn tail_hash(file: &File, offset: u64) -> io::Result<u64> {
+    let length = offset.min(TAIL_BYTES);
+    let mut tail = vec![0; usize::try_from(length).unwrap_or(0)];
+    match file.read_exact_at(&mut tail, offset - length) {
+        // Cut off meanwhile: whatever the hash, it will not be found again.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+        result => result?,
+    }
+    let hash = blake3::hash(&tail);
+    Ok(hash.as_bytes().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte)))
+}
+
+fn read_zstd(agent: &dyn Agent, store: &Store, found: &mut Found<'_>) -> Result<u64, ScanError> {
+    let file = File::open(&store.path)?;
+    let stamp = crate::discover::stamp(&file.metadata()?);
+    // Checks the frame's checksum, where it has one, at its end.
+    let source = zstd::stream::read::Decoder::new(file)?;
+    let mut reader = LineReader::new(source, 0, 0, true);
+    let mut decoder = agent.decoder(store, "");
+    while reader.next(|line| decoder.line(line, found))? {
+        if found.is_full() {
+            found.flush();
+        }
+    }
+    let position =
+        Position { stamp, offset: reader.offset, line: reader.line, ..Position::default() };
+    found.commit("", position);
+    Ok(stamp.size_bytes)
+}
+
+fn read_document(
+    agent: &dyn Agent,
+    store: &Store,
+    found: &mut Found<'_>,
+) -> Result<u64, ScanError> {
+    let file = File::open(&store.path)?;
+    let stamp = crate::discover::stamp(&file.metadata()?);
+    if stamp.size_bytes > DOCUMENT_BYTES_MAX {
+        let detail = format!("is larger than {DOCUMENT_BYTES_MAX} bytes");
+        found.problem(ProblemKind::TooLarge, 0, detail);
+    } else {
+        let mut bytes = Vec::new();
+        file.take(DOCUMENT_BYTES_MAX).read_to_end(&mut bytes)?;
+        agent.document(store, &bytes, found);
+    }
+    found.commit("", Position { stamp, offset: stamp.size_bytes, ..Position::default() });
+    Ok(stamp.size_bytes)
+}
+
+fn read_database(
+    agent: &dyn Agent,
+    store: &Store,
+    positions: &dyn Positions,
+    found: &mut Found<'_>,
+) -> Result<u64, ScanError> {
+    let database = open_read_only(&store.path)?;
+    agent.database(store, &database, positions, found)?;
+    Ok(store.stamp.size_bytes)
+}
+
+/// Opens an agent's database without ever writing to it, beside a live agent.
+fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags)?;
+    database.busy_timeout(DATABASE_BUSY)?;
+    database.pragma_update(None, "query_only", true)?;
+    database.pragma_update(None, "cache_size", -2_000)?;
+    Ok(database)
+}
