@@ -5,6 +5,7 @@
 //! them, reports are folded from them; this crate is the language that they share.
 
 mod money;
+pub mod prices;
 mod tokens;
 
 pub use money::{MoneyError, NANO_PER_USD, NanoUsd, scaled_decimal};
