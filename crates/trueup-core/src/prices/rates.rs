@@ -148,7 +148,8 @@ impl Rates {
         if self.is_free {
             return Ok(YoctoUsd::ZERO);
         }
-        let multiplier_milli = self.multiplier_milli(class).ok_or(NoRate::Multiplier { class })?;
+        let multiplier_millionths =
+            self.multiplier_millionths(class).ok_or(NoRate::Multiplier { class })?;
         let reasoning = tokens.reasoning.min(tokens.output);
         let kinds = [
             (TokenKind::Input, tokens.input),
@@ -161,13 +162,13 @@ impl Rates {
         let mut cost = YoctoUsd::ZERO;
         for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
             let per_token = self.rate(kind, class).ok_or(NoRate::Tokens { kind, class })?;
-            cost = cost.plus(per_token.scaled(multiplier_milli, 1_000_000).times(count));
+            cost = cost.plus(per_token.scaled(multiplier_millionths, 1_000_000).times(count));
         }
         Ok(cost)
     }
 
     /// Speed times region, in millionths; `None` where one of them has no multiplier.
-    fn multiplier_milli(&self, class: PriceClass) -> Option<i128> {
+    fn multiplier_millionths(&self, class: PriceClass) -> Option<i128> {
         let speed = match class.speed {
             Speed::Standard => 1_000,
             Speed::Fast => self.fast_milli?,
