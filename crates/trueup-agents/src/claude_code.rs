@@ -295,9 +295,9 @@ impl ClaudeCodeDecoder {
             Some(request) => (standing::MAIN_REQUEST, Variant::of(request)),
         };
         let billing = Billing {
-            tier: ServiceTier::named(usage.service_tier.filled().unwrap_or_default()),
-            speed: if usage.speed.is("fast") { Speed::Fast } else { Speed::Standard },
-            region: if usage.inference_geo.is("us") { Region::Us } else { Region::Any },
+            tier: ServiceTier::of_source(usage.service_tier.filled().unwrap_or_default()),
+            speed: Speed::of_source(usage.speed.filled().unwrap_or_default()),
+            region: Region::of_source(usage.inference_geo.filled().unwrap_or_default()),
         };
         let is_detailed = usage.speed.0.is_some();
         let mut push = |parts: &[&str], model: &Str, tokens: Tokens, cost: Option<NanoUsd>| {

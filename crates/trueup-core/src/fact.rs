@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use crate::{Billing, FactId, Key, NanoUsd, Rank, Tokens, UnixMs, Variant};
+use crate::prices::ContextBand;
+use crate::{
+    FactId, Key, NanoUsd, PriceClass, Rank, Region, ServiceTier, Speed, Tokens, UnixMs, Variant,
+};
 
 /// A short text that many facts share: a model, a project, a session. Empty where the source does
 /// not say.
@@ -41,6 +44,26 @@ pub struct Origin {
     pub project: Text,
     /// The session.
     pub session: Text,
+}
+
+/// What besides tokens decides a call's price.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Billing {
+    /// The provider's service tier.
+    pub tier: ServiceTier,
+    /// Whether the model ran in its fast mode (Anthropic `speed`).
+    pub speed: Speed,
+    /// Where inference was confined to (Anthropic `inference_geo`).
+    pub region: Region,
+}
+
+impl Billing {
+    /// The price class of a call with a prompt of this many tokens, cached ones included.
+    #[must_use]
+    pub fn class(self, prompt_tokens: u64) -> PriceClass {
+        let Self { tier, speed, region } = self;
+        PriceClass { tier, speed, region, context: ContextBand::of_prompt(prompt_tokens) }
+    }
 }
 
 /// One model call.

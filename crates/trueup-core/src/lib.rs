@@ -5,23 +5,23 @@
 //! them, reports are folded from them; this crate is the language that they share.
 
 mod batch;
-mod billing;
 mod fact;
 mod id;
 mod money;
+pub mod prices;
 mod rank;
 mod time;
 mod tokens;
 mod usage;
 
 pub use batch::{Batch, Position, Problem, ProblemKind, Stamp, StoreId};
-pub use billing::{Billing, CONTEXT_THRESHOLDS, ContextBand, Region, ServiceTier, Speed};
 pub use fact::{
-    Call, CallBody, CustomEvent, ErrorEvent, Fact, HostMetric, Origin, Outcome, Quota,
+    Billing, Call, CallBody, CustomEvent, ErrorEvent, Fact, HostMetric, Origin, Outcome, Quota,
     SessionTotal, Text,
 };
 pub use id::{FactId, Key};
 pub use money::{MoneyError, NANO_PER_USD, NanoUsd, scaled_decimal};
+pub use prices::{PriceClass, Region, ServiceTier, Speed};
 pub use rank::{Rank, Variant, Verdict, settle};
 pub use time::{Bucket, Calendar, DAY_MS, HOUR_MS, QUARTER_MS, UnixMs, zone_name};
 pub use tokens::{TOKENS_MAX, Tokens};

@@ -82,6 +82,20 @@ impl Tokens {
         }
     }
 
+    /// The field-by-field difference, for taking out what was added before; it stops at zero.
+    #[must_use]
+    pub const fn minus(&self, other: &Self) -> Self {
+        Self {
+            input: self.input.saturating_sub(other.input),
+            cache_read: self.cache_read.saturating_sub(other.cache_read),
+            cache_write_5m: self.cache_write_5m.saturating_sub(other.cache_write_5m),
+            cache_write_1h: self.cache_write_1h.saturating_sub(other.cache_write_1h),
+            cache_write: self.cache_write.saturating_sub(other.cache_write),
+            output: self.output.saturating_sub(other.output),
+            reasoning: self.reasoning.saturating_sub(other.reasoning),
+        }
+    }
+
     /// Each field cut to [`TOKENS_MAX`], and whether anything was cut.
     #[must_use]
     pub fn clamped(mut self) -> (Self, bool) {

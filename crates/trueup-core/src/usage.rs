@@ -4,7 +4,7 @@
 //! price, so that they can be priced later, by any price table, as exactly as each call alone. This
 //! module does not know of time: a sum is of whatever span its owner says.
 
-use crate::{Billing, Call, ContextBand, NanoUsd, Origin, Outcome, SessionTotal, Text, Tokens};
+use crate::{Call, NanoUsd, Origin, Outcome, PriceClass, SessionTotal, Text, Tokens};
 
 /// Who said so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,10 +29,8 @@ pub struct Series {
     pub model: Text,
     /// The project.
     pub project: Text,
-    /// Tier, speed and region.
-    pub billing: Billing,
-    /// Which long-context thresholds each call's prompt passed.
-    pub context: ContextBand,
+    /// Tier, speed, region and length of prompt.
+    pub class: PriceClass,
     /// Whether each call came with a cost of its own.
     pub has_reported_cost: bool,
 }
@@ -73,6 +71,17 @@ impl Counters {
         }
     }
 
+    /// The difference, for taking out what was added before.
+    #[must_use]
+    pub const fn minus(&self, other: &Self) -> Self {
+        Self {
+            calls: self.calls.saturating_sub(other.calls),
+            errors: self.errors.saturating_sub(other.errors),
+            tokens: self.tokens.minus(&other.tokens),
+            reported_cost: NanoUsd(self.reported_cost.0.saturating_sub(other.reported_cost.0)),
+        }
+    }
+
     /// Whether nothing was counted.
     #[must_use]
     pub fn is_zero(&self) -> bool {
@@ -84,34 +93,22 @@ impl Series {
     /// The series of one call.
     #[must_use]
     pub fn of_call(call: &Call) -> Self {
-        Self::new(
-            Witness::Measured,
-            &call.origin,
-            call.billing,
-            &call.tokens,
-            call.reported_cost.is_some(),
-        )
+        let class = call.billing.class(call.tokens.prompt());
+        Self::new(Witness::Measured, &call.origin, class, call.reported_cost)
     }
 
-    /// The series of a claimed total.
+    /// The series of a claimed total. A total says nothing of the single prompts in it: it is priced
+    /// at the base rate.
     #[must_use]
     pub fn of_claim(claim: &SessionTotal) -> Self {
-        // A total says nothing about the single prompts in it: it is priced at the base rate.
-        Self::new(
-            Witness::Claimed,
-            &claim.origin,
-            Billing::default(),
-            &Tokens::ZERO,
-            claim.reported_cost.is_some(),
-        )
+        Self::new(Witness::Claimed, &claim.origin, PriceClass::default(), claim.reported_cost)
     }
 
     fn new(
         witness: Witness,
         origin: &Origin,
-        billing: Billing,
-        tokens: &Tokens,
-        has_reported_cost: bool,
+        class: PriceClass,
+        reported_cost: Option<NanoUsd>,
     ) -> Self {
         Self {
             witness,
@@ -119,9 +116,8 @@ impl Series {
             provider: origin.provider.clone(),
             model: origin.model.clone(),
             project: origin.project.clone(),
-            billing,
-            context: ContextBand::of_prompt(tokens.prompt()),
-            has_reported_cost,
+            class,
+            has_reported_cost: reported_cost.is_some(),
         }
     }
 }
