@@ -51,7 +51,7 @@ impl UnixMs {
     /// The start of the bucket of `width_ms` that this instant falls into, counted from the epoch.
     #[must_use]
     pub const fn floor(self, width_ms: i64) -> Self {
-        Self(self.0 - self.0.rem_euclid(width_ms))
+        Self(self.0.saturating_sub(self.0.rem_euclid(width_ms)))
     }
 
     /// The start of this instant's month in UTC.

@@ -1,1 +1,28 @@
-//! Placeholder of the first commit's skeleton.
+//! The ledger: one SQLite file, one writer.
+//!
+//! Facts, the rollups over them, the positions up to which their sources were read, and the outbox
+//! are written in one transaction: after a crash at any point they agree. The ledger does not know
+//! who produced a fact.
+//!
+//! A [`Ledger`] is the one writer of its file; a [`Writer`] gives it a thread and a bounded queue; a
+//! [`Reader`] sees what is committed, beside them.
+
+mod account;
+mod error;
+mod intern;
+mod ledger;
+mod positions;
+mod queue;
+mod reader;
+mod rollup;
+mod row;
+mod schema;
+mod writer;
+
+pub use error::LedgerError;
+pub use ledger::{Appended, Ledger, OpenOptions};
+pub use positions::StoredPositions;
+pub use queue::{Done, Limits, Offered};
+pub use reader::{CallRow, Check, Reader, SessionUsage, SourceState, StoredProblem, TimeUsage};
+pub use rollup::Width;
+pub use writer::{Health, Writer, WriterState};

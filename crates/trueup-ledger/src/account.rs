@@ -1,0 +1,450 @@
+//! Writes the facts of one transaction, so that each counts once.
+//!
+//! Copies of a call are settled among themselves first, then against what the file knows. Only what
+//! really counts touches the tables and the sums.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use trueup_core::{
+    Batch, Call, CallBody, Counters, CustomEvent, ErrorEvent, Fact, FactId, HostMetric, Key,
+    NanoUsd, Outcome, Quota, Rank, Series, SessionTotal, Tokens, UnixMs, Variant, Verdict, settle,
+};
+
+use crate::intern::Names;
+use crate::rollup::{Changes, Place};
+use crate::row::{signed, token_values, tokens_of_row};
+
+/// What was written of some facts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) added: u64,
+    pub(crate) replaced: u64,
+    pub(crate) known: u64,
+}
+
+/// The number of a kind of row in the outbox.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Call = 0,
+    Error = 1,
+    Event = 2,
+    Host = 3,
+}
+
+/// One transaction's work on the account.
+pub(crate) struct Account<'a> {
+    database: &'a Connection,
+    names: &'a mut Names,
+    has_outbox: bool,
+    changes: Changes,
+    written: Written,
+}
+
+impl<'a> Account<'a> {
+    pub(crate) fn new(database: &'a Connection, names: &'a mut Names, has_outbox: bool) -> Self {
+        Self {
+            database,
+            names,
+            has_outbox,
+            changes: Changes::default(),
+            written: Written::default(),
+        }
+    }
+
+    pub(crate) fn batches(&mut self, batches: &[&Batch]) -> rusqlite::Result<()> {
+        let mut calls = Vec::new();
+        for fact in batches.iter().flat_map(|batch| &batch.facts) {
+            match fact {
+                Fact::Call(call) => calls.push(&**call),
+                Fact::Error(error) => self.error(error)?,
+                Fact::Event(event) => self.event(event)?,
+                Fact::Host(host) => self.host(host)?,
+                Fact::SessionTotal(claim) => self.claim(claim)?,
+                Fact::Quota(quota) => self.quota(quota)?,
+            }
+        }
+        let (mut calls, copies) = settled(calls);
+        self.written.known += copies;
+        // In the order of the keys, a batch touches each page of the key table once.
+        calls.sort_unstable_by_key(|call| call.key);
+        for call in calls {
+            self.call(call)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the sums up to the facts; the last step of the transaction.
+    pub(crate) fn finish(self) -> rusqlite::Result<Written> {
+        self.changes.write(self.database)?;
+        Ok(self.written)
+    }
+
+    fn call(&mut self, call: &Call) -> rusqlite::Result<()> {
+        let counted = self.counted(call.key)?;
+        let ranks: Vec<_> = counted.iter().map(|(variant, rank, _)| (*variant, *rank)).collect();
+        match settle(&ranks, call.variant, call.rank) {
+            Verdict::Ignore => self.written.known += 1,
+            Verdict::Add => {
+                self.written.added += 1;
+                self.insert_call(call)?;
+            }
+            Verdict::Replace(at) => {
+                self.replace_calls(call, counted.get(at..=at).unwrap_or_default())?;
+            }
+            Verdict::ReplaceAll => self.replace_calls(call, &counted)?,
+        }
+        Ok(())
+    }
+
+    fn counted(&self, key: Key) -> rusqlite::Result<Vec<(Variant, Rank, FactId)>> {
+        self.database
+            .prepare_cached("SELECT variant, rank, id FROM fact_keys WHERE key = ?1")?
+            .query_map([key.0], |row| {
+                Ok((
+                    Variant(row.get(0)?),
+                    Rank(u128::from_be_bytes(row.get(1)?)),
+                    FactId(row.get(2)?),
+                ))
+            })?
+            .collect()
+    }
+
+    fn replace_calls(
+        &mut self,
+        call: &Call,
+        old: &[(Variant, Rank, FactId)],
+    ) -> rusqlite::Result<()> {
+        let mut is_any_left = false;
+        for (variant, _, id) in old {
+            is_any_left |= self.remove_call(*id)?;
+            self.database
+                .prepare_cached("DELETE FROM fact_keys WHERE key = ?1 AND variant = ?2")?
+                .execute(params![call.key.0, variant.0])?;
+        }
+        if is_any_left {
+            self.written.replaced += 1;
+            self.insert_call(call)
+        } else {
+            // Retention has taken the row: what it counted stays counted, and cannot be amended.
+            self.written.known += 1;
+            self.remember(call.key, call.variant, call.rank, call.id())
+        }
+    }
+
+    fn insert_call(&mut self, call: &Call) -> rusqlite::Result<()> {
+        let id = call.id();
+        let series = self.names.series(self.database, &Series::of_call(call))?;
+        let session =
+            self.names.session(self.database, &call.origin.source, &call.origin.session)?;
+        let [input, cache_read, write_5m, write_1h, write, output, reasoning] =
+            token_values(&call.tokens);
+        let error_type = match &call.outcome {
+            Outcome::Ok => None,
+            Outcome::Failed { error_type } => Some(&**error_type),
+        };
+        self.database
+            .prepare_cached(
+                "INSERT INTO llm_traces (id, created_at, series, session, input, cache_read,
+                 cache_write_5m, cache_write_1h, cache_write, output, reasoning,
+                 reported_cost_nanousd, latency_ms, time_to_first_token_ms, error_type,
+                 client_trace_id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+            )?
+            .execute(params![
+                id.0,
+                call.time.0,
+                series,
+                session,
+                input,
+                cache_read,
+                write_5m,
+                write_1h,
+                write,
+                output,
+                reasoning,
+                call.reported_cost.map(|cost| cost.0),
+                call.latency_ms,
+                call.time_to_first_token_ms,
+                error_type,
+                call.trace_id.as_deref(),
+            ])?;
+        if let Some(body) = &call.body {
+            self.insert_body(id, body)?;
+        }
+        self.remember(call.key, call.variant, call.rank, id)?;
+        self.queue(Kind::Call, id)?;
+        self.supersede_claims(session)?;
+        let place = Place { series, session, time: call.time };
+        self.changes.add(place, &Counters::of_call(call));
+        Ok(())
+    }
+
+    fn insert_body(&self, id: FactId, body: &CallBody) -> rusqlite::Result<()> {
+        self.database
+            .prepare_cached(
+                "INSERT OR REPLACE INTO llm_trace_texts (id, input_text, output_text, is_text_cut, metadata)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![id.0, body.input_text, body.output_text, body.is_text_cut, body.metadata])?;
+        Ok(())
+    }
+
+    fn remember(&self, key: Key, variant: Variant, rank: Rank, id: FactId) -> rusqlite::Result<()> {
+        self.database
+            .prepare_cached(
+                "INSERT INTO fact_keys (key, variant, rank, id) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![key.0, variant.0, rank.0.to_be_bytes(), id.0])?;
+        Ok(())
+    }
+
+    /// Takes a call out of the account; whether it was still there.
+    fn remove_call(&mut self, id: FactId) -> rusqlite::Result<bool> {
+        let found = self
+            .database
+            .prepare_cached(
+                "SELECT series, session, created_at, error_type IS NOT NULL,
+                 coalesce(reported_cost_nanousd, 0), input, cache_read, cache_write_5m,
+                 cache_write_1h, cache_write, output, reasoning FROM llm_traces WHERE id = ?1",
+            )?
+            .query_row([id.0], |row| {
+                let place =
+                    Place { series: row.get(0)?, session: row.get(1)?, time: UnixMs(row.get(2)?) };
+                let counters = Counters {
+                    calls: 1,
+                    errors: u64::from(row.get::<_, bool>(3)?),
+                    reported_cost: NanoUsd(row.get(4)?),
+                    tokens: tokens_of_row(row, 5)?,
+                };
+                Ok((place, counters))
+            })
+            .optional()?;
+        let Some((place, counters)) = found else { return Ok(false) };
+        self.changes.remove(place, &counters);
+        for statement in
+            ["DELETE FROM llm_traces WHERE id = ?1", "DELETE FROM llm_trace_texts WHERE id = ?1"]
+        {
+            self.database.prepare_cached(statement)?.execute([id.0])?;
+        }
+        if self.has_outbox {
+            self.database.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id.0])?;
+        }
+        Ok(true)
+    }
+
+    /// Whether a fact of this key is new; it is remembered either way.
+    fn is_first(&mut self, key: Key, id: FactId) -> rusqlite::Result<bool> {
+        let is_first = self
+            .database
+            .prepare_cached(
+                "INSERT OR IGNORE INTO fact_keys (key, variant, rank, id) VALUES (?1, 0, x'00', ?2)",
+            )?
+            .execute(params![key.0, id.0])?
+            > 0;
+        if is_first {
+            self.written.added += 1;
+        } else {
+            self.written.known += 1;
+        }
+        Ok(is_first)
+    }
+
+    fn queue(&self, kind: Kind, id: FactId) -> rusqlite::Result<()> {
+        if self.has_outbox {
+            self.database
+                .prepare_cached("INSERT INTO outbox (kind, id) VALUES (?1, ?2)")?
+                .execute(params![kind as i64, id.0])?;
+        }
+        Ok(())
+    }
+
+    fn error(&mut self, error: &ErrorEvent) -> rusqlite::Result<()> {
+        let id = FactId::new(error.time, error.key);
+        if !self.is_first(error.key, id)? {
+            return Ok(());
+        }
+        self.database
+            .prepare_cached(
+                "INSERT INTO error_events (id, created_at, source, session, error_type, message,
+                 stack_trace, severity, metadata, client_trace_id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                id.0,
+                error.time.0,
+                &*error.source,
+                &*error.session,
+                &*error.error_type,
+                error.message,
+                error.stack_trace,
+                &*error.severity,
+                error.metadata,
+                error.trace_id.as_deref(),
+            ])?;
+        self.queue(Kind::Error, id)
+    }
+
+    fn event(&mut self, event: &CustomEvent) -> rusqlite::Result<()> {
+        let id = FactId::new(event.time, event.key);
+        if !self.is_first(event.key, id)? {
+            return Ok(());
+        }
+        self.database
+            .prepare_cached(
+                "INSERT INTO custom_events (id, created_at, source, session, name, metadata,
+                 client_trace_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                id.0,
+                event.time.0,
+                &*event.source,
+                &*event.session,
+                &*event.name,
+                event.metadata,
+                event.trace_id.as_deref(),
+            ])?;
+        self.queue(Kind::Event, id)
+    }
+
+    fn host(&mut self, host: &HostMetric) -> rusqlite::Result<()> {
+        let id = FactId::new(host.time, host.key);
+        if !self.is_first(host.key, id)? {
+            return Ok(());
+        }
+        self.database
+            .prepare_cached(
+                "INSERT INTO system_metrics (id, created_at, scope, cpu_millipercent, mem_rss_bytes,
+                 mem_working_set_bytes, mem_limit_bytes, disk_used_bytes, disk_total_bytes, metadata)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                id.0,
+                host.time.0,
+                &*host.scope,
+                host.cpu_millipercent,
+                host.mem_rss_bytes.map(signed),
+                host.mem_working_set_bytes.map(signed),
+                host.mem_limit_bytes.map(signed),
+                host.disk_used_bytes.map(signed),
+                host.disk_total_bytes.map(signed),
+                host.metadata,
+            ])?;
+        self.queue(Kind::Host, id)
+    }
+
+    fn claim(&mut self, claim: &SessionTotal) -> rusqlite::Result<()> {
+        let id = FactId::new(claim.time, claim.key);
+        if !self.is_first(claim.key, id)? {
+            return Ok(());
+        }
+        let series = self.names.series(self.database, &Series::of_claim(claim))?;
+        let session =
+            self.names.session(self.database, &claim.origin.source, &claim.origin.session)?;
+        let is_superseded: bool = self
+            .database
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM llm_traces WHERE session = ?1)")?
+            .query_row([session], |row| row.get(0))?;
+        let [input, cache_read, write_5m, write_1h, write, output, reasoning] =
+            token_values(&claim.tokens);
+        self.database
+            .prepare_cached(
+                "INSERT INTO session_totals (id, created_at, series, session, input, cache_read,
+                 cache_write_5m, cache_write_1h, cache_write, output, reasoning,
+                 reported_cost_nanousd, is_superseded)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            )?
+            .execute(params![
+                id.0,
+                claim.time.0,
+                series,
+                session,
+                input,
+                cache_read,
+                write_5m,
+                write_1h,
+                write,
+                output,
+                reasoning,
+                claim.reported_cost.map(|cost| cost.0),
+                is_superseded,
+            ])?;
+        if !is_superseded {
+            let place = Place { series, session, time: claim.time };
+            self.changes.add(place, &claimed(claim.tokens, claim.reported_cost));
+        }
+        Ok(())
+    }
+
+    /// A session with a measured call needs no estimate any more: its claims stay, and no longer count.
+    fn supersede_claims(&mut self, session: i64) -> rusqlite::Result<()> {
+        let open: Vec<(FactId, Place, Counters)> = self
+            .database
+            .prepare_cached(
+                "SELECT id, series, created_at, reported_cost_nanousd, input, cache_read,
+                 cache_write_5m, cache_write_1h, cache_write, output, reasoning FROM session_totals
+                 WHERE session = ?1 AND NOT is_superseded",
+            )?
+            .query_map([session], |row| {
+                let place = Place { series: row.get(1)?, session, time: UnixMs(row.get(2)?) };
+                let cost = row.get::<_, Option<i64>>(3)?.map(NanoUsd);
+                Ok((FactId(row.get(0)?), place, claimed(tokens_of_row(row, 4)?, cost)))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        for (id, place, counters) in open {
+            self.changes.remove(place, &counters);
+            self.database
+                .prepare_cached("UPDATE session_totals SET is_superseded = 1 WHERE id = ?1")?
+                .execute([id.0])?;
+        }
+        Ok(())
+    }
+
+    fn quota(&self, quota: &Quota) -> rusqlite::Result<()> {
+        self.database
+            .prepare_cached(
+                "INSERT INTO quotas (source, window_minutes, observed_at, used_millipercent, resets_at, plan)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (source, window_minutes) DO UPDATE SET observed_at = excluded.observed_at,
+                 used_millipercent = excluded.used_millipercent, resets_at = excluded.resets_at,
+                 plan = excluded.plan WHERE excluded.observed_at > observed_at",
+            )?
+            .execute(params![
+                &*quota.source,
+                quota.window_minutes,
+                quota.time.0,
+                quota.used_millipercent,
+                quota.resets_at.map(|time| time.0),
+                &*quota.plan,
+            ])?;
+        Ok(())
+    }
+}
+
+/// What a claimed total adds: usage, but no number of calls that anybody measured. It counts as one.
+fn claimed(tokens: Tokens, cost: Option<NanoUsd>) -> Counters {
+    Counters { calls: 1, errors: 0, tokens, reported_cost: cost.unwrap_or_default() }
+}
+
+/// The calls that count among themselves, and how many copies of them there were.
+fn settled(calls: Vec<&Call>) -> (Vec<&Call>, u64) {
+    let before = calls.len();
+    let mut by_key: HashMap<Key, Vec<&Call>> = HashMap::with_capacity(before);
+    for call in calls {
+        let counted = by_key.entry(call.key).or_default();
+        let ranks: Vec<_> = counted.iter().map(|call| (call.variant, call.rank)).collect();
+        match settle(&ranks, call.variant, call.rank) {
+            Verdict::Ignore => {}
+            Verdict::Add => counted.push(call),
+            Verdict::Replace(at) => {
+                if let Some(old) = counted.get_mut(at) {
+                    *old = call;
+                }
+            }
+            Verdict::ReplaceAll => *counted = vec![call],
+        }
+    }
+    let calls: Vec<&Call> = by_key.into_values().flatten().collect();
+    let copies = (before - calls.len()) as u64;
+    (calls, copies)
+}

@@ -1,0 +1,86 @@
+//! What can go wrong with a ledger, and what to do about it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+/// Why the ledger could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another process writes it.
+    #[error(
+        "{path} is in use by another trueup (process {owner}); stop it, or give another --ledger"
+    )]
+    Locked {
+        /// The ledger.
+        path: PathBuf,
+        /// What the lock file says of its owner.
+        owner: String,
+    },
+    /// A later version wrote it.
+    #[error(
+        "{path} was written by a newer trueup (schema {found}, this one knows {known}); \
+         install that version, or give another --ledger"
+    )]
+    Newer {
+        /// The ledger.
+        path: PathBuf,
+        /// The file's schema version.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// The file is something else.
+    #[error("{path} is not a trueup ledger ({what}); move it away, or give another --ledger")]
+    NotALedger {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The folder or the lock file cannot be used.
+    #[error("{path} cannot be used: {source}")]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// SQLite refused.
+    #[error("{path}: {source}")]
+    Sqlite {
+        /// The ledger.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+}
+
+impl LedgerError {
+    pub(crate) fn sqlite(path: &Path) -> impl FnOnce(rusqlite::Error) -> Self + '_ {
+        |source| match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => {
+                Self::NotALedger { path: path.to_path_buf(), what: "no SQLite database" }
+            }
+            _ => Self::Sqlite { path: path.to_path_buf(), source },
+        }
+    }
+
+    pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        |source| Self::File { path: path.to_path_buf(), source }
+    }
+
+    /// Whether waiting may help: the disk is full or failing, the file is locked or cannot be opened.
+    /// Otherwise the same input will fail again.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Sqlite { source, .. } => !matches!(
+                source.sqlite_error_code(),
+                Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+            ),
+            Self::File { .. } | Self::Locked { .. } => true,
+            Self::Newer { .. } | Self::NotALedger { .. } => false,
+        }
+    }
+}

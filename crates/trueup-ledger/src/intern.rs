@@ -1,0 +1,115 @@
+//! Names to numbers: series and sessions are stored once and pointed to.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use trueup_core::{PriceClass, Series, Text, Witness};
+
+/// Names that are remembered; past it the memory is dropped and built anew.
+const REMEMBERED_MAX: usize = 50_000;
+
+/// The numbers of the names seen lately.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    series: HashMap<Series, i64>,
+    sessions: HashMap<(Text, Text), i64>,
+}
+
+impl Names {
+    /// Forgets everything: after a rollback the file may not know the numbers.
+    pub(crate) fn clear(&mut self) {
+        self.series.clear();
+        self.sessions.clear();
+    }
+
+    pub(crate) fn series(
+        &mut self,
+        database: &Connection,
+        series: &Series,
+    ) -> rusqlite::Result<i64> {
+        if let Some(id) = self.series.get(series) {
+            return Ok(*id);
+        }
+        let values = params![
+            witness_code(series.witness),
+            &*series.source,
+            &*series.provider,
+            &*series.model,
+            &*series.project,
+            series.class.to_code(),
+            series.has_reported_cost,
+        ];
+        let found = database
+            .prepare_cached(
+                "SELECT id FROM series WHERE witness = ?1 AND source = ?2 AND provider = ?3 AND model = ?4
+                 AND project = ?5 AND price_class = ?6 AND has_reported_cost = ?7",
+            )?
+            .query_row(values, |row| row.get(0))
+            .optional()?;
+        let id = match found {
+            Some(id) => id,
+            None => database
+                .prepare_cached(
+                    "INSERT INTO series (witness, source, provider, model, project, price_class,
+                     has_reported_cost) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                )?
+                .insert(values)?,
+        };
+        if self.series.len() >= REMEMBERED_MAX {
+            self.series.clear();
+        }
+        self.series.insert(series.clone(), id);
+        Ok(id)
+    }
+
+    pub(crate) fn session(
+        &mut self,
+        database: &Connection,
+        source: &Text,
+        session: &Text,
+    ) -> rusqlite::Result<i64> {
+        let name = (Text::clone(source), Text::clone(session));
+        if let Some(id) = self.sessions.get(&name) {
+            return Ok(*id);
+        }
+        let values = params![&**source, &**session];
+        let found = database
+            .prepare_cached("SELECT id FROM sessions WHERE source = ?1 AND session = ?2")?
+            .query_row(values, |row| row.get(0))
+            .optional()?;
+        let id = match found {
+            Some(id) => id,
+            None => database
+                .prepare_cached("INSERT INTO sessions (source, session) VALUES (?1, ?2)")?
+                .insert(values)?,
+        };
+        if self.sessions.len() >= REMEMBERED_MAX {
+            self.sessions.clear();
+        }
+        self.sessions.insert(name, id);
+        Ok(id)
+    }
+}
+
+const fn witness_code(witness: Witness) -> i64 {
+    match witness {
+        Witness::Measured => 0,
+        Witness::Claimed => 1,
+    }
+}
+
+/// A row of `SELECT id, witness, source, provider, model, project, price_class,
+/// has_reported_cost FROM series`.
+pub(crate) fn series_of_row(row: &Row<'_>) -> rusqlite::Result<(i64, Series)> {
+    let text = |at: usize| row.get_ref(at)?.as_str().map(Text::from).map_err(rusqlite::Error::from);
+    let series = Series {
+        witness: if row.get::<_, i64>(1)? == 0 { Witness::Measured } else { Witness::Claimed },
+        source: text(2)?,
+        provider: text(3)?,
+        model: text(4)?,
+        project: text(5)?,
+        class: PriceClass::from_code(row.get(6)?).unwrap_or_default(),
+        has_reported_cost: row.get(7)?,
+    };
+    Ok((row.get(0)?, series))
+}

@@ -1,0 +1,248 @@
+//! The one writer of a ledger file.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use trueup_core::{Batch, Position, Problem, StoreId, UnixMs};
+
+use crate::account::Account;
+use crate::intern::Names;
+use crate::row::signed;
+use crate::{LedgerError, schema};
+
+/// How long a statement waits for another connection, such as a shell, to let go.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Kilobytes of pages that a connection keeps in memory.
+const CACHE_KIB: i64 = 4_000;
+
+/// Prepared statements that a connection keeps.
+const STATEMENTS_CACHED_MAX: usize = 64;
+
+/// How to open a ledger.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenOptions {
+    /// Whether rows are queued for a destination.
+    pub has_outbox: bool,
+}
+
+/// A ledger file, opened for writing. While it lives no other process can write the file.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    database: Connection,
+    names: Names,
+    options: OpenOptions,
+    /// Held, not read: the operating system releases it when the process ends, however it ends.
+    _lock: File,
+}
+
+/// What was written of some batches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Facts that are new.
+    pub added: u64,
+    /// Facts that took the place of a less complete copy.
+    pub replaced: u64,
+    /// Facts that were known already.
+    pub known: u64,
+}
+
+impl Ledger {
+    /// Opens or creates the ledger at `path`, and the folder that it is in.
+    ///
+    /// # Errors
+    /// Where another process writes it, a newer version wrote it, it is another kind of file, or the
+    /// system refuses.
+    pub fn open(path: &Path, options: OpenOptions) -> Result<Self, LedgerError> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(LedgerError::file(folder))?;
+        }
+        let lock = lock(path)?;
+        let mut database =
+            connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        // Before the first table: it cannot be changed later without rewriting the file.
+        let set_up = |database: &Connection| {
+            database.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+            database.pragma_update(None, "journal_mode", "WAL")?;
+            database.pragma_update(None, "synchronous", "FULL")
+        };
+        schema::check(&database, path)?;
+        set_up(&database).map_err(LedgerError::sqlite(path))?;
+        schema::migrate(&mut database, path)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            database,
+            names: Names::default(),
+            options,
+            _lock: lock,
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes batches in one transaction: facts, sums, positions, problems and outbox, or nothing.
+    ///
+    /// # Errors
+    /// What SQLite says; nothing was written.
+    pub fn append(&mut self, batches: &[&Batch], now: UnixMs) -> Result<Appended, LedgerError> {
+        let Self { path, database, names, options, .. } = self;
+        let result = append(database, names, *options, batches, now);
+        if result.is_err() {
+            names.clear();
+        }
+        result.map_err(LedgerError::sqlite(path))
+    }
+
+    /// Adds to numbers that must survive a restart.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn count(&self, name: &str, by: u64) -> Result<(), LedgerError> {
+        let statement = "INSERT INTO counters (name, value) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET value = value + excluded.value";
+        let result = self.database.execute(statement, params![name, signed(by)]);
+        result.map(drop).map_err(LedgerError::sqlite(&self.path))
+    }
+
+    /// Moves the write-ahead log into the file and empties it.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn checkpoint(&self) -> Result<(), LedgerError> {
+        self.database
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(LedgerError::sqlite(&self.path))
+    }
+}
+
+pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
+    let open = || {
+        let database = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        database.busy_timeout(BUSY_TIMEOUT)?;
+        database.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        database.pragma_update(None, "temp_store", "MEMORY")?;
+        database.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+        Ok(database)
+    };
+    open().map_err(LedgerError::sqlite(path))
+}
+
+/// Takes the file beside the ledger that says who writes it.
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let lock_path = path.with_added_extension("lock");
+    let wrap = LedgerError::file(&lock_path);
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(&lock_path);
+    let mut file = match open {
+        Ok(file) => file,
+        Err(error) => return Err(wrap(error)),
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            // Only for the message: an owner that cannot be read is still an owner.
+            let _length = (&file).take(32).read_to_string(&mut owner).unwrap_or(0);
+            let owner = if owner.trim().is_empty() {
+                "unknown".to_owned()
+            } else {
+                owner.trim().to_owned()
+            };
+            return Err(LedgerError::Locked { path: path.to_path_buf(), owner });
+        }
+        Err(TryLockError::Error(error)) => return Err(wrap(error)),
+    }
+    let mut note = || {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())
+    };
+    note().map_err(LedgerError::file(&lock_path))?;
+    Ok(file)
+}
+
+fn append(
+    database: &mut Connection,
+    names: &mut Names,
+    options: OpenOptions,
+    batches: &[&Batch],
+    now: UnixMs,
+) -> rusqlite::Result<Appended> {
+    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut account = Account::new(&transaction, names, options.has_outbox);
+    account.batches(batches)?;
+    let written = account.finish()?;
+    for batch in batches {
+        for (store, position) in &batch.positions {
+            put_position(&transaction, store, position, now)?;
+        }
+        for (store, problem) in &batch.problems {
+            put_problem(&transaction, store, problem, now)?;
+        }
+    }
+    transaction.commit()?;
+    Ok(Appended { added: written.added, replaced: written.replaced, known: written.known })
+}
+
+fn put_position(
+    database: &Connection,
+    store: &StoreId,
+    position: &Position,
+    now: UnixMs,
+) -> rusqlite::Result<()> {
+    let stamp = &position.stamp;
+    database
+        .prepare_cached(
+            "INSERT OR REPLACE INTO positions (source, path, part, device, inode, size_bytes,
+             modified_ns, offset, line, tail_hash, read_at, state)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?
+        .execute(params![
+            &*store.source,
+            &*store.path,
+            &*store.part,
+            stamp.device.cast_signed(),
+            stamp.inode.cast_signed(),
+            stamp.size_bytes.cast_signed(),
+            stamp.modified_ns,
+            position.offset.cast_signed(),
+            position.line.cast_signed(),
+            position.tail_hash.cast_signed(),
+            now.0,
+            position.state,
+        ])?;
+    // It could be read now: that it could not be is no longer true.
+    database
+        .prepare_cached("DELETE FROM problems WHERE source = ?1 AND path = ?2 AND line = 0")?
+        .execute(params![&*store.source, &*store.path])?;
+    Ok(())
+}
+
+fn put_problem(
+    database: &Connection,
+    store: &StoreId,
+    problem: &Problem,
+    now: UnixMs,
+) -> rusqlite::Result<()> {
+    database
+        .prepare_cached(
+            "INSERT OR REPLACE INTO problems (source, path, line, kind, detail, seen_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            &*store.source,
+            &*store.path,
+            problem.line.cast_signed(),
+            problem.kind.name(),
+            problem.detail,
+            now.0
+        ])?;
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! The bounded queue before the writer.
+//!
+//! Sources of the daemon's own wait for room ([`Queue::submit`]); listeners that must not keep an
+//! agent waiting are told how much was taken ([`Queue::offer`]), and the rest is counted as dropped.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use trueup_core::{Batch, Fact};
+
+/// How much may wait for the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Records.
+    pub records: usize,
+    /// Bytes that the records hold, roughly.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { records: 512, bytes: 8 << 20 }
+    }
+}
+
+/// Told once: `true` when the records are safely in the file, `false` when they never will be.
+pub type Done = Box<dyn FnOnce(bool) + Send>;
+
+/// What was taken of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offered {
+    /// Records taken: the first ones.
+    pub accepted: usize,
+    /// Records for which there was no room.
+    pub dropped: usize,
+}
+
+/// Batches on their way to the writer.
+pub(crate) struct Job {
+    pub(crate) batch: Batch,
+    pub(crate) done: Option<Done>,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    records: usize,
+    bytes: usize,
+    dropped: u64,
+    is_closed: bool,
+    /// When the writer must stop trying, once the queue is closed.
+    deadline: Option<Instant>,
+}
+
+pub(crate) struct Queue {
+    limits: Limits,
+    state: Mutex<State>,
+    /// Signalled when there is work, and when the queue is closed.
+    work: Condvar,
+    /// Signalled when there is room.
+    room: Condvar,
+}
+
+impl Queue {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, state: Mutex::default(), work: Condvar::new(), room: Condvar::new() }
+    }
+
+    /// A thread that panicked with the lock held left the state as it was before its last statement:
+    /// each statement keeps it whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for room, then queues. `false` where the queue is closed.
+    pub(crate) fn submit(&self, batch: Batch, done: Option<Done>) -> bool {
+        let mut state = self.lock();
+        while !state.is_closed
+            && (state.records >= self.limits.records || state.bytes >= self.limits.bytes)
+        {
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.is_closed {
+            return false;
+        }
+        push(&mut state, batch, done);
+        drop(state);
+        self.work.notify_one();
+        true
+    }
+
+    /// Queues as many of the facts as there is room for, without waiting.
+    pub(crate) fn offer(&self, mut facts: Vec<Fact>, done: Option<Done>) -> Offered {
+        let offered = facts.len();
+        let mut state = self.lock();
+        let mut room_bytes = self.limits.bytes.saturating_sub(state.bytes);
+        let room_records = self.limits.records.saturating_sub(state.records);
+        let fitting = facts.iter().take(if state.is_closed { 0 } else { room_records });
+        let accepted = fitting
+            .take_while(|fact| {
+                let is_room = fact.weight_bytes() <= room_bytes;
+                room_bytes = room_bytes.saturating_sub(fact.weight_bytes());
+                is_room
+            })
+            .count();
+        facts.truncate(accepted);
+        let dropped = offered - accepted;
+        state.dropped += dropped as u64;
+        if accepted > 0 {
+            push(&mut state, Batch { facts, ..Batch::default() }, done);
+        }
+        drop(state);
+        self.work.notify_one();
+        Offered { accepted, dropped }
+    }
+
+    /// Everything that is queued; waits for something. `None` once the queue is closed and empty.
+    pub(crate) fn take(&self) -> Option<Vec<Job>> {
+        let mut state = self.lock();
+        while state.jobs.is_empty() {
+            if state.is_closed {
+                return None;
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.records = 0;
+        state.bytes = 0;
+        let jobs = std::mem::take(&mut state.jobs);
+        drop(state);
+        self.room.notify_all();
+        Some(jobs.into())
+    }
+
+    /// Waits before another try; ends early when the queue is closed. `false` once the deadline has
+    /// passed and there is no other try.
+    pub(crate) fn pause(&self, pause: Duration) -> bool {
+        let state = self.lock();
+        if state.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return false;
+        }
+        let pause = if state.is_closed { pause.min(CLOSING_PAUSE) } else { pause };
+        let until = Instant::now() + pause;
+        let mut state = state;
+        while !state.is_closed {
+            let Some(left) = until.checked_duration_since(Instant::now()) else { break };
+            state = self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let is_closed = state.is_closed;
+        drop(state);
+        if is_closed {
+            std::thread::park_timeout(pause.min(CLOSING_PAUSE));
+        }
+        true
+    }
+
+    /// Takes nothing more; what is queued is still written, until `deadline`.
+    pub(crate) fn close(&self, deadline: Instant) {
+        let mut state = self.lock();
+        state.is_closed = true;
+        state.deadline = Some(deadline);
+        drop(state);
+        self.work.notify_all();
+        self.room.notify_all();
+    }
+
+    /// Records and bytes that wait, and records dropped since the start.
+    pub(crate) fn depth(&self) -> (usize, usize, u64) {
+        let state = self.lock();
+        (state.records, state.bytes, state.dropped)
+    }
+
+    pub(crate) const fn limits(&self) -> Limits {
+        self.limits
+    }
+}
+
+/// How long the writer waits between tries while the process shuts down.
+const CLOSING_PAUSE: Duration = Duration::from_millis(50);
+
+fn push(state: &mut State, batch: Batch, done: Option<Done>) {
+    let bytes = batch.facts.iter().map(Fact::weight_bytes).sum();
+    state.records += batch.facts.len();
+    state.bytes += bytes;
+    state.jobs.push_back(Job { batch, done, bytes });
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Job({} facts, {} bytes)", self.batch.facts.len(), self.bytes)
+    }
+}

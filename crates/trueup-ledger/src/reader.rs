@@ -1,0 +1,399 @@
+//! What is committed, read beside the writer.
+//!
+//! Reports read sums, never the facts: only the calls of one session, by its index, and the calls of
+//! one quarter of an hour, by their ids, are ever read one by one.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
+use trueup_core::{
+    Counters, FactId, NanoUsd, ProblemKind, Quota, Series, StoreId, Text, Tokens, UnixMs,
+};
+
+use crate::intern::series_of_row;
+use crate::ledger::connect;
+use crate::positions::StoredPositions;
+use crate::rollup::{Width, select};
+use crate::row::{counters_of_row, tokens_of_row};
+use crate::{LedgerError, schema};
+
+/// A connection that only reads.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    database: Connection,
+}
+
+/// A sum over one bucket of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeUsage {
+    /// Where the bucket begins.
+    pub start: UnixMs,
+    /// The number of the series.
+    pub series: i64,
+    /// The sum.
+    pub counters: Counters,
+    /// The first and the last call; exact for quarters only.
+    pub times: (UnixMs, UnixMs),
+}
+
+/// A sum over one session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionUsage {
+    /// The number of the session.
+    pub session: i64,
+    /// The source id.
+    pub source: Text,
+    /// The session's own name.
+    pub name: Text,
+    /// The number of the series.
+    pub series: i64,
+    /// The sum.
+    pub counters: Counters,
+    /// The first and the last call.
+    pub times: (UnixMs, UnixMs),
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRow {
+    /// The id that clients know.
+    pub trace_id: String,
+    /// When it was answered.
+    pub time: UnixMs,
+    /// The number of its series.
+    pub series: i64,
+    /// What it used.
+    pub tokens: Tokens,
+    /// What the agent says that it cost.
+    pub reported_cost: Option<NanoUsd>,
+    /// The kind of error of a failed call.
+    pub error_type: Option<String>,
+}
+
+impl CallRow {
+    /// What it adds to a sum.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters {
+            calls: 1,
+            errors: u64::from(self.error_type.is_some()),
+            tokens: self.tokens,
+            reported_cost: self.reported_cost.unwrap_or_default(),
+        }
+    }
+}
+
+/// What was read of one source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceState {
+    /// The source id.
+    pub source: String,
+    /// Stores read.
+    pub stores: u64,
+    /// Bytes in them when they were read.
+    pub bytes: u64,
+    /// When one was last read.
+    pub last_read: UnixMs,
+    /// Calls counted.
+    pub calls: u64,
+    /// Places that could not be understood.
+    pub problems: u64,
+}
+
+/// Something that could not be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredProblem {
+    /// Where.
+    pub store: StoreId,
+    /// The line, from 1; 0 for the whole store.
+    pub line: u64,
+    /// What.
+    pub kind: Option<ProblemKind>,
+    /// What exactly.
+    pub detail: String,
+    /// When it was seen.
+    pub seen_at: UnixMs,
+}
+
+/// What a check of the file found; all is well where it is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Check {
+    /// What SQLite finds wrong with the file.
+    pub damage: Vec<String>,
+    /// Sums that differ from the facts below them.
+    pub wrong_sums: Vec<String>,
+}
+
+impl Reader {
+    /// Opens the ledger at `path` beside its writer; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where it is another kind of file, a newer version wrote it, or SQLite refuses.
+    pub fn open(path: &Path) -> Result<Option<Self>, LedgerError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let database = open_read_only(path)?;
+        let version = schema::check(&database, path)?;
+        // A file without tables was just created by a writer that has not got to them yet.
+        Ok((version > 0).then(|| Self { path: path.to_path_buf(), database }))
+    }
+
+    /// Every series, by its number.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn series(&self) -> Result<HashMap<i64, Series>, LedgerError> {
+        let sql = "SELECT id, witness, source, provider, model, project, price_class,
+             has_reported_cost FROM series";
+        self.all(sql, [], series_of_row)
+    }
+
+    /// Hands the sums of buckets that begin in `from..until` to `each`, by time.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn usage_by_time(
+        &self,
+        width: Width,
+        from: UnixMs,
+        until: UnixMs,
+        mut each: impl FnMut(TimeUsage),
+    ) -> Result<(), LedgerError> {
+        let sql = select(
+            "start_ms, series",
+            "usage_time WHERE width_minutes = ?1 AND start_ms >= ?2 AND start_ms < ?3",
+        );
+        self.each(&sql, [width.minutes(), from.0, until.0], |row| {
+            each(TimeUsage {
+                start: UnixMs(row.get(0)?),
+                series: row.get(1)?,
+                counters: counters_of_row(row, 2)?,
+                times: (UnixMs(row.get(12)?), UnixMs(row.get(13)?)),
+            });
+            Ok(())
+        })
+    }
+
+    /// Hands the sums of sessions with a call in `from..until` to `each`. The sums are of the whole
+    /// session.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn usage_by_session(
+        &self,
+        from: UnixMs,
+        until: UnixMs,
+        mut each: impl FnMut(SessionUsage),
+    ) -> Result<(), LedgerError> {
+        let sql = select(
+            "usage_session.session, source, sessions.session, series",
+            "usage_session JOIN sessions ON sessions.id = usage_session.session
+             WHERE last_ms >= ?1 AND first_ms < ?2",
+        );
+        let mut source = Text::default();
+        self.each(&sql, [from.0, until.0], |row| {
+            let name = row.get_ref(1)?.as_str()?;
+            if *source != *name {
+                source = name.into();
+            }
+            each(SessionUsage {
+                session: row.get(0)?,
+                source: Text::clone(&source),
+                name: row.get_ref(2)?.as_str()?.into(),
+                series: row.get(3)?,
+                counters: counters_of_row(row, 4)?,
+                times: (UnixMs(row.get(14)?), UnixMs(row.get(15)?)),
+            });
+            Ok(())
+        })
+    }
+
+    /// The calls of one session in `from..until`, by time.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn calls_of_session(
+        &self,
+        session: i64,
+        from: UnixMs,
+        until: UnixMs,
+    ) -> Result<Vec<CallRow>, LedgerError> {
+        let sql = "SELECT trace_id, created_at, series, reported_cost_nanousd, error_type, input,
+             cache_read, cache_write_5m, cache_write_1h, cache_write, output, reasoning
+             FROM llm_traces WHERE session = ?1 AND id >= ?2 AND id < ?3 ORDER BY id";
+        let bounds = params![session, FactId::first_at(from).0, FactId::first_at(until).0];
+        self.all(sql, bounds, |row| {
+            Ok(CallRow {
+                trace_id: row.get(0)?,
+                time: UnixMs(row.get(1)?),
+                series: row.get(2)?,
+                reported_cost: row.get::<_, Option<i64>>(3)?.map(NanoUsd),
+                error_type: row.get(4)?,
+                tokens: tokens_of_row(row, 5)?,
+            })
+        })
+    }
+
+    /// The first and the last day with usage, in UTC.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn span(&self) -> Result<Option<(UnixMs, UnixMs)>, LedgerError> {
+        let sql = "SELECT min(start_ms), max(start_ms) FROM usage_time WHERE width_minutes = 1440";
+        let span = self.database.query_row(sql, [], |row| {
+            Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
+        });
+        let span = span.map_err(LedgerError::sqlite(&self.path))?;
+        Ok(span.map(|(first, last)| (UnixMs(first), UnixMs(last))))
+    }
+
+    /// How far every store was read.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn positions(&self) -> Result<StoredPositions, LedgerError> {
+        StoredPositions::load(&self.database).map_err(LedgerError::sqlite(&self.path))
+    }
+
+    /// What was read of each source.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn sources(&self) -> Result<Vec<SourceState>, LedgerError> {
+        let sql = "WITH read AS (SELECT source, count(DISTINCT path) AS stores, sum(size_bytes) AS bytes,
+                max(read_at) AS last_read FROM positions GROUP BY source),
+             counted AS (SELECT series.source, sum(calls) AS calls FROM usage_time
+                JOIN series ON series.id = usage_time.series WHERE width_minutes = 43200
+                GROUP BY series.source),
+             wrong AS (SELECT source, count(*) AS problems FROM problems GROUP BY source),
+             names AS (SELECT source FROM read UNION SELECT source FROM counted UNION SELECT source FROM wrong)
+             SELECT names.source, coalesce(stores, 0), coalesce(bytes, 0), coalesce(last_read, 0),
+                coalesce(calls, 0), coalesce(problems, 0)
+             FROM names LEFT JOIN read USING (source) LEFT JOIN counted USING (source)
+             LEFT JOIN wrong USING (source) ORDER BY names.source";
+        self.all(sql, [], |row| {
+            Ok(SourceState {
+                source: row.get(0)?,
+                stores: row.get::<_, i64>(1)?.cast_unsigned(),
+                bytes: row.get::<_, i64>(2)?.cast_unsigned(),
+                last_read: UnixMs(row.get(3)?),
+                calls: row.get::<_, i64>(4)?.cast_unsigned(),
+                problems: row.get::<_, i64>(5)?.cast_unsigned(),
+            })
+        })
+    }
+
+    /// Up to `limit` places that could not be understood, by source, path and line.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn problems(&self, limit: u32) -> Result<Vec<StoredProblem>, LedgerError> {
+        let sql = "SELECT source, path, line, kind, detail, seen_at FROM problems LIMIT ?1";
+        self.all(sql, [limit], |row| {
+            Ok(StoredProblem {
+                store: StoreId {
+                    source: row.get_ref(0)?.as_str()?.into(),
+                    path: row.get_ref(1)?.as_str()?.into(),
+                    part: Text::default(),
+                },
+                line: row.get::<_, i64>(2)?.cast_unsigned(),
+                kind: ProblemKind::named(row.get_ref(3)?.as_str()?),
+                detail: row.get(4)?,
+                seen_at: UnixMs(row.get(5)?),
+            })
+        })
+    }
+
+    /// The allowances that providers told agents about.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn quotas(&self) -> Result<Vec<Quota>, LedgerError> {
+        let sql = "SELECT source, observed_at, window_minutes, used_millipercent, resets_at, plan FROM quotas";
+        self.all(sql, [], |row| {
+            Ok(Quota {
+                source: row.get_ref(0)?.as_str()?.into(),
+                time: UnixMs(row.get(1)?),
+                window_minutes: row.get(2)?,
+                used_millipercent: row.get(3)?,
+                resets_at: row.get::<_, Option<i64>>(4)?.map(UnixMs),
+                plan: row.get_ref(5)?.as_str()?.into(),
+            })
+        })
+    }
+
+    /// A number that survives restarts; zero where nothing was counted.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn counter(&self, name: &str) -> Result<u64, LedgerError> {
+        let value = self
+            .database
+            .query_row("SELECT value FROM counters WHERE name = ?1", [name], |row| {
+                row.get::<_, i64>(0)
+            })
+            .optional();
+        Ok(value.map_err(LedgerError::sqlite(&self.path))?.unwrap_or(0).cast_unsigned())
+    }
+
+    /// Checks the file, and every sum against the facts. Slow: it reads everything.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn check(&self) -> Result<Check, LedgerError> {
+        let damage: Vec<String> = self.all("PRAGMA integrity_check", [], |row| row.get(0))?;
+        let wrong_sums = self.all(include_str!("schema/check_sums.sql"), [], |row| row.get(0))?;
+        Ok(Check { damage: damage.into_iter().filter(|line| line != "ok").collect(), wrong_sums })
+    }
+
+    fn all<T, C: FromIterator<T>>(
+        &self,
+        sql: &str,
+        values: impl rusqlite::Params,
+        of_row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<C, LedgerError> {
+        let read = || {
+            let mut statement = self.database.prepare_cached(sql)?;
+            statement.query_map(values, of_row)?.collect::<rusqlite::Result<C>>()
+        };
+        read().map_err(LedgerError::sqlite(&self.path))
+    }
+
+    fn each(
+        &self,
+        sql: &str,
+        values: impl rusqlite::Params,
+        mut of_row: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), LedgerError> {
+        let read = || {
+            let mut statement = self.database.prepare_cached(sql)?;
+            let mut rows = statement.query(values)?;
+            while let Some(row) = rows.next()? {
+                of_row(row)?;
+            }
+            Ok(())
+        };
+        read().map_err(LedgerError::sqlite(&self.path))
+    }
+}
+
+/// On a volume that cannot be written SQLite cannot share a ledger in WAL mode; where no writer has
+/// left anything in the log, the file alone is the whole ledger.
+fn open_read_only(path: &Path) -> Result<Connection, LedgerError> {
+    let database = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let is_readable =
+        database.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).is_ok();
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if is_readable || Path::new(&log).exists() {
+        return Ok(database);
+    }
+    let uri = format!(
+        "file:{}?immutable=1",
+        path.display().to_string().replace('%', "%25").replace('?', "%3f")
+    );
+    connect(Path::new(&uri), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
+}

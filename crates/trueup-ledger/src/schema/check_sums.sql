@@ -1,0 +1,57 @@
+-- One line of text for each sum that differs from the facts below it. Claims that count are facts of
+-- their own. Rows that retention has taken are only in the sums: then a sum may be larger, which this
+-- check reports as well.
+WITH facts AS (
+    SELECT series, session, created_at, (error_type IS NOT NULL) AS errors, input, cache_read,
+        cache_write_5m, cache_write_1h, cache_write, output, reasoning,
+        coalesce(reported_cost_nanousd, 0) AS cost
+    FROM llm_traces
+    UNION ALL
+    SELECT series, session, created_at, 0, input, cache_read, cache_write_5m, cache_write_1h,
+        cache_write, output, reasoning, coalesce(reported_cost_nanousd, 0)
+    FROM session_totals WHERE NOT is_superseded
+),
+by_width AS (
+    SELECT 15 AS width, (created_at - ((created_at % 900000) + 900000) % 900000) AS start, * FROM facts
+    UNION ALL
+    SELECT 60, (created_at - ((created_at % 3600000) + 3600000) % 3600000), * FROM facts
+    UNION ALL
+    SELECT 1440, (created_at - ((created_at % 86400000) + 86400000) % 86400000), * FROM facts
+    UNION ALL
+    SELECT 43200, 1000 * unixepoch(date(created_at / 1000, 'unixepoch', 'start of month')), * FROM facts
+),
+expected_time AS (
+    SELECT width, start, series, count(*) AS calls, sum(errors) AS errors, sum(input) AS input,
+        sum(cache_read) AS cache_read, sum(cache_write_5m) AS cache_write_5m,
+        sum(cache_write_1h) AS cache_write_1h, sum(cache_write) AS cache_write,
+        sum(output) AS output, sum(reasoning) AS reasoning, sum(cost) AS cost
+    FROM by_width GROUP BY width, start, series
+),
+stored_time AS (
+    SELECT width_minutes, start_ms, series, calls, errors, input, cache_read, cache_write_5m,
+        cache_write_1h, cache_write, output, reasoning, reported_cost_nanousd
+    FROM usage_time
+),
+expected_session AS (
+    SELECT session, series, count(*), sum(errors), sum(input), sum(cache_read), sum(cache_write_5m),
+        sum(cache_write_1h), sum(cache_write), sum(output), sum(reasoning), sum(cost),
+        min(created_at), max(created_at)
+    FROM facts GROUP BY session, series
+),
+stored_session AS (
+    SELECT session, series, calls, errors, input, cache_read, cache_write_5m, cache_write_1h,
+        cache_write, output, reasoning, reported_cost_nanousd, first_ms, last_ms
+    FROM usage_session
+)
+SELECT 'missing sum: ' || width || ' min at ' || start || ' of series ' || series
+    FROM (SELECT * FROM expected_time EXCEPT SELECT * FROM stored_time)
+UNION ALL
+SELECT 'wrong sum: ' || width_minutes || ' min at ' || start_ms || ' of series ' || series
+    FROM (SELECT * FROM stored_time EXCEPT SELECT * FROM expected_time)
+UNION ALL
+SELECT 'missing sum: session ' || session || ' of series ' || series
+    FROM (SELECT * FROM expected_session EXCEPT SELECT * FROM stored_session)
+UNION ALL
+SELECT 'wrong sum: session ' || session || ' of series ' || series
+    FROM (SELECT * FROM stored_session EXCEPT SELECT * FROM expected_session)
+LIMIT 100;

@@ -1,0 +1,262 @@
+//! The writer thread: it alone writes, and it never dies.
+//!
+//! One transaction takes all that is queued: under load many records share one wait for the disk, and
+//! alone a record waits for nobody. A file that is locked, full or failing is tried again, for ever;
+//! what can never be written is dropped alone, counted and reported, so that it blocks nothing else.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use trueup_core::{Batch, Fact, UnixMs};
+
+use crate::queue::{Done, Job, Limits, Offered, Queue};
+use crate::{Ledger, LedgerError};
+
+/// First wait before a write is tried again; doubled up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(50);
+/// Longest wait before a write is tried again.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// The name under which records that found no room are counted in the ledger.
+const DROPPED: &str = "dropped_total";
+/// The name under which records that could never be written are counted in the ledger.
+const REFUSED: &str = "refused_total";
+
+/// How the writer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriterState {
+    /// The last write worked.
+    Ok,
+    /// Writes fail and are tried again.
+    Retrying {
+        /// What the ledger says.
+        error: String,
+        /// Since when.
+        since: UnixMs,
+    },
+}
+
+/// The writer and its queue, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// How the writer is.
+    pub state: WriterState,
+    /// Records that wait.
+    pub queue_depth: usize,
+    /// Records that may wait.
+    pub queue_capacity: usize,
+    /// Bytes that wait.
+    pub queue_bytes: usize,
+    /// Records dropped since the start for want of room.
+    pub dropped: u64,
+    /// Records that could never be written, since the start.
+    pub refused: u64,
+    /// When something was last written.
+    pub last_commit: Option<UnixMs>,
+}
+
+#[derive(Debug)]
+struct Status {
+    state: WriterState,
+    refused: u64,
+    last_commit: Option<UnixMs>,
+}
+
+/// A ledger with a thread and a queue.
+pub struct Writer {
+    queue: Arc<Queue>,
+    status: Arc<Mutex<Status>>,
+    thread: Option<JoinHandle<Ledger>>,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Writer({:?})", self.health())
+    }
+}
+
+impl Writer {
+    /// Starts the thread. `now` is the clock.
+    ///
+    /// # Errors
+    /// Where the system has no thread to give.
+    pub fn spawn(
+        ledger: Ledger,
+        limits: Limits,
+        now: impl Fn() -> UnixMs + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue::new(limits));
+        let status =
+            Arc::new(Mutex::new(Status { state: WriterState::Ok, refused: 0, last_commit: None }));
+        let mut work = Work {
+            ledger,
+            queue: Arc::clone(&queue),
+            status: Arc::clone(&status),
+            now,
+            dropped_saved: 0,
+        };
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
+            work.run();
+            work.ledger
+        })?;
+        Ok(Self { queue, status, thread: Some(thread) })
+    }
+
+    /// Queues a batch, waiting for room: for sources that can wait. `false` where the writer is
+    /// closed.
+    pub fn submit(&self, batch: Batch) -> bool {
+        self.queue.submit(batch, None)
+    }
+
+    /// As [`Self::submit`]; `done` is told when the batch is safely in the file.
+    pub fn submit_then(&self, batch: Batch, done: Done) -> bool {
+        self.queue.submit(batch, Some(done))
+    }
+
+    /// Queues as many facts as there is room for, without waiting: for listeners. `done` is told when
+    /// the accepted ones are safely in the file; it is dropped untold where none is accepted.
+    pub fn offer(&self, facts: Vec<Fact>, done: Option<Done>) -> Offered {
+        self.queue.offer(facts, done)
+    }
+
+    /// Waits until everything queued so far is in the file; `false` where it cannot be written.
+    #[must_use]
+    pub fn flush(&self) -> bool {
+        let (told, is_done) = std::sync::mpsc::sync_channel(1);
+        let tell = Box::new(move |is_safe| {
+            let _is_awaited = told.send(is_safe).is_ok();
+        });
+        self.queue.submit(Batch::default(), Some(tell)) && is_done.recv().unwrap_or(false)
+    }
+
+    /// How the writer is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let (queue_depth, queue_bytes, dropped) = self.queue.depth();
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        Health {
+            state: status.state.clone(),
+            queue_depth,
+            queue_capacity: self.queue.limits().records,
+            queue_bytes,
+            dropped,
+            refused: status.refused,
+            last_commit: status.last_commit,
+        }
+    }
+
+    /// Takes nothing more, writes what is queued within `patience`, empties the write-ahead log and
+    /// gives the ledger back.
+    #[must_use]
+    pub fn close(mut self, patience: Duration) -> Option<Ledger> {
+        self.queue.close(Instant::now() + patience);
+        self.thread.take()?.join().ok()
+    }
+}
+
+/// A writer that is only dropped still writes what it has taken.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue.close(Instant::now() + RETRY_MAX);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+struct Work<Now> {
+    ledger: Ledger,
+    queue: Arc<Queue>,
+    status: Arc<Mutex<Status>>,
+    now: Now,
+    /// Dropped records that the ledger knows of.
+    dropped_saved: u64,
+}
+
+impl<Now: Fn() -> UnixMs> Work<Now> {
+    fn run(&mut self) {
+        while let Some(jobs) = self.queue.take() {
+            self.write(jobs);
+            self.save_dropped();
+        }
+        // Whoever opens the file next finds it short; where this fails it is only longer.
+        let _is_short = self.ledger.checkpoint().is_ok();
+    }
+
+    fn write(&mut self, jobs: Vec<Job>) {
+        match self.try_write(&jobs) {
+            Ok(is_safe) => tell(jobs, is_safe),
+            Err(_) if jobs.len() > 1 => {
+                // One of them can never be written: alone, it takes nobody with it.
+                for job in jobs {
+                    self.write(vec![job]);
+                }
+            }
+            Err(error) => self.refuse(jobs, &error),
+        }
+    }
+
+    /// Writes, trying again while that may help. `Ok(false)`: time has run out.
+    fn try_write(&mut self, jobs: &[Job]) -> Result<bool, LedgerError> {
+        let batches: Vec<&Batch> = jobs.iter().map(|job| &job.batch).collect();
+        let mut pause = RETRY_MIN;
+        loop {
+            match self.ledger.append(&batches, (self.now)()) {
+                Ok(_) => {
+                    let now = (self.now)();
+                    self.update(|status| {
+                        status.state = WriterState::Ok;
+                        status.last_commit = Some(now);
+                    });
+                    return Ok(true);
+                }
+                Err(error) if error.is_transient() => {
+                    let now = (self.now)();
+                    self.update(|status| {
+                        let since = match status.state {
+                            WriterState::Ok => now,
+                            WriterState::Retrying { since, .. } => since,
+                        };
+                        status.state = WriterState::Retrying { error: error.to_string(), since };
+                    });
+                    if !self.queue.pause(pause) {
+                        return Ok(false);
+                    }
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn refuse(&self, jobs: Vec<Job>, error: &LedgerError) {
+        let records = jobs.iter().map(|job| job.batch.facts.len() as u64).sum();
+        let message = error.to_string();
+        self.update(|status| {
+            status.refused += records;
+            status.state = WriterState::Retrying { error: message, since: UnixMs(0) };
+        });
+        let _is_counted = self.ledger.count(REFUSED, records).is_ok();
+        tell(jobs, false);
+    }
+
+    /// What was dropped must be known after a restart, too.
+    fn save_dropped(&mut self) {
+        let (_, _, dropped) = self.queue.depth();
+        let unsaved = dropped - self.dropped_saved;
+        if unsaved > 0 && self.ledger.count(DROPPED, unsaved).is_ok() {
+            self.dropped_saved = dropped;
+        }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn tell(jobs: Vec<Job>, is_safe: bool) {
+    for done in jobs.into_iter().filter_map(|job| job.done) {
+        done(is_safe);
+    }
+}

@@ -1,0 +1,224 @@
+//! Append, repeat, reorder, reopen: the sums are always those of the model.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use trueup_core::{
+    Batch, Billing, Call, Counters, Fact, Key, NanoUsd, Origin, Outcome, Position, Rank, Stamp,
+    StoreId, Tokens, UnixMs, Variant, Verdict, settle,
+};
+use trueup_ledger::{Ledger, LedgerError, OpenOptions, Reader, Width};
+
+fn call(key: u8, variant: i64, standing: u8, output: u64, minute: i64, session: u8) -> Call {
+    let tokens = Tokens { input: 10, output, ..Tokens::ZERO };
+    let session = format!("s{session}");
+    Call {
+        key: Key::of("test", &[[key]]),
+        variant: Variant(variant),
+        rank: Rank::new(standing, &tokens, false, UnixMs(0), &session),
+        time: UnixMs(1_795_000_000_000 + minute * 60_000),
+        origin: Origin {
+            source: "test".into(),
+            provider: "p".into(),
+            model: if key % 2 == 0 { "even".into() } else { "odd".into() },
+            project: "/p".into(),
+            session: session.as_str().into(),
+        },
+        tokens,
+        billing: Billing::default(),
+        reported_cost: (key % 3 == 0).then_some(NanoUsd(5)),
+        latency_ms: None,
+        time_to_first_token_ms: None,
+        outcome: if key % 5 == 0 {
+            Outcome::Failed { error_type: "e".into() }
+        } else {
+            Outcome::Ok
+        },
+        trace_id: None,
+        body: None,
+    }
+}
+
+fn batch(calls: &[Call]) -> Batch {
+    Batch {
+        facts: calls.iter().cloned().map(|call| Fact::Call(Box::new(call))).collect(),
+        ..Batch::default()
+    }
+}
+
+/// What must be counted: every key settled, whatever the order.
+fn model(calls: &[Call]) -> Counters {
+    let mut counted: BTreeMap<Key, Vec<Call>> = BTreeMap::new();
+    for call in calls {
+        let group = counted.entry(call.key).or_default();
+        let ranks: Vec<_> = group.iter().map(|call| (call.variant, call.rank)).collect();
+        match settle(&ranks, call.variant, call.rank) {
+            Verdict::Add => group.push(call.clone()),
+            Verdict::Replace(at) => group[at] = call.clone(),
+            Verdict::ReplaceAll => *group = vec![call.clone()],
+            Verdict::Ignore => {}
+        }
+    }
+    counted
+        .values()
+        .flatten()
+        .map(Counters::of_call)
+        .fold(Counters::default(), |sum, c| sum.plus(&c))
+}
+
+fn total(reader: &Reader, width: Width) -> Counters {
+    let mut sum = Counters::default();
+    reader
+        .usage_by_time(width, UnixMs(0), UnixMs(i64::MAX), |usage| sum = sum.plus(&usage.counters))
+        .unwrap();
+    sum
+}
+
+fn session_total(reader: &Reader) -> Counters {
+    let mut sum = Counters::default();
+    reader
+        .usage_by_session(UnixMs(0), UnixMs(i64::MAX), |usage| sum = sum.plus(&usage.counters))
+        .unwrap();
+    sum
+}
+
+prop_compose! {
+    fn any_call()(key in 0..12_u8, variant in 0..2_i64, standing in 0..3_u8, output in 0..50_u64, minute in 0..200_000_i64, session in 0..4_u8) -> Call {
+        call(key, variant, standing, output, minute, session)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn sums_are_those_of_the_model_in_every_width(
+        batches in prop::collection::vec(prop::collection::vec(any_call(), 0..8), 1..8),
+        reopen in prop::collection::vec(any::<bool>(), 8),
+        repeat in 0..8_usize,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        let mut ledger = Ledger::open(&path, OpenOptions { has_outbox: true }).unwrap();
+        let mut seen = Vec::new();
+        for (at, calls) in batches.iter().enumerate() {
+            ledger.append(&[&batch(calls)], UnixMs(1)).unwrap();
+            seen.extend_from_slice(calls);
+            if at == repeat {
+                ledger.append(&[&batch(&seen)], UnixMs(2)).unwrap();
+            }
+            if reopen[at] {
+                drop(ledger);
+                ledger = Ledger::open(&path, OpenOptions { has_outbox: true }).unwrap();
+            }
+        }
+        let reader = Reader::open(&path).unwrap().unwrap();
+        let expected = model(&seen);
+        for width in Width::ALL {
+            prop_assert_eq!(total(&reader, width), expected, "{:?}", width);
+        }
+        prop_assert_eq!(session_total(&reader), expected);
+        prop_assert_eq!(reader.check().unwrap(), Default::default());
+    }
+}
+
+#[test]
+fn a_position_is_there_exactly_when_its_facts_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let store = StoreId { source: "test".into(), path: "/f".into(), part: "".into() };
+    let position = Position {
+        stamp: Stamp { device: u64::MAX, inode: 2, size_bytes: 3, modified_ns: 4 },
+        offset: 5,
+        line: 6,
+        tail_hash: u64::MAX - 1,
+        state: "{}".into(),
+    };
+    {
+        let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+        let mut with_position = batch(&[call(1, 0, 0, 1, 0, 0)]);
+        with_position.positions.push((store.clone(), position.clone()));
+        ledger.append(&[&with_position], UnixMs(1)).unwrap();
+    }
+    let reader = Reader::open(&path).unwrap().unwrap();
+    assert_eq!(reader.positions().unwrap().get(&store), Some(&position));
+    assert_eq!(total(&reader, Width::Day).calls, 1);
+}
+
+#[test]
+fn a_second_writer_is_told_who_has_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let _first = Ledger::open(&path, OpenOptions::default()).unwrap();
+    let error = Ledger::open(&path, OpenOptions::default()).unwrap_err();
+    assert!(
+        matches!(&error, LedgerError::Locked { owner, .. } if *owner == std::process::id().to_string()),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_newer_file_and_a_foreign_file_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    drop(Ledger::open(&path, OpenOptions::default()).unwrap());
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    drop(database);
+    let error = Ledger::open(&path, OpenOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("newer trueup (schema 99"), "{error}");
+    assert!(matches!(Reader::open(&path), Err(LedgerError::Newer { .. })));
+
+    let foreign = folder.path().join("foreign.db");
+    rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    assert!(matches!(
+        Ledger::open(&foreign, OpenOptions::default()),
+        Err(LedgerError::NotALedger { .. })
+    ));
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "not a database, but long enough to be read as a header".repeat(9))
+        .unwrap();
+    let error = Ledger::open(&text, OpenOptions::default()).unwrap_err();
+    assert!(matches!(error, LedgerError::NotALedger { .. }), "{error}");
+}
+
+#[test]
+fn absurd_times_and_counts_are_kept_and_break_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+    let mut calls = Vec::new();
+    for (key, time) in (0..).zip([i64::MIN, -1, 0, i64::MAX - 1]) {
+        let mut call = call(key, 0, 0, u64::MAX, 0, 0);
+        call.time = UnixMs(time);
+        calls.push(call);
+    }
+    ledger.append(&[&batch(&calls)], UnixMs(1)).unwrap();
+    ledger.append(&[&batch(&calls)], UnixMs(1)).unwrap();
+    let reader = Reader::open(&path).unwrap().unwrap();
+    assert_eq!(session_total(&reader).calls, 4);
+}
+
+#[test]
+fn no_report_reads_the_facts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    drop(Ledger::open(&path, OpenOptions::default()).unwrap());
+    let database = rusqlite::Connection::open(&path).unwrap();
+    // The statements of `Reader` that reports use; the plan of none scans a table of facts.
+    for sql in [
+        "SELECT start_ms, series FROM usage_time WHERE width_minutes = 60 AND start_ms >= 1 AND start_ms < 9",
+        "SELECT usage_session.session FROM usage_session JOIN sessions ON sessions.id = usage_session.session WHERE last_ms >= 1 AND first_ms < 2",
+        "SELECT created_at FROM llm_traces WHERE session = 1 AND id >= x'00' AND id < x'01' ORDER BY id",
+        "SELECT min(created_at) FROM llm_traces WHERE id >= x'00' AND id < x'01' AND series = 1",
+    ] {
+        let plan: Vec<String> = database
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap()
+            .query_map([], |row| row.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert!(!plan.iter().any(|step| step.contains("SCAN llm_traces")), "{sql}: {plan:?}");
+    }
+}

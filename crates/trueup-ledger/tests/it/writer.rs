@@ -1,0 +1,106 @@
+//! The writer under pressure: full queues, locked files, and the end of the process.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use trueup_core::{CustomEvent, Fact, Key, UnixMs};
+use trueup_ledger::{Ledger, Limits, OpenOptions, Reader, Writer, WriterState};
+
+fn event(number: u64) -> Fact {
+    Fact::Event(Box::new(CustomEvent {
+        key: Key::of("test", &[number.to_le_bytes()]),
+        time: UnixMs(1_795_000_000_000),
+        trace_id: None,
+        source: "test".into(),
+        session: "".into(),
+        name: "e".into(),
+        metadata: None,
+    }))
+}
+
+fn open(path: &std::path::Path) -> Writer {
+    let ledger = Ledger::open(path, OpenOptions::default()).unwrap();
+    Writer::spawn(ledger, Limits::default(), || UnixMs(7)).unwrap()
+}
+
+fn count(path: &std::path::Path) -> i64 {
+    let database = rusqlite::Connection::open(path).unwrap();
+    database.query_row("SELECT count(*) FROM custom_events", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn what_is_acknowledged_is_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let writer = open(&path);
+    let (told, is_safe) = mpsc::sync_channel(1);
+    let offered = writer
+        .offer(vec![event(1), event(2)], Some(Box::new(move |safe| told.send(safe).unwrap())));
+    assert_eq!((offered.accepted, offered.dropped), (2, 0));
+    assert!(is_safe.recv().unwrap());
+    assert_eq!(count(&path), 2);
+}
+
+#[test]
+fn brief_burst_of_600_keeps_512() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let writer = open(&path);
+    // Another program holds the file: the writer takes one record and is stuck with it.
+    let blocker = rusqlite::Connection::open(&path).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    writer.offer(vec![event(0)], None);
+    while writer.health().queue_depth > 0 {
+        std::thread::yield_now();
+    }
+    let offered = writer.offer((1..=600).map(event).collect(), None);
+    assert_eq!((offered.accepted, offered.dropped), (512, 88));
+    assert_eq!(writer.health().dropped, 88);
+    blocker.execute_batch("ROLLBACK").unwrap();
+    assert!(writer.flush());
+    assert_eq!(count(&path), 513);
+    drop(writer);
+    let reader = Reader::open(&path).unwrap().unwrap();
+    assert_eq!(reader.counter("dropped_total").unwrap(), 88);
+}
+
+#[test]
+fn queues_are_bounded_by_bytes_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("l.db"), OpenOptions::default()).unwrap();
+    let writer =
+        Writer::spawn(ledger, Limits { records: 512, bytes: 1_000 }, || UnixMs(7)).unwrap();
+    let offered = writer.offer((0..3).map(event).collect(), None);
+    assert_eq!((offered.accepted, offered.dropped), (1, 2));
+}
+
+#[test]
+fn a_closed_writer_takes_nothing_and_has_written_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let writer = open(&path);
+    writer.offer((0..100).map(event).collect(), None);
+    let ledger = writer.close(Duration::from_secs(5)).unwrap();
+    assert_eq!(count(&path), 100);
+    let mut log = path.clone().into_os_string();
+    log.push("-wal");
+    assert_eq!(std::fs::metadata(&log).map_or(0, |file| file.len()), 0);
+    drop(ledger);
+}
+
+#[test]
+fn a_broken_file_is_reported_and_survived() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let writer = open(&path);
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("ALTER TABLE custom_events RENAME TO gone").unwrap();
+    writer.offer(vec![event(1)], None);
+    while writer.health().state == WriterState::Ok {
+        std::thread::yield_now();
+    }
+    other.execute_batch("ALTER TABLE gone RENAME TO custom_events").unwrap();
+    assert!(writer.flush());
+    assert_eq!(writer.health().state, WriterState::Ok);
+    assert_eq!(count(&path), 1);
+}
