@@ -113,11 +113,7 @@ fn timed(write: impl FnOnce() -> Result<Truth>) -> Result<()> {
     let truth = write()?;
     let seconds = start.elapsed().as_secs_f64();
     let (files, lines, bytes) = (truth.files, truth.lines, truth.bytes);
-    println!(
-        "{files} files, {lines} lines, {bytes} bytes; {:.2} s, {:.0} MB/s",
-        seconds,
-        bytes as f64 / 1e6 / seconds
-    );
+    println!("{files} files, {lines} lines, {bytes} bytes; written in {seconds:.2} s");
     for (name, source) in &truth.sources {
         let (exact, estimated) = (&source.exact.totals, &source.estimated.totals);
         println!(

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use self::index::Index;
-use self::lines::{Engine, Reply, Transcript};
+use self::lines::{Engine, Reply, Transcript, counted};
 use self::store::Store;
 use self::traps::{
     BACKUP, BACKUP_ONLY, CLAIMED, DELETED, DELETED_ZST, FAILED, FORK, INDEX_ONLY, MIRROR,
@@ -165,6 +165,7 @@ impl<'d, 'a> Writer<'d, 'a> {
             last_entry: String::new(),
             tokens: 0,
             last: None,
+            cut: false,
         }
     }
 
@@ -174,6 +175,7 @@ impl<'d, 'a> Writer<'d, 'a> {
         if scene == Scene::IndexOnly {
             return self.index_only(&mut transcript);
         }
+        transcript.cut = scene == Scene::Backup;
         let parent =
             if matches!(scene, Scene::Fork | Scene::StoredFork) { self.parent() } else { None };
         if let Some(parent) = &parent {
@@ -229,6 +231,7 @@ impl<'d, 'a> Writer<'d, 'a> {
         }
         let reply = REPLIES.get(self.replies).copied().unwrap_or_else(|| odd_reply(self.desk));
         self.replies += 1;
+        let reply = if transcript.cut && reply == Reply::Unnamed { Reply::Answered } else { reply };
         let at_ms = transcript.now_ms;
         transcript.now_ms += self.desk.rng.millis(300, 20_000);
         self.reply(transcript, reply, at_ms)?;
@@ -319,6 +322,9 @@ impl<'d, 'a> Writer<'d, 'a> {
             self.index.claim(transcript, transcript.now_ms + 40, &last);
             self.desk.trap(&CLAIMED, last.sum().cast_signed());
         }
+        if transcript.cut {
+            return Ok(());
+        }
         self.desk.tree.growing.push(Growing {
             agent: NAME.to_owned(),
             path: path(transcript, ""),
@@ -359,8 +365,9 @@ impl<'d, 'a> Writer<'d, 'a> {
         let stored = store.session(transcript, parent)?;
         self.desk.tree.bytes += transcript.out.len() as u64;
         self.desk.trap(&STORED, -transcript.tokens.cast_signed());
-        for _ in 0..stored.compressed {
-            self.desk.trap(&ZSTD_ROWS, 0);
+        for row in 0..stored.compressed {
+            let tokens = if row == 0 { stored.compressed_tokens } else { 0 };
+            self.desk.trap(&ZSTD_ROWS, -tokens.cast_signed());
         }
         if scene == Scene::StoredImported {
             self.imported(transcript)?;
@@ -417,13 +424,6 @@ fn stamp(transcript: &Transcript) -> String {
 fn call(transcript: &Transcript, at_ms: i64, usage: Usage) -> Call {
     let (project, session) = (transcript.cwd.clone(), transcript.id.clone());
     Call { at_ms, model: transcript.engine.2.to_owned(), project, session, usage }
-}
-
-/// The `totalTokens` of lines that we wrote ourselves.
-fn counted(lines: &[u8]) -> u64 {
-    let text = std::str::from_utf8(lines).unwrap_or_default();
-    let digits = |tail: &str| tail.split(',').next().and_then(|n| n.parse::<u64>().ok());
-    text.split(r#""totalTokens":"#).skip(1).filter_map(digits).sum()
 }
 
 fn odd_reply(desk: &mut Desk<'_>) -> Reply {

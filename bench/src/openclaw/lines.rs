@@ -35,6 +35,8 @@ pub(super) struct Transcript {
     pub(super) tokens: u64,
     /// The last call: what an index claims of the whole session.
     pub(super) last: Option<Usage>,
+    /// Its live file will lose its first lines, so that each message must name its model.
+    pub(super) cut: bool,
 }
 
 /// How a reply ended.
@@ -203,4 +205,11 @@ fn usage(out: &mut Vec<u8>, u: &Usage) -> Result<()> {
         micro(total, 1)
     )?;
     Ok(())
+}
+
+/// The `totalTokens` of lines that we wrote ourselves.
+pub(super) fn counted(lines: &[u8]) -> u64 {
+    let text = std::str::from_utf8(lines).unwrap_or_default();
+    let digits = |tail: &str| tail.split(',').next().and_then(|n| n.parse::<u64>().ok());
+    text.split(r#""totalTokens":"#).skip(1).filter_map(digits).sum()
 }

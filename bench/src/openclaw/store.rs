@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use rusqlite::{Connection, params};
 
-use super::lines::Transcript;
+use super::lines::{Transcript, counted};
 
 const SCHEMA: &str = "
 CREATE TABLE schema_meta(meta_key TEXT PRIMARY KEY, role TEXT, schema_version INTEGER NOT NULL, agent_id TEXT,
@@ -44,6 +44,8 @@ pub(super) struct Store {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Stored {
     pub(super) compressed: u64,
+    /// The tokens on those lines.
+    pub(super) compressed_tokens: u64,
 }
 
 impl Store {
@@ -126,7 +128,10 @@ fn events(
         eligible += usize::from(line.len() >= ZSTD_BYTES_MIN);
         let pack = line.len() >= ZSTD_BYTES_MIN && eligible.is_multiple_of(ZSTD_ONE_IN);
         let packed = if pack { Some(compress(line)?) } else { None };
-        stored.compressed += u64::from(pack);
+        if pack {
+            stored.compressed += 1;
+            stored.compressed_tokens += counted(line);
+        }
         store(seq as i64, std::str::from_utf8(line)?, packed)?;
     }
     Ok(stored)

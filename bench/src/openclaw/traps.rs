@@ -40,10 +40,8 @@ pub(super) const STORED_COPY: TrapKind = TrapKind {
     name: "sqlite_beside_files",
     naive: "adds what the import left behind to the store",
 };
-pub(super) const ZSTD_ROWS: TrapKind = TrapKind {
-    name: "zstd_events",
-    naive: "reads event_json only (tool results among them carry none)",
-};
+pub(super) const ZSTD_ROWS: TrapKind =
+    TrapKind { name: "zstd_events", naive: "reads event_json only, and no copy" };
 
 /// All traps of this agent's files.
 #[cfg(test)]
