@@ -1,1 +1,187 @@
-fn main() {}
+//! Benchmarks of trueup: corpora with a known truth, the check against it, and floors to measure by.
+
+#![expect(clippy::print_stdout, reason = "a developer's tool that prints its findings")]
+#![expect(clippy::cast_possible_truncation, reason = "sizes here are far below 2^32")]
+#![expect(clippy::cast_possible_wrap, reason = "sizes here are far below 2^32")]
+#![expect(clippy::cast_precision_loss, reason = "rates for people to read")]
+
+mod claude;
+mod codex;
+mod corpus;
+mod desk;
+mod filler;
+mod floor;
+mod instant;
+mod openclaw;
+mod read;
+mod rng;
+mod truth;
+mod verify;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+use crate::corpus::Plan;
+use crate::truth::Truth;
+
+#[derive(Debug, Parser)]
+#[command(about)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write a corpus: DIR/home as coding agents leave it, DIR/truth.json beside it.
+    Corpus {
+        #[arg(long, default_value_t = 42)]
+        seed: u64,
+        /// Bytes in all, such as 1MB, 100MB or 1GB.
+        #[arg(long, value_parser = bytes)]
+        size: u64,
+        #[arg(long)]
+        out: PathBuf,
+        #[arg(long, value_delimiter = ',', default_value = "claude-code,codex,openclaw")]
+        agents: Vec<String>,
+        /// Put most OpenClaw sessions into its SQLite store.
+        #[arg(long)]
+        openclaw_sqlite: bool,
+    },
+    /// Add records to existing files of a corpus, and to its truth.
+    Append {
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How much to add, in percent of the corpus, such as 1 or 0.1.
+        #[arg(long, default_value = "1", value_parser = per_mille)]
+        percent: u64,
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// Compare JSON reports of trueup with the truth; exit 1 if any number differs.
+    Verify {
+        #[arg(long)]
+        truth: PathBuf,
+        #[arg(long, required = true)]
+        report: Vec<PathBuf>,
+        /// The reports are of this agent only.
+        #[arg(long)]
+        agent: Option<String>,
+    },
+    /// Read all bytes below DIR and do nothing with them.
+    Read {
+        dir: PathBuf,
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+    },
+    /// Insert bare rows of a call's shape durably: the floor for the ledger.
+    LedgerFloor {
+        /// The database to create; it must not exist.
+        #[arg(long)]
+        file: PathBuf,
+        #[arg(long, default_value_t = 200_000)]
+        rows: u64,
+        /// Rows in one transaction.
+        #[arg(long, default_value_t = 512)]
+        batch: u64,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    match Cli::parse().verb {
+        Verb::Corpus { seed, size, out, agents, openclaw_sqlite } => {
+            let plan = Plan { seed, bytes: size, agents, openclaw_sqlite };
+            timed(|| corpus::write(&plan, &out))?;
+        }
+        Verb::Append { seed, percent, dir } => timed(|| corpus::append(seed, percent, &dir))?,
+        Verb::Verify { truth, report, agent } => return verify(&truth, &report, agent.as_deref()),
+        Verb::Read { dir, threads } => {
+            let (files, bytes) = read::all(&dir, threads)?;
+            println!("{files} files, {bytes} bytes");
+        }
+        Verb::LedgerFloor { file, rows, batch } => floor::print(&file, rows, batch)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn timed(write: impl FnOnce() -> Result<Truth>) -> Result<()> {
+    let start = Instant::now();
+    let truth = write()?;
+    let seconds = start.elapsed().as_secs_f64();
+    let (files, lines, bytes) = (truth.files, truth.lines, truth.bytes);
+    println!("{files} files, {lines} lines, {bytes} bytes; written in {seconds:.2} s");
+    for (name, source) in &truth.sources {
+        let (exact, estimated) = (&source.exact.totals, &source.estimated.totals);
+        println!(
+            "{name}: {} calls, {} tokens, {} tokens estimated, {} traps",
+            exact.calls,
+            exact.total,
+            estimated.total,
+            source.traps.len()
+        );
+    }
+    Ok(())
+}
+
+fn verify(truth: &Path, reports: &[PathBuf], agent: Option<&str>) -> Result<ExitCode> {
+    let truth = Truth::load(truth)?;
+    let mut exit = ExitCode::SUCCESS;
+    for path in reports {
+        let report = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+        let found = verify::differences(&truth, agent, &report)
+            .with_context(|| format!("verify {}", path.display()))?;
+        if found.is_empty() {
+            println!("{}: every number is right", path.display());
+            continue;
+        }
+        exit = ExitCode::FAILURE;
+        println!("{}: differs from the truth", path.display());
+        for line in found {
+            println!("  {line}");
+        }
+    }
+    Ok(exit)
+}
+
+/// `100MB` as bytes, in powers of ten.
+fn bytes(text: &str) -> Result<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit.trim() {
+        "" | "B" => 1,
+        "KB" | "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => anyhow::bail!("unknown unit {unit}: write a number and B, KB, MB or GB"),
+    };
+    Ok(number.parse::<u64>().context("a size begins with a number")? * scale)
+}
+
+/// `0.1` percent as 1 per mille.
+fn per_mille(text: &str) -> Result<u64> {
+    let percent: f64 = text.parse().context("a percentage is a number")?;
+    let rounded = (percent * 10.0).round();
+    anyhow::ensure!((1.0..=1000.0).contains(&rounded), "a percentage lies in 0.1..=100");
+    Ok(format!("{rounded}").parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_percentages_are_read_as_people_write_them() {
+        for (text, expected) in
+            [("7", 7), ("20KB", 20_000), ("100MB", 100_000_000), ("1GB", 1_000_000_000)]
+        {
+            assert_eq!(bytes(text).unwrap(), expected, "{text}");
+        }
+        assert!(bytes("MB").is_err() && bytes("1MiB").is_err());
+        assert_eq!((per_mille("1").unwrap(), per_mille("0.1").unwrap()), (10, 1));
+        assert!(per_mille("0").is_err());
+    }
+}
