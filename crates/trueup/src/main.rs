@@ -1,1 +1,14 @@
-fn main() {}
+//! The binary: everything that touches the clock, the environment, sockets and the terminal.
+
+mod cli;
+mod clock;
+mod config;
+mod daemon;
+mod intake;
+mod sync;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

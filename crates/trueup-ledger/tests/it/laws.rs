@@ -69,7 +69,9 @@ fn model(calls: &[Call]) -> Counters {
 fn total(reader: &Reader, width: Width) -> Counters {
     let mut sum = Counters::default();
     reader
-        .usage_by_time(width, UnixMs(i64::MIN), UnixMs(i64::MAX), |usage| sum = sum.plus(&usage.counters))
+        .usage_by_time(width, UnixMs(i64::MIN), UnixMs(i64::MAX), |usage| {
+            sum = sum.plus(&usage.counters)
+        })
         .unwrap();
     sum
 }
@@ -77,7 +79,9 @@ fn total(reader: &Reader, width: Width) -> Counters {
 fn session_total(reader: &Reader) -> Counters {
     let mut sum = Counters::default();
     reader
-        .usage_by_session(UnixMs(i64::MIN), UnixMs(i64::MAX), |usage| sum = sum.plus(&usage.counters))
+        .usage_by_session(UnixMs(i64::MIN), UnixMs(i64::MAX), |usage| {
+            sum = sum.plus(&usage.counters)
+        })
         .unwrap();
     sum
 }

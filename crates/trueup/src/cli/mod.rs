@@ -1,0 +1,94 @@
+//! The command line: one file per verb.
+
+mod config;
+mod serve;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+
+/// The account of what AI agents use: model calls, tokens, dollars.
+#[derive(Debug, Parser)]
+#[command(name = "trueup", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+struct Global {
+    /// The settings file [default: ~/.config/trueup/trueup.toml, where it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The ledger file; `trueup config` shows the one in use
+    #[arg(long, global = true, value_name = "FILE")]
+    ledger: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Listen for traces, errors and events, and keep the account up to date
+    Serve(serve::Serve),
+    /// Show every setting, its value and where it comes from
+    Config(config::ShowConfig),
+}
+
+/// Runs the command line; the exit code is 0 for done, 1 for failed, 2 for wrong usage.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match cli.verb.run(&cli.global) {
+        Ok(code) => code,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where even this cannot be written, there is nobody to tell.
+            let _is_told = writeln!(io::stderr(), "trueup: {error:#}").is_ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    let _is_told = error.print().is_ok();
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// Whether the reader of our output has gone, as `head` does: that is no failure of ours.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+impl Verb {
+    fn run(self, global: &Global) -> Result<ExitCode> {
+        match self {
+            Self::Serve(serve) => serve.run(global),
+            Self::Config(show) => show.run(global),
+        }
+    }
+}
+
+impl Global {
+    /// The settings, with these flags and a verb's own.
+    fn settings(&self, flags: &[(&'static str, Option<OsString>)]) -> Result<Config> {
+        let ledger = self.ledger.clone().map(|path| ("ledger", path));
+        let own = flags.iter().filter_map(|(key, value)| {
+            Some((*key, value.as_ref()?.to_string_lossy().into_owned()))
+        });
+        let flags: Vec<_> = ledger.into_iter().chain(own).collect();
+        Config::of_process(self.config.as_deref(), &flags)
+    }
+}

@@ -1,0 +1,377 @@
+//! Every setting: where it may come from, and what it is now.
+//!
+//! Defaults < `trueup.toml` < environment < flags. Each setting is one entry of [`SETTINGS`], from
+//! which the file's keys, the environment's names, `trueup config` and the reference are made. This
+//! is the only place that reads the environment.
+//!
+//! ```toml
+//! port = 9090
+//! ledger = "/data/openclaw-trace.db"
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use trueup_agents::Environment;
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// Its name in the file; its flag is the same with dashes.
+    pub(crate) key: &'static str,
+    /// Its variable.
+    pub(crate) variable: &'static str,
+    /// Further variables that are read for it, the first found wins.
+    pub(crate) aliases: &'static [&'static str],
+    /// The default, where it is a constant.
+    pub(crate) default: &'static str,
+    /// What it is.
+    pub(crate) help: &'static str,
+    /// Whether its value is shown.
+    pub(crate) is_secret: bool,
+}
+
+const fn setting(
+    key: &'static str,
+    variable: &'static str,
+    aliases: &'static [&'static str],
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { key, variable, aliases, default, help, is_secret: false }
+}
+
+/// Every setting, in the order of the reference.
+pub(crate) static SETTINGS: &[Setting] = &[
+    setting("ledger", "TRUEUP_LEDGER", &["TRACE_DB_PATH", "OCT_DB_PATH"], "", "the ledger file"),
+    setting(
+        "prices",
+        "TRUEUP_PRICES",
+        &[],
+        "",
+        "a file of prices that override the table (docs/prices.md)",
+    ),
+    setting("tz", "TRUEUP_TZ", &[], "", "the time zone of reports, an IANA name"),
+    setting(
+        "threads",
+        "TRUEUP_THREADS",
+        &["OCT_THREADS"],
+        "0",
+        "threads that read stores; 0 for one per core",
+    ),
+    setting("bind", "TRUEUP_BIND", &[], "127.0.0.1", "the address that serve listens on"),
+    setting(
+        "port",
+        "TRUEUP_PORT",
+        &["TRACE_PORT", "OCT_PORT"],
+        "9090",
+        "the port that serve listens on",
+    ),
+    Setting {
+        key: "token",
+        variable: "TRUEUP_TOKEN",
+        aliases: &[],
+        default: "",
+        help: "the bearer token that clients must send; needed on any address but loopback",
+        is_secret: true,
+    },
+    setting(
+        "queue_records",
+        "TRUEUP_QUEUE_RECORDS",
+        &["OCT_QUEUE_CAP"],
+        "512",
+        "records that may wait to be written",
+    ),
+    setting(
+        "queue_bytes",
+        "TRUEUP_QUEUE_BYTES",
+        &[],
+        "8388608",
+        "bytes that may wait to be written",
+    ),
+    setting(
+        "max_text_bytes",
+        "TRUEUP_MAX_TEXT_BYTES",
+        &["TRACE_MAX_TEXT_BYTES", "OCT_MAX_TEXT_BYTES"],
+        "16384",
+        "longest stored prompt or completion",
+    ),
+    setting("max_body_bytes", "TRUEUP_MAX_BODY_BYTES", &[], "16777216", "largest request body"),
+    setting(
+        "sync_interval",
+        "TRUEUP_SYNC_INTERVAL",
+        &[],
+        "5s",
+        "how often serve and sync --watch look for new records",
+    ),
+    setting(
+        "log_level",
+        "TRUEUP_LOG_LEVEL",
+        &["LOG_LEVEL", "OCT_LOG_LEVEL"],
+        "info",
+        "debug, info, warn or error",
+    ),
+];
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Built in.
+    Default,
+    /// A file, and the key in it.
+    File(PathBuf),
+    /// A variable.
+    Variable(&'static str),
+    /// A flag.
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// The effective settings.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    values: BTreeMap<&'static str, (String, Origin)>,
+    /// What agents' folders are looked for by.
+    pub(crate) environment: Environment,
+}
+
+/// Longest settings file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+impl Config {
+    /// The settings of this process: `file` is the file that a flag names, `flags` are settings given
+    /// as flags.
+    pub(crate) fn of_process(
+        file: Option<&Path>,
+        flags: &[(&'static str, String)],
+    ) -> Result<Self> {
+        #[expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
+        let variables: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self::resolve(variables, file, flags)
+    }
+
+    /// The settings of an environment.
+    pub(crate) fn resolve(
+        variables: BTreeMap<String, String>,
+        file: Option<&Path>,
+        flags: &[(&'static str, String)],
+    ) -> Result<Self> {
+        let home = variables.get("HOME").filter(|home| !home.is_empty());
+        let home = home.map_or_else(|| PathBuf::from("/"), PathBuf::from);
+        let environment = Environment { home, variables };
+        let (path, is_named) = match (file, environment.variable("TRUEUP_CONFIG")) {
+            (Some(path), _) => (path.to_path_buf(), true),
+            (None, Some(path)) => (environment.expand(path), true),
+            (None, None) => {
+                (environment.xdg("XDG_CONFIG_HOME", ".config").join("trueup/trueup.toml"), false)
+            }
+        };
+        let in_file = read_file(&path, is_named)?;
+        let mut values = BTreeMap::new();
+        for setting in SETTINGS {
+            let names = std::iter::once(&setting.variable).chain(setting.aliases);
+            let mut variables = names.filter_map(|name| {
+                Some((environment.variable(name)?.to_owned(), Origin::Variable(name)))
+            });
+            let flag = flags.iter().find(|(key, _)| *key == setting.key);
+            let value = flag
+                .map(|(_, value)| (value.clone(), Origin::Flag))
+                .or_else(|| variables.next())
+                .or_else(|| Some((in_file.get(setting.key)?.clone(), Origin::File(path.clone()))))
+                .unwrap_or_else(|| (default_of(setting, &environment), Origin::Default));
+            values.insert(setting.key, value);
+        }
+        Ok(Self { values, environment })
+    }
+
+    /// The value of a setting and where it came from.
+    pub(crate) fn value(&self, key: &str) -> (&str, &Origin) {
+        self.values.get(key).map_or(("", &Origin::Default), |(value, origin)| (value, origin))
+    }
+
+    /// A setting as text; `None` where it is empty.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        Some(self.value(key).0).filter(|value| !value.is_empty())
+    }
+
+    /// A setting as a path, with `~` for the home folder.
+    pub(crate) fn path(&self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(|path| self.environment.expand(path))
+    }
+
+    /// A setting as a number or another type that is written as one word.
+    pub(crate) fn parse<T: FromStr>(&self, key: &str, what: &str) -> Result<T> {
+        let (value, origin) = self.value(key);
+        value.parse().map_err(|_| anyhow!("{key} (from {origin}): `{value}` is not {what}"))
+    }
+
+    /// A setting as a length of time, such as `5m`, `90s` or `1h`.
+    pub(crate) fn duration(&self, key: &str) -> Result<std::time::Duration> {
+        let (value, origin) = self.value(key);
+        let wrong = || {
+            anyhow!(
+                "{key} (from {origin}): `{value}` is not a length of time such as 30s, 5m or 1h"
+            )
+        };
+        let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let number: u64 = digits.parse().map_err(|_| wrong())?;
+        let unit = value.get(digits.len()..).unwrap_or_default();
+        let ms = match unit {
+            "ms" => 1,
+            "s" | "" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(wrong()),
+        };
+        Ok(std::time::Duration::from_millis(number.checked_mul(ms).ok_or_else(wrong)?))
+    }
+
+    /// The ledger file.
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.path("ledger").unwrap_or_else(|| PathBuf::from("trueup.db"))
+    }
+}
+
+/// Defaults that depend on the machine.
+fn default_of(setting: &Setting, environment: &Environment) -> String {
+    match setting.key {
+        "ledger" => default_ledger(environment, Path::new("/data")).display().to_string(),
+        _ => setting.default.to_owned(),
+    }
+}
+
+/// On a machine with a data volume, as containers have, the ledger lies on it.
+fn default_ledger(environment: &Environment, volume: &Path) -> PathBuf {
+    let is_writable = volume.is_dir() && can_write(volume);
+    if is_writable {
+        volume.join("openclaw-trace.db")
+    } else {
+        environment.xdg("XDG_DATA_HOME", ".local/share").join("trueup/trueup.db")
+    }
+}
+
+/// Whether files can be made in a folder, by its permissions.
+fn can_write(folder: &Path) -> bool {
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+fn read_file(path: &Path, is_named: bool) -> Result<BTreeMap<String, String>> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => {
+            return Ok(BTreeMap::new());
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+        }
+    };
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX)
+        .read_to_string(&mut text)
+        .with_context(|| format!("{} cannot be read as text", path.display()))?;
+    let table: toml::Table =
+        text.parse().map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    let mut values = BTreeMap::new();
+    for (key, value) in table {
+        if !SETTINGS.iter().any(|setting| setting.key == key) {
+            bail!("{}: `{key}` is not a setting; `trueup config` lists them all", path.display());
+        }
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(is_on) => is_on.to_string(),
+            toml::Value::Float(_)
+            | toml::Value::Datetime(_)
+            | toml::Value::Array(_)
+            | toml::Value::Table(_) => {
+                bail!("{}: `{key}` must be a text or a whole number", path.display())
+            }
+        };
+        values.insert(key, text);
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let mut variables: BTreeMap<String, String> =
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        variables.entry("HOME".to_owned()).or_insert_with(|| "/nowhere".to_owned());
+        variables
+    }
+
+    #[test]
+    fn flags_beat_variables_beat_the_file_beats_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trueup.toml");
+        fs::write(&path, "port = 1\nbind = \"::1\"\nlog_level = \"warn\"").unwrap();
+        let environment = variables(&[("TRACE_PORT", "2"), ("LOG_LEVEL", "debug")]);
+        let flags = [("log_level", "error".to_owned())];
+        let config = Config::resolve(environment, Some(&path), &flags).unwrap();
+        assert_eq!(config.value("bind"), ("::1", &Origin::File(path)));
+        assert_eq!(config.value("port"), ("2", &Origin::Variable("TRACE_PORT")));
+        assert_eq!(config.value("log_level"), ("error", &Origin::Flag));
+        assert_eq!(config.value("queue_records"), ("512", &Origin::Default));
+        assert_eq!(config.ledger(), Path::new("/nowhere/.local/share/trueup/trueup.db"));
+    }
+
+    #[test]
+    fn the_own_name_beats_its_aliases() {
+        let environment =
+            variables(&[("OCT_PORT", "3"), ("TRACE_PORT", "2"), ("TRUEUP_PORT", "1")]);
+        assert_eq!(Config::resolve(environment, None, &[]).unwrap().value("port").0, "1");
+    }
+
+    #[test]
+    fn wrong_values_say_where_they_are_from() {
+        let config = Config::resolve(variables(&[("TRUEUP_PORT", "many")]), None, &[]).unwrap();
+        let error = config.parse::<u16>("port", "a port").unwrap_err().to_string();
+        assert_eq!(error, "port (from TRUEUP_PORT): `many` is not a port");
+        let config =
+            Config::resolve(variables(&[("TRUEUP_SYNC_INTERVAL", "5 parsecs")]), None, &[]);
+        assert!(config.unwrap().duration("sync_interval").is_err());
+    }
+
+    #[test]
+    fn unknown_keys_and_missing_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trueup.toml");
+        fs::write(&path, "prot = 1").unwrap();
+        let error = Config::resolve(variables(&[]), Some(&path), &[]).unwrap_err().to_string();
+        assert!(error.contains("`prot` is not a setting"), "{error}");
+        fs::write(&path, "port = = 1").unwrap();
+        let error = Config::resolve(variables(&[]), Some(&path), &[]).unwrap_err().to_string();
+        assert!(error.contains("line 1"), "{error}");
+        assert!(Config::resolve(variables(&[]), Some(Path::new("/nowhere.toml")), &[]).is_err());
+    }
+
+    #[test]
+    fn a_data_volume_holds_the_ledger() {
+        let environment = Environment::default();
+        let volume = tempfile::tempdir().unwrap();
+        assert_eq!(
+            default_ledger(&environment, volume.path()),
+            volume.path().join("openclaw-trace.db")
+        );
+    }
+}

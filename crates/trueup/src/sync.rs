@@ -1,0 +1,103 @@
+//! Brings the ledger up to what lies in the agents' stores.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Result;
+use trueup_agents::{
+    AGENTS, Agent, Environment, Inventory, Positions, Scanned, Store, discover, scan,
+};
+use trueup_core::{Batch, Position, StoreId};
+use trueup_ledger::{Reader, StoredPositions, Writer};
+
+/// What one look at the stores came to.
+#[derive(Debug, Default)]
+pub(crate) struct Synced {
+    /// What was found where.
+    pub(crate) inventory: Inventory,
+    /// Bytes that were new.
+    pub(crate) bytes_read: u64,
+}
+
+/// Told of progress while stores are read.
+pub(crate) trait Progress: Sync {
+    /// Reading begins: so many stores, with so many bytes.
+    fn begin(&self, _stores: usize, _bytes: u64) {}
+    /// One more store was read.
+    fn store(&self, _store: &Store, _scanned: Scanned) {}
+}
+
+/// Nobody is watching.
+impl Progress for () {}
+
+/// How far the ledger has read.
+struct Known(StoredPositions);
+
+impl Positions for Known {
+    fn position(&self, store: &StoreId) -> Option<Position> {
+        self.0.get(store).cloned()
+    }
+
+    fn parts(&self, source: &str, path: &str) -> BTreeMap<String, Position> {
+        self.0.parts(source, path).cloned().unwrap_or_default()
+    }
+}
+
+/// Reads what is new in every agent's stores into the ledger, and waits until it is written.
+pub(crate) fn sync(
+    environment: &Environment,
+    writer: &Writer,
+    reader: &Reader,
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<Synced> {
+    let known = Known(reader.positions()?);
+    let synced = read_all(
+        AGENTS,
+        environment,
+        &known,
+        threads,
+        &|batch| {
+            // A closed writer means that the process is ending: what is lost will be read again.
+            let _is_queued = writer.submit(batch);
+        },
+        progress,
+    );
+    let _is_written = writer.flush();
+    Ok(synced)
+}
+
+/// Reads what is new in the stores of `agents`; `emit` takes the batches.
+pub(crate) fn read_all(
+    agents: &[&'static dyn Agent],
+    environment: &Environment,
+    positions: &dyn Positions,
+    threads: usize,
+    emit: &(dyn Fn(Batch) + Sync),
+    progress: &dyn Progress,
+) -> Synced {
+    let mut inventory = discover(agents, environment);
+    let problems = std::mem::take(&mut inventory.problems);
+    if !problems.is_empty() {
+        emit(Batch { problems: problems.clone(), ..Batch::default() });
+    }
+    inventory.problems = problems;
+    progress.begin(
+        inventory.stores.len(),
+        inventory.stores.iter().map(|store| store.stamp.size_bytes).sum(),
+    );
+    let bytes_read = AtomicU64::new(0);
+    scan(agents, &inventory.stores, positions, threads, emit, &|store, scanned| {
+        bytes_read.fetch_add(scanned.bytes, Ordering::Relaxed);
+        progress.store(store, scanned);
+    });
+    Synced { inventory, bytes_read: bytes_read.into_inner() }
+}
+
+/// The number of threads that a setting of 0 stands for.
+pub(crate) fn threads(setting: usize) -> usize {
+    match setting {
+        0 => std::thread::available_parallelism().map_or(1, Into::into),
+        threads => threads,
+    }
+}
