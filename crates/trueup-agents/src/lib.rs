@@ -8,6 +8,7 @@
 
 mod agent;
 mod claude_code;
+mod codex;
 mod discover;
 mod found;
 mod lines;
@@ -21,7 +22,7 @@ pub use lines::{LINE_BYTES_MAX, Line};
 pub use scan::{Positions, ScanError, Scanned, read_store, scan};
 
 /// Every agent that trueup reads, in the order of reports.
-pub static AGENTS: &[&dyn Agent] = &[&claude_code::ClaudeCode];
+pub static AGENTS: &[&dyn Agent] = &[&claude_code::ClaudeCode, &codex::Codex];
 
 /// The agent with this source id.
 #[must_use]
