@@ -38,6 +38,7 @@ use self::record::{Payload, Record, Usage};
 use crate::agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
 use crate::found::Found;
 use crate::lines::{Line, describe};
+use crate::uuid::is_uuid;
 
 /// Codex.
 #[derive(Debug)]
@@ -319,7 +320,7 @@ fn report_cut(usages: &[&Option<Usage>], line: u64, found: &mut Found<'_>) {
 /// The thread's id at the end of `rollout-2026-09-29T14-55-23-<uuid>`, else the whole name.
 fn session_of_name(stem: &str) -> &str {
     let id = stem.len().checked_sub(UUID_CHARS).and_then(|at| stem.get(at..));
-    id.filter(|id| lineage::is_uuid(id)).unwrap_or(stem)
+    id.filter(|id| is_uuid(id)).unwrap_or(stem)
 }
 
 const UUID_CHARS: usize = 36;

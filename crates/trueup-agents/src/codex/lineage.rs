@@ -19,6 +19,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use trueup_core::{Text, UnixMs, Variant};
 
+use crate::uuid::uuid_v7_ms;
+
 /// Ancestors that are told apart; a deeper lineage ends here.
 const ANCESTORS_MAX: usize = 64;
 
@@ -155,24 +157,6 @@ impl Lineage {
         let session = self.session.as_ref().filter(|_| self.depth() > 0);
         session.map(Arc::as_ref).map_or(Variant(0), Variant::of)
     }
-}
-
-/// Whether a text has the form of a UUID.
-pub(super) fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
-}
-
-/// The time in a UUID of version 7 (RFC 9562, 5.7), in Unix milliseconds.
-fn uuid_v7_ms(id: &str) -> Option<u64> {
-    if !is_uuid(id) || id.as_bytes().get(14) != Some(&b'7') {
-        return None;
-    }
-    let (high, low) = (id.get(..8)?, id.get(9..13)?);
-    Some((u64::from_str_radix(high, 16).ok()? << 16) | u64::from_str_radix(low, 16).ok()?)
 }
 
 #[cfg(test)]
