@@ -82,7 +82,7 @@ impl Agent for Codex {
         match name.extension()?.to_str() {
             _ if INDEXES.iter().any(|index| name == Path::new(index)) => None,
             Some("jsonl") => Some(StoreKind::Lines),
-            // Threads that were not touched for a week are compressed (0.137).
+            // Threads that were not touched for a week may be compressed (0.137).
             Some("zst") => {
                 let inner = Path::new(name.file_stem()?);
                 (inner.extension()? == "jsonl").then_some(StoreKind::ZstdLines)
@@ -201,9 +201,10 @@ impl CodexDecoder {
     ) {
         if let Some(info) = &event.info.0 {
             self.model_is(info.model.filled().or_else(|| info.model_name.filled()));
-            report_cut(&[&info.total_token_usage.0, &info.last_token_usage.0], line, found);
-            let total = info.total_token_usage.0.as_ref().map(Usage::counts);
-            let last = info.last_token_usage.0.as_ref().map(Usage::counts);
+            let (total, last) =
+                (info.total_token_usage.0.as_ref(), info.last_token_usage.0.as_ref());
+            report_cut(total.into_iter().chain(last), line, found);
+            let (total, last) = (total.map(Usage::counts), last.map(Usage::counts));
             let step = self.state.counter.count(total, last);
             self.call(step, time, found);
         }
@@ -222,8 +223,8 @@ impl CodexDecoder {
         line: u64,
         found: &mut Found<'_>,
     ) {
-        let Some(usage) = &payload.usage.0 else { return };
-        report_cut(&[&payload.usage.0], line, found);
+        let Some(usage) = payload.usage.0.as_deref() else { return };
+        report_cut([usage], line, found);
         let step = self.state.counter.record(usage.counts(), payload.response_id.filled());
         self.call(step, time, found);
     }
@@ -241,9 +242,7 @@ impl CodexDecoder {
     fn stream(&mut self, record: &Record, line: u64, found: &mut Found<'_>) {
         self.model_is(record.model_name());
         let Some(usage) = record.stream_usage() else { return };
-        if usage.is_cut() {
-            found.problem(ProblemKind::BadCount, line, "token usage has an impossible count");
-        }
+        report_cut([usage], line, found);
         // `turn.completed` holds the thread's running total, not the turn's own usage.
         let counts = Some(usage.counts());
         let step = if record.r#type.is("turn.completed") {
@@ -311,8 +310,11 @@ impl CodexDecoder {
     }
 }
 
-fn report_cut(usages: &[&Option<Usage>], line: u64, found: &mut Found<'_>) {
-    if usages.iter().copied().flatten().any(Usage::is_cut) {
+fn report_cut<'u, U>(usages: U, line: u64, found: &mut Found<'_>)
+where
+    U: IntoIterator<Item = &'u Usage>,
+{
+    if usages.into_iter().any(Usage::is_cut) {
         found.problem(ProblemKind::BadCount, line, "token usage has an impossible count");
     }
 }

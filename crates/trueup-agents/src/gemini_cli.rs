@@ -1,4 +1,4 @@
-//! Gemini CLI: `tmp/<project>/chats/` of its home: one JSON document a chat, or (since 0.4x) one JSONL.
+//! Gemini CLI: `tmp/<project>/chats/` of its home: one JSON document a chat, or one JSONL.
 //!
 //! Formats of Gemini CLI 0.6 to 0.58. A document is written anew with each message. A JSONL file begins
 //! with what is said of the chat; a message is appended whole each time that it changes, and

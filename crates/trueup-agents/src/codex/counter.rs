@@ -29,9 +29,9 @@ pub(super) struct Counts {
 impl Counts {
     /// The same in disjoint fields.
     ///
-    /// `cache_write` (0.145) is taken for a part of the input, as all of OpenAI's details are. No log
-    /// that we have seen has one above zero, so this is not proven; the total is right either way only
-    /// if it holds.
+    /// `cache_write` (0.145) is taken for a part of the input, as all of OpenAI's details are. This is
+    /// not proven: the logs that we have seen say 0. If it were beside the input, the total would be too
+    /// small by it.
     pub(super) fn tokens(&self) -> Tokens {
         let cache_read = self.cached.min(self.input);
         let cache_write = self.cache_write.min(self.input - cache_read);

@@ -82,7 +82,7 @@ impl Quotas {
 }
 
 fn said(window: &Window, plan: &str, time: UnixMs) -> Option<Said> {
-    // Until 0.46 the end was told as a distance.
+    // Older versions tell the end as a distance.
     let distance = Some(window.resets_in_seconds)
         .filter(|seconds| seconds.is_present())
         .and_then(|seconds| i64::try_from(seconds.or_zero()).ok())

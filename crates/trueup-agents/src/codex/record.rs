@@ -86,10 +86,11 @@ pub(super) struct Record {
     pub(super) payload: Object<Payload>,
     pub(super) thread_id: Str,
     model: Str,
-    usage: Object<Usage>,
-    data: Object<Wrapped>,
-    result: Object<Wrapped>,
-    response: Object<Wrapped>,
+    // Boxed, as few lines have them, and all lines move what has room for them.
+    usage: Object<Box<Usage>>,
+    data: Object<Box<Wrapped>>,
+    result: Object<Box<Wrapped>>,
+    response: Object<Box<Wrapped>>,
 }
 
 /// Where other writers put the usage of a stream's line.
@@ -108,7 +109,7 @@ impl Record {
     /// The usage of a stream's line, wherever it stands.
     pub(super) fn stream_usage(&self) -> Option<&Usage> {
         let wrapped = self.wrapped().find_map(|wrapped| wrapped.usage.0.as_ref());
-        self.usage.0.as_ref().or(wrapped)
+        self.usage.0.as_deref().or(wrapped)
     }
 
     /// The model of a stream's line, wherever it stands.
@@ -118,7 +119,7 @@ impl Record {
     }
 
     fn wrapped(&self) -> impl Iterator<Item = &Wrapped> {
-        [&self.data.0, &self.result.0, &self.response.0].into_iter().flatten()
+        [&self.data.0, &self.result.0, &self.response.0].into_iter().filter_map(Option::as_deref)
     }
 }
 
@@ -141,7 +142,7 @@ pub(super) struct Payload {
     pub(super) service_tier: Str,
     model: Str,
     model_name: Str,
-    metadata: Object<Wrapped>,
+    metadata: Object<Box<Wrapped>>,
     // Of `token_count`.
     pub(super) info: Object<Info>,
     pub(super) rate_limits: Object<RateLimits>,
@@ -149,7 +150,7 @@ pub(super) struct Payload {
     pub(super) thread_settings: Object<ThreadSettings>,
     // Of `token_usage_record`, whose running totals are not read.
     pub(super) response_id: Str,
-    pub(super) usage: Object<Usage>,
+    pub(super) usage: Object<Box<Usage>>,
 }
 
 impl Payload {
