@@ -137,6 +137,10 @@ impl<T> Default for List<T> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Usd(pub(crate) Option<NanoUsd>);
 
+/// A share in percent, in thousandths of a percent; `None` for anything else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Millipercent(pub(crate) Option<u32>);
+
 /// One visitor for all: a type says what it makes of each kind of value.
 trait FromAny: Sized + Default {
     fn from_text(_text: &str) -> Self {
@@ -228,6 +232,23 @@ impl FromAny for Flag {
     }
 }
 
+impl FromAny for Millipercent {
+    fn from_text(text: &str) -> Self {
+        text.trim().parse().map_or(Self(None), Self::from_f64)
+    }
+    fn from_u64(number: u64) -> Self {
+        Self(u32::try_from(number).ok().and_then(|percent| percent.checked_mul(1_000)))
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bounds are checked first: the share lies between none and a thousandfold"
+    )]
+    fn from_f64(number: f64) -> Self {
+        Self((0.0..=1e5).contains(&number).then_some((number * 1e3).round() as u32))
+    }
+}
+
 impl FromAny for Time {
     fn from_text(text: &str) -> Self {
         let number = || text.parse().ok().map(UnixMs::from_epoch_number);
@@ -259,7 +280,7 @@ macro_rules! deserialize_from_any {
     )+};
 }
 
-deserialize_from_any!(Count, Str, Flag, Time);
+deserialize_from_any!(Count, Str, Flag, Time, Millipercent);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -396,6 +417,12 @@ mod tests {
         assert_eq!(time("\"2026-02-14T05:00:00.001Z\""), Some(UnixMs(1_771_045_200_001)));
         assert_eq!(time("1771045200.5"), Some(UnixMs(1_771_045_200_500)));
         assert_eq!(time("{}"), None);
+        let share = |json| serde_json::from_str::<Millipercent>(json).unwrap().0;
+        assert_eq!(
+            (share("12.5"), share("7"), share("\"0.1\"")),
+            (Some(12_500), Some(7_000), Some(100))
+        );
+        assert_eq!((share("-1"), share("1e99"), share("null")), (None, None, None));
         let usd = |json| serde_json::from_str::<Usd>(json).unwrap().0;
         assert_eq!(usd("0.000764"), Some(NanoUsd(764_000)));
         assert_eq!(usd("\"1.5\""), Some(NanoUsd(1_500_000_000)));

@@ -113,8 +113,9 @@ pub(crate) fn fixtures() -> Vec<(&'static dyn Agent, String, PathBuf)> {
     let mut fixtures = Vec::new();
     for agent in trueup_agents::AGENTS {
         let folder = root.join(agent.id());
-        let cases = fs::read_dir(&folder)
-            .unwrap_or_else(|error| panic!("each agent has a fixture folder: {folder:?}: {error}"));
+        let cases = fs::read_dir(&folder).unwrap_or_else(|error| {
+            panic!("each agent has a fixture folder: {}: {error}", folder.display())
+        });
         for case in cases {
             let case = case.unwrap();
             fixtures.push((

@@ -1,5 +1,6 @@
 //! Laws of reading, each over every fixture.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use proptest::prelude::*;
@@ -14,7 +15,7 @@ fn golden_facts() {
         let account = read(agent, &inventory(agent, &home).stores, Account::default());
         let mut text = account.text();
         for problem in &account.problems {
-            text.push_str(&format!("problem {problem}\n"));
+            writeln!(text, "problem {problem}").unwrap();
         }
         let path = home.join("expected.txt");
         let expected = fs::read_to_string(&path).unwrap_or_default();
