@@ -5,7 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use trueup_core::report::{Entry, Window};
-use trueup_core::{Account, Counted, Counters, DAY_MS, HOUR_MS, QUARTER_MS, Quota, Series, Text, UnixMs};
+use trueup_core::{
+    Account, Counted, Counters, DAY_MS, HOUR_MS, QUARTER_MS, Quota, Series, Text, UnixMs,
+};
 use trueup_ledger::{Reader, SessionUsage, Width};
 
 /// Usage, wherever it is kept.
@@ -20,19 +22,31 @@ pub(crate) enum Usage {
 impl Usage {
     /// The ledger at `path`.
     pub(crate) fn of_ledger(path: &Path) -> Result<Self> {
-        let reader = Reader::open(path)?.with_context(|| format!("{} does not exist", path.display()))?;
+        let reader =
+            Reader::open(path)?.with_context(|| format!("{} does not exist", path.display()))?;
         Ok(Self::Ledger(Box::new(reader)))
     }
 
     /// Hands sums over buckets of at most `width_ms` in `window` to `each`.
-    pub(crate) fn by_time(&self, width_ms: i64, window: Window, each: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
+    pub(crate) fn by_time(
+        &self,
+        width_ms: i64,
+        window: Window,
+        each: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<()> {
         match self {
             Self::Ledger(reader) => {
                 let series = reader.series()?;
                 reader.usage_by_time(width(width_ms), window.from, window.until, |usage| {
                     if let Some(series) = series.get(&usage.series) {
                         let (start, times) = (usage.start, usage.times);
-                        each(Entry { start, times, series, session: "", counters: &usage.counters });
+                        each(Entry {
+                            start,
+                            times,
+                            series,
+                            session: "",
+                            counters: &usage.counters,
+                        });
                     }
                 })?;
             }
@@ -97,7 +111,13 @@ fn by_bucket(account: &Account, width_ms: i64, window: Window, each: &mut dyn Fn
     // By time and then by what: reports must not depend on where a hasher put things.
     sums.sort_unstable_by(|(a, one), (b, other)| (a, one.series).cmp(&(b, other.series)));
     for (start, sum) in &sums {
-        each(Entry { start: *start, times: sum.times, series: sum.series, session: "", counters: &sum.counters });
+        each(Entry {
+            start: *start,
+            times: sum.times,
+            series: sum.series,
+            session: "",
+            counters: &sum.counters,
+        });
     }
 }
 
@@ -128,19 +148,28 @@ fn sessions_of_memory(account: &Account, window: Window, each: &mut dyn FnMut(En
     sums.sort_unstable_by(|(a, one), (b, other)| (a, one.series).cmp(&(b, other.series)));
     for (session, sum) in &sums {
         let start = sum.times.0;
-        each(Entry { start, times: sum.times, series: sum.series, session, counters: &sum.counters });
+        each(Entry {
+            start,
+            times: sum.times,
+            series: sum.series,
+            session,
+            counters: &sum.counters,
+        });
     }
 }
 
 /// Sessions that lie in the window are read from their sums; of those that reach over its edge, the
 /// calls in it are read one by one.
-fn sessions_of_ledger(reader: &Reader, window: Window, each: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
+fn sessions_of_ledger(
+    reader: &Reader,
+    window: Window,
+    each: &mut dyn FnMut(Entry<'_>),
+) -> Result<()> {
     let series = reader.series()?;
     let mut sums: Vec<SessionUsage> = Vec::new();
     reader.usage_by_session(window.from, window.until, |usage| sums.push(usage))?;
-    let is_across = |usage: &SessionUsage| {
-        !(window.contains(usage.times.0) && window.contains(usage.times.1))
-    };
+    let is_across =
+        |usage: &SessionUsage| !(window.contains(usage.times.0) && window.contains(usage.times.1));
     let across: BTreeMap<i64, Text> = sums
         .iter()
         .filter(|usage| is_across(usage))

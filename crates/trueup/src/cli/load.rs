@@ -51,7 +51,9 @@ pub(super) fn load(config: &Config, is_in_memory: bool) -> Result<Loaded> {
         Err(error @ (LedgerError::File { .. } | LedgerError::Sqlite { .. })) => {
             Err(error).context("the ledger cannot be written; `--no-ledger` reports without one")
         }
-        Err(error @ (LedgerError::Newer { .. } | LedgerError::NotALedger { .. })) => Err(error.into()),
+        Err(error @ (LedgerError::Newer { .. } | LedgerError::NotALedger { .. })) => {
+            Err(error.into())
+        }
     }
 }
 
@@ -144,7 +146,8 @@ impl Progress for Bar {
         if !io::stderr().is_terminal() || bytes < PROGRESS_BYTES_MIN {
             return;
         }
-        let style = ProgressStyle::with_template("reading sessions {bar:30} {bytes}/{total_bytes} {eta}");
+        let style =
+            ProgressStyle::with_template("reading sessions {bar:30} {bytes}/{total_bytes} {eta}");
         let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
         if let Ok(style) = style {
             bar.set_style(style);

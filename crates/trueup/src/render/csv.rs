@@ -9,7 +9,9 @@ use trueup_core::report::{Report, Sum};
 pub(crate) fn report(report: &Report, to: impl io::Write) -> Result<()> {
     let mut csv = csv::Writer::from_writer(to);
     let names = report.by.iter().map(|dimension| dimension.name().to_owned());
-    let columns = ["exact", "estimated"].into_iter().flat_map(|kind| COLUMNS.map(|column| format!("{kind}_{column}")));
+    let columns = ["exact", "estimated"]
+        .into_iter()
+        .flat_map(|kind| COLUMNS.map(|column| format!("{kind}_{column}")));
     csv.write_record(names.chain(columns))?;
     for row in &report.rows {
         let keys = row.keys.iter().map(|key| harmless(key));
@@ -54,7 +56,11 @@ fn values(sum: &Sum) -> [String; 12] {
 
 /// A name that a spreadsheet takes for a name, not for a formula.
 fn harmless(name: &str) -> String {
-    if name.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{name}") } else { name.to_owned() }
+    if name.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{name}")
+    } else {
+        name.to_owned()
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ const SCHEMA: u32 = 1;
 /// A report.
 pub(crate) fn report(report: &Report, has_breakdown: bool) -> Value {
     let by: Vec<&str> = report.by.iter().map(|dimension| dimension.name()).collect();
-    let rows: Vec<Value> = report.rows.iter().map(|row| row_of(report, row, has_breakdown)).collect();
+    let rows: Vec<Value> =
+        report.rows.iter().map(|row| row_of(report, row, has_breakdown)).collect();
     json!({
         "schema": SCHEMA,
         "by": by.join(","),
@@ -75,7 +76,9 @@ fn block(block: &Block, now: UnixMs) -> Value {
 
 fn rename(amounts: Value, tokens: &str, cost: &str) -> Value {
     match amounts {
-        Value::Object(amounts) => json!({ tokens: amounts.get("tokens"), cost: amounts.get("cost_usd") }),
+        Value::Object(amounts) => {
+            json!({ tokens: amounts.get("tokens"), cost: amounts.get("cost_usd") })
+        }
         other => other,
     }
 }

@@ -82,9 +82,14 @@ mod tests {
     fn numbers_read_well() {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(1_314_262), "1,314,262");
-        for (number, text) in
-            [(999, "999"), (1_000, "1.00K"), (1_314_262, "1.31M"), (45_670_000, "45.6M"), (999_999_999, "999M"), (u64::MAX, "18446744T")]
-        {
+        for (number, text) in [
+            (999, "999"),
+            (1_000, "1.00K"),
+            (1_314_262, "1.31M"),
+            (45_670_000, "45.6M"),
+            (999_999_999, "999M"),
+            (u64::MAX, "18446744T"),
+        ] {
             assert_eq!(short(number), text);
         }
         for (nano, text) in [

@@ -73,7 +73,7 @@ impl Layout {
 
     fn drawn(&self, style: Style, name_max: usize) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(&self.header);
         for (_, cells) in &self.rows {
             table.add_row(cells.iter().map(|cell| cell.written(style, name_max)));
@@ -130,7 +130,8 @@ fn width(drawn: &str) -> usize {
 /// A name of at most `max` characters: its beginning, `…`, and more of its end. Control characters
 /// do not reach the terminal.
 fn shortened(name: &str, max: usize) -> String {
-    let clean: Vec<char> = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let clean: Vec<char> =
+        name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if clean.len() <= max {
         return clean.into_iter().collect();
     }
@@ -161,7 +162,10 @@ mod tests {
             assert!(width(&drawn) <= columns, "{columns}:\n{drawn}");
         }
         let narrow = layout().draw(Terminal { columns: 32, has_colour: false });
-        assert!(narrow.contains("1.23M") && narrow.contains('…') && narrow.contains("project"), "{narrow}");
+        assert!(
+            narrow.contains("1.23M") && narrow.contains('…') && narrow.contains("project"),
+            "{narrow}"
+        );
     }
 
     #[test]
