@@ -12,6 +12,7 @@ mod discover;
 mod found;
 mod lines;
 mod lossy;
+mod openclaw;
 mod scan;
 
 pub use agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
@@ -21,7 +22,7 @@ pub use lines::{LINE_BYTES_MAX, Line};
 pub use scan::{Positions, ScanError, Scanned, read_store, scan};
 
 /// Every agent that trueup reads, in the order of reports.
-pub static AGENTS: &[&dyn Agent] = &[&claude_code::ClaudeCode];
+pub static AGENTS: &[&dyn Agent] = &[&claude_code::ClaudeCode, &openclaw::OpenClaw];
 
 /// The agent with this source id.
 #[must_use]

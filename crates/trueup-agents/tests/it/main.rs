@@ -12,3 +12,4 @@
 
 mod home;
 mod laws;
+mod openclaw;
