@@ -13,6 +13,7 @@ mod found;
 mod lines;
 mod lossy;
 mod openclaw;
+mod opencode;
 mod scan;
 
 pub use agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
@@ -22,7 +23,8 @@ pub use lines::{LINE_BYTES_MAX, Line};
 pub use scan::{Positions, ScanError, Scanned, read_store, scan};
 
 /// Every agent that trueup reads, in the order of reports.
-pub static AGENTS: &[&dyn Agent] = &[&claude_code::ClaudeCode, &openclaw::OpenClaw];
+pub static AGENTS: &[&dyn Agent] =
+    &[&claude_code::ClaudeCode, &openclaw::OpenClaw, &opencode::OpenCode];
 
 /// The agent with this source id.
 #[must_use]

@@ -13,3 +13,4 @@
 mod home;
 mod laws;
 mod openclaw;
+mod opencode;
