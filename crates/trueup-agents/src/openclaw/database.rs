@@ -36,18 +36,17 @@ const NEXT_SESSION: &str =
     "SELECT session_id FROM transcript_events WHERE session_id > ?1 ORDER BY session_id LIMIT 1";
 
 /// A page of one session's events. One that is too long to hold gives NULL, and is streamed.
-const EVENTS: &str =
-    "SELECT rowid, seq, iif(octet_length(event_json) <= ?4, event_json, NULL), NULL
+const EVENTS: &str = "SELECT rowid, seq, if(octet_length(event_json) <= ?4, event_json, NULL), NULL
     FROM transcript_events WHERE session_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
 
 /// The same where events may be compressed, since schema 23.
 const EVENTS_ZSTD: &str =
-    "SELECT rowid, seq, iif(octet_length(event_json) <= ?4, event_json, NULL), event_zstd
+    "SELECT rowid, seq, if(octet_length(event_json) <= ?4, event_json, NULL), event_zstd
     FROM transcript_events WHERE session_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
 
 /// One event, or the length of one that is too long to hold.
 const EVENT: &str =
-    "SELECT iif(octet_length(event_json) <= ?3, event_json, octet_length(event_json))
+    "SELECT if(octet_length(event_json) <= ?3, event_json, octet_length(event_json))
     FROM transcript_events WHERE session_id = ?1 AND seq = ?2";
 
 const GENERATION: &str =

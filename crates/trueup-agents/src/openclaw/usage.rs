@@ -88,27 +88,45 @@ pub(super) struct Counted {
     pub(super) tokens: Tokens,
     /// Whether a count was impossible and was cut.
     pub(super) is_cut: bool,
-    /// Whether only the total is known: all of it is `input` then, the cheapest guess, so that tokens
-    /// are right and a price worked out from them is a lower bound.
+    /// Whether only the total is known: all of it is `input` then, so that tokens are right and no price
+    /// is worked out for an output that nobody saw.
     pub(super) is_unsplit: bool,
 }
 
 impl Usage {
     /// The counts in disjoint fields.
     pub(super) fn counted(&self) -> Counted {
-        let own_input = pick(&[self.input, self.input_tokens_camel]);
-        let other_input =
+        let (input, cache_read) = self.prompt();
+        let (output, write) = (self.output(), self.cache_write());
+        let total = pick(&[self.total, self.total_tokens_camel, self.total_tokens]);
+        let parts = [input, output, cache_read, write];
+        if !parts.iter().any(|part| part.is_present()) && total.or_zero() > 0 {
+            let tokens = Tokens { input: total.or_zero(), ..Tokens::ZERO };
+            return Counted { tokens, is_cut: total.is_cut(), is_unsplit: true };
+        }
+        let one_hour = self.cache_write_1h.0.or_zero().min(write.or_zero());
+        let other = write.or_zero() - one_hour;
+        // Where the hour's part is told, the rest is of the default five minutes.
+        let (five_minutes, unknown) = if one_hour > 0 { (other, 0) } else { (0, other) };
+        let tokens = Tokens {
+            input: input.or_zero(),
+            cache_read: cache_read.or_zero(),
+            cache_write_5m: five_minutes,
+            cache_write_1h: one_hour,
+            cache_write: unknown,
+            output: output.or_zero(),
+            reasoning: self.reasoning().or_zero().min(output.or_zero()),
+        };
+        let is_cut = parts.iter().any(|part| part.is_cut());
+        Counted { tokens, is_cut, is_unsplit: false }
+    }
+
+    /// Input without the cache, and what was read from the cache.
+    fn prompt(&self) -> (Count, Count) {
+        let own = pick(&[self.input, self.input_tokens_camel]);
+        let other =
             pick(&[self.input_tokens, self.prompt_tokens_camel, self.prompt_tokens, self.prompt_n]);
-        let is_own = own_input.or_zero() > 0 || !other_input.is_present();
-        let input = if is_own { own_input } else { other_input };
-        let output = pick(&[
-            self.output,
-            self.output_tokens_camel,
-            self.output_tokens,
-            self.completion_tokens_camel,
-            self.completion_tokens,
-            self.predicted_n,
-        ]);
+        let is_own = own.or_zero() > 0 || !other.is_present();
         let outside = pick(&[self.cache_read_camel, self.cache_read, self.cache_read_input_tokens]);
         let inside = pick(&[
             self.cached,
@@ -117,41 +135,37 @@ impl Usage {
             details(&self.prompt_tokens_details).cached_tokens,
             details(&self.input_tokens_details).cached_tokens,
         ]);
-        let write =
-            pick(&[self.cache_write_camel, self.cache_write, self.cache_creation_input_tokens]);
-        let reasoning = pick(&[
+        match other {
+            _ if is_own => (own, outside.or(inside)),
+            Count::Exact(input) if !outside.is_present() => {
+                (Count::Exact(input.saturating_sub(inside.or_zero())), inside)
+            }
+            Count::Exact(_) | Count::Cut(_) | Count::Missing => (other, outside.or(inside)),
+        }
+    }
+
+    fn output(&self) -> Count {
+        pick(&[
+            self.output,
+            self.output_tokens_camel,
+            self.output_tokens,
+            self.completion_tokens_camel,
+            self.completion_tokens,
+            self.predicted_n,
+        ])
+    }
+
+    fn cache_write(&self) -> Count {
+        pick(&[self.cache_write_camel, self.cache_write, self.cache_creation_input_tokens])
+    }
+
+    fn reasoning(&self) -> Count {
+        pick(&[
             self.reasoning_tokens_camel,
             self.reasoning_tokens,
             details(&self.completion_tokens_details).reasoning_tokens,
             details(&self.output_tokens_details).reasoning_tokens,
-        ]);
-        let total = pick(&[self.total, self.total_tokens_camel, self.total_tokens]);
-
-        let cache_read = outside.or(inside);
-        let is_inside = !outside.is_present() && !is_own;
-        let cached_in_input = if is_inside { inside.or_zero() } else { 0 };
-        let parts = [input, output, cache_read, write];
-        let is_unsplit = !parts.iter().any(|part| part.is_present()) && total.or_zero() > 0;
-        let one_hour = self.cache_write_1h.0.or_zero().min(write.or_zero());
-        let other_write = write.or_zero() - one_hour;
-        // Where the hour's part is told, the rest is of the default five minutes.
-        let (write_5m, write_unknown) =
-            if one_hour > 0 { (other_write, 0) } else { (0, other_write) };
-        let tokens = Tokens {
-            input: if is_unsplit {
-                total.or_zero()
-            } else {
-                input.or_zero().saturating_sub(cached_in_input)
-            },
-            cache_read: cache_read.or_zero(),
-            cache_write_5m: write_5m,
-            cache_write_1h: one_hour,
-            cache_write: write_unknown,
-            output: output.or_zero(),
-            reasoning: reasoning.or_zero().min(output.or_zero()),
-        };
-        let is_cut = parts.iter().any(|part| part.is_cut()) || (is_unsplit && total.is_cut());
-        Counted { tokens, is_cut, is_unsplit }
+        ])
     }
 
     /// What OpenClaw, or the provider, says that it cost.

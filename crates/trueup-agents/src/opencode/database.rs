@@ -127,7 +127,7 @@ impl Reader<'_, '_> {
         let (created, updated) = (or_zero("time_created"), or_zero("time_updated"));
         let (name, condition) = (table.name, table.condition);
         let mut statement = self.database.prepare(&format!(
-            "SELECT rowid, iif(octet_length(data) <= ?2, data, NULL), id, session_id, {created}, {updated}
+            "SELECT rowid, if(octet_length(data) <= ?2, data, NULL), id, session_id, {created}, {updated}
             FROM {name} WHERE {condition} AND {updated} >= ?1"
         ))?;
         let since = position.offset.saturating_sub(COMMIT_DELAY_MS);
