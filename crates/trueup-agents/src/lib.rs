@@ -14,6 +14,8 @@ mod found;
 mod gemini_cli;
 mod lines;
 mod lossy;
+mod openclaw;
+mod opencode;
 mod scan;
 mod uuid;
 
@@ -24,8 +26,13 @@ pub use lines::{LINE_BYTES_MAX, Line};
 pub use scan::{Positions, ScanError, Scanned, read_store, scan};
 
 /// Every agent that trueup reads, in the order of reports.
-pub static AGENTS: &[&dyn Agent] =
-    &[&claude_code::ClaudeCode, &codex::Codex, &gemini_cli::GeminiCli];
+pub static AGENTS: &[&dyn Agent] = &[
+    &claude_code::ClaudeCode,
+    &codex::Codex,
+    &openclaw::OpenClaw,
+    &gemini_cli::GeminiCli,
+    &opencode::OpenCode,
+];
 
 /// The agent with this source id.
 #[must_use]

@@ -89,6 +89,10 @@ impl Count {
     }
 }
 
+/// A count of tokens in sources for which digits in a text are no count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Number(pub(crate) Count);
+
 /// A text; `None` for anything else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Str(pub(crate) Option<String>);
@@ -217,6 +221,18 @@ impl FromAny for Count {
     }
 }
 
+impl FromAny for Number {
+    fn from_u64(number: u64) -> Self {
+        Self(Count::of_u64(number))
+    }
+    fn from_i64(number: i64) -> Self {
+        Self(Count::of_i64(number))
+    }
+    fn from_f64(number: f64) -> Self {
+        Self(Count::of_f64(number))
+    }
+}
+
 impl FromAny for Str {
     fn from_text(text: &str) -> Self {
         Self(Some(text.to_owned()))
@@ -280,7 +296,7 @@ macro_rules! deserialize_from_any {
     )+};
 }
 
-deserialize_from_any!(Count, Str, Flag, Time, Millipercent);
+deserialize_from_any!(Count, Number, Str, Flag, Time, Millipercent);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -6,7 +6,7 @@ use std::fs;
 use proptest::prelude::*;
 use trueup_agents::{Store, StoreKind};
 
-use crate::home::{Account, copy, fixtures, inventory, read};
+use crate::home::{Account, copy, fixture_root, fixtures, inventory, read};
 
 #[test]
 fn golden_facts() {
@@ -17,8 +17,9 @@ fn golden_facts() {
         for problem in &account.problems {
             writeln!(text, "problem {problem}").unwrap();
         }
-        let path = home.join("expected.txt");
-        let expected = fs::read_to_string(&path).unwrap_or_default();
+        let path = fixture_root().join(&name).join("expected.txt");
+        let expected = fs::read(&path).unwrap_or_default();
+        let expected = String::from_utf8_lossy(&expected);
         if text != expected && std::env::var_os("TRUEUP_ACCEPT").is_some() {
             fs::write(&path, &text).unwrap();
         } else if text != expected {

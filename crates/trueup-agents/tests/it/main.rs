@@ -13,3 +13,5 @@
 
 mod home;
 mod laws;
+mod openclaw;
+mod opencode;
