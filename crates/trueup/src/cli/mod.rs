@@ -1,6 +1,7 @@
 //! The command line: one file per verb.
 
 mod config;
+mod demo;
 mod load;
 mod notes;
 mod prices;
@@ -59,6 +60,8 @@ enum Verb {
     Statusline(statusline::Statusline),
     /// Listen for traces, errors and events, and keep the account up to date
     Serve(serve::Serve),
+    /// Show reports and the listener on built-in data, in a temporary folder that is removed again
+    Demo(demo::Demo),
     /// Show every setting, its value and where it comes from
     Config(config::ShowConfig),
 }
@@ -103,6 +106,7 @@ impl Verb {
             Self::Prices(prices) => prices.run(&global.settings(&[])?),
             Self::Statusline(_) => statusline::Statusline::run(&global.settings(&[])?),
             Self::Serve(serve) => serve.run(global),
+            Self::Demo(demo) => demo.run(),
             Self::Config(show) => show.run(global),
         }
     }

@@ -1,6 +1,6 @@
 //! `trueup sources`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -87,28 +87,24 @@ fn table(
 ) -> Result<()> {
     let mut layout =
         Layout::new(vec!["Agent", "Folder", "Stores", "Size", "Calls", "Problems", "Last read"]);
-    for (at, found) in loaded.inventory.roots.iter().enumerate() {
+    let mut shown = BTreeSet::new();
+    for found in loaded.inventory.roots.iter().filter(|found| found.exists) {
         // What is counted of a source stands in the row of its first folder.
-        let is_first =
-            loaded.inventory.roots.iter().position(|root| root.source == found.source) == Some(at);
-        let state = states.get(found.source).filter(|_| is_first);
-        let stores = || {
-            let root = found.root.path.canonicalize().unwrap_or_else(|_| found.root.path.clone());
-            loaded
-                .inventory
-                .stores
-                .iter()
-                .filter(move |store| store.source == found.source && store.root == root)
-        };
-        let size: u64 = stores().map(|store| store.stamp.size_bytes).sum();
-        let folder = found.root.path.display().to_string();
-        let blank = || Cell::Number(String::new());
-        let mut cells = vec![Cell::Text(found.source.to_owned()), Cell::Name(folder)];
-        if found.exists {
-            cells.extend([Cell::Count(stores().count() as u64), Cell::Number(number::bytes(size))]);
-        } else {
-            cells.extend([Cell::Number("not there".to_owned()), blank()]);
-        }
+        let state = states.get(found.source).filter(|_| shown.insert(found.source));
+        let root = found.root.path.canonicalize().unwrap_or_else(|_| found.root.path.clone());
+        let stores = loaded
+            .inventory
+            .stores
+            .iter()
+            .filter(|store| store.source == found.source && store.root == root);
+        let (count, size) =
+            stores.fold((0, 0), |(count, size), store| (count + 1, size + store.stamp.size_bytes));
+        let mut cells = vec![
+            Cell::Text(found.source.to_owned()),
+            Cell::Name(found.root.path.display().to_string()),
+            Cell::Count(count),
+            Cell::Number(number::bytes(size)),
+        ];
         match state {
             Some(state) => cells.extend([
                 Cell::Count(state.calls),
@@ -117,11 +113,9 @@ fn table(
             ]),
             None => cells.extend([blank(), blank(), blank()]),
         }
-        let look = if found.exists { Look::Plain } else { Look::Detail };
-        layout.row(look, cells);
+        layout.row(Look::Plain, cells);
     }
     if let Some(posted) = states.get("http") {
-        let blank = || Cell::Number(String::new());
         layout.row(
             Look::Plain,
             vec![
@@ -136,11 +130,29 @@ fn table(
         );
     }
     out.write_all(layout.draw(terminal).as_bytes())?;
+    let missing: Vec<String> = loaded
+        .inventory
+        .roots
+        .iter()
+        .filter(|found| !found.exists)
+        .map(|found| format!("  {:<12} {}", found.source, found.root.path.display()))
+        .collect();
+    if !missing.is_empty() {
+        writeln!(
+            out,
+            "{}",
+            terminal.dim(&format!("\nLooked for, and not there:\n{}", missing.join("\n")))
+        )?;
+    }
     let unread = states.values().map(|state| state.problems).sum::<u64>();
     if unread > 0 {
         writeln!(out, "\n`trueup sources --problems` names each of the {unread} problems.")?;
     }
     Ok(())
+}
+
+fn blank() -> Cell {
+    Cell::Number(String::new())
 }
 
 fn when(time: UnixMs) -> String {

@@ -142,7 +142,11 @@ impl Table {
     fn end_group(&mut self, group: Option<(String, Sums, usize)>) {
         // The sum over one row is that row.
         if let Some((key, sums, 2..)) = group {
-            self.sums(Look::Total, self.label(&format!("{} total", named(&key))), &sums);
+            let mut cells = self.label(named(&key));
+            if let Some(second) = cells.get_mut(1) {
+                *second = Cell::Text("total".to_owned());
+            }
+            self.sums(Look::Total, cells, &sums);
         }
     }
 }
