@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params, params_from_iter};
 use trueup_core::{Counters, DAY_MS, FactId, HOUR_MS, QUARTER_MS, UnixMs};
 
 use crate::row::{COUNTER_COLUMNS, counter_values, counters_of_row};
@@ -111,9 +111,10 @@ impl Changes {
     /// Writes the sums. The facts must be written first: a first or last call that was taken out is
     /// looked for among them.
     pub(crate) fn write(&self, database: &Connection) -> rusqlite::Result<()> {
+        let mut sums = Sums::prepare(database, &TIME)?;
         for ((width, start, series), change) in &self.time {
             let keys = [width.minutes(), start.0, *series];
-            apply(database, &TIME, &keys, change, || {
+            sums.apply(&keys, change, || {
                 if *width != Width::Quarter {
                     return Ok(None);
                 }
@@ -127,8 +128,9 @@ impl Changes {
                     .query_row(params![from.0, until.0, series], two_times)
             })?;
         }
+        let mut sums = Sums::prepare(database, &SESSION)?;
         for ((session, series), change) in &self.session {
-            apply(database, &SESSION, &[*session, *series], change, || {
+            sums.apply(&[*session, *series], change, || {
                 database
                     .prepare_cached(
                         "SELECT min(created_at), max(created_at) FROM llm_traces
@@ -182,42 +184,59 @@ static SESSION: Statements = statements!(
     "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 );
 
-fn apply(
-    database: &Connection,
-    table: &Statements,
-    keys: &[i64],
-    change: &Change,
-    recount_times: impl FnOnce() -> rusqlite::Result<Option<(i64, i64)>>,
-) -> rusqlite::Result<()> {
-    let before = database
-        .prepare_cached(table.select)?
-        .query_row(params_from_iter(keys), |row| {
-            Ok((counters_of_row(row, 0)?, (row.get::<_, i64>(10)?, row.get::<_, i64>(11)?)))
+/// One table of sums, its statements prepared.
+struct Sums<'a> {
+    select: CachedStatement<'a>,
+    insert: CachedStatement<'a>,
+    delete: CachedStatement<'a>,
+}
+
+impl<'a> Sums<'a> {
+    fn prepare(database: &'a Connection, table: &Statements) -> rusqlite::Result<Self> {
+        Ok(Self {
+            select: database.prepare_cached(table.select)?,
+            insert: database.prepare_cached(table.insert)?,
+            delete: database.prepare_cached(table.delete)?,
         })
-        .optional()?;
-    let (stored, stored_times) = before.map_or((Counters::default(), None), |(c, t)| (c, Some(t)));
-    let after = stored.plus(&change.added).minus(&change.removed);
-    if after.calls == 0 {
-        database.prepare_cached(table.delete)?.execute(params_from_iter(keys))?;
-        return Ok(());
     }
-    let mut times = match (stored_times, change.added_times) {
-        (Some((a, b)), Some((c, d))) => (a.min(c), b.max(d)),
-        (Some(times), None) | (None, Some(times)) => times,
-        (None, None) => (0, 0),
-    };
-    let is_edge_removed =
-        change.removed_times.is_some_and(|(first, last)| first <= times.0 || last >= times.1);
-    if is_edge_removed && let Some(recounted) = recount_times()? {
-        times = recounted;
+
+    fn apply(
+        &mut self,
+        keys: &[i64],
+        change: &Change,
+        recount_times: impl FnOnce() -> rusqlite::Result<Option<(i64, i64)>>,
+    ) -> rusqlite::Result<()> {
+        let stored = self
+            .select
+            .query_row(params_from_iter(keys), |row| {
+                Ok((counters_of_row(row, 0)?, (row.get::<_, i64>(10)?, row.get::<_, i64>(11)?)))
+            })
+            .optional()?;
+        let (stored, stored_times) =
+            stored.map_or((Counters::default(), None), |(sum, times)| (sum, Some(times)));
+        let after = stored.plus(&change.added).minus(&change.removed);
+        if after.calls == 0 {
+            self.delete.execute(params_from_iter(keys))?;
+            return Ok(());
+        }
+        let mut times = match (stored_times, change.added_times) {
+            (Some((a, b)), Some((c, d))) => (a.min(c), b.max(d)),
+            (Some(times), None) | (None, Some(times)) => times,
+            (None, None) => (0, 0),
+        };
+        let is_edge_removed =
+            change.removed_times.is_some_and(|(first, last)| first <= times.0 || last >= times.1);
+        if is_edge_removed && let Some(recounted) = recount_times()? {
+            times = recounted;
+        }
+        let values = keys
+            .iter()
+            .map(|key| Value::Integer(*key))
+            .chain(counter_values(&after))
+            .chain([Value::Integer(times.0), Value::Integer(times.1)]);
+        self.insert.execute(params_from_iter(values))?;
+        Ok(())
     }
-    let values = keys
-        .iter()
-        .map(|key| Value::Integer(*key))
-        .chain(counter_values(&after))
-        .chain([Value::Integer(times.0), Value::Integer(times.1)]);
-    database.prepare_cached(table.insert)?.execute(params_from_iter(values))?;
-    Ok(())
 }
 
 /// `SELECT` of the counters of a table of sums, for readers.
