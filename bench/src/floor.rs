@@ -69,6 +69,7 @@ fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
 
 /// One call, as a client posts it: in order of time, of a few models and projects.
 fn call(rng: &mut Rng, row: u64) -> Call {
+    let time = UnixMs(FIRST_MS + row.cast_signed() * 80);
     let session = Text::from(format!("session-{}", row / CALLS_PER_SESSION));
     let tokens = Tokens {
         input: rng.below(9_000),
@@ -78,10 +79,10 @@ fn call(rng: &mut Rng, row: u64) -> Call {
         ..Tokens::ZERO
     };
     Call {
-        key: posted_key(rng, FIRST_MS + row.cast_signed() * 80),
+        key: Key::fresh(time, u128::from(rng.below(u64::MAX))),
         variant: Variant(0),
         rank: Rank::new(0, &tokens, false, UnixMs(0), &session),
-        time: UnixMs(FIRST_MS + row.cast_signed() * 80),
+        time,
         origin: Origin {
             source: "bench".into(),
             provider: "anthropic".into(),
@@ -98,12 +99,6 @@ fn call(rng: &mut Rng, row: u64) -> Call {
         trace_id: None,
         body: None,
     }
-}
-
-/// The key that the listener gives to a call without an id of its own: its time, then random bits.
-fn posted_key(rng: &mut Rng, time_ms: i64) -> Key {
-    let random = u128::from(rng.below(u64::MAX)) << 16 | u128::from(rng.below(1 << 16));
-    Key((u128::from(time_ms.unsigned_abs()) << 80 | random).to_be_bytes())
 }
 
 /// One transaction.

@@ -108,6 +108,10 @@ impl<'a> Account<'a> {
     /// Whether a call counts, given the copies of it that count already. It is remembered, and what
     /// it displaces is taken out.
     fn takes(&mut self, call: &Call) -> rusqlite::Result<bool> {
+        if call.id().is_of_itself(call.key) {
+            self.written.added += 1;
+            return Ok(true);
+        }
         let counted = self.counted(call.key)?;
         let ranks: Vec<_> = counted.iter().map(|(variant, rank, _)| (*variant, *rank)).collect();
         let displaced = match settle(&ranks, call.variant, call.rank) {
@@ -247,6 +251,10 @@ impl<'a> Account<'a> {
 
     /// Whether a fact of this key is new; it is remembered either way.
     fn is_first(&mut self, key: Key, id: FactId) -> rusqlite::Result<bool> {
+        if id.is_of_itself(key) {
+            self.written.added += 1;
+            return Ok(true);
+        }
         let is_first = self
             .database
             .prepare_cached(
