@@ -95,16 +95,7 @@ impl Queue {
     pub(crate) fn offer(&self, mut facts: Vec<Fact>, done: Option<Done>) -> Offered {
         let offered = facts.len();
         let mut state = self.lock();
-        let mut room_bytes = self.limits.bytes.saturating_sub(state.bytes);
-        let room_records = self.limits.records.saturating_sub(state.records);
-        let fitting = facts.iter().take(if state.is_closed { 0 } else { room_records });
-        let accepted = fitting
-            .take_while(|fact| {
-                let is_room = fact.weight_bytes() <= room_bytes;
-                room_bytes = room_bytes.saturating_sub(fact.weight_bytes());
-                is_room
-            })
-            .count();
+        let accepted = if state.is_closed { 0 } else { self.room_for(&state, &facts) };
         facts.truncate(accepted);
         let dropped = offered - accepted;
         state.dropped += dropped as u64;
@@ -114,6 +105,38 @@ impl Queue {
         drop(state);
         self.work.notify_one();
         Offered { accepted, dropped }
+    }
+
+    /// Queues the first of the facts, as many as there is room for, and gives the others back; none is
+    /// counted as dropped. A fact that is larger than all room is taken alone. `None` where the queue
+    /// is closed.
+    pub(crate) fn feed(&self, mut facts: Vec<Fact>, done: Done) -> Option<Vec<Fact>> {
+        let mut state = self.lock();
+        if state.is_closed {
+            return None;
+        }
+        let room = self.room_for(&state, &facts);
+        let fitting = if state.records == 0 { room.max(1) } else { room };
+        let rest = facts.split_off(fitting.min(facts.len()));
+        if !facts.is_empty() {
+            push(&mut state, Batch { facts, ..Batch::default() }, Some(done));
+        }
+        drop(state);
+        self.work.notify_one();
+        Some(rest)
+    }
+
+    /// How many of the facts, from the first on, there is room for.
+    fn room_for(&self, state: &State, facts: &[Fact]) -> usize {
+        let mut room_bytes = self.limits.bytes.saturating_sub(state.bytes);
+        let fitting = facts.iter().take(self.limits.records.saturating_sub(state.records));
+        fitting
+            .take_while(|fact| {
+                let is_room = fact.weight_bytes() <= room_bytes;
+                room_bytes = room_bytes.saturating_sub(fact.weight_bytes());
+                is_room
+            })
+            .count()
     }
 
     /// Everything that is queued; waits for something. `None` once the queue is closed and empty.

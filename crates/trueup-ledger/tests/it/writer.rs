@@ -104,3 +104,72 @@ fn a_broken_file_is_reported_and_survived() {
     assert_eq!(writer.health().state, WriterState::Ok);
     assert_eq!(count(&path), 1);
 }
+
+#[test]
+fn feeding_takes_what_fits_and_drops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let writer = open(&path);
+    let blocker = rusqlite::Connection::open(&path).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    writer.offer(vec![event(0)], None);
+    while writer.health().queue_depth > 0 {
+        std::thread::yield_now();
+    }
+    let (told, is_safe) = mpsc::sync_channel(1);
+    let rest = writer.feed(
+        (1..=600).map(event).collect(),
+        Box::new(move |safe| {
+            told.send(safe).unwrap();
+        }),
+    );
+    assert_eq!(rest.map(|rest| rest.len()), Some(88));
+    assert_eq!(writer.health().dropped, 0);
+    assert!(writer.health().write_wait.is_some());
+    blocker.execute_batch("ROLLBACK").unwrap();
+    assert!(is_safe.recv().unwrap());
+    drop(writer.close(Duration::from_secs(1)));
+    assert_eq!(writer.feed(vec![event(601)], Box::new(drop)), None);
+    assert_eq!(count(&path), 513);
+}
+
+#[test]
+fn what_is_larger_than_all_room_is_fed_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("l.db"), OpenOptions::default()).unwrap();
+    let writer = Writer::spawn(ledger, Limits { records: 512, bytes: 10 }, || UnixMs(7)).unwrap();
+    let (told, is_safe) = mpsc::sync_channel(1);
+    let rest = writer.feed(
+        vec![event(1), event(2)],
+        Box::new(move |safe| {
+            told.send(safe).unwrap();
+        }),
+    );
+    assert_eq!(rest.map(|rest| rest.len()), Some(1));
+    assert!(is_safe.recv().unwrap());
+}
+
+#[test]
+fn closing_does_not_wait_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let writer = open(&path);
+    let blocker = rusqlite::Connection::open(&path).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    writer.offer(vec![event(0)], None);
+    let start = std::time::Instant::now();
+    assert!(writer.close(Duration::from_millis(1)).is_none());
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn what_was_dropped_while_nothing_was_written_is_known_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+    let writer = Writer::spawn(ledger, Limits { records: 0, bytes: 0 }, || UnixMs(7)).unwrap();
+    assert_eq!(writer.offer(vec![event(1)], None).dropped, 1);
+    drop(writer);
+    let reader = Reader::open(&path).unwrap().unwrap();
+    assert_eq!(reader.counter("dropped_total").unwrap(), 1);
+}
