@@ -26,6 +26,9 @@ impl std::fmt::Debug for Found<'_> {
 /// Facts after which a batch is handed on.
 const FACTS_PER_BATCH: usize = 2_000;
 
+/// Positions of parts after which a batch is handed on: a database may have many without a fact.
+const POSITIONS_PER_BATCH: usize = 500;
+
 impl<'a> Found<'a> {
     /// Collects for one store; `emit` takes the batches.
     pub fn new(source: &str, path: &str, emit: &'a mut dyn FnMut(Batch)) -> Self {
@@ -82,6 +85,17 @@ impl<'a> Found<'a> {
         self.problems = mark.2;
     }
 
+    /// Notes that a part of a database was read up to `position` with what was found so far. It is
+    /// handed on when enough has come together: one transaction for each of a thousand short sessions
+    /// would be slow.
+    pub fn advance(&mut self, part: &str, position: Position) {
+        let store = StoreId { part: part.into(), ..self.store.clone() };
+        self.batch.positions.push((store, position));
+        if self.is_full() || self.batch.positions.len() >= POSITIONS_PER_BATCH {
+            self.flush();
+        }
+    }
+
     /// Hands on what was found, and that a part of the store (`""` for all of a file) was read up to
     /// `position` with it.
     pub fn commit(&mut self, part: &str, position: Position) {
@@ -93,7 +107,7 @@ impl<'a> Found<'a> {
         (self.emit)(std::mem::take(&mut self.batch));
     }
 
-    /// Hands on what was found without moving a position: it will be read again.
+    /// Hands on what was found without moving a position further: it will be read again.
     pub fn flush(&mut self) {
         if self.batch != Batch::default() {
             (self.emit)(std::mem::take(&mut self.batch));

@@ -8,11 +8,16 @@
 
 mod agent;
 mod claude_code;
+mod codex;
 mod discover;
 mod found;
+mod gemini_cli;
 mod lines;
 mod lossy;
+mod openclaw;
+mod opencode;
 mod scan;
+mod uuid;
 
 pub use agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
 pub use discover::{FoundRoot, Inventory, discover};
@@ -21,7 +26,13 @@ pub use lines::{LINE_BYTES_MAX, Line};
 pub use scan::{Positions, ScanError, Scanned, read_store, scan};
 
 /// Every agent that trueup reads, in the order of reports.
-pub static AGENTS: &[&dyn Agent] = &[&claude_code::ClaudeCode];
+pub static AGENTS: &[&dyn Agent] = &[
+    &claude_code::ClaudeCode,
+    &codex::Codex,
+    &openclaw::OpenClaw,
+    &gemini_cli::GeminiCli,
+    &opencode::OpenCode,
+];
 
 /// The agent with this source id.
 #[must_use]

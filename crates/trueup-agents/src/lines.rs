@@ -42,6 +42,12 @@ impl<'a> Line<'a> {
         Self { number, head: trim(bytes), rest: None }
     }
 
+    /// A line of which only the head is in memory: `rest` reads what follows it.
+    #[must_use]
+    pub fn streamed(number: u64, head: &'a [u8], rest: &'a mut dyn Read) -> Self {
+        Self { number, head: trim(head), rest: Some(rest) }
+    }
+
     /// Its number in the file, from 1.
     #[must_use]
     pub const fn number(&self) -> u64 {
@@ -91,9 +97,13 @@ pub(crate) fn describe(error: &serde_json::Error) -> String {
     format!("{what} at column {}", error.column())
 }
 
-/// Without the byte order mark, white space, carriage return and NUL bytes around a record.
+/// Without byte order marks, white space, carriage return and NUL bytes around a record.
 fn trim(bytes: &[u8]) -> &[u8] {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut bytes = bytes;
+    // More than one where files that each had their own were joined.
+    while let Some(rest) = bytes.strip_prefix(b"\xef\xbb\xbf") {
+        bytes = rest;
+    }
     let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
     let Some(first) = bytes.iter().position(|byte| !is_blank(byte)) else { return &[] };
     let last = bytes.iter().rposition(|byte| !is_blank(byte)).unwrap_or(first);
@@ -167,7 +177,7 @@ impl<R: Read> LineReader<R> {
             has_ended: false,
             taken: 0,
         };
-        take(&mut Line { number: self.line + 1, head: trim(head), rest: Some(&mut rest) });
+        take(&mut Line::streamed(self.line + 1, head, &mut rest));
         let is_complete = rest.drain()? || self.is_last_line_complete;
         let length = head.len() as u64 + rest.taken;
         let left = rest.left.split_off(rest.at);

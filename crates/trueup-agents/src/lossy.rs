@@ -89,6 +89,10 @@ impl Count {
     }
 }
 
+/// A count of tokens in sources for which digits in a text are no count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Number(pub(crate) Count);
+
 /// A text; `None` for anything else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Str(pub(crate) Option<String>);
@@ -136,6 +140,10 @@ impl<T> Default for List<T> {
 /// An amount in dollars, read digit by digit; `None` for anything else.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Usd(pub(crate) Option<NanoUsd>);
+
+/// A share in percent, in thousandths of a percent; `None` for anything else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Millipercent(pub(crate) Option<u32>);
 
 /// One visitor for all: a type says what it makes of each kind of value.
 trait FromAny: Sized + Default {
@@ -213,6 +221,18 @@ impl FromAny for Count {
     }
 }
 
+impl FromAny for Number {
+    fn from_u64(number: u64) -> Self {
+        Self(Count::of_u64(number))
+    }
+    fn from_i64(number: i64) -> Self {
+        Self(Count::of_i64(number))
+    }
+    fn from_f64(number: f64) -> Self {
+        Self(Count::of_f64(number))
+    }
+}
+
 impl FromAny for Str {
     fn from_text(text: &str) -> Self {
         Self(Some(text.to_owned()))
@@ -225,6 +245,23 @@ impl FromAny for Str {
 impl FromAny for Flag {
     fn from_bool(value: bool) -> Self {
         Self(value)
+    }
+}
+
+impl FromAny for Millipercent {
+    fn from_text(text: &str) -> Self {
+        text.trim().parse().map_or(Self(None), Self::from_f64)
+    }
+    fn from_u64(number: u64) -> Self {
+        Self(u32::try_from(number).ok().and_then(|percent| percent.checked_mul(1_000)))
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bounds are checked first: the share lies between none and a thousandfold"
+    )]
+    fn from_f64(number: f64) -> Self {
+        Self((0.0..=1e5).contains(&number).then_some((number * 1e3).round() as u32))
     }
 }
 
@@ -259,7 +296,7 @@ macro_rules! deserialize_from_any {
     )+};
 }
 
-deserialize_from_any!(Count, Str, Flag, Time);
+deserialize_from_any!(Count, Number, Str, Flag, Time, Millipercent);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -396,6 +433,12 @@ mod tests {
         assert_eq!(time("\"2026-02-14T05:00:00.001Z\""), Some(UnixMs(1_771_045_200_001)));
         assert_eq!(time("1771045200.5"), Some(UnixMs(1_771_045_200_500)));
         assert_eq!(time("{}"), None);
+        let share = |json| serde_json::from_str::<Millipercent>(json).unwrap().0;
+        assert_eq!(
+            (share("12.5"), share("7"), share("\"0.1\"")),
+            (Some(12_500), Some(7_000), Some(100))
+        );
+        assert_eq!((share("-1"), share("1e99"), share("null")), (None, None, None));
         let usd = |json| serde_json::from_str::<Usd>(json).unwrap().0;
         assert_eq!(usd("0.000764"), Some(NanoUsd(764_000)));
         assert_eq!(usd("\"1.5\""), Some(NanoUsd(1_500_000_000)));

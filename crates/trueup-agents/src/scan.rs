@@ -149,7 +149,7 @@ pub fn read_store(
         StoreKind::Lines => read_lines(agent, store, before, found),
         StoreKind::ZstdLines => read_zstd(agent, store, found),
         StoreKind::Document => read_document(agent, store, found),
-        StoreKind::Database => read_database(agent, store, positions, found),
+        StoreKind::Database => read_database(agent, store, before.as_ref(), positions, found),
     }
 }
 
@@ -216,8 +216,13 @@ fn tail_hash(file: &File, offset: u64) -> io::Result<u64> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
         result => result?,
     }
-    let hash = blake3::hash(&tail);
-    Ok(hash.as_bytes().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte)))
+    Ok(hash64(&tail))
+}
+
+/// A short hash that tells bytes from other bytes.
+pub(crate) fn hash64(bytes: &[u8]) -> u64 {
+    let hash = blake3::hash(bytes);
+    hash.as_bytes().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
 fn read_zstd(agent: &dyn Agent, store: &Store, found: &mut Found<'_>) -> Result<u64, ScanError> {
@@ -260,12 +265,39 @@ fn read_document(
 fn read_database(
     agent: &dyn Agent,
     store: &Store,
+    before: Option<&Position>,
     positions: &dyn Positions,
     found: &mut Found<'_>,
 ) -> Result<u64, ScanError> {
+    // Taken before reading: what is written meanwhile shows next time.
+    let now = database_position(&store.path)?;
+    if before == Some(&now) {
+        return Ok(0);
+    }
     let database = open_read_only(&store.path)?;
     agent.database(store, &database, positions, found)?;
-    Ok(store.stamp.size_bytes)
+    let bytes = now.offset;
+    found.commit("", now);
+    Ok(bytes)
+}
+
+/// What tells whether a database was written to: its file, and its write-ahead log, in which SQLite
+/// keeps what it has not moved into the file yet.
+fn database_position(path: &Path) -> io::Result<Position> {
+    let stamp = crate::discover::stamp(&std::fs::metadata(path)?);
+    let mut log_path = path.as_os_str().to_owned();
+    log_path.push("-wal");
+    let log = match std::fs::metadata(log_path) {
+        // Opening a database, even to read it, creates an empty log.
+        Ok(log) if log.len() > 0 => crate::discover::stamp(&log),
+        Ok(_) => trueup_core::Stamp::default(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => trueup_core::Stamp::default(),
+        Err(error) => return Err(error),
+    };
+    let log_text =
+        format!("{} {} {} {}", log.device, log.inode, log.size_bytes, log.modified_ns).into_bytes();
+    let offset = stamp.size_bytes.saturating_add(log.size_bytes);
+    Ok(Position { stamp, offset, tail_hash: hash64(&log_text), ..Position::default() })
 }
 
 /// Opens an agent's database without ever writing to it, beside a live agent.

@@ -4,16 +4,19 @@
 //! asynchronous: what depends on them is passed in. Readers turn bytes into facts, the ledger keeps
 //! them, reports are folded from them; this crate is the language that they share.
 
+mod account;
 mod batch;
 mod fact;
 mod id;
 mod money;
 pub mod prices;
 mod rank;
+pub mod report;
 mod time;
 mod tokens;
 mod usage;
 
+pub use account::{Account, Counted};
 pub use batch::{Batch, Position, Problem, ProblemKind, Stamp, StoreId};
 pub use fact::{
     Billing, Call, CallBody, CustomEvent, ErrorEvent, Fact, HostMetric, Origin, Outcome, Quota,

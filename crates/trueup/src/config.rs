@@ -272,20 +272,20 @@ fn can_write(folder: &Path) -> bool {
     rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
-fn read_file(path: &Path, is_named: bool) -> Result<BTreeMap<String, String>> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => {
-            return Ok(BTreeMap::new());
-        }
-        Err(error) => {
-            return Err(error).with_context(|| format!("{} cannot be read", path.display()));
-        }
-    };
+/// A small text file that its owner wrote.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
     let mut text = String::new();
-    file.take(FILE_BYTES_MAX)
-        .read_to_string(&mut text)
-        .with_context(|| format!("{} cannot be read as text", path.display()))?;
+    fs::File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text))
+        .with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(text)
+}
+
+fn read_file(path: &Path, is_named: bool) -> Result<BTreeMap<String, String>> {
+    if !is_named && !path.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let text = read_text(path)?;
     let table: toml::Table =
         text.parse().map_err(|error| anyhow!("{}: {error}", path.display()))?;
     let mut values = BTreeMap::new();

@@ -5,7 +5,9 @@ mod clock;
 mod config;
 mod daemon;
 mod intake;
+mod render;
 mod sync;
+mod usage;
 
 use std::process::ExitCode;
 

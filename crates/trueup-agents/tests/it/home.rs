@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use tempfile::TempDir;
 use trueup_agents::{Agent, Environment, Inventory, Positions, Store, discover, scan};
 use trueup_core::{
     Batch, Call, Fact, Key, Outcome, Position, Rank, StoreId, Variant, Verdict, settle,
@@ -107,21 +109,43 @@ impl Positions for Account {
     }
 }
 
+/// A copy of a fixture's home folder, for as long as a test needs it: opening a database leaves files
+/// beside it.
+pub(crate) struct Home(TempDir);
+
+impl Deref for Home {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// Where fixtures are kept.
+pub(crate) fn fixture_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// One fixture's home folder, by agent and case.
+pub(crate) fn fixture(name: &str) -> Home {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&fixture_root().join(name), folder.path());
+    Home(folder)
+}
+
 /// Every fixture: the agent, the case's name and its home folder.
-pub(crate) fn fixtures() -> Vec<(&'static dyn Agent, String, PathBuf)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+pub(crate) fn fixtures() -> Vec<(&'static dyn Agent, String, Home)> {
+    let root = fixture_root();
     let mut fixtures = Vec::new();
     for agent in trueup_agents::AGENTS {
         let folder = root.join(agent.id());
-        let cases = fs::read_dir(&folder)
-            .unwrap_or_else(|error| panic!("each agent has a fixture folder: {folder:?}: {error}"));
+        let cases = fs::read_dir(&folder).unwrap_or_else(|error| {
+            panic!("each agent has a fixture folder: {}: {error}", folder.display())
+        });
         for case in cases {
-            let case = case.unwrap();
-            fixtures.push((
-                *agent,
-                format!("{}/{}", agent.id(), case.file_name().display()),
-                case.path(),
-            ));
+            let name = format!("{}/{}", agent.id(), case.unwrap().file_name().display());
+            let home = fixture(&name);
+            fixtures.push((*agent, name, home));
         }
     }
     fixtures.sort_by(|a, b| a.1.cmp(&b.1));

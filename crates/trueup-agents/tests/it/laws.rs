@@ -1,11 +1,12 @@
 //! Laws of reading, each over every fixture.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use proptest::prelude::*;
 use trueup_agents::{Store, StoreKind};
 
-use crate::home::{Account, copy, fixtures, inventory, read};
+use crate::home::{Account, copy, fixture_root, fixtures, inventory, read};
 
 #[test]
 fn golden_facts() {
@@ -14,10 +15,11 @@ fn golden_facts() {
         let account = read(agent, &inventory(agent, &home).stores, Account::default());
         let mut text = account.text();
         for problem in &account.problems {
-            text.push_str(&format!("problem {problem}\n"));
+            writeln!(text, "problem {problem}").unwrap();
         }
-        let path = home.join("expected.txt");
-        let expected = fs::read_to_string(&path).unwrap_or_default();
+        let path = fixture_root().join(&name).join("expected.txt");
+        let expected = fs::read(&path).unwrap_or_default();
+        let expected = String::from_utf8_lossy(&expected);
         if text != expected && std::env::var_os("TRUEUP_ACCEPT").is_some() {
             fs::write(&path, &text).unwrap();
         } else if text != expected {

@@ -1,7 +1,11 @@
 //! The command line: one file per verb.
 
 mod config;
+mod load;
+mod notes;
+mod report;
 mod serve;
+mod tables;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -36,6 +40,8 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Show what agents used
+    Report(Box<report::ShowReport>),
     /// Listen for traces, errors and events, and keep the account up to date
     Serve(serve::Serve),
     /// Show every setting, its value and where it comes from
@@ -75,6 +81,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 impl Verb {
     fn run(self, global: &Global) -> Result<ExitCode> {
         match self {
+            Self::Report(report) => report.run(global),
             Self::Serve(serve) => serve.run(global),
             Self::Config(show) => show.run(global),
         }

@@ -1,0 +1,173 @@
+//! OpenClaw: transcripts in files until 2026.7, in a SQLite store for each of its agents since.
+//!
+//! Both hold the same events, and moving from one to the other copies them word for word. So do
+//! forks, resets, deletions, compactions and cold storage: one answer may lie in six places. It counts
+//! once, by its entry id and time, and belongs to the session that asked for it.
+//!
+//! This reader knows transcripts only. Totals of `sessions.json` are claims about the last run, and
+//! belong to completeness checks.
+//!
+//! ```text
+//! ~/.openclaw/agents/main/sessions/3e5aebe9-….jsonl
+//! ~/.openclaw/agents/main/sessions/3e5aebe9-….jsonl.reset.2026-05-20T10-00-00.000Z
+//! ~/.openclaw/agents/main/sessions/3e5aebe9-….jsonl.deleted.2026-11-20T22-15-56.751Z.c248….zst
+//! ~/.openclaw/agents/main/session-sqlite-import-archive/main.3e5aebe9-….jsonl.imported-1785542400000
+//! ~/.openclaw/agents/main/sessions/cold/46e8….jsonl.zst
+//! ~/.openclaw/agents/main/agent/openclaw-agent.sqlite
+//! ```
+
+mod artifact;
+mod database;
+mod transcript;
+mod usage;
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use crate::agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
+use crate::found::Found;
+use crate::scan::Positions;
+use transcript::TranscriptDecoder;
+
+/// OpenClaw.
+#[derive(Debug)]
+pub(crate) struct OpenClaw;
+
+const SOURCE: &str = "openclaw";
+
+/// The state folder's names, newest first: the product was renamed three times.
+const STATE_FOLDERS: [(&str, &str); 4] = [
+    (".openclaw", "~/.openclaw"),
+    (".clawdbot", "~/.clawdbot"),
+    (".moltbot", "~/.moltbot"),
+    (".moldbot", "~/.moldbot"),
+];
+
+impl Agent for OpenClaw {
+    fn id(&self) -> &'static str {
+        SOURCE
+    }
+
+    fn title(&self) -> &'static str {
+        "OpenClaw"
+    }
+
+    fn roots(&self, environment: &Environment) -> Vec<Root> {
+        let mut named = environment.folders("OPENCLAW_DIR").unwrap_or_default();
+        named.extend(folder(environment, "OPENCLAW_STATE_DIR"));
+        if named.is_empty() { default_roots(environment) } else { named }
+    }
+
+    fn classify(&self, below_root: &Path) -> Option<StoreKind> {
+        let name = below_root.file_name()?.to_str()?;
+        let folder = below_root.parent()?.file_name()?.to_str()?;
+        match folder {
+            "sessions" => artifact::in_sessions(name),
+            "session-sqlite-import-archive" => artifact::in_import_archive(name),
+            "cold" => artifact::in_cold_storage(name),
+            "agent" => (name == "openclaw-agent.sqlite").then_some(StoreKind::Database),
+            _ => None,
+        }
+    }
+
+    /// Only where transcripts lie: workspaces beside them hold whole repositories.
+    fn enters(&self, below_root: &Path) -> bool {
+        let names: Vec<Cow<'_, str>> =
+            below_root.iter().map(std::ffi::OsStr::to_string_lossy).collect();
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        match names.as_slice() {
+            ["agents"] | ["agents", _] | ["agents", _, "sessions", "cold"] => true,
+            ["agents", _, folder] => {
+                matches!(*folder, "sessions" | "session-sqlite-import-archive" | "cold" | "agent")
+            }
+            _ => false,
+        }
+    }
+
+    fn decoder(&self, store: &Store, state: &str) -> Box<dyn Decoder> {
+        let name = store.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        Box::new(TranscriptDecoder::new(artifact::session(name), store.modified(), state))
+    }
+
+    fn database(
+        &self,
+        store: &Store,
+        database: &Connection,
+        marks: &dyn Positions,
+        found: &mut Found<'_>,
+    ) -> rusqlite::Result<()> {
+        database::read(store, database, marks, found)
+    }
+}
+
+fn default_roots(environment: &Environment) -> Vec<Root> {
+    let home = folder(environment, "OPENCLAW_HOME");
+    let (home, home_origin) = home.map_or_else(
+        || (environment.home.clone(), None),
+        |root: Root| (root.path, Some(root.origin)),
+    );
+    let mut roots: Vec<Root> = STATE_FOLDERS
+        .into_iter()
+        .map(|(name, origin)| Root { path: home.join(name), origin: home_origin.unwrap_or(origin) })
+        .collect();
+    // A profile has a state folder of its own, and so has `--dev`.
+    roots.push(Root { path: home.join(".openclaw-dev"), origin: "~/.openclaw-dev" });
+    if let Some(profile) = set(environment, "OPENCLAW_PROFILE")
+        && !matches!(profile, "default" | "dev")
+    {
+        let path = home.join(format!(".openclaw-{profile}"));
+        roots.push(Root { path, origin: "OPENCLAW_PROFILE" });
+    }
+    roots
+}
+
+fn folder(environment: &Environment, name: &'static str) -> Option<Root> {
+    let path: PathBuf = environment.expand(set(environment, name)?);
+    Some(Root { path, origin: name })
+}
+
+/// A variable that is set by OpenClaw's own rule: scripts leave JavaScript's words for nothing in it.
+fn set<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
+    environment.variable(name).filter(|value| !matches!(*value, "undefined" | "null"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roots(variables: &[(&str, &str)]) -> Vec<String> {
+        let variables =
+            variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let environment = Environment { home: "/home/u".into(), variables };
+        let roots = OpenClaw.roots(&environment);
+        roots.iter().map(|root| root.path.display().to_string()).collect()
+    }
+
+    #[test]
+    fn variables_name_the_state_folder_as_openclaw_reads_them() {
+        let defaults = roots(&[]);
+        assert_eq!(defaults.first().map(String::as_str), Some("/home/u/.openclaw"));
+        assert_eq!(defaults.len(), 5);
+        assert_eq!(roots(&[("OPENCLAW_STATE_DIR", "~/claw")]), ["/home/u/claw"]);
+        assert_eq!(roots(&[("OPENCLAW_DIR", "/a, ~/b")]), ["/a", "/home/u/b"]);
+        assert_eq!(roots(&[("OPENCLAW_STATE_DIR", "undefined")]), defaults);
+        assert!(roots(&[("OPENCLAW_HOME", "/srv")]).contains(&"/srv/.moltbot".to_owned()));
+        assert!(roots(&[("OPENCLAW_PROFILE", "work")]).contains(&"/home/u/.openclaw-work".into()));
+    }
+
+    #[test]
+    fn only_folders_of_transcripts_are_entered() {
+        for (path, is_entered) in [
+            ("agents/main/sessions/cold", true),
+            ("agents/main/agent", true),
+            ("agents/main/session-sqlite-import-archive", true),
+            ("agents/main/workspace", false),
+            ("agents/main/agent/codex-home", false),
+            ("workspace", false),
+        ] {
+            assert_eq!(OpenClaw.enters(Path::new(path)), is_entered, "{path}");
+        }
+    }
+}

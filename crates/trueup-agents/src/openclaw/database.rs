@@ -1,0 +1,458 @@
+//! The SQLite store of one agent: `agent/openclaw-agent.sqlite`, schemas 4 to 23.
+//!
+//! A row of `transcript_events` is a line of a transcript. Each session is read on from the last `seq`
+//! that was seen, unless its history was rewritten meanwhile: then `transcript_rewrite_watermarks` has
+//! another generation of it, or, in stores without that table, its last event is another. Deleted,
+//! reset and cold sessions leave whole transcripts as blobs.
+//!
+//! Which tables and columns are there is looked up, never concluded from a version. Pages are short
+//! transactions of their own: a reader that holds one long keeps the gateway from tidying its log.
+//!
+//! ```text
+//! session_id   seq  event_json                         event_zstd
+//! 3e5aebe9-…   0    {"type":"session","version":4,…}   NULL
+//! 3e5aebe9-…   7    NULL                               28b52ffd…
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, MAIN_DB, OptionalExtension as _, Row, Statement, params};
+use trueup_core::{Position, ProblemKind, UnixMs};
+use zstd::bulk::Decompressor;
+
+use super::transcript::TranscriptDecoder;
+use crate::agent::{Decoder as _, Store};
+use crate::found::Found;
+use crate::lines::{LINE_BYTES_MAX, Line, LineReader};
+use crate::scan::{Positions, hash64};
+
+/// Events read in one transaction.
+const PAGE_EVENTS: i64 = 2_000;
+
+/// The next session: one step down the index for each, not a walk over all events.
+const NEXT_SESSION: &str =
+    "SELECT session_id FROM transcript_events WHERE session_id > ?1 ORDER BY session_id LIMIT 1";
+
+/// A page of one session's events. One that is too long to hold gives NULL, and is streamed.
+const EVENTS: &str = "SELECT rowid, seq, if(octet_length(event_json) <= ?4, event_json, NULL), NULL
+    FROM transcript_events WHERE session_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+
+/// The same where events may be compressed, since schema 23.
+const EVENTS_ZSTD: &str =
+    "SELECT rowid, seq, if(octet_length(event_json) <= ?4, event_json, NULL), event_zstd
+    FROM transcript_events WHERE session_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+
+/// One event, or the length of one that is too long to hold.
+const EVENT: &str =
+    "SELECT if(octet_length(event_json) <= ?3, event_json, octet_length(event_json))
+    FROM transcript_events WHERE session_id = ?1 AND seq = ?2";
+
+const GENERATION: &str =
+    "SELECT generation FROM transcript_rewrite_watermarks WHERE session_id = ?1";
+
+const WINDOW: &str = "SELECT model_provider, model FROM session_windows WHERE session_id = ?1";
+
+/// Before schema 14.
+const SESSION: &str = "SELECT model_provider, model FROM sessions WHERE session_id = ?1";
+
+const ARCHIVES: &str = "SELECT rowid, session_id, generation || '/' || reason, encoding = 'zstd'
+    FROM session_transcript_archives WHERE typeof(archive_blob) = 'blob'";
+
+const COLD_ARCHIVES: &str = "SELECT rowid, session_id, generation, 1
+    FROM session_transcript_cold_archives WHERE storage = 'sqlite' AND typeof(archive_blob) = 'blob'";
+
+/// Tables of whole transcripts: the table, the columns it must have, its blobs.
+const ARCHIVE_TABLES: [(&str, &[&str], &str); 2] = [
+    (
+        "session_transcript_archives",
+        &["session_id", "generation", "reason", "encoding", "archive_blob"],
+        ARCHIVES,
+    ),
+    (
+        "session_transcript_cold_archives",
+        &["session_id", "generation", "storage", "archive_blob"],
+        COLD_ARCHIVES,
+    ),
+];
+
+/// Reads what is new in a store.
+pub(super) fn read(
+    store: &Store,
+    database: &Connection,
+    marks: &dyn Positions,
+    found: &mut Found<'_>,
+) -> rusqlite::Result<()> {
+    let marks = marks.parts(store.source, &store.path.to_string_lossy());
+    let mut reader = Reader {
+        database,
+        marks,
+        found,
+        modified: store.modified(),
+        decompressor: None,
+        event: Vec::new(),
+    };
+    reader.live_sessions()?;
+    for (table, columns, blobs) in ARCHIVE_TABLES {
+        reader.archives(table, columns, blobs)?;
+    }
+    Ok(())
+}
+
+struct Reader<'a, 'b> {
+    database: &'a Connection,
+    marks: BTreeMap<String, Position>,
+    found: &'a mut Found<'b>,
+    modified: UnixMs,
+    decompressor: Option<Decompressor<'static>>,
+    /// The event that was decompressed last.
+    event: Vec<u8>,
+}
+
+/// What is asked of each session, prepared once, in the words of the store's schema.
+struct Questions<'a> {
+    next_session: Statement<'a>,
+    events: Statement<'a>,
+    event: Statement<'a>,
+    generation: Option<Statement<'a>>,
+    model: Option<Statement<'a>>,
+}
+
+impl<'a> Reader<'a, '_> {
+    fn live_sessions(&mut self) -> rusqlite::Result<()> {
+        let Some(mut questions) = self.questions()? else { return Ok(()) };
+        let mut session = String::new();
+        while let Some(next) = text(&mut questions.next_session, &session)? {
+            if next <= session {
+                self.found.problem(ProblemKind::Corrupt, 0, "transcript_events is out of order");
+                break;
+            }
+            session = next;
+            self.session(&mut questions, &session)?;
+        }
+        Ok(())
+    }
+
+    /// What is there; `None` where there are no transcripts, said as a problem unless that is right.
+    fn questions(&mut self) -> rusqlite::Result<Option<Questions<'a>>> {
+        let events = columns(self.database, "transcript_events")?;
+        if events.is_empty() {
+            // Until 2026.7.1 the file held no sessions at all.
+            for table in ["session_nodes", "session_entries", "sessions"] {
+                if !columns(self.database, table)?.is_empty() {
+                    let detail = "has sessions, but no table transcript_events";
+                    self.found.problem(ProblemKind::UnknownSchema, 0, detail);
+                    break;
+                }
+            }
+            return Ok(None);
+        }
+        let required = ["session_id", "seq", "event_json"];
+        if !self.has_columns("transcript_events", &events, &required) {
+            return Ok(None);
+        }
+        let optional = |table: &str, required: &[&str], question: &str| {
+            let columns = columns(self.database, table)?;
+            let is_there = required.iter().all(|name| columns.contains(*name));
+            is_there.then(|| self.database.prepare(question)).transpose()
+        };
+        let generation = ["session_id", "generation"];
+        let models = ["session_id", "model_provider", "model"];
+        let window = optional("session_windows", &models, WINDOW)?;
+        Ok(Some(Questions {
+            next_session: self.database.prepare(NEXT_SESSION)?,
+            events: self.database.prepare(if events.contains("event_zstd") {
+                EVENTS_ZSTD
+            } else {
+                EVENTS
+            })?,
+            event: self.database.prepare(EVENT)?,
+            generation: optional("transcript_rewrite_watermarks", &generation, GENERATION)?,
+            model: match window {
+                Some(window) => Some(window),
+                None => optional("sessions", &models, SESSION)?,
+            },
+        }))
+    }
+
+    /// Whether a table has these columns; the first that is missing is said as a problem.
+    fn has_columns(&mut self, table: &str, columns: &BTreeSet<String>, names: &[&str]) -> bool {
+        let missing = names.iter().find(|name| !columns.contains(**name));
+        if let Some(missing) = missing {
+            let detail = format!("{table} has no column {missing}");
+            self.found.problem(ProblemKind::UnknownSchema, 0, detail);
+        }
+        missing.is_none()
+    }
+
+    fn session(&mut self, questions: &mut Questions<'_>, session: &str) -> rusqlite::Result<()> {
+        let part = format!("events/{session}");
+        let generation = match &mut questions.generation {
+            Some(question) => text(question, session)?,
+            None => None,
+        };
+        let mut position = match self.marks.remove(&part) {
+            Some(mark) if is_continued(questions, session, &mark, generation.as_deref())? => mark,
+            _ => Position::default(),
+        };
+        let generation = generation.unwrap_or_default();
+        let state = position.state.split_once('\n').map_or("", |(_, state)| state);
+        let mut decoder = TranscriptDecoder::new(session, self.modified, state);
+        if state.is_empty()
+            && let Some(question) = &mut questions.model
+        {
+            choose_model(question, session, &mut decoder)?;
+        }
+        loop {
+            let count = self.page(&mut questions.events, session, &mut position, &mut decoder)?;
+            if count == 0 {
+                return Ok(());
+            }
+            position.state = format!("{generation}\n{}", decoder.state());
+            position.tail_hash = event_hash(&mut questions.event, session, position.offset)?;
+            self.found.advance(&part, position.clone());
+            if count < PAGE_EVENTS {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads one page behind `position` and moves it; returns how many events that were.
+    fn page(
+        &mut self,
+        events: &mut Statement<'_>,
+        session: &str,
+        position: &mut Position,
+        decoder: &mut TranscriptDecoder,
+    ) -> rusqlite::Result<i64> {
+        // The first event has the number 0.
+        let after = if position.line == 0 {
+            -1
+        } else {
+            i64::try_from(position.offset).unwrap_or(i64::MAX)
+        };
+        let mut rows = events.query(params![session, after, PAGE_EVENTS, line_bytes_max()])?;
+        let mut count = 0;
+        while let Some(row) = rows.next()? {
+            let seq = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+            if position.line > 0 && seq <= position.offset {
+                self.found.problem(ProblemKind::Corrupt, 0, "transcript_events is out of order");
+                return Ok(0);
+            }
+            self.event(row, seq + 1, decoder)?;
+            position.offset = seq;
+            position.line += 1;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Hands one event to the decoder, as the line that it would be in a file.
+    fn event(
+        &mut self,
+        row: &Row<'_>,
+        number: u64,
+        decoder: &mut TranscriptDecoder,
+    ) -> rusqlite::Result<()> {
+        if let ValueRef::Text(json) | ValueRef::Blob(json) = row.get_ref(2)? {
+            decoder.line(&mut Line::whole(number, json), self.found);
+            return Ok(());
+        }
+        let result = if let ValueRef::Blob(packed) = row.get_ref(3)? {
+            self.packed_event(packed, number, decoder)
+        } else {
+            let rowid = row.get(0)?;
+            match self.database.blob_open(MAIN_DB, "transcript_events", "event_json", rowid, true) {
+                Ok(json) => stream(json, number, decoder, self.found),
+                Err(_) => Err(io::Error::other("there is none")),
+            }
+        };
+        if let Err(error) = result {
+            let detail = format!("the event cannot be read: {error}");
+            self.found.problem(ProblemKind::Corrupt, number, detail);
+        }
+        Ok(())
+    }
+
+    fn packed_event(
+        &mut self,
+        packed: &[u8],
+        number: u64,
+        decoder: &mut TranscriptDecoder,
+    ) -> io::Result<()> {
+        let length = Decompressor::upper_bound(packed).unwrap_or(usize::MAX);
+        if length > LINE_BYTES_MAX {
+            return stream(zstd::stream::read::Decoder::new(packed)?, number, decoder, self.found);
+        }
+        // One context for all: setting one up costs more than a short event.
+        let decompressor = match &mut self.decompressor {
+            Some(decompressor) => decompressor,
+            none => none.insert(Decompressor::new()?),
+        };
+        self.event.clear();
+        self.event.reserve(length);
+        decompressor.decompress_to_buffer(packed, &mut self.event)?;
+        decoder.line(&mut Line::whole(number, &self.event), self.found);
+        Ok(())
+    }
+
+    /// Reads the transcripts that a table holds as blobs. They never change: each is read once.
+    fn archives(
+        &mut self,
+        table: &'static str,
+        required: &[&str],
+        blobs: &str,
+    ) -> rusqlite::Result<()> {
+        let present = columns(self.database, table)?;
+        if present.is_empty() || !self.has_columns(table, &present, required) {
+            return Ok(());
+        }
+        let mut statement = self.database.prepare(blobs)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (rowid, session, name) =
+                (row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?);
+            let part = format!("{table}/{session}/{name}");
+            if self.marks.contains_key(&part) {
+                continue;
+            }
+            let blob = self.database.blob_open(MAIN_DB, table, "archive_blob", rowid, true)?;
+            let offset = blob.len() as u64;
+            let result = if row.get(3)? {
+                zstd::stream::read::Decoder::new(blob)
+                    .and_then(|lines| self.archive(lines, &session))
+            } else {
+                self.archive(blob, &session)
+            };
+            if let Err(error) = result {
+                self.found.problem(
+                    ProblemKind::Corrupt,
+                    0,
+                    format!("{table}.archive_blob: {error}"),
+                );
+            }
+            self.found.advance(&part, Position { offset, ..Position::default() });
+        }
+        Ok(())
+    }
+
+    fn archive(&mut self, lines: impl Read, session: &str) -> io::Result<()> {
+        let mut decoder = TranscriptDecoder::new(session, self.modified, "");
+        let mut reader = LineReader::new(lines, 0, 0, true);
+        while reader.next(|line| decoder.line(line, self.found))? {
+            if self.found.is_full() {
+                self.found.flush();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One text of one session, where there is one.
+fn text(question: &mut Statement<'_>, session: &str) -> rusqlite::Result<Option<String>> {
+    question.query_row([session], |row| row.get(0)).optional()
+}
+
+/// Whether a session's history up to `mark` is still the one that was read.
+fn is_continued(
+    questions: &mut Questions<'_>,
+    session: &str,
+    mark: &Position,
+    generation: Option<&str>,
+) -> rusqlite::Result<bool> {
+    let before = mark.state.split_once('\n').map_or("", |(before, _)| before);
+    if before != generation.unwrap_or_default() {
+        return Ok(false);
+    }
+    let is_told = generation.is_some();
+    Ok(is_told || event_hash(&mut questions.event, session, mark.offset)? == mark.tail_hash)
+}
+
+/// A hash of one event; 0 where it is gone.
+fn event_hash(event: &mut Statement<'_>, session: &str, seq: u64) -> rusqlite::Result<u64> {
+    let seq = i64::try_from(seq).unwrap_or(i64::MAX);
+    let hash = event.query_row(params![session, seq, line_bytes_max()], |row| {
+        Ok(match row.get_ref(0)? {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => hash64(bytes),
+            ValueRef::Integer(length) => hash64(&length.to_le_bytes()),
+            ValueRef::Real(_) | ValueRef::Null => 1,
+        })
+    });
+    Ok(hash.optional()?.unwrap_or(0))
+}
+
+/// The model that the session's own row names, for answers that name none.
+fn choose_model(
+    question: &mut Statement<'_>,
+    session: &str,
+    decoder: &mut TranscriptDecoder,
+) -> rusqlite::Result<()> {
+    let choice = question
+        .query_row([session], |row| {
+            Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?))
+        })
+        .optional()?;
+    if let Some((provider, model)) = choice {
+        decoder.choose(provider.as_deref(), model.as_deref());
+    }
+    Ok(())
+}
+
+/// Hands an event of any length to the decoder, holding no more of it than of any line.
+fn stream(
+    mut json: impl Read,
+    number: u64,
+    decoder: &mut TranscriptDecoder,
+    found: &mut Found<'_>,
+) -> io::Result<()> {
+    let mut head = Vec::new();
+    json.by_ref().take(LINE_BYTES_MAX as u64).read_to_end(&mut head)?;
+    if head.len() < LINE_BYTES_MAX {
+        decoder.line(&mut Line::whole(number, &head), found);
+    } else {
+        decoder.line(&mut Line::streamed(number, &head, &mut json), found);
+    }
+    Ok(())
+}
+
+/// The columns of a table; none where there is no such table.
+fn columns(database: &Connection, table: &str) -> rusqlite::Result<BTreeSet<String>> {
+    let mut statement = database.prepare("SELECT name FROM pragma_table_info(?1)")?;
+    let names = statement.query_map([table], |row| row.get(0))?;
+    names.collect()
+}
+
+fn line_bytes_max() -> i64 {
+    i64::try_from(LINE_BYTES_MAX).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A peer that looked up another table for each row took 30 s for 13,000 events.
+    #[test]
+    fn no_question_walks_over_the_events() {
+        let database = Connection::open_in_memory().unwrap();
+        database
+            .execute_batch(
+                "CREATE TABLE transcript_events(session_id TEXT NOT NULL, seq INTEGER NOT NULL,
+                    event_json TEXT, event_zstd BLOB, PRIMARY KEY(session_id, seq));
+                CREATE TABLE transcript_rewrite_watermarks(session_id TEXT NOT NULL PRIMARY KEY,
+                    generation TEXT NOT NULL);
+                CREATE TABLE session_windows(session_id TEXT NOT NULL PRIMARY KEY, model_provider, model);
+                CREATE TABLE sessions(session_id TEXT NOT NULL PRIMARY KEY, model_provider, model);",
+            )
+            .unwrap();
+        for question in [NEXT_SESSION, EVENTS, EVENTS_ZSTD, EVENT, GENERATION, WINDOW, SESSION] {
+            let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {question}")).unwrap();
+            let parameters = vec![""; plan.parameter_count()];
+            let mut steps = plan.query(rusqlite::params_from_iter(parameters)).unwrap();
+            while let Some(step) = steps.next().unwrap() {
+                let step: String = step.get(3).unwrap();
+                assert!(step.starts_with("SEARCH"), "{question}: {step}");
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The SQLite stores: `opencode.db`, and one for each further channel.
+//!
+//! Rows change in place while an answer is written, so the position of a table is the latest
+//! `time_updated` that was seen: rows of a little before that instant or later are read again, and ids
+//! keep that from counting twice. Tables and columns are looked up, never concluded from a version.
+//!
+//! ```text
+//! message          id, session_id, time_created, time_updated, data
+//! part             id, message_id, …, data            {"type":"step-finish","tokens":{…},"cost":0.01}
+//! session_message  id, session_id, type, seq, time_created, time_updated, data
+//! session_v2       id, directory, …
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufReader;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, MAIN_DB, Row, Statement, params};
+use serde::de::DeserializeOwned;
+use trueup_core::{Position, ProblemKind, Stamp, UnixMs};
+
+use super::message::{Era, Message, Part, Place, Used};
+use crate::agent::Store;
+use crate::found::Found;
+use crate::lines::{LINE_BYTES_MAX, describe};
+use crate::scan::Positions;
+
+/// A table of messages.
+struct Table {
+    name: &'static str,
+    era: Era,
+    /// Which of its rows are answers, as far as a column says.
+    condition: &'static str,
+    /// The columns that it must have.
+    columns: &'static [&'static str],
+}
+
+const TABLES: [Table; 2] = [
+    Table {
+        name: "message",
+        era: Era::Version1,
+        condition: "1",
+        columns: &["id", "session_id", "data"],
+    },
+    Table {
+        name: "session_message",
+        era: Era::Version2,
+        condition: "type = 'assistant'",
+        columns: &["id", "session_id", "data", "type"],
+    },
+];
+
+/// The tables of sessions, newest first.
+const SESSION_TABLES: [&str; 2] = ["session_v2", "session"];
+
+/// How long a row may take from its `time_updated` until others can see it: several processes write to
+/// one store, and each takes the time before it commits.
+const COMMIT_DELAY_MS: u64 = 60_000;
+
+/// The parts of one message, by its index.
+const PARTS: &str = "SELECT rowid, data FROM part WHERE message_id = ?1";
+
+/// Reads what is new in a store.
+pub(super) fn read(
+    store: &Store,
+    database: &Connection,
+    marks: &dyn Positions,
+    found: &mut Found<'_>,
+) -> rusqlite::Result<()> {
+    let mut marks = marks.parts(store.source, &store.path.to_string_lossy());
+    let tables: Vec<(Table, BTreeSet<String>)> = TABLES
+        .into_iter()
+        .map(|table| columns(database, table.name).map(|columns| (table, columns)))
+        .collect::<rusqlite::Result<_>>()?;
+    if tables.iter().all(|(_, columns)| columns.is_empty()) {
+        let detail = "has neither a table message nor a table session_message";
+        found.problem(ProblemKind::UnknownSchema, 0, detail);
+        return Ok(());
+    }
+    let has_parts = columns(database, "part")?.is_superset(&names(&["message_id", "data"]));
+    let mut reader = Reader {
+        database,
+        store,
+        directories: directories(database)?,
+        parts: has_parts.then(|| database.prepare(PARTS)).transpose()?,
+        found,
+    };
+    for (table, columns) in tables {
+        let missing = table.columns.iter().find(|name| !columns.contains(**name));
+        match missing {
+            _ if columns.is_empty() => {}
+            Some(missing) => {
+                let detail = format!("{} has no column {missing}", table.name);
+                reader.found.problem(ProblemKind::UnknownSchema, 0, detail);
+            }
+            None => reader.table(&table, &columns, marks.remove(table.name))?,
+        }
+    }
+    Ok(())
+}
+
+struct Reader<'a, 'b> {
+    database: &'a Connection,
+    store: &'a Store,
+    /// The sessions' folders.
+    directories: BTreeMap<String, String>,
+    parts: Option<Statement<'a>>,
+    found: &'a mut Found<'b>,
+}
+
+impl Reader<'_, '_> {
+    /// Reads the rows that changed since `mark`. One statement sees one state of the store: a row that
+    /// changes meanwhile has a later `time_updated` than any that it sees.
+    fn table(
+        &mut self,
+        table: &Table,
+        columns: &BTreeSet<String>,
+        mark: Option<Position>,
+    ) -> rusqlite::Result<()> {
+        let stamp = self.store.stamp;
+        let file = Stamp { device: stamp.device, inode: stamp.inode, ..Stamp::default() };
+        // Another file of the same name was not read at all.
+        let mut position = mark
+            .filter(|mark| mark.stamp == file)
+            .unwrap_or(Position { stamp: file, ..Position::default() });
+        let or_zero = |name: &'static str| if columns.contains(name) { name } else { "0" };
+        let (created, updated) = (or_zero("time_created"), or_zero("time_updated"));
+        let (name, condition) = (table.name, table.condition);
+        let mut statement = self.database.prepare(&format!(
+            "SELECT rowid, if(octet_length(data) <= ?2, data, NULL), id, session_id, {created}, {updated}
+            FROM {name} WHERE {condition} AND {updated} >= ?1"
+        ))?;
+        let since = position.offset.saturating_sub(COMMIT_DELAY_MS);
+        let since = i64::try_from(since).unwrap_or(i64::MAX);
+        let mut rows = statement.query(params![since, data_bytes_max()])?;
+        while let Some(row) = rows.next()? {
+            self.message(table, row)?;
+            let updated = row.get::<_, Option<i64>>(5)?.unwrap_or(0);
+            position.offset = position.offset.max(u64::try_from(updated).unwrap_or(0));
+            position.line += 1;
+            if self.found.is_full() {
+                self.found.flush();
+            }
+        }
+        self.found.advance(table.name, position);
+        Ok(())
+    }
+
+    fn message(&mut self, table: &Table, row: &Row<'_>) -> rusqlite::Result<()> {
+        let Some(message) = self.parse::<Message>(table.name, row)? else { return Ok(()) };
+        if table.era == Era::Version1 && !message.is_answer() {
+            return Ok(());
+        }
+        let (id, session): (String, String) = (row.get(2)?, row.get(3)?);
+        let time = row.get::<_, Option<i64>>(4)?.filter(|time| *time > 0);
+        let directory = self.directories.get(&session).cloned().unwrap_or_default();
+        let place = Place {
+            era: table.era,
+            id: &id,
+            session: &session,
+            directory: &directory,
+            time: time.map_or(self.store.modified(), UnixMs::from_epoch_number),
+        };
+        let steps =
+            if table.era == Era::Version1 && message.is_blank() { self.steps(&id)? } else { None };
+        match steps {
+            Some(used) => message.report_used(used, &place, self.found),
+            None if message.is_running() => {}
+            None => message.report(&place, self.found),
+        }
+        Ok(())
+    }
+
+    /// What the finished steps of a message used; `None` where there are none.
+    fn steps(&mut self, id: &str) -> rusqlite::Result<Option<Used>> {
+        let Some(mut parts) = self.parts.take() else { return Ok(None) };
+        let mut sum: Option<Used> = None;
+        let mut rows = parts.query([id])?;
+        while let Some(row) = rows.next()? {
+            let step = self.parse::<Part>("part", row)?.and_then(|part| part.step());
+            sum = step.map(|step| sum.unwrap_or_default().plus(step)).or(sum);
+        }
+        drop(rows);
+        self.parts = Some(parts);
+        Ok(sum)
+    }
+
+    /// Reads the JSON of a row whose first columns are its rowid and its data; NULL is a text too long
+    /// to hold.
+    fn parse<T: DeserializeOwned>(
+        &mut self,
+        table: &str,
+        row: &Row<'_>,
+    ) -> rusqlite::Result<Option<T>> {
+        let parsed = match row.get_ref(1)? {
+            ValueRef::Text(json) | ValueRef::Blob(json) => serde_json::from_slice(json),
+            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => {
+                match self.database.blob_open(MAIN_DB, table, "data", row.get(0)?, true) {
+                    Ok(json) => serde_json::from_reader(BufReader::new(json)),
+                    // No text at all.
+                    Err(_) => return Ok(None),
+                }
+            }
+        };
+        if let Err(error) = &parsed {
+            let detail = format!("{table}.data {}", describe(error));
+            self.found.problem(ProblemKind::NotJson, 0, detail);
+        }
+        Ok(parsed.ok())
+    }
+}
+
+/// The folder of each session.
+fn directories(database: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    let mut directories = BTreeMap::new();
+    for table in SESSION_TABLES {
+        if columns(database, table)?.is_superset(&names(&["id", "directory"])) {
+            let question = format!("SELECT id, directory FROM {table} WHERE directory IS NOT NULL");
+            let mut statement = database.prepare(&question)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                directories.entry(row.get(0)?).or_insert(row.get(1)?);
+            }
+        }
+    }
+    Ok(directories)
+}
+
+/// The columns of a table; none where there is no such table.
+fn columns(database: &Connection, table: &str) -> rusqlite::Result<BTreeSet<String>> {
+    let mut statement = database.prepare("SELECT name FROM pragma_table_info(?1)")?;
+    let names = statement.query_map([table], |row| row.get(0))?;
+    names.collect()
+}
+
+fn names(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The longest row that is held in memory. Longer ones are streamed.
+fn data_bytes_max() -> i64 {
+    i64::try_from(LINE_BYTES_MAX).unwrap_or(i64::MAX)
+}

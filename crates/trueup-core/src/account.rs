@@ -1,0 +1,203 @@
+//! An account in memory: what a ledger keeps, for machines that cannot be written to.
+//!
+//! The same facts in any order give the same account as the ledger would hold. Rows are kept small:
+//! a gigabyte of sessions is some tens of thousands of calls.
+
+use std::collections::HashMap;
+
+use crate::{
+    Batch, Call, Counters, Fact, Key, NanoUsd, Outcome, Problem, Quota, Rank, Series, StoreId,
+    Text, Tokens, UnixMs, Variant, Verdict, settle,
+};
+
+/// Calls that count, each once.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// The first row of each key; further variants of it follow by `Row::next`.
+    by_key: HashMap<Key, u32>,
+    rows: Vec<Row>,
+    series: Names<Series>,
+    sessions: Names<(Text, Text)>,
+    problems: Vec<(StoreId, Problem)>,
+    quotas: HashMap<(Text, u32), Quota>,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    rank: Rank,
+    variant: Variant,
+    time: UnixMs,
+    tokens: Tokens,
+    reported_cost: NanoUsd,
+    series: u32,
+    session: u32,
+    /// The row of the key's next variant.
+    next: Option<u32>,
+    is_failed: bool,
+    /// Whether a row of higher standing has taken its place.
+    is_displaced: bool,
+}
+
+/// Values by number, and back.
+#[derive(Debug)]
+struct Names<T> {
+    numbers: HashMap<T, u32>,
+    values: Vec<T>,
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self { numbers: HashMap::new(), values: Vec::new() }
+    }
+}
+
+impl<T: Clone + Eq + std::hash::Hash> Names<T> {
+    fn number(&mut self, value: &T) -> u32 {
+        if let Some(number) = self.numbers.get(value) {
+            return *number;
+        }
+        let number = index(self.values.len());
+        self.values.push(value.clone());
+        self.numbers.insert(value.clone(), number);
+        number
+    }
+
+    fn value(&self, number: u32) -> Option<&T> {
+        self.values.get(number as usize)
+    }
+}
+
+fn index(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// One counted call.
+#[derive(Debug, Clone, Copy)]
+pub struct Counted<'a> {
+    /// When it was answered.
+    pub time: UnixMs,
+    /// What it belongs to.
+    pub series: &'a Series,
+    /// The source and the session.
+    pub session: &'a (Text, Text),
+    /// What it adds.
+    pub counters: Counters,
+}
+
+impl Account {
+    /// Counts what a batch brings. Positions are not kept: there is nothing to go on from.
+    pub fn append(&mut self, batch: Batch) {
+        for fact in batch.facts {
+            match fact {
+                Fact::Call(call) => self.call(&call),
+                Fact::Quota(quota) => self.quota(*quota),
+                // What only the daemon is told has no place in a report of what lies on disk.
+                Fact::Error(_) | Fact::Event(_) | Fact::Host(_) | Fact::SessionTotal(_) => {}
+            }
+        }
+        self.problems.extend(batch.problems);
+    }
+
+    /// Every call that counts, in no particular order.
+    pub fn counted(&self) -> impl Iterator<Item = Counted<'_>> {
+        self.rows.iter().filter(|row| !row.is_displaced).filter_map(|row| {
+            Some(Counted {
+                time: row.time,
+                series: self.series.value(row.series)?,
+                session: self.sessions.value(row.session)?,
+                counters: Counters {
+                    calls: 1,
+                    errors: u64::from(row.is_failed),
+                    tokens: row.tokens,
+                    reported_cost: row.reported_cost,
+                },
+            })
+        })
+    }
+
+    /// What could not be understood.
+    #[must_use]
+    pub fn problems(&self) -> &[(StoreId, Problem)] {
+        &self.problems
+    }
+
+    /// The allowances that providers told agents about.
+    pub fn quotas(&self) -> impl Iterator<Item = &Quota> {
+        self.quotas.values()
+    }
+
+    fn call(&mut self, call: &Call) {
+        let places = self.places(call.key);
+        let ranks: Vec<_> = places
+            .iter()
+            .filter_map(|place| self.rows.get(*place as usize))
+            .map(|row| (row.variant, row.rank))
+            .collect();
+        match settle(&ranks, call.variant, call.rank) {
+            Verdict::Ignore => {}
+            Verdict::Add => {
+                let mut row = self.row(call);
+                row.next = places.first().copied();
+                let place = index(self.rows.len());
+                self.rows.push(row);
+                self.by_key.insert(call.key, place);
+            }
+            Verdict::Replace(at) => {
+                if let Some(place) = places.get(at) {
+                    self.put(*place, call);
+                }
+            }
+            Verdict::ReplaceAll => {
+                for place in places.iter().skip(1) {
+                    if let Some(row) = self.rows.get_mut(*place as usize) {
+                        row.is_displaced = true;
+                    }
+                }
+                if let Some(place) = places.first() {
+                    self.put(*place, call);
+                    if let Some(row) = self.rows.get_mut(*place as usize) {
+                        row.next = None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where the counted copies of a key are.
+    fn places(&self, key: Key) -> Vec<u32> {
+        let first = self.by_key.get(&key).copied();
+        std::iter::successors(first, |place| self.rows.get(*place as usize)?.next).collect()
+    }
+
+    fn put(&mut self, place: u32, call: &Call) {
+        let mut new = self.row(call);
+        if let Some(row) = self.rows.get_mut(place as usize) {
+            new.next = row.next;
+            *row = new;
+        }
+    }
+
+    fn row(&mut self, call: &Call) -> Row {
+        let session = (Text::clone(&call.origin.source), Text::clone(&call.origin.session));
+        Row {
+            rank: call.rank,
+            variant: call.variant,
+            time: call.time,
+            tokens: call.tokens,
+            reported_cost: call.reported_cost.unwrap_or_default(),
+            series: self.series.number(&Series::of_call(call)),
+            session: self.sessions.number(&session),
+            next: None,
+            is_failed: call.outcome != Outcome::Ok,
+            is_displaced: false,
+        }
+    }
+
+    fn quota(&mut self, quota: Quota) {
+        let name = (Text::clone(&quota.source), quota.window_minutes);
+        let is_newer = self.quotas.get(&name).is_none_or(|known| known.time < quota.time);
+        if is_newer {
+            self.quotas.insert(name, quota);
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! `trueup report`.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use trueup_core::report::{
+    CostMode, Dimension, Entry, Filter, Pricer, Report, ReportBuilder, Sums, Window, blocks,
+};
+use trueup_core::{Calendar, Counters, QUARTER_MS, Series, UnixMs};
+
+use super::Global;
+use super::load::{self, Loaded};
+use super::notes;
+use crate::config::Config;
+use crate::render::terminal::Terminal;
+use crate::render::{ccusage, csv, json};
+use crate::usage::{MONTH_MS, Usage};
+
+/// What the rows are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    #[value(alias = "hourly")]
+    Hour,
+    #[value(alias = "daily")]
+    Day,
+    #[value(alias = "weekly")]
+    Week,
+    #[value(alias = "monthly")]
+    Month,
+    #[value(alias = "sessions")]
+    Session,
+    #[value(alias = "models")]
+    Model,
+    #[value(alias = "projects")]
+    Project,
+    #[value(aliases = ["agents", "source", "sources"])]
+    Agent,
+    /// Blocks of five hours, with burn rate and projection
+    #[value(aliases = ["blocks", "5h"])]
+    Block,
+}
+
+/// Which JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum JsonShape {
+    /// trueup's own, documented in docs/report-json.md
+    Trueup,
+    /// That of ccusage 20
+    Ccusage,
+}
+
+/// Which cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Cost {
+    /// What the agent reported, where it did; else computed from the price table
+    #[default]
+    Auto,
+    /// Computed from the price table, for every call
+    Computed,
+    /// Only what agents reported
+    Reported,
+}
+
+/// Options that choose what is looked at; shared by several verbs.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Selection {
+    /// The first day, such as 2026-11-01
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    since: Option<Date>,
+    /// The last day, included
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    until: Option<Date>,
+    /// The time zone of days, an IANA name [default: the machine's]
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    /// Only this agent, by its id in `trueup sources`; may be repeated
+    #[arg(long, value_name = "AGENT")]
+    source: Vec<String>,
+    /// Only this project: a path, its end, or a pattern with *; may be repeated
+    #[arg(long, value_name = "PROJECT")]
+    project: Vec<String>,
+    /// Only this model: a name, or a pattern with *; may be repeated
+    #[arg(long, value_name = "MODEL")]
+    model: Vec<String>,
+    /// Keep everything in memory: read all stores, write nothing
+    #[arg(long)]
+    pub(super) no_ledger: bool,
+}
+
+/// Show what agents used
+#[derive(Debug, Args)]
+pub(super) struct ShowReport {
+    /// What the rows are about; several with commas, such as day,agent
+    #[arg(value_name = "BY", value_delimiter = ',', conflicts_with = "by_option")]
+    by: Vec<By>,
+    /// The same, as an option
+    #[arg(long = "by", value_name = "BY", value_delimiter = ',', id = "by_option")]
+    by_option: Vec<By>,
+    #[command(flatten)]
+    selection: Selection,
+    /// Print JSON; `--json=ccusage` in the shape of ccusage
+    #[arg(long, value_name = "SHAPE", num_args = 0..=1, require_equals = true, default_missing_value = "trueup")]
+    json: Option<JsonShape>,
+    /// Print CSV
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Show each row by model as well
+    #[arg(long)]
+    breakdown: bool,
+    /// Which cost to show
+    #[arg(long, value_enum, default_value_t)]
+    cost: Cost,
+    /// Accepted for those who come from other tools: prices are always the built-in ones
+    #[arg(long)]
+    offline: bool,
+    /// Show only tokens and cost
+    #[arg(long)]
+    compact: bool,
+    /// Exit with 3 where a store could not be read or a price is not known
+    #[arg(long)]
+    strict: bool,
+}
+
+fn day(text: &str) -> Result<Date, String> {
+    let compact = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = if compact { Date::strptime("%Y%m%d", text) } else { text.parse() };
+    parsed.map_err(|_| "a day is written like 2026-11-20 or 20261120".to_owned())
+}
+
+impl Selection {
+    /// The calendar of the zone that is asked for.
+    pub(super) fn calendar(&self, config: &Config) -> Result<Calendar> {
+        let name = self.tz.as_deref().or_else(|| config.text("tz"));
+        let zone = match name {
+            Some(name) => TimeZone::get(name).with_context(|| {
+                format!("`{name}` is not a time zone; names are like Europe/Berlin or UTC")
+            })?,
+            None => TimeZone::system(),
+        };
+        Ok(Calendar::new(zone))
+    }
+
+    /// What passes.
+    pub(super) fn filter(&self, calendar: &Calendar) -> Result<Filter> {
+        for source in &self.source {
+            let is_known = trueup_agents::agent(source).is_some() || source == "http";
+            if !is_known {
+                let known: Vec<_> = trueup_agents::AGENTS.iter().map(|agent| agent.id()).collect();
+                bail!(
+                    "`{source}` is not an agent that trueup reads; it reads {}",
+                    known.join(", ")
+                );
+            }
+        }
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && until < since
+        {
+            bail!("--until {until} lies before --since {since}");
+        }
+        Ok(Filter {
+            window: Window::of_days(calendar, self.since, self.until),
+            sources: self.source.clone(),
+            projects: self.project.clone(),
+            models: self.model.clone(),
+        })
+    }
+
+    /// Whether only a part is asked for.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.since.is_some()
+            || self.until.is_some()
+            || !(self.source.is_empty() && self.project.is_empty() && self.model.is_empty())
+    }
+}
+
+impl ShowReport {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let config = global.settings(&[])?;
+        let calendar = self.selection.calendar(&config)?;
+        let filter = self.selection.filter(&calendar)?;
+        let dimensions = self.dimensions()?;
+        let book = load::prices(&config)?;
+        let loaded = load::load(&config, self.selection.no_ledger)?;
+        let pricer = Pricer::new(&book, self.cost.mode());
+        let terminal = Terminal::of_stdout(&config.environment);
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let Some(dimensions) = dimensions else {
+            return self.blocks(&loaded, calendar, &filter, pricer, terminal, out);
+        };
+        let report = build(&loaded.usage, dimensions, calendar, &filter, pricer)?;
+        match self.json {
+            Some(JsonShape::Trueup) => {
+                writeln!(out, "{:#}", json::report(&report, self.breakdown))?;
+            }
+            Some(JsonShape::Ccusage) => {
+                let shape = ccusage::report(&report)
+                    .context("ccusage has reports by day, week, month, session and block only")?;
+                writeln!(out, "{shape:#}")?;
+            }
+            None if self.csv => csv::report(&report, &mut out)?,
+            None if report.rows.is_empty() => {
+                notes::nothing(&mut out, &loaded, self.selection.is_narrow())?;
+            }
+            None => self.table(&report, terminal, &mut out)?,
+        }
+        out.flush()?;
+        notes::after(&loaded, &report.unpriced_models, terminal)?;
+        self.exit_code(&loaded, &report.totals)
+    }
+
+    /// The dimensions asked for; `None` for blocks.
+    fn dimensions(&self) -> Result<Option<Vec<Dimension>>> {
+        let by = if self.by.is_empty() { &self.by_option } else { &self.by };
+        if by == &[By::Block] {
+            return Ok(None);
+        }
+        let mut dimensions = Vec::new();
+        for by in by {
+            let dimension = match by {
+                By::Hour => Dimension::Hour,
+                By::Day => Dimension::Day,
+                By::Week => Dimension::Week,
+                By::Month => Dimension::Month,
+                By::Session => Dimension::Session,
+                By::Model => Dimension::Model,
+                By::Project => Dimension::Project,
+                By::Agent => Dimension::Agent,
+                By::Block => bail!("blocks cannot be combined with other rows"),
+            };
+            if !dimensions.contains(&dimension) {
+                dimensions.push(dimension);
+            }
+        }
+        if dimensions.is_empty() {
+            dimensions.push(Dimension::Day);
+        }
+        Ok(Some(dimensions))
+    }
+
+    fn table(&self, report: &Report, terminal: Terminal, out: &mut impl Write) -> Result<()> {
+        super::tables::report(report, self.breakdown, self.compact, terminal, out)
+    }
+
+    fn blocks(
+        &self,
+        loaded: &Loaded,
+        calendar: Calendar,
+        filter: &Filter,
+        mut pricer: Pricer<'_>,
+        terminal: Terminal,
+        mut out: impl Write,
+    ) -> Result<ExitCode> {
+        let now = crate::clock::now();
+        let kept = quarters(&loaded.usage, filter.window)?;
+        let entries: Vec<Entry<'_>> = kept.iter().map(Kept::entry).collect();
+        let blocks = blocks(&entries, filter, &mut pricer);
+        let mut totals = Sums::default();
+        for block in &blocks {
+            totals.plus(&block.sums);
+        }
+        match self.json {
+            Some(JsonShape::Trueup) => {
+                let zone = calendar.zone_name();
+                writeln!(out, "{:#}", json::blocks(&blocks, &totals, &zone, now))?;
+            }
+            Some(JsonShape::Ccusage) => writeln!(out, "{:#}", ccusage::blocks(&blocks, now))?,
+            None if self.csv => bail!("blocks have no CSV; use --json"),
+            None if blocks.is_empty() => {
+                notes::nothing(&mut out, loaded, self.selection.is_narrow())?;
+            }
+            None => super::tables::blocks(&blocks, &totals, &calendar, now, terminal, &mut out)?,
+        }
+        out.flush()?;
+        self.exit_code(loaded, &totals)
+    }
+
+    fn exit_code(&self, loaded: &Loaded, totals: &Sums) -> Result<ExitCode> {
+        let is_unknown = totals.exact.unpriced_calls > 0 || notes::has_unread(&loaded.problems()?);
+        Ok(if self.strict && is_unknown { ExitCode::from(EXIT_UNKNOWN) } else { ExitCode::SUCCESS })
+    }
+}
+
+/// The exit code for "done, but something is not known".
+pub(super) const EXIT_UNKNOWN: u8 = 3;
+
+impl Cost {
+    const fn mode(self) -> CostMode {
+        match self {
+            Self::Auto => CostMode::Auto,
+            Self::Computed => CostMode::Computed,
+            Self::Reported => CostMode::Reported,
+        }
+    }
+}
+
+/// Folds usage into a report, from the widest sums that will do.
+pub(super) fn build(
+    usage: &Usage,
+    by: Vec<Dimension>,
+    calendar: Calendar,
+    filter: &Filter,
+    pricer: Pricer<'_>,
+) -> Result<Report> {
+    let has_time = by.iter().any(|dimension| dimension.bucket().is_some());
+    let is_by_session = by.contains(&Dimension::Session);
+    if is_by_session && has_time {
+        bail!("sessions cannot be combined with hours, days, weeks or months");
+    }
+    let width_ms = match usage.span()? {
+        _ if !has_time && filter.window.is_all() && !pricer.has_changes() => MONTH_MS,
+        Some((first, last)) => {
+            let finest = calendar.finest_needed_ms(first, last);
+            if by.contains(&Dimension::Hour) { finest.min(trueup_core::HOUR_MS) } else { finest }
+        }
+        None => QUARTER_MS,
+    };
+    let mut report = ReportBuilder::new(by, calendar, filter, pricer);
+    let mut each = |entry: Entry<'_>| report.add(entry);
+    if is_by_session {
+        usage.by_session(filter.window, &mut each)?;
+    } else {
+        usage.by_time(width_ms, filter.window, &mut each)?;
+    }
+    Ok(report.finish())
+}
+
+/// A sum that is kept, because blocks look at many at a time.
+#[derive(Debug)]
+pub(super) struct Kept {
+    start: UnixMs,
+    times: (UnixMs, UnixMs),
+    series: Series,
+    counters: Counters,
+}
+
+impl Kept {
+    pub(super) fn entry(&self) -> Entry<'_> {
+        Entry {
+            start: self.start,
+            times: self.times,
+            series: &self.series,
+            session: "",
+            counters: &self.counters,
+        }
+    }
+}
+
+/// The sums over quarters of an hour in a window.
+pub(super) fn quarters(usage: &Usage, window: Window) -> Result<Vec<Kept>> {
+    let mut kept = Vec::new();
+    usage.by_time(QUARTER_MS, window, &mut |entry| {
+        kept.push(Kept {
+            start: entry.start,
+            times: entry.times,
+            series: entry.series.clone(),
+            counters: *entry.counters,
+        });
+    })?;
+    Ok(kept)
+}

@@ -1,0 +1,8 @@
+//! Reports as text: tables for people, JSON and CSV for programs.
+
+pub(crate) mod ccusage;
+pub(crate) mod csv;
+pub(crate) mod json;
+pub(crate) mod number;
+pub(crate) mod table;
+pub(crate) mod terminal;

@@ -1,0 +1,107 @@
+//! Numbers as people read them. The only place where amounts are rounded for show.
+
+use trueup_core::NanoUsd;
+
+/// How token counts are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Every digit: `1,314,262`.
+    Exact,
+    /// Three digits and a unit: `1.31M`.
+    Short,
+}
+
+/// A count.
+pub(crate) fn count(number: u64, style: Style) -> String {
+    match style {
+        Style::Exact => grouped(number),
+        Style::Short => short(number),
+    }
+}
+
+/// With a comma at each thousand.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// With three digits and a unit.
+fn short(number: u64) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(1_000_000_000_000, "T"), (1_000_000_000, "B"), (1_000_000, "M"), (1_000, "K")];
+    let Some((unit, name)) = UNITS.into_iter().find(|(unit, _)| number >= *unit) else {
+        return number.to_string();
+    };
+    let hundredths = u128::from(number) * 100 / u128::from(unit);
+    let (whole, part) = (hundredths / 100, hundredths % 100);
+    match whole {
+        0..10 => format!("{whole}.{part:02}{name}"),
+        10..100 => format!("{whole}.{}{name}", part / 10),
+        _ => format!("{whole}{name}"),
+    }
+}
+
+/// Bytes, in units of 1,000.
+pub(crate) fn bytes(number: u64) -> String {
+    if number < 1_000 { format!("{number} B") } else { format!("{}B", short(number)) }
+}
+
+/// Dollars and cents: `$1,299.92`. Less than half a cent, but not nothing, shows as `<$0.01`.
+pub(crate) fn dollars(cost: NanoUsd) -> String {
+    const NANO_PER_CENT: u64 = 10_000_000;
+    let cents = cost.0.unsigned_abs().saturating_add(NANO_PER_CENT / 2) / NANO_PER_CENT;
+    if cents == 0 && cost.0 != 0 {
+        return "<$0.01".to_owned();
+    }
+    let sign = if cost.0 < 0 { "-" } else { "" };
+    format!("{sign}${}.{:02}", grouped(cents / 100), cents % 100)
+}
+
+/// A length of time: `2 h 05 min`.
+pub(crate) fn duration_ms(ms: i64) -> String {
+    let minutes = ms.max(0) / 60_000;
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) if hours < 48 => format!("{hours} h {minutes:02} min"),
+        (hours, _) => format!("{} days", hours / 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(1_314_262), "1,314,262");
+        for (number, text) in [
+            (999, "999"),
+            (1_000, "1.00K"),
+            (1_314_262, "1.31M"),
+            (45_670_000, "45.6M"),
+            (999_999_999, "999M"),
+            (u64::MAX, "18446744T"),
+        ] {
+            assert_eq!(short(number), text);
+        }
+        for (nano, text) in [
+            (0, "$0.00"),
+            (4_999_999, "<$0.01"),
+            (5_000_000, "$0.01"),
+            (1_299_920_000_000, "$1,299.92"),
+            (-2_500_000_000, "-$2.50"),
+        ] {
+            assert_eq!(dollars(NanoUsd(nano)), text);
+        }
+        assert_eq!(duration_ms(7_500_000), "2 h 05 min");
+        assert_eq!(duration_ms(60_000), "1 min");
+    }
+}

@@ -1,0 +1,175 @@
+//! Tables that fit their terminal.
+//!
+//! Numbers are written in full where they fit, else with three digits and a unit; names give way
+//! last, in their middle, because their ends tell them apart.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::number::{self, Style};
+use super::terminal::Terminal;
+
+/// One cell.
+#[derive(Debug, Clone)]
+pub(crate) enum Cell {
+    /// A name; shortened where room is short.
+    Name(String),
+    /// A text that stays as it is.
+    Text(String),
+    /// A count.
+    Count(u64),
+    /// An amount or another number, already written.
+    Number(String),
+}
+
+/// How a row looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// An ordinary row.
+    Plain,
+    /// A row that says more about the one above it.
+    Detail,
+    /// A sum over rows above.
+    Total,
+}
+
+/// A table to be.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    header: Vec<&'static str>,
+    rows: Vec<(Look, Vec<Cell>)>,
+}
+
+/// The shortest that a name is cut to.
+const NAME_MIN: usize = 12;
+
+impl Layout {
+    /// A table with these columns.
+    pub(crate) fn new(header: Vec<&'static str>) -> Self {
+        Self { header, rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub(crate) fn row(&mut self, look: Look, cells: Vec<Cell>) {
+        self.rows.push((look, cells));
+    }
+
+    /// The table as lines.
+    pub(crate) fn draw(&self, terminal: Terminal) -> String {
+        let mut style = Style::Exact;
+        let mut drawn = self.drawn(style, usize::MAX);
+        if width(&drawn) > terminal.columns {
+            style = Style::Short;
+            drawn = self.drawn(style, usize::MAX);
+        }
+        let longest = self.rows.iter().flat_map(|(_, cells)| cells).map(name_width).max();
+        let mut name_max = longest.unwrap_or(0);
+        while width(&drawn) > terminal.columns && name_max > NAME_MIN {
+            let excess = width(&drawn) - terminal.columns;
+            name_max = name_max.saturating_sub(excess.max(1)).max(NAME_MIN);
+            drawn = self.drawn(style, name_max);
+        }
+        self.coloured(&drawn, terminal)
+    }
+
+    fn drawn(&self, style: Style, name_max: usize) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(&self.header);
+        for (_, cells) in &self.rows {
+            table.add_row(cells.iter().map(|cell| cell.written(style, name_max)));
+        }
+        let numbers = self.rows.first().map(|(_, cells)| cells.as_slice()).unwrap_or_default();
+        for (at, column) in table.column_iter_mut().enumerate() {
+            let is_number = matches!(numbers.get(at), Some(Cell::Count(_) | Cell::Number(_)));
+            if is_number {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+            column.set_padding((0, 2));
+        }
+        table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Styles whole lines, so that no column moves.
+    fn coloured(&self, drawn: &str, terminal: Terminal) -> String {
+        let looks = self.rows.iter().map(|(look, _)| *look);
+        let looks = std::iter::once(Look::Total).chain(looks);
+        let mut text = String::new();
+        for (line, look) in drawn.lines().zip(looks) {
+            text.push_str(&match look {
+                Look::Plain => line.to_owned(),
+                Look::Detail => terminal.dim(line),
+                Look::Total => terminal.bold(line),
+            });
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl Cell {
+    fn written(&self, style: Style, name_max: usize) -> String {
+        match self {
+            Self::Name(name) => shortened(name, name_max),
+            Self::Text(text) | Self::Number(text) => text.clone(),
+            Self::Count(count) => number::count(*count, style),
+        }
+    }
+}
+
+fn name_width(cell: &Cell) -> usize {
+    match cell {
+        Cell::Name(name) => name.chars().count(),
+        Cell::Text(_) | Cell::Count(_) | Cell::Number(_) => 0,
+    }
+}
+
+fn width(drawn: &str) -> usize {
+    drawn.lines().map(|line| line.chars().count()).max().unwrap_or(0)
+}
+
+/// A name of at most `max` characters: its beginning, `…`, and more of its end. Control characters
+/// do not reach the terminal.
+fn shortened(name: &str, max: usize) -> String {
+    let clean: Vec<char> =
+        name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if clean.len() <= max {
+        return clean.into_iter().collect();
+    }
+    let kept = max.saturating_sub(1);
+    let (head, tail) = (kept / 3, kept - kept / 3);
+    let head = clean.iter().take(head);
+    let tail = clean.iter().skip(clean.len() - tail);
+    head.chain(std::iter::once(&'…')).chain(tail).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> Layout {
+        let mut layout = Layout::new(vec!["Project", "Input", "Cost"]);
+        let name = Cell::Name("/home/somebody/with/a/long/path/to/project".into());
+        layout.row(Look::Plain, vec![name, Cell::Count(1_234_567), Cell::Number("$1.00".into())]);
+        layout
+    }
+
+    #[test]
+    fn tables_give_way_step_by_step() {
+        let wide = Terminal { columns: 80, has_colour: false };
+        assert!(layout().draw(wide).contains("1,234,567"));
+        for columns in [60, 50, 40, 32] {
+            let drawn = layout().draw(Terminal { columns, has_colour: false });
+            assert!(width(&drawn) <= columns, "{columns}:\n{drawn}");
+        }
+        let narrow = layout().draw(Terminal { columns: 32, has_colour: false });
+        assert!(
+            narrow.contains("1.23M") && narrow.contains('…') && narrow.contains("project"),
+            "{narrow}"
+        );
+    }
+
+    #[test]
+    fn names_cannot_steer_the_terminal() {
+        assert_eq!(shortened("a\x1b[2Jb", 80), "a\u{fffd}[2Jb");
+    }
+}

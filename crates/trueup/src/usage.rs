@@ -1,0 +1,193 @@
+//! Where reports take usage from: the ledger, or an account in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use trueup_core::report::{Entry, Window};
+use trueup_core::{
+    Account, Counted, Counters, DAY_MS, HOUR_MS, QUARTER_MS, Quota, Series, Text, UnixMs,
+};
+use trueup_ledger::{Reader, SessionUsage, Width};
+
+/// Usage, wherever it is kept.
+#[derive(Debug)]
+pub(crate) enum Usage {
+    /// In the ledger.
+    Ledger(Box<Reader>),
+    /// In memory, for this one report.
+    Memory(Box<Account>),
+}
+
+impl Usage {
+    /// The ledger at `path`.
+    pub(crate) fn of_ledger(path: &Path) -> Result<Self> {
+        let reader =
+            Reader::open(path)?.with_context(|| format!("{} does not exist", path.display()))?;
+        Ok(Self::Ledger(Box::new(reader)))
+    }
+
+    /// Hands sums over buckets of at most `width_ms` in `window` to `each`.
+    pub(crate) fn by_time(
+        &self,
+        width_ms: i64,
+        window: Window,
+        each: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<()> {
+        match self {
+            Self::Ledger(reader) => {
+                let series = reader.series()?;
+                reader.usage_by_time(width(width_ms), window.from, window.until, |usage| {
+                    if let Some(series) = series.get(&usage.series) {
+                        let (start, times) = (usage.start, usage.times);
+                        each(Entry {
+                            start,
+                            times,
+                            series,
+                            session: "",
+                            counters: &usage.counters,
+                        });
+                    }
+                })?;
+            }
+            Self::Memory(account) => by_bucket(account, width_ms, window, each),
+        }
+        Ok(())
+    }
+
+    /// Hands the sums of each session in `window` to `each`.
+    pub(crate) fn by_session(&self, window: Window, each: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
+        match self {
+            Self::Ledger(reader) => sessions_of_ledger(reader, window, each),
+            Self::Memory(account) => {
+                sessions_of_memory(account, window, each);
+                Ok(())
+            }
+        }
+    }
+
+    /// The first and the last moment with usage, roughly.
+    pub(crate) fn span(&self) -> Result<Option<(UnixMs, UnixMs)>> {
+        Ok(match self {
+            Self::Ledger(reader) => reader.span()?,
+            Self::Memory(account) => account.counted().fold(None, |span, call| {
+                let (first, last) = span.unwrap_or((call.time, call.time));
+                Some((first.min(call.time), last.max(call.time)))
+            }),
+        })
+    }
+
+    /// The allowances that providers told agents about.
+    pub(crate) fn quotas(&self) -> Result<Vec<Quota>> {
+        Ok(match self {
+            Self::Ledger(reader) => reader.quotas()?,
+            Self::Memory(account) => account.quotas().cloned().collect(),
+        })
+    }
+}
+
+/// The widest kept bucket that is no wider than asked for.
+const fn width(width_ms: i64) -> Width {
+    match width_ms {
+        ..HOUR_MS => Width::Quarter,
+        HOUR_MS..DAY_MS => Width::Hour,
+        DAY_MS..MONTH_MS => Width::Day,
+        _ => Width::Month,
+    }
+}
+
+/// Asks for sums over whole months: for reports without any time in them.
+pub(crate) const MONTH_MS: i64 = 28 * DAY_MS;
+
+fn by_bucket(account: &Account, width_ms: i64, window: Window, each: &mut dyn FnMut(Entry<'_>)) {
+    let width_ms = if width_ms >= MONTH_MS { DAY_MS } else { width_ms.max(QUARTER_MS) };
+    let mut sums: HashMap<(UnixMs, *const Series), Sum<'_>> = HashMap::new();
+    for call in account.counted() {
+        if window.contains(call.time) {
+            add(sums.entry((call.time.floor(width_ms), std::ptr::from_ref(call.series))), &call);
+        }
+    }
+    let mut sums: Vec<_> = sums.into_iter().map(|((start, _), sum)| (start, sum)).collect();
+    // By time and then by what: reports must not depend on where a hasher put things.
+    sums.sort_unstable_by(|(a, one), (b, other)| (a, one.series).cmp(&(b, other.series)));
+    for (start, sum) in &sums {
+        each(Entry {
+            start: *start,
+            times: sum.times,
+            series: sum.series,
+            session: "",
+            counters: &sum.counters,
+        });
+    }
+}
+
+/// A sum that grows.
+struct Sum<'a> {
+    series: &'a Series,
+    counters: Counters,
+    times: (UnixMs, UnixMs),
+}
+
+fn add<'a, K>(entry: std::collections::hash_map::Entry<'_, K, Sum<'a>>, call: &Counted<'a>) {
+    let sum = entry.or_insert(Sum {
+        series: call.series,
+        counters: Counters::default(),
+        times: (call.time, call.time),
+    });
+    sum.counters = sum.counters.plus(&call.counters);
+    sum.times = (sum.times.0.min(call.time), sum.times.1.max(call.time));
+}
+
+fn sessions_of_memory(account: &Account, window: Window, each: &mut dyn FnMut(Entry<'_>)) {
+    let mut sums: HashMap<(&str, &str, *const Series), Sum<'_>> = HashMap::new();
+    for call in account.counted().filter(|call| window.contains(call.time)) {
+        let (source, session) = call.session;
+        add(sums.entry((source, session, std::ptr::from_ref(call.series))), &call);
+    }
+    let mut sums: Vec<_> = sums.into_iter().map(|((_, session, _), sum)| (session, sum)).collect();
+    sums.sort_unstable_by(|(a, one), (b, other)| (a, one.series).cmp(&(b, other.series)));
+    for (session, sum) in &sums {
+        let start = sum.times.0;
+        each(Entry {
+            start,
+            times: sum.times,
+            series: sum.series,
+            session,
+            counters: &sum.counters,
+        });
+    }
+}
+
+/// Sessions that lie in the window are read from their sums; of those that reach over its edge, the
+/// calls in it are read one by one.
+fn sessions_of_ledger(
+    reader: &Reader,
+    window: Window,
+    each: &mut dyn FnMut(Entry<'_>),
+) -> Result<()> {
+    let series = reader.series()?;
+    let mut sums: Vec<SessionUsage> = Vec::new();
+    reader.usage_by_session(window.from, window.until, |usage| sums.push(usage))?;
+    let is_across =
+        |usage: &SessionUsage| !(window.contains(usage.times.0) && window.contains(usage.times.1));
+    let across: BTreeMap<i64, Text> = sums
+        .iter()
+        .filter(|usage| is_across(usage))
+        .map(|usage| (usage.session, Text::clone(&usage.name)))
+        .collect();
+    for usage in sums.iter().filter(|usage| !across.contains_key(&usage.session)) {
+        if let Some(series) = series.get(&usage.series) {
+            let (start, times) = (usage.times.0, usage.times);
+            each(Entry { start, times, series, session: &usage.name, counters: &usage.counters });
+        }
+    }
+    for (session, name) in across {
+        for call in reader.calls_of_session(session, window.from, window.until)? {
+            if let Some(series) = series.get(&call.series) {
+                let (start, times, counters) = (call.time, (call.time, call.time), call.counters());
+                each(Entry { start, times, series, session: &name, counters: &counters });
+            }
+        }
+    }
+    Ok(())
+}
