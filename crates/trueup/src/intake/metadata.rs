@@ -28,7 +28,7 @@ pub(super) fn take(
     notes: &[Note<'_>],
     bytes_max: usize,
 ) -> Option<String> {
-    let own = fields.take(&["metadata"]).map(own).unwrap_or_default();
+    let own = fields.take(&["metadata"]).as_ref().map(own).unwrap_or_default();
     let mut all: BTreeMap<String, String> =
         fields.rest().into_iter().map(|(name, json)| (name, json.get().to_owned())).collect();
     for (name, json) in own {
@@ -43,7 +43,7 @@ pub(super) fn take(
 }
 
 /// The client's own metadata: an object, an object in a text, or anything else under its name.
-fn own(field: Field<'_>) -> BTreeMap<String, String> {
+fn own(field: &Field<'_>) -> BTreeMap<String, String> {
     let text = text::scalar(field.json).filter(|_| field.json.starts_with('"'));
     let inner = text.as_deref().unwrap_or(field.json);
     if inner.trim().is_empty() {

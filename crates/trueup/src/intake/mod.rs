@@ -77,7 +77,10 @@ pub(crate) enum Refusal {
     #[error("the body is empty: send a JSON object, an array of objects, or one object a line")]
     Empty,
     /// It is not JSON.
-    #[error("the body is not JSON at line {line}, column {column}: {what}")]
+    #[error(
+        "the body is not JSON at line {line}, column {column}: {what}; send an object, an array of \
+         objects, or one object a line"
+    )]
     NotJson {
         /// From 1.
         line: usize,
