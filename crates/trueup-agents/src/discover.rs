@@ -132,3 +132,21 @@ pub(crate) fn stamp(metadata: &Metadata) -> Stamp {
             .saturating_add(metadata.mtime_nsec()),
     }
 }
+
+/// The stores of one session of Claude Code: its transcript and those of its sub-agents, without a
+/// look at anything else. Empty where the transcript is not there.
+#[must_use]
+pub fn session_stores(agent: &'static dyn Agent, transcript: &Path) -> Vec<Store> {
+    let mut inventory = Inventory::default();
+    let Some(root) = transcript.parent().and_then(|folder| folder.canonicalize().ok()) else {
+        return Vec::new();
+    };
+    let Some(name) = transcript.file_name() else { return Vec::new() };
+    let path = root.join(name);
+    if let (Ok(metadata), Some(kind)) = (path.metadata(), agent.classify(Path::new(name))) {
+        let stamp = stamp(&metadata);
+        inventory.stores.push(Store { source: agent.id(), root, path: path.clone(), kind, stamp });
+    }
+    walk(agent, &path.with_extension(""), &mut inventory);
+    inventory.stores
+}

@@ -20,7 +20,7 @@ mod scan;
 mod uuid;
 
 pub use agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
-pub use discover::{FoundRoot, Inventory, discover};
+pub use discover::{FoundRoot, Inventory, discover, session_stores};
 pub use found::Found;
 pub use lines::{LINE_BYTES_MAX, Line};
 pub use scan::{Positions, ScanError, Scanned, read_store, scan};

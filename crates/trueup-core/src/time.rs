@@ -212,25 +212,23 @@ impl Calendar {
     }
 
     /// The widest bucket, counted in UTC, whose edges fall on every day's edges in this zone between
-    /// two instants: whole UTC days where the zone is UTC, else hours or quarters.
+    /// two instants: whole UTC days where the zone is at UTC all the time, else hours or quarters.
     #[must_use]
     pub fn finest_needed_ms(&self, from: UnixMs, until: UnixMs) -> i64 {
-        if self.zone == TimeZone::UTC || self.zone_name() == "UTC" {
-            return DAY_MS;
-        }
-        let mut at = from;
-        let mut width = HOUR_MS;
-        // Offsets change by law, not by the hour: looking at each month sees every one in force.
-        while at.0 <= until.0 {
-            let offset_s = i64::from(at.zoned(&self.zone).offset().seconds());
-            if (offset_s * 1_000).rem_euclid(HOUR_MS) != 0 {
-                width = QUARTER_MS;
-            }
-            at = UnixMs(at.0.saturating_add(28 * DAY_MS));
-        }
-        width
+        let offset_ms = |at: UnixMs| i64::from(at.zoned(&self.zone).offset().seconds()) * 1_000;
+        let step = |at: &UnixMs| Some(UnixMs(at.0.checked_add(OFFSET_STEP_MS)?));
+        let between = std::iter::successors(Some(from), step).take_while(|at| *at < until);
+        let width_for = |offset_ms: i64| match offset_ms {
+            0 => DAY_MS,
+            _ if offset_ms.rem_euclid(HOUR_MS) == 0 => HOUR_MS,
+            _ => QUARTER_MS,
+        };
+        between.chain([until]).map(|at| width_for(offset_ms(at))).min().unwrap_or(QUARTER_MS)
     }
 }
+
+/// No zone keeps an offset for less than this: the shortest in use is Morocco's, for a month.
+const OFFSET_STEP_MS: i64 = 14 * DAY_MS;
 
 /// The name of a zone: IANA, or its offset.
 #[must_use]
@@ -315,6 +313,9 @@ mod tests {
         let (from, until) = (at("2026-01-01T00:00:00Z"), at("2026-12-31T00:00:00Z"));
         for (zone, width) in [
             ("UTC", DAY_MS),
+            ("Etc/UTC", DAY_MS),
+            ("Europe/London", HOUR_MS),
+            ("Australia/Lord_Howe", QUARTER_MS),
             ("Europe/Berlin", HOUR_MS),
             ("Asia/Kolkata", QUARTER_MS),
             ("Asia/Kathmandu", QUARTER_MS),

@@ -66,12 +66,16 @@ impl<'a> Account<'a> {
         }
         let (mut calls, copies) = settled(calls);
         self.written.known += copies;
-        // In the order of the keys, a batch touches each page of the key table once.
+        // Each table is walked in its own order, so that a batch touches each of its pages once.
         calls.sort_unstable_by_key(|call| call.key);
+        let mut new = Vec::with_capacity(calls.len());
         for call in calls {
-            self.call(call)?;
+            if self.takes(call)? {
+                new.push((call.id(), call));
+            }
         }
-        Ok(())
+        new.sort_unstable_by_key(|(id, _)| *id);
+        new.into_iter().try_for_each(|(id, call)| self.insert_call(id, call))
     }
 
     /// Brings the sums up to the facts; the last step of the transaction.
@@ -80,21 +84,28 @@ impl<'a> Account<'a> {
         Ok(self.written)
     }
 
-    fn call(&mut self, call: &Call) -> rusqlite::Result<()> {
+    /// Whether a call counts, given the copies of it that count already. It is remembered, and what
+    /// it displaces is taken out.
+    fn takes(&mut self, call: &Call) -> rusqlite::Result<bool> {
         let counted = self.counted(call.key)?;
         let ranks: Vec<_> = counted.iter().map(|(variant, rank, _)| (*variant, *rank)).collect();
-        match settle(&ranks, call.variant, call.rank) {
-            Verdict::Ignore => self.written.known += 1,
-            Verdict::Add => {
-                self.written.added += 1;
-                self.insert_call(call)?;
+        let displaced = match settle(&ranks, call.variant, call.rank) {
+            Verdict::Ignore => {
+                self.written.known += 1;
+                return Ok(false);
             }
-            Verdict::Replace(at) => {
-                self.replace_calls(call, counted.get(at..=at).unwrap_or_default())?;
-            }
-            Verdict::ReplaceAll => self.replace_calls(call, &counted)?,
+            Verdict::Add => &[],
+            Verdict::Replace(at) => counted.get(at..=at).unwrap_or_default(),
+            Verdict::ReplaceAll => &counted,
+        };
+        let is_taken = displaced.is_empty() || self.displace(call.key, displaced)?;
+        self.remember(call.key, call.variant, call.rank, call.id())?;
+        match (is_taken, displaced.is_empty()) {
+            (true, true) => self.written.added += 1,
+            (true, false) => self.written.replaced += 1,
+            (false, _) => self.written.known += 1,
         }
-        Ok(())
+        Ok(is_taken)
     }
 
     fn counted(&self, key: Key) -> rusqlite::Result<Vec<(Variant, Rank, FactId)>> {
@@ -110,30 +121,20 @@ impl<'a> Account<'a> {
             .collect()
     }
 
-    fn replace_calls(
-        &mut self,
-        call: &Call,
-        old: &[(Variant, Rank, FactId)],
-    ) -> rusqlite::Result<()> {
+    /// Takes copies out of the account; `false` where retention has taken their rows: what they
+    /// counted stays counted, and cannot be amended.
+    fn displace(&mut self, key: Key, copies: &[(Variant, Rank, FactId)]) -> rusqlite::Result<bool> {
         let mut is_any_left = false;
-        for (variant, _, id) in old {
+        for (variant, _, id) in copies {
             is_any_left |= self.remove_call(*id)?;
             self.database
                 .prepare_cached("DELETE FROM fact_keys WHERE key = ?1 AND variant = ?2")?
-                .execute(params![call.key.0, variant.0])?;
+                .execute(params![key.0, variant.0])?;
         }
-        if is_any_left {
-            self.written.replaced += 1;
-            self.insert_call(call)
-        } else {
-            // Retention has taken the row: what it counted stays counted, and cannot be amended.
-            self.written.known += 1;
-            self.remember(call.key, call.variant, call.rank, call.id())
-        }
+        Ok(is_any_left)
     }
 
-    fn insert_call(&mut self, call: &Call) -> rusqlite::Result<()> {
-        let id = call.id();
+    fn insert_call(&mut self, id: FactId, call: &Call) -> rusqlite::Result<()> {
         let series = self.names.series(self.database, &Series::of_call(call))?;
         let session =
             self.names.session(self.database, &call.origin.source, &call.origin.session)?;
@@ -172,7 +173,6 @@ impl<'a> Account<'a> {
         if let Some(body) = &call.body {
             self.insert_body(id, body)?;
         }
-        self.remember(call.key, call.variant, call.rank, id)?;
         self.queue(Kind::Call, id)?;
         self.supersede_claims(session)?;
         let place = Place { series, session, time: call.time };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
 use trueup_core::{
-    Counters, FactId, NanoUsd, ProblemKind, Quota, Series, StoreId, Text, Tokens, UnixMs,
+    Counters, FactId, NanoUsd, Position, ProblemKind, Quota, Series, StoreId, Text, Tokens, UnixMs,
 };
 
 use crate::intern::series_of_row;
@@ -211,6 +211,33 @@ impl Reader {
         })
     }
 
+    /// Hands the sums of one session to `each`.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn usage_of_session(
+        &self,
+        source: &str,
+        session: &str,
+        mut each: impl FnMut(SessionUsage),
+    ) -> Result<(), LedgerError> {
+        let sql = select(
+            "usage_session.session, series",
+            "usage_session WHERE session = (SELECT id FROM sessions WHERE source = ?1 AND session = ?2)",
+        );
+        self.each(&sql, [source, session], |row| {
+            each(SessionUsage {
+                session: row.get(0)?,
+                source: source.into(),
+                name: session.into(),
+                series: row.get(1)?,
+                counters: counters_of_row(row, 2)?,
+                times: (UnixMs(row.get(12)?), UnixMs(row.get(13)?)),
+            });
+            Ok(())
+        })
+    }
+
     /// The calls of one session in `from..until`, by time.
     ///
     /// # Errors
@@ -256,6 +283,14 @@ impl Reader {
     /// What SQLite says.
     pub fn positions(&self) -> Result<StoredPositions, LedgerError> {
         StoredPositions::load(&self.database).map_err(LedgerError::sqlite(&self.path))
+    }
+
+    /// How far one store, or one part of a database, was read.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn position(&self, store: &StoreId) -> Result<Option<Position>, LedgerError> {
+        StoredPositions::load_one(&self.database, store).map_err(LedgerError::sqlite(&self.path))
     }
 
     /// What was read of each source.

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use jiff::tz::TimeZone;
 use trueup_agents::Environment;
 
 /// One setting.
@@ -250,10 +251,25 @@ impl Config {
         Ok(std::time::Duration::from_millis(number.checked_mul(ms).ok_or_else(wrong)?))
     }
 
+    /// The time zone of reports: the setting, or the machine's.
+    pub(crate) fn zone(&self) -> Result<TimeZone> {
+        let (name, origin) = self.value("tz");
+        if name.is_empty() {
+            return Ok(TimeZone::system());
+        }
+        zone_named(name).with_context(|| format!("tz (from {origin})"))
+    }
+
     /// The ledger file.
     pub(crate) fn ledger(&self) -> PathBuf {
         self.path("ledger").unwrap_or_else(|| PathBuf::from("trueup.db"))
     }
+}
+
+/// The time zone of an IANA name.
+pub(crate) fn zone_named(name: &str) -> Result<TimeZone> {
+    TimeZone::get(name)
+        .map_err(|_| anyhow!("`{name}` is not a time zone; names are like Europe/Berlin or UTC"))
 }
 
 /// Defaults that depend on the machine.

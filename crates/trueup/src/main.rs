@@ -5,6 +5,7 @@ mod cli;
 mod clock;
 mod config;
 mod daemon;
+mod demo;
 mod intake;
 mod render;
 mod sync;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use trueup_agents::{
     AGENTS, Agent, Environment, Inventory, Positions, Scanned, Store, discover, scan,
 };
 use trueup_core::{Batch, Position, StoreId};
-use trueup_ledger::{Reader, StoredPositions, Writer};
+use trueup_ledger::{Ledger, Reader, StoredPositions, Writer};
 
 /// What one look at the stores came to.
 #[derive(Debug, Default)]
@@ -92,6 +93,39 @@ pub(crate) fn read_all(
         progress.store(store, scanned);
     });
     Synced { inventory, bytes_read: bytes_read.into_inner() }
+}
+
+/// Reads what is new in a few stores straight into a ledger: for the one session that somebody looks
+/// at, without a look at the others.
+pub(crate) fn sync_stores(
+    agent: &'static dyn Agent,
+    stores: &[Store],
+    mut ledger: Ledger,
+) -> Result<()> {
+    let reader = Reader::open(ledger.path())?.context("the ledger has vanished")?;
+    let known = Asked(Mutex::new(reader));
+    let batches = Mutex::new(Vec::new());
+    let take = |batch: Batch| batches.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+    scan(&[agent], stores, &known, 1, &take, &|_, _| {});
+    let batches = batches.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !batches.is_empty() {
+        ledger.append(&batches.iter().collect::<Vec<_>>(), crate::clock::now())?;
+    }
+    Ok(())
+}
+
+/// How far the ledger has read, asked store by store.
+struct Asked(Mutex<Reader>);
+
+impl Positions for Asked {
+    fn position(&self, store: &StoreId) -> Option<Position> {
+        // A store whose position cannot be read is read from its start: keys make that safe.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).position(store).ok().flatten()
+    }
+
+    fn parts(&self, _: &str, _: &str) -> BTreeMap<String, Position> {
+        BTreeMap::new()
+    }
 }
 
 /// The number of threads that a setting of 0 stands for.

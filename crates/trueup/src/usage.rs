@@ -66,6 +66,24 @@ impl Usage {
         }
     }
 
+    /// Hands the sums of one session to `each`.
+    pub(crate) fn of_session(
+        &self,
+        source: &str,
+        session: &str,
+        each: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<()> {
+        let Self::Ledger(reader) = self else { return Ok(()) };
+        let series = reader.series()?;
+        reader.usage_of_session(source, session, |usage| {
+            if let Some(series) = series.get(&usage.series) {
+                let (start, times) = (usage.times.0, usage.times);
+                each(Entry { start, times, series, session, counters: &usage.counters });
+            }
+        })?;
+        Ok(())
+    }
+
     /// The first and the last moment with usage, roughly.
     pub(crate) fn span(&self) -> Result<Option<(UnixMs, UnixMs)>> {
         Ok(match self {

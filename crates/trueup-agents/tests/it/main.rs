@@ -4,7 +4,6 @@
 //! `TRUEUP_ACCEPT=1 cargo test -p trueup-agents` writes that file anew: read the difference.
 
 #![expect(
-    clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,

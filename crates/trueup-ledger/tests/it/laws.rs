@@ -7,7 +7,7 @@ use trueup_core::{
     Batch, Billing, Call, Counters, Fact, Key, NanoUsd, Origin, Outcome, Position, Rank, Stamp,
     StoreId, Tokens, UnixMs, Variant, Verdict, settle,
 };
-use trueup_ledger::{Ledger, LedgerError, OpenOptions, Reader, Width};
+use trueup_ledger::{Check, Ledger, LedgerError, OpenOptions, Reader, Width};
 
 fn call(key: u8, variant: i64, standing: u8, output: u64, minute: i64, session: u8) -> Call {
     let tokens = Tokens { input: 10, output, ..Tokens::ZERO };
@@ -20,16 +20,16 @@ fn call(key: u8, variant: i64, standing: u8, output: u64, minute: i64, session: 
         origin: Origin {
             source: "test".into(),
             provider: "p".into(),
-            model: if key % 2 == 0 { "even".into() } else { "odd".into() },
+            model: if key.is_multiple_of(2) { "even".into() } else { "odd".into() },
             project: "/p".into(),
             session: session.as_str().into(),
         },
         tokens,
         billing: Billing::default(),
-        reported_cost: (key % 3 == 0).then_some(NanoUsd(5)),
+        reported_cost: key.is_multiple_of(3).then_some(NanoUsd(5)),
         latency_ms: None,
         time_to_first_token_ms: None,
-        outcome: if key % 5 == 0 {
+        outcome: if key.is_multiple_of(5) {
             Outcome::Failed { error_type: "e".into() }
         } else {
             Outcome::Ok
@@ -70,7 +70,7 @@ fn total(reader: &Reader, width: Width) -> Counters {
     let mut sum = Counters::default();
     reader
         .usage_by_time(width, UnixMs(i64::MIN), UnixMs(i64::MAX), |usage| {
-            sum = sum.plus(&usage.counters)
+            sum = sum.plus(&usage.counters);
         })
         .unwrap();
     sum
@@ -80,7 +80,7 @@ fn session_total(reader: &Reader) -> Counters {
     let mut sum = Counters::default();
     reader
         .usage_by_session(UnixMs(i64::MIN), UnixMs(i64::MAX), |usage| {
-            sum = sum.plus(&usage.counters)
+            sum = sum.plus(&usage.counters);
         })
         .unwrap();
     sum
@@ -122,7 +122,7 @@ proptest! {
             prop_assert_eq!(total(&reader, width), expected, "{:?}", width);
         }
         prop_assert_eq!(session_total(&reader), expected);
-        prop_assert_eq!(reader.check().unwrap(), Default::default());
+        prop_assert_eq!(reader.check().unwrap(), Check::default());
     }
 }
 

@@ -82,7 +82,7 @@ fn a_closed_writer_takes_nothing_and_has_written_everything() {
     writer.offer((0..100).map(event).collect(), None);
     let ledger = writer.close(Duration::from_secs(5)).unwrap();
     assert_eq!(count(&path), 100);
-    let mut log = path.clone().into_os_string();
+    let mut log = path.into_os_string();
     log.push("-wal");
     assert_eq!(std::fs::metadata(&log).map_or(0, |file| file.len()), 0);
     drop(ledger);

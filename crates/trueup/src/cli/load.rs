@@ -30,7 +30,7 @@ pub(super) struct Loaded {
 const PROGRESS_BYTES_MIN: u64 = 200 << 20;
 
 /// What may wait for the writer during a scan: enough that no thread waits for a commit.
-const SCAN_LIMITS: Limits = Limits { records: 16_000, bytes: 16 << 20 };
+pub(super) const SCAN_LIMITS: Limits = Limits { records: 16_000, bytes: 16 << 20 };
 
 /// Reads what is new into the ledger and opens it; into memory where `is_in_memory`.
 pub(super) fn load(config: &Config, is_in_memory: bool) -> Result<Loaded> {
@@ -69,7 +69,7 @@ fn read_new(config: &Config, ledger: Ledger, threads: usize) -> Result<Inventory
 }
 
 /// How long the end of a scan waits for a ledger that cannot be written.
-const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+pub(super) const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 fn in_memory(config: &Config, threads: usize) -> Loaded {
     let account = Mutex::new(Account::default());

@@ -1,10 +1,16 @@
 //! The command line: one file per verb.
 
 mod config;
+mod demo;
 mod load;
 mod notes;
+mod prices;
 mod report;
 mod serve;
+mod sessions;
+mod sources;
+mod statusline;
+mod sync;
 mod tables;
 
 use std::ffi::OsString;
@@ -42,8 +48,20 @@ struct Global {
 enum Verb {
     /// Show what agents used
     Report(Box<report::ShowReport>),
+    /// List sessions, the latest last
+    Sessions(sessions::Sessions),
+    /// Read what is new in the agents' stores into the ledger
+    Sync(sync::Sync),
+    /// Show what was found where, how much was read, and what could not be understood
+    Sources(sources::Sources),
+    /// Look into the price table
+    Prices(prices::Prices),
+    /// Print one line for Claude Code's status line; reads its JSON from standard input
+    Statusline(statusline::Statusline),
     /// Listen for traces, errors and events, and keep the account up to date
     Serve(serve::Serve),
+    /// Show reports and the listener on built-in data, in a temporary folder that is removed again
+    Demo(demo::Demo),
     /// Show every setting, its value and where it comes from
     Config(config::ShowConfig),
 }
@@ -81,8 +99,14 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 impl Verb {
     fn run(self, global: &Global) -> Result<ExitCode> {
         match self {
-            Self::Report(report) => report.run(global),
+            Self::Report(report) => report.run(&global.settings(&[])?),
+            Self::Sessions(sessions) => sessions.run(&global.settings(&[])?),
+            Self::Sync(sync) => sync.run(&global.settings(&[])?),
+            Self::Sources(sources) => sources.run(&global.settings(&[])?),
+            Self::Prices(prices) => prices.run(&global.settings(&[])?),
+            Self::Statusline(_) => statusline::Statusline::run(&global.settings(&[])?),
             Self::Serve(serve) => serve.run(global),
+            Self::Demo(demo) => demo.run(),
             Self::Config(show) => show.run(global),
         }
     }

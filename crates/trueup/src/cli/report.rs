@@ -6,13 +6,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use trueup_core::report::{
     CostMode, Dimension, Entry, Filter, Pricer, Report, ReportBuilder, Sums, Window, blocks,
 };
 use trueup_core::{Calendar, Counters, QUARTER_MS, Series, UnixMs};
 
-use super::Global;
 use super::load::{self, Loaded};
 use super::notes;
 use crate::config::Config;
@@ -93,6 +91,7 @@ pub(super) struct Selection {
 
 /// Show what agents used
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct ShowReport {
     /// What the rows are about; several with commas, such as day,agent
     #[arg(value_name = "BY", value_delimiter = ',', conflicts_with = "by_option")]
@@ -134,12 +133,9 @@ fn day(text: &str) -> Result<Date, String> {
 impl Selection {
     /// The calendar of the zone that is asked for.
     pub(super) fn calendar(&self, config: &Config) -> Result<Calendar> {
-        let name = self.tz.as_deref().or_else(|| config.text("tz"));
-        let zone = match name {
-            Some(name) => TimeZone::get(name).with_context(|| {
-                format!("`{name}` is not a time zone; names are like Europe/Berlin or UTC")
-            })?,
-            None => TimeZone::system(),
+        let zone = match &self.tz {
+            Some(name) => crate::config::zone_named(name)?,
+            None => config.zone()?,
         };
         Ok(Calendar::new(zone))
     }
@@ -178,18 +174,17 @@ impl Selection {
 }
 
 impl ShowReport {
-    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let config = global.settings(&[])?;
-        let calendar = self.selection.calendar(&config)?;
+    pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
+        let calendar = self.selection.calendar(config)?;
         let filter = self.selection.filter(&calendar)?;
         let dimensions = self.dimensions()?;
-        let book = load::prices(&config)?;
-        let loaded = load::load(&config, self.selection.no_ledger)?;
+        let book = load::prices(config)?;
+        let loaded = load::load(config, self.selection.no_ledger)?;
         let pricer = Pricer::new(&book, self.cost.mode());
         let terminal = Terminal::of_stdout(&config.environment);
         let mut out = io::BufWriter::new(io::stdout().lock());
         let Some(dimensions) = dimensions else {
-            return self.blocks(&loaded, calendar, &filter, pricer, terminal, out);
+            return self.blocks(&loaded, &calendar, &filter, pricer, terminal, out);
         };
         let report = build(&loaded.usage, dimensions, calendar, &filter, pricer)?;
         match self.json {
@@ -248,7 +243,7 @@ impl ShowReport {
     fn blocks(
         &self,
         loaded: &Loaded,
-        calendar: Calendar,
+        calendar: &Calendar,
         filter: &Filter,
         mut pricer: Pricer<'_>,
         terminal: Terminal,
@@ -272,7 +267,7 @@ impl ShowReport {
             None if blocks.is_empty() => {
                 notes::nothing(&mut out, loaded, self.selection.is_narrow())?;
             }
-            None => super::tables::blocks(&blocks, &totals, &calendar, now, terminal, &mut out)?,
+            None => super::tables::blocks(&blocks, &totals, calendar, now, terminal, &mut out)?,
         }
         out.flush()?;
         self.exit_code(loaded, &totals)

@@ -71,13 +71,12 @@ fn header(report: &Report, is_compact: bool) -> Vec<&'static str> {
         Dimension::Project => "Project",
         Dimension::Session => "Session",
     });
-    let numbers: &[&str] = if is_compact {
-        &["Total", "Cost"]
-    } else {
-        &["Calls", "Input", "Write", "Cached", "Output", "Total", "Cost"]
-    };
+    let numbers = if is_compact { NUMBERS.get(5..).unwrap_or_default() } else { &NUMBERS };
     names.chain(numbers.iter().copied()).collect()
 }
+
+/// The columns of numbers. `Write` is what was written to a cache, `Cached` what was read from one.
+const NUMBERS: [&str; 7] = ["Calls", "Input", "Write", "Cached", "Output", "Total", "Cost"];
 
 /// A name, or what stands for one that the source does not say.
 fn named(name: &str) -> &str {
@@ -143,7 +142,11 @@ impl Table {
     fn end_group(&mut self, group: Option<(String, Sums, usize)>) {
         // The sum over one row is that row.
         if let Some((key, sums, 2..)) = group {
-            self.sums(Look::Total, self.label(&format!("{} total", named(&key))), &sums);
+            let mut cells = self.label(named(&key));
+            if let Some(second) = cells.get_mut(1) {
+                *second = Cell::Text("total".to_owned());
+            }
+            self.sums(Look::Total, cells, &sums);
         }
     }
 }
@@ -168,11 +171,8 @@ pub(super) fn blocks(
 ) -> Result<()> {
     let title = format!("Blocks of five hours, times in {}", calendar.zone_name());
     writeln!(out, "{}\n", terminal.bold(&title))?;
-    let mut layout =
-        Layout::new(vec!["Begins", "Calls", "Input", "Write", "Cached", "Output", "Total", "Cost"]);
-    let keys = 1;
-    let mut table = Table { layout: Layout::new(Vec::new()), is_compact: false, keys };
-    std::mem::swap(&mut table.layout, &mut layout);
+    let header = std::iter::once("Begins").chain(NUMBERS).collect();
+    let mut table = Table { layout: Layout::new(header), is_compact: false, keys: 1 };
     for block in blocks {
         let begins = block.start.zoned(calendar.zone()).strftime("%Y-%m-%d %H:%M").to_string();
         table.sums(Look::Plain, vec![Cell::Text(begins)], &block.sums);

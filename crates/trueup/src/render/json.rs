@@ -1,8 +1,8 @@
 //! trueup's own JSON, schema 1 (docs/report-json.md). Money is decimal strings, tokens are integers.
 
 use serde_json::{Map, Value, json};
-use trueup_core::UnixMs;
 use trueup_core::report::{Block, Dimension, Report, Row, Sum, Sums};
+use trueup_core::{NanoUsd, UnixMs};
 
 /// The version of the shape. It changes only when a reader of an older one would misread.
 const SCHEMA: u32 = 1;
@@ -56,31 +56,27 @@ fn block(block: &Block, now: UnixMs) -> Value {
     object.insert("last".to_owned(), time(block.times.1));
     object.insert("is_active".to_owned(), json!(is_active));
     put_sums(&mut object, &block.sums);
-    let mut all = block.sums.exact;
     let tokens = i128::from(block.sums.total_tokens());
-    all.cost = all.cost.plus(block.sums.estimated.cost);
-    let cost = i128::from(all.cost_nanousd().0);
-    let amounts = |tokens: Option<i128>, cost: Option<i128>| match (tokens, cost) {
-        (Some(tokens), Some(cost)) => json!({
-            "tokens": i64::try_from(tokens).unwrap_or(i64::MAX),
-            "cost_usd": trueup_core::NanoUsd(i64::try_from(cost).unwrap_or(i64::MAX)).to_string(),
-        }),
-        _ => Value::Null,
-    };
-    let burn = amounts(block.per_minute(tokens), block.per_minute(cost).map(|cost| cost * 60));
-    object.insert("burn".to_owned(), rename(burn, "tokens_per_minute", "cost_usd_per_hour"));
-    let projected = amounts(block.projected(tokens, now), block.projected(cost, now));
-    object.insert("projection".to_owned(), if is_active { projected } else { Value::Null });
+    let cost = i128::from(block.sums.exact.cost.plus(block.sums.estimated.cost).to_nano().0);
+    let burn = block.per_minute(tokens).zip(block.per_minute(cost));
+    let burn = burn.map(|(tokens, cost)| {
+        json!({"tokens_per_minute": integer(tokens), "cost_usd_per_hour": usd(cost * 60)})
+    });
+    let projection = block.projected(tokens, now).zip(block.projected(cost, now));
+    let projection = projection
+        .filter(|_| is_active)
+        .map(|(tokens, cost)| json!({"tokens": integer(tokens), "cost_usd": usd(cost)}));
+    object.insert("burn".to_owned(), json!(burn));
+    object.insert("projection".to_owned(), json!(projection));
     Value::Object(object)
 }
 
-fn rename(amounts: Value, tokens: &str, cost: &str) -> Value {
-    match amounts {
-        Value::Object(amounts) => {
-            json!({ tokens: amounts.get("tokens"), cost: amounts.get("cost_usd") })
-        }
-        other => other,
-    }
+fn integer(amount: i128) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
+
+fn usd(nano: i128) -> String {
+    NanoUsd(integer(nano)).to_string()
 }
 
 fn put_sums(object: &mut Map<String, Value>, of: &Sums) {

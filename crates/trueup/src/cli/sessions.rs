@@ -1,0 +1,92 @@
+//! `trueup sessions`.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use trueup_core::Text;
+use trueup_core::report::{CostMode, Dimension, Pricer, Report, Row};
+
+use super::load;
+use super::notes;
+use super::report::{Selection, build};
+use crate::config::Config;
+use crate::render::json;
+use crate::render::number;
+use crate::render::table::{Cell, Layout, Look};
+use crate::render::terminal::Terminal;
+
+/// List sessions, the latest last
+#[derive(Debug, Args)]
+pub(super) struct Sessions {
+    #[command(flatten)]
+    selection: Selection,
+    /// How many of the latest to list; 0 for all
+    #[arg(long, default_value_t = 30, value_name = "COUNT")]
+    last: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Sessions {
+    pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
+        let calendar = self.selection.calendar(config)?;
+        let filter = self.selection.filter(&calendar)?;
+        let book = load::prices(config)?;
+        let loaded = load::load(config, self.selection.no_ledger)?;
+        let pricer = Pricer::new(&book, CostMode::Auto);
+        let zone = calendar.zone().clone();
+        let mut report = build(&loaded.usage, vec![Dimension::Session], calendar, &filter, pricer)?;
+        if self.last > 0 {
+            report.rows.drain(..report.rows.len().saturating_sub(self.last));
+        }
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        if self.json {
+            writeln!(out, "{:#}", json::report(&report, true))?;
+        } else if report.rows.is_empty() {
+            notes::nothing(&mut out, &loaded, self.selection.is_narrow())?;
+        } else {
+            let terminal = Terminal::of_stdout(&config.environment);
+            out.write_all(table(&report, &zone, terminal).as_bytes())?;
+        }
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn table(report: &Report, zone: &jiff::tz::TimeZone, terminal: Terminal) -> String {
+    let mut layout =
+        Layout::new(vec!["Last call", "Agent", "Project", "Session", "Calls", "Tokens", "Cost"]);
+    for row in &report.rows {
+        let sums = &row.sums;
+        let last = row.times.1.zoned(zone).strftime("%m-%d %H:%M").to_string();
+        let tilde = if sums.estimated.calls > 0 { "~" } else { "" };
+        let cost = sums.exact.cost.plus(sums.estimated.cost).to_nano();
+        layout.row(
+            Look::Plain,
+            vec![
+                Cell::Text(last),
+                Cell::Text(joined(&row.agents)),
+                Cell::Name(last_folder(row)),
+                Cell::Name(joined(&row.keys)),
+                Cell::Count(sums.exact.calls + sums.estimated.calls),
+                Cell::Count(sums.total_tokens()),
+                Cell::Number(format!("{tilde}{}", number::dollars(cost))),
+            ],
+        );
+    }
+    layout.draw(terminal)
+}
+
+fn joined<'a, Names: IntoIterator<Item = &'a Text>>(names: Names) -> String {
+    names.into_iter().map(|name| &**name).collect::<Vec<_>>().join(", ")
+}
+
+/// The project by its last folder: the whole path is in the JSON.
+fn last_folder(row: &Row) -> String {
+    let project = row.projects.iter().find(|project| !project.is_empty());
+    let name = project.and_then(|project| project.rsplit('/').find(|part| !part.is_empty()));
+    name.unwrap_or_default().to_owned()
+}
