@@ -250,7 +250,7 @@ mod tests {
     fn slow_bodies_are_given_up() {
         run(async {
             let limits = limits(10, 100);
-            let (result, _) = tokio::join!(
+            let (result, ()) = tokio::join!(
                 receive(&limits, silent(), 5),
                 tokio::time::sleep(Duration::from_millis(1))
             );

@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn a_wait_ends_with_the_process() {
         assert!(Ticker::new(Duration::ZERO).tick());
-        let ticker = Ticker::new(Duration::from_secs(3_600));
+        let ticker = Ticker::new(Duration::from_hours(1));
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| ticker.tick());
             ticker.stop();

@@ -18,10 +18,12 @@ fn refusal(kind: Kind, body: &str) -> String {
 }
 
 fn call(body: &str) -> Call {
-    match read_all(Kind::Trace, body).unwrap().remove(0).fact {
-        Fact::Call(call) => *call,
-        other => panic!("{other:?}"),
-    }
+    let Fact::Call(call) = first(Kind::Trace, body, 16_384) else { panic!("{body} is a call") };
+    *call
+}
+
+fn first(kind: Kind, body: &str, text_bytes_max: usize) -> Fact {
+    read_with(kind, body.as_bytes(), text_bytes_max).unwrap().remove(0).fact
 }
 
 /// A trace with these fields beside the required ones.
@@ -35,17 +37,15 @@ fn trace(fields: &str) -> String {
 }
 
 fn error(body: &str, text_bytes_max: usize) -> ErrorEvent {
-    match read_with(Kind::Error, body.as_bytes(), text_bytes_max).unwrap().remove(0).fact {
-        Fact::Error(error) => *error,
-        other => panic!("{other:?}"),
-    }
+    let Fact::Error(error) = first(Kind::Error, body, text_bytes_max) else {
+        panic!("{body} is an error")
+    };
+    *error
 }
 
 fn event(body: &str) -> CustomEvent {
-    match read_all(Kind::Event, body).unwrap().remove(0).fact {
-        Fact::Event(event) => *event,
-        other => panic!("{other:?}"),
-    }
+    let Fact::Event(event) = first(Kind::Event, body, 16_384) else { panic!("{body} is an event") };
+    *event
 }
 
 fn metadata(call: &Call) -> serde_json::Value {
@@ -181,8 +181,7 @@ fn statuses_say_whether_a_call_was_answered() {
 #[test]
 fn texts_are_cut_exactly_and_flagged() {
     let body = trace(r#""input_text":"aaaa😀","output_text":["a","list"]"#);
-    let mut received = read_with(Kind::Trace, body.as_bytes(), 6).unwrap();
-    let Fact::Call(call) = received.remove(0).fact else { panic!("a call") };
+    let Fact::Call(call) = first(Kind::Trace, &body, 6) else { panic!("a call") };
     let body = call.body.unwrap();
     assert_eq!(body.input_text.as_deref(), Some("aaaa"));
     assert_eq!(body.output_text.as_deref(), Some("[\"a\",\""));
@@ -209,8 +208,7 @@ fn metadata_is_one_object_whatever_was_sent() {
 #[test]
 fn long_metadata_stays_json() {
     let body = format!(r#"{{"name":"n","metadata":{{"text":"{}"}}}}"#, "\\\"é".repeat(100));
-    let mut received = read_with(Kind::Event, body.as_bytes(), 100).unwrap();
-    let Fact::Event(event) = received.remove(0).fact else { panic!("an event") };
+    let Fact::Event(event) = first(Kind::Event, &body, 100) else { panic!("an event") };
     let text = event.metadata.unwrap();
     assert!((90..=100).contains(&text.len()), "{text}");
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
