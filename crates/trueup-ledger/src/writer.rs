@@ -46,11 +46,11 @@ pub enum WriterState {
 pub struct Health {
     /// How the writer is.
     pub state: WriterState,
-    /// Records that wait.
+    /// Records of listeners that wait.
     pub queue_depth: usize,
-    /// Records that may wait.
+    /// Records of listeners that may wait.
     pub queue_capacity: usize,
-    /// Bytes that wait.
+    /// Bytes of listeners' records that wait.
     pub queue_bytes: usize,
     /// Records dropped since the start for want of room.
     pub dropped: u64,
@@ -186,6 +186,13 @@ impl Writer {
         let has_ended = thread.end.recv_timeout(patience + CHECKPOINT_PATIENCE).is_ok();
         // A thread that is stuck in a write is left alone: what it has not committed never was.
         if has_ended { thread.handle.join().ok() } else { None }
+    }
+
+    /// Takes nothing more and leaves the thread to itself, for a process that ends at once: what is
+    /// not written by then never was.
+    pub fn abandon(&self) {
+        self.queue.close(Instant::now());
+        drop(self.thread.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

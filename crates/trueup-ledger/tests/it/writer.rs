@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use trueup_core::{CustomEvent, Fact, Key, UnixMs};
+use trueup_core::{Batch, CustomEvent, Fact, Key, UnixMs};
 use trueup_ledger::{Ledger, Limits, OpenOptions, Reader, Writer, WriterState};
 
 fn event(number: u64) -> Fact {
@@ -62,6 +62,26 @@ fn brief_burst_of_600_keeps_512() {
     drop(writer);
     let reader = Reader::open(&path).unwrap().unwrap();
     assert_eq!(reader.counter("dropped_total").unwrap(), 88);
+}
+
+#[test]
+fn sources_that_wait_leave_listeners_their_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let writer = open(&path);
+    let blocker = rusqlite::Connection::open(&path).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(writer.submit(Batch { facts: vec![event(0)], ..Batch::default() }));
+    while writer.health().write_wait.is_none() {
+        std::thread::yield_now();
+    }
+    assert!(writer.submit(Batch { facts: (1..=600).map(event).collect(), ..Batch::default() }));
+    let offered = writer.offer((601..=1_200).map(event).collect(), None);
+    assert_eq!((offered.accepted, offered.dropped), (512, 88));
+    assert_eq!(writer.health().queue_depth, 512);
+    blocker.execute_batch("ROLLBACK").unwrap();
+    assert!(writer.flush());
+    assert_eq!(count(&path), 1_113);
 }
 
 #[test]
@@ -160,6 +180,20 @@ fn closing_does_not_wait_for_ever() {
     let start = std::time::Instant::now();
     assert!(writer.close(Duration::from_millis(1)).is_none());
     assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn an_abandoned_writer_keeps_nobody_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let writer = open(&path);
+    let blocker = rusqlite::Connection::open(&path).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    writer.offer(vec![event(0)], None);
+    let start = std::time::Instant::now();
+    writer.abandon();
+    drop(writer);
+    assert!(start.elapsed() < Duration::from_secs(1));
 }
 
 #[test]

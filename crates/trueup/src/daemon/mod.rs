@@ -100,12 +100,14 @@ async fn run(
     };
     tracing::info!(signal = reason, "stopping");
     ticker.stop();
+    let last = Arc::clone(&writer);
     tokio::select! {
         is_clean = end(server, writer) => {
             Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         reason = signals.next() => {
-            tracing::warn!(signal = reason, "stopped at once");
+            tracing::warn!(signal = reason, "stopped_at_once");
+            last.abandon();
             Ok(ExitCode::FAILURE)
         }
     }
