@@ -109,6 +109,17 @@ fn a_closed_writer_takes_nothing_and_has_written_everything() {
 }
 
 #[test]
+fn asking_whether_all_is_written_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = open(&folder.path().join("l.db"));
+    assert!(writer.flush());
+    assert_eq!(writer.health().last_commit, None);
+    writer.offer(vec![event(1)], None);
+    assert!(writer.flush());
+    assert_eq!(writer.health().last_commit, Some(UnixMs(7)));
+}
+
+#[test]
 fn a_broken_file_is_reported_and_survived() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");
