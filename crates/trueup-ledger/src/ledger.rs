@@ -176,7 +176,7 @@ fn append(
     now: UnixMs,
 ) -> rusqlite::Result<Appended> {
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut account = Account::new(&transaction, names, options.has_outbox);
+    let mut account = Account::new(&transaction, names, options.has_outbox)?;
     account.batches(batches)?;
     let written = account.finish()?;
     for batch in batches {

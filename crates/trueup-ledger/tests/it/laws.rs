@@ -204,6 +204,18 @@ fn absurd_times_and_counts_are_kept_and_break_nothing() {
 }
 
 #[test]
+fn a_sum_stops_at_the_largest_number_and_writing_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+    for key in [1, 7, 11] {
+        ledger.append(&[&batch(&[call(key, 0, 0, u64::MAX, 0, 0)])], UnixMs(1)).unwrap();
+    }
+    let sum = total(&Reader::open(&path).unwrap().unwrap(), Width::Month);
+    assert_eq!((sum.calls, sum.tokens.output), (3, i64::MAX.cast_unsigned()));
+}
+
+#[test]
 fn no_report_reads_the_facts() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");
