@@ -11,6 +11,7 @@ mod settings;
 mod ticker;
 mod watch;
 
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -70,6 +71,39 @@ async fn run(
     book: PriceBook,
 ) -> Result<ExitCode> {
     let mut signals = Signals::new()?;
+    let address = listener.local_addr()?;
+    let ledger = settings.ledger.display().to_string();
+    let Keeping { app, writer, ticker } = keep(config, settings, book, address.ip())?;
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(addr = %address, ledger, version, "listening");
+    let server = listen::Server::start(listener, api::router(app), Limits::default());
+    let reason = tokio::select! {
+        reason = signals.next() => reason,
+        () = monitor::run(Arc::clone(&writer)) => "nothing",
+    };
+    tracing::info!(signal = reason, "stopping");
+    ticker.stop();
+    tokio::select! {
+        is_clean = end(server, Arc::clone(&writer)) => {
+            Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        reason = signals.next() => {
+            tracing::warn!(signal = reason, "stopped_at_once");
+            writer.abandon();
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// What keeps the account, and what tells of it.
+struct Keeping {
+    app: Arc<App>,
+    writer: Arc<Writer>,
+    ticker: Arc<Ticker>,
+}
+
+/// Opens the ledger and starts the threads that fill it.
+fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -> Result<Keeping> {
     let ledger = Ledger::open(&settings.ledger, OpenOptions::default())?;
     let reader = Reader::open(&settings.ledger)?.context("the ledger has vanished")?;
     let counts = Counts::new(reader.counter(DROPPED)?, reader.counter(REFUSED)?);
@@ -84,33 +118,9 @@ async fn run(
         ticker: Arc::clone(&ticker),
         watch: Arc::clone(&watch),
     })?;
-    let address = listener.local_addr()?;
-    tracing::info!(
-        addr = %address,
-        ledger = %settings.ledger.display(),
-        version = env!("CARGO_PKG_VERSION"),
-        "listening"
-    );
-    let guard = Guard::new(settings.token.clone(), address.ip());
+    let guard = Guard::new(settings.token.clone(), address);
     let app = App::new(settings, guard, Arc::clone(&writer), watch, counts, book);
-    let server = listen::Server::start(listener, api::router(app), Limits::default());
-    let reason = tokio::select! {
-        reason = signals.next() => reason,
-        () = monitor::run(Arc::clone(&writer)) => "nothing",
-    };
-    tracing::info!(signal = reason, "stopping");
-    ticker.stop();
-    let last = Arc::clone(&writer);
-    tokio::select! {
-        is_clean = end(server, writer) => {
-            Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-        }
-        reason = signals.next() => {
-            tracing::warn!(signal = reason, "stopped_at_once");
-            last.abandon();
-            Ok(ExitCode::FAILURE)
-        }
-    }
+    Ok(Keeping { app, writer, ticker })
 }
 
 /// Finishes the requests under way, writes what is queued and closes the ledger. `false` where
