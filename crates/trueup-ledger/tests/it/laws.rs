@@ -150,6 +150,18 @@ fn a_position_is_there_exactly_when_its_facts_are() {
 }
 
 #[test]
+fn a_ledger_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let _ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+    for name in ["l.db", "l.db-wal", "l.db-shm"] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
 fn a_second_writer_is_told_who_has_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");

@@ -145,26 +145,22 @@ struct Identity {
 
 /// A client that sends its own id may send the record again: the id is the record's natural key.
 ///
-/// Without one every post is another record. Its key needs to be unique, nothing else, and begins
-/// with the time so that the ledger's table of keys is appended to: random keys would touch a page of
-/// their own each.
-fn identity(kind: Kind, fields: &mut Fields<'_>, arrival: &Arrival<'_>) -> Result<Identity, Wrong> {
+/// Without one every post is another record, which nothing needs to remember.
+fn identity(
+    kind: Kind,
+    fields: &mut Fields<'_>,
+    arrival: &Arrival<'_>,
+    time: UnixMs,
+) -> Result<Identity, Wrong> {
     let trace_id = fields.name(&["trace_id"])?;
     if !trace_id.is_empty() {
         let key = Key::of("http", &[kind.name(), &*trace_id]);
         return Ok(Identity { trace_id, key });
     }
     let trace_id = (arrival.fresh_id)().to_string().into();
-    Ok(Identity { trace_id, key: timed_key(arrival.now, (arrival.fresh_id)()) })
-}
-
-/// 48 bits of Unix milliseconds, then 80 of the bits of a random id.
-fn timed_key(now: UnixMs, random: Uuid) -> Key {
-    let ms = u128::try_from(now.0).unwrap_or(0) & ((1 << 48) - 1);
-    // The last 62 bits of a v4 id are random, and so are the 48 first.
-    let random = random.as_u128();
-    let low = (random & ((1 << 62) - 1)) | ((random >> 110) << 62);
-    Key(((ms << 80) | (low & ((1 << 80) - 1))).to_be_bytes())
+    let random = (arrival.fresh_id)().as_u128();
+    // A v4 id has six bits that are always the same; above them are others that are not.
+    Ok(Identity { trace_id, key: Key::fresh(time, random ^ (random >> 48)) })
 }
 
 #[cfg(test)]

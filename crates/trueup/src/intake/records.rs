@@ -13,8 +13,8 @@ use super::trace::{session, source};
 use super::{Arrival, Identity, Kind, Received, identity, text, when};
 
 pub(super) fn error(fields: &mut Fields<'_>, arrival: &Arrival<'_>) -> Result<Received, Wrong> {
-    let Identity { trace_id, key } = identity(Kind::Error, fields, arrival)?;
     let when = when::take(fields, arrival.now)?;
+    let Identity { trace_id, key } = identity(Kind::Error, fields, arrival, when.time)?;
     let error_type = fields.required(&["error_type"])?;
     let mut message = fields.long(&["message"]).unwrap_or_default();
     if message.trim().is_empty() {
@@ -42,8 +42,8 @@ pub(super) fn error(fields: &mut Fields<'_>, arrival: &Arrival<'_>) -> Result<Re
 }
 
 pub(super) fn event(fields: &mut Fields<'_>, arrival: &Arrival<'_>) -> Result<Received, Wrong> {
-    let Identity { trace_id, key } = identity(Kind::Event, fields, arrival)?;
     let when = when::take(fields, arrival.now)?;
+    let Identity { trace_id, key } = identity(Kind::Event, fields, arrival, when.time)?;
     let event = CustomEvent {
         key,
         time: when.time,

@@ -21,8 +21,8 @@ pub(super) const SOURCE: &str = "http";
 const ANSWERED: [&str; 6] = ["", "ok", "success", "succeeded", "completed", "unset"];
 
 pub(super) fn read(fields: &mut Fields<'_>, arrival: &Arrival<'_>) -> Result<Received, Wrong> {
-    let Identity { trace_id, key } = identity(Kind::Trace, fields, arrival)?;
     let when = when::take(fields, arrival.now)?;
+    let Identity { trace_id, key } = identity(Kind::Trace, fields, arrival, when.time)?;
     let origin = origin(fields)?;
     let stated = usage::take(fields)?;
     let tokens = stated.tokens()?;
