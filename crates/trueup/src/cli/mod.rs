@@ -92,7 +92,10 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .filter_map(|cause| match cause.downcast_ref::<csv::Error>().map(csv::Error::kind) {
+            Some(csv::ErrorKind::Io(cause)) => Some(cause),
+            Some(_) | None => cause.downcast_ref::<io::Error>(),
+        })
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 

@@ -12,5 +12,6 @@
 )]
 
 mod home;
+mod pipe;
 mod sessions;
 mod statusline;
