@@ -116,7 +116,8 @@ impl Sum {
         self.cost.to_nano()
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds another sum.
+    pub fn add(&mut self, other: &Self) {
         self.calls = self.calls.saturating_add(other.calls);
         self.errors = self.errors.saturating_add(other.errors);
         self.tokens = self.tokens.plus(&other.tokens);

@@ -270,6 +270,8 @@ impl ShowReport {
             None => super::tables::blocks(&blocks, &totals, calendar, now, terminal, &mut out)?,
         }
         out.flush()?;
+        let models = blocks.iter().flat_map(|block| &block.models);
+        notes::after(loaded, &notes::unpriced(models), terminal)?;
         self.exit_code(loaded, &totals)
     }
 

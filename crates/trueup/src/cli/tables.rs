@@ -152,7 +152,7 @@ impl Table {
 }
 
 /// A cost: `—` where no call is priced, with `*` where some are not.
-fn cost(sum: &Sum) -> String {
+pub(super) fn cost(sum: &Sum) -> String {
     match sum.unpriced_calls {
         0 => number::dollars(sum.cost_nanousd()),
         unpriced if unpriced == sum.calls => "—".to_owned(),

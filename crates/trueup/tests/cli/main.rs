@@ -13,5 +13,6 @@
 
 mod home;
 mod pipe;
+mod schema;
 mod sessions;
 mod statusline;
