@@ -26,6 +26,7 @@ use crate::config::Config;
 /// The account of what AI agents use: model calls, tokens, dollars.
 #[derive(Debug, Parser)]
 #[command(name = "trueup", version, propagate_version = true, arg_required_else_help = true)]
+#[command(max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -33,14 +34,17 @@ struct Cli {
     verb: Verb,
 }
 
+/// Where the options of every verb stand in help: behind a verb's own.
+const GLOBAL_ORDER: usize = 100;
+
 /// Options of every verb.
 #[derive(Debug, Args)]
 struct Global {
     /// The settings file [default: ~/.config/trueup/trueup.toml, where it exists]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = GLOBAL_ORDER)]
     config: Option<PathBuf>,
     /// The ledger file; `trueup config` shows the one in use
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = GLOBAL_ORDER)]
     ledger: Option<String>,
 }
 

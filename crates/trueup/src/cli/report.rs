@@ -97,7 +97,13 @@ pub(super) struct ShowReport {
     #[arg(value_name = "BY", value_delimiter = ',', conflicts_with = "by_option")]
     by: Vec<By>,
     /// The same, as an option
-    #[arg(long = "by", value_name = "BY", value_delimiter = ',', id = "by_option")]
+    #[arg(
+        long = "by",
+        value_name = "BY",
+        value_delimiter = ',',
+        id = "by_option",
+        hide_possible_values = true
+    )]
     by_option: Vec<By>,
     #[command(flatten)]
     selection: Selection,

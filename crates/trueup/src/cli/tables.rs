@@ -24,6 +24,21 @@ pub(super) fn report(
         "{}\n",
         terminal.bold(&format!("Usage by {}, days in {}", by.join(" and "), report.zone))
     )?;
+    let full = table(report, has_breakdown, is_compact);
+    // Many columns of names leave no room for more than the sums.
+    let is_narrow = full.width_min() > terminal.columns;
+    let drawn = if is_narrow { table(report, has_breakdown, true) } else { full };
+    out.write_all(drawn.draw(terminal).as_bytes())?;
+    if report.totals.estimated.calls > 0 {
+        writeln!(
+            out,
+            "\n~ estimated: what agents claim where no single call was recorded; not in the rows above it"
+        )?;
+    }
+    Ok(())
+}
+
+fn table(report: &Report, has_breakdown: bool, is_compact: bool) -> Layout {
     let mut table = Table {
         layout: Layout::new(header(report, is_compact)),
         is_compact,
@@ -43,14 +58,7 @@ pub(super) fn report(
     }
     table.end_group(group);
     table.sums(Look::Total, table.label("Total"), &report.totals);
-    out.write_all(table.layout.draw(terminal).as_bytes())?;
-    if report.totals.estimated.calls > 0 {
-        writeln!(
-            out,
-            "\n~ estimated: what agents claim where no single call was recorded; not in the rows above it"
-        )?;
-    }
-    Ok(())
+    table.layout
 }
 
 struct Table {

@@ -16,3 +16,4 @@ mod pipe;
 mod schema;
 mod sessions;
 mod statusline;
+mod width;
