@@ -13,7 +13,11 @@
 
 mod bad_input;
 mod ccusage;
+mod demo;
+mod golden;
 mod home;
+mod kill;
+mod laws;
 mod pipe;
 mod schema;
 mod sessions;
