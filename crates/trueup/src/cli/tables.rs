@@ -24,11 +24,11 @@ pub(super) fn report(
         "{}\n",
         terminal.bold(&format!("Usage by {}, days in {}", by.join(" and "), report.zone))
     )?;
-    let full = table(report, has_breakdown, is_compact);
-    // Many columns of names leave no room for more than the sums.
-    let is_narrow = full.width_min() > terminal.columns;
-    let drawn = if is_narrow { table(report, has_breakdown, true) } else { full };
-    out.write_all(drawn.draw(terminal).as_bytes())?;
+    // Many columns of names may leave no room for more than the sums.
+    let drawn = table(report, has_breakdown, is_compact)
+        .fitted(terminal)
+        .unwrap_or_else(|| table(report, has_breakdown, true).draw(terminal));
+    out.write_all(drawn.as_bytes())?;
     if report.totals.estimated.calls > 0 {
         writeln!(
             out,

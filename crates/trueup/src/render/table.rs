@@ -54,27 +54,33 @@ impl Layout {
         self.rows.push((look, cells));
     }
 
-    /// The table as lines.
+    /// The table as lines; too wide where even the shortest names leave no room.
     pub(crate) fn draw(&self, terminal: Terminal) -> String {
-        let mut style = Style::Exact;
-        let mut drawn = self.drawn(style, usize::MAX);
-        if width(&drawn) > terminal.columns {
-            style = Style::Short;
-            drawn = self.drawn(style, usize::MAX);
-        }
-        let longest = self.rows.iter().flat_map(|(_, cells)| cells).map(name_width).max();
-        let mut name_max = longest.unwrap_or(0);
-        while width(&drawn) > terminal.columns && name_max > NAME_MIN {
-            let excess = width(&drawn) - terminal.columns;
-            name_max = name_max.saturating_sub(excess.max(1)).max(NAME_MIN);
-            drawn = self.drawn(style, name_max);
-        }
-        self.coloured(&drawn, terminal)
+        self.fitted(terminal)
+            .unwrap_or_else(|| self.coloured(&self.drawn(Style::Short, NAME_MIN), terminal))
     }
 
-    /// The columns that it takes at least.
-    pub(crate) fn width_min(&self) -> usize {
-        width(&self.drawn(Style::Short, NAME_MIN))
+    /// The table as lines that fit, with names as long as there is room; `None` where they cannot.
+    pub(crate) fn fitted(&self, terminal: Terminal) -> Option<String> {
+        let fitted = |style, name_max| {
+            Some(self.drawn(style, name_max)).filter(|drawn| width(drawn) <= terminal.columns)
+        };
+        if let Some(whole) =
+            fitted(Style::Exact, usize::MAX).or_else(|| fitted(Style::Short, usize::MAX))
+        {
+            return Some(self.coloured(&whole, terminal));
+        }
+        let longest = self.rows.iter().flat_map(|(_, cells)| cells).map(name_width).max();
+        let mut best = fitted(Style::Short, NAME_MIN)?;
+        let (mut fits, mut is_too_long) = (NAME_MIN, longest.unwrap_or(0));
+        while fits + 1 < is_too_long {
+            let middle = usize::midpoint(fits, is_too_long);
+            match fitted(Style::Short, middle) {
+                Some(longer) => (fits, best) = (middle, longer),
+                None => is_too_long = middle,
+            }
+        }
+        Some(self.coloured(&best, terminal))
     }
 
     fn drawn(&self, style: Style, name_max: usize) -> String {

@@ -109,7 +109,7 @@ fn sessions() {
 #[test]
 fn sources() {
     let home = Home::everyday();
-    let table = home.transcript("sources");
+    let table = home.wide_transcript("sources");
     let undated: Vec<&str> = table.lines().map(without_time).collect();
     assert_snapshot!(undated.join("\n"));
     assert_snapshot!("source_problems", home.transcript("sources --problems"));

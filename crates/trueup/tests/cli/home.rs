@@ -124,7 +124,19 @@ impl Home {
 
     /// A command line and all that comes of it, with the home folder's name replaced.
     pub(crate) fn transcript(&self, line: &str) -> String {
-        let run = self.run(line);
+        self.transcript_of(line, self.run(line))
+    }
+
+    /// The same, in a terminal so wide that no name is cut: in what is left of the home folder's name
+    /// it could not be replaced.
+    pub(crate) fn wide_transcript(&self, line: &str) -> String {
+        let arguments: Vec<&str> = line.split_whitespace().collect();
+        let mut command = self.command(&arguments);
+        command.env("COLUMNS", "200");
+        self.transcript_of(line, finish(command))
+    }
+
+    fn transcript_of(&self, line: &str, run: Run) -> String {
         let mut text = format!("$ trueup {line}\n{}", run.stdout);
         if !run.stderr.is_empty() {
             text = format!("{text}--- stderr\n{}", run.stderr);
