@@ -80,12 +80,21 @@ pub(crate) fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
+            let is_usage = error.is::<WrongUsage>();
             // Where even this cannot be written, there is nobody to tell.
             let _is_told = writeln!(io::stderr(), "trueup: {error:#}").is_ok();
-            ExitCode::FAILURE
+            if is_usage { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
         }
     }
 }
+
+/// The exit code for a command line that cannot be meant.
+const EXIT_USAGE: u8 = 2;
+
+/// Options that are well-formed, each for itself, but ask for what there is not.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongUsage(String);
 
 fn usage(error: &clap::Error) -> ExitCode {
     let _is_told = error.print().is_ok();

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use trueup_core::report::{
@@ -12,7 +12,7 @@ use trueup_core::report::{
 use trueup_core::{Calendar, Counters, QUARTER_MS, Series, UnixMs};
 
 use super::load::{self, Loaded};
-use super::notes;
+use super::{WrongUsage, notes};
 use crate::config::Config;
 use crate::render::terminal::Terminal;
 use crate::render::{ccusage, csv, json};
@@ -140,7 +140,9 @@ impl Selection {
     /// The calendar of the zone that is asked for.
     pub(super) fn calendar(&self, config: &Config) -> Result<Calendar> {
         let zone = match &self.tz {
-            Some(name) => crate::config::zone_named(name)?,
+            Some(name) => {
+                crate::config::zone_named(name).map_err(|error| WrongUsage(error.to_string()))?
+            }
             None => config.zone()?,
         };
         Ok(Calendar::new(zone))
@@ -152,16 +154,16 @@ impl Selection {
             let is_known = trueup_agents::agent(source).is_some() || source == "http";
             if !is_known {
                 let known: Vec<_> = trueup_agents::AGENTS.iter().map(|agent| agent.id()).collect();
-                bail!(
+                bail!(WrongUsage(format!(
                     "`{source}` is not an agent that trueup reads; it reads {}",
                     known.join(", ")
-                );
+                )));
             }
         }
         if let (Some(since), Some(until)) = (self.since, self.until)
             && until < since
         {
-            bail!("--until {until} lies before --since {since}");
+            bail!(WrongUsage(format!("--until {until} lies before --since {since}")));
         }
         Ok(Filter {
             window: Window::of_days(calendar, self.since, self.until),
@@ -198,8 +200,10 @@ impl ShowReport {
                 writeln!(out, "{:#}", json::report(&report, self.breakdown))?;
             }
             Some(JsonShape::Ccusage) => {
-                let shape = ccusage::report(&report)
-                    .context("ccusage has reports by day, week, month, session and block only")?;
+                let shape = ccusage::report(&report).ok_or_else(|| {
+                    let text = "ccusage has reports by day, week, month, session and block only";
+                    WrongUsage(text.to_owned())
+                })?;
                 writeln!(out, "{shape:#}")?;
             }
             None if self.csv => csv::report(&report, &mut out)?,
@@ -217,6 +221,9 @@ impl ShowReport {
     fn dimensions(&self) -> Result<Option<Vec<Dimension>>> {
         let by = if self.by.is_empty() { &self.by_option } else { &self.by };
         if by == &[By::Block] {
+            if self.csv {
+                bail!(WrongUsage("blocks have no CSV; use --json".to_owned()));
+            }
             return Ok(None);
         }
         let mut dimensions = Vec::new();
@@ -230,11 +237,18 @@ impl ShowReport {
                 By::Model => Dimension::Model,
                 By::Project => Dimension::Project,
                 By::Agent => Dimension::Agent,
-                By::Block => bail!("blocks cannot be combined with other rows"),
+                By::Block => {
+                    bail!(WrongUsage("blocks cannot be combined with other rows".to_owned()))
+                }
             };
             if !dimensions.contains(&dimension) {
                 dimensions.push(dimension);
             }
+        }
+        let has_time = dimensions.iter().any(|dimension| dimension.bucket().is_some());
+        if has_time && dimensions.contains(&Dimension::Session) {
+            let text = "sessions cannot be combined with hours, days, weeks or months";
+            bail!(WrongUsage(text.to_owned()));
         }
         if dimensions.is_empty() {
             dimensions.push(Dimension::Day);
@@ -269,7 +283,6 @@ impl ShowReport {
                 writeln!(out, "{:#}", json::blocks(&blocks, &totals, &zone, now))?;
             }
             Some(JsonShape::Ccusage) => writeln!(out, "{:#}", ccusage::blocks(&blocks, now))?,
-            None if self.csv => bail!("blocks have no CSV; use --json"),
             None if blocks.is_empty() => {
                 notes::nothing(&mut out, loaded, self.selection.is_narrow())?;
             }
@@ -310,9 +323,6 @@ pub(super) fn build(
 ) -> Result<Report> {
     let has_time = by.iter().any(|dimension| dimension.bucket().is_some());
     let is_by_session = by.contains(&Dimension::Session);
-    if is_by_session && has_time {
-        bail!("sessions cannot be combined with hours, days, weeks or months");
-    }
     let width_ms = match usage.span()? {
         _ if !has_time && filter.window.is_all() && !pricer.has_changes() => MONTH_MS,
         Some((first, last)) => {
