@@ -146,7 +146,6 @@ fn prices() {
     ));
 }
 
-/// `serve` and `config` have tests of their own.
 #[test]
 fn help_of_every_verb() {
     let home = Home::new();
@@ -160,6 +159,9 @@ fn help_of_every_verb() {
         "prices show",
         "statusline",
         "demo",
+        "check",
+        "serve",
+        "config",
     ];
     for verb in verbs {
         let name = format!("help_{}", verb.replace(' ', "_"));

@@ -124,7 +124,7 @@ impl Home {
 
     /// A command line and all that comes of it, with the home folder's name replaced.
     pub(crate) fn transcript(&self, line: &str) -> String {
-        self.transcript_of(line, self.run(line))
+        self.transcript_of(line, &self.run(line))
     }
 
     /// The same, in a terminal so wide that no name is cut: in what is left of the home folder's name
@@ -133,10 +133,10 @@ impl Home {
         let arguments: Vec<&str> = line.split_whitespace().collect();
         let mut command = self.command(&arguments);
         command.env("COLUMNS", "200");
-        self.transcript_of(line, finish(command))
+        self.transcript_of(line, &finish(command))
     }
 
-    fn transcript_of(&self, line: &str, run: Run) -> String {
+    fn transcript_of(&self, line: &str, run: &Run) -> String {
         let mut text = format!("$ trueup {line}\n{}", run.stdout);
         if !run.stderr.is_empty() {
             text = format!("{text}--- stderr\n{}", run.stderr);

@@ -76,6 +76,8 @@ fn assert_whole(home: &Home, truth: &str) {
     home.print("sync");
     assert_eq!(home.print("report day,model --json"), *truth);
     let ledger = Connection::open(home.ledger()).unwrap();
+    let check = home.print("check");
+    assert!(check.contains("is whole"), "{check}");
     let check: String = ledger.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(check, "ok");
     let calls: u32 =
