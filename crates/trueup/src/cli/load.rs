@@ -44,10 +44,15 @@ pub(super) fn load(config: &Config, is_in_memory: bool) -> Result<Loaded> {
             let inventory = read_new(config, ledger, threads)?;
             Ok(Loaded { usage: Usage::of_ledger(&path)?, inventory, keeper: None })
         }
-        Err(LedgerError::Locked { owner, .. }) => {
-            let usage = Usage::of_ledger(&path)?;
-            Ok(Loaded { usage, inventory: Inventory::default(), keeper: Some(owner) })
-        }
+        Err(LedgerError::Locked { owner, .. }) => Ok(match Reader::open(&path)? {
+            Some(reader) => Loaded {
+                usage: Usage::Ledger(Box::new(reader)),
+                inventory: Inventory::default(),
+                keeper: Some(owner),
+            },
+            // The other process is about to make the file.
+            None => in_memory(config, threads),
+        }),
         Err(error @ (LedgerError::File { .. } | LedgerError::Sqlite { .. })) => {
             Err(error).context("the ledger cannot be written; `--no-ledger` reports without one")
         }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use jiff::SignedDuration;
 use rusqlite::Connection;
 
-use crate::home::{Home, Running};
+use crate::home::{Home, Running, finish};
 use crate::schema::{Report, Usd, report};
 use crate::sessions::{Answer, claude, codex, rollout, time, transcript};
 
@@ -271,4 +271,37 @@ fn no_ledger_writes_nothing() {
         home.print(&format!("{line} --no-ledger"));
     }
     assert_eq!(crate::home::files(home.path()), before);
+}
+
+#[test]
+fn reports_that_start_together_all_end_well() {
+    let home = home_over_clock_changes();
+    let in_memory = home.print("report --json --no-ledger");
+    for _ in 0..5 {
+        let arguments = ["report", "--json"];
+        let commands: Vec<_> = (0..6).map(|_| home.command(&arguments)).collect();
+        let runs: Vec<_> = std::thread::scope(|scope| {
+            let started: Vec<_> =
+                commands.into_iter().map(|command| scope.spawn(|| finish(command))).collect();
+            started.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        for run in &runs {
+            assert_eq!(run.code, Some(0), "{run:?}");
+        }
+        assert!(runs.iter().any(|run| run.stdout == in_memory));
+        assert_eq!(home.print("report --json"), in_memory);
+        fs::remove_dir_all(home.at("ledger")).unwrap();
+    }
+}
+
+#[test]
+fn a_sum_that_was_changed_is_found() {
+    let home = Home::everyday();
+    home.print("sync");
+    let ledger = Connection::open(home.ledger()).unwrap();
+    let changed = "UPDATE usage_time SET output = output + 1 WHERE width_minutes = 1440";
+    assert!(ledger.execute(changed, []).unwrap() > 0);
+    ledger.close().unwrap();
+    let run = home.run("check");
+    assert_eq!(run.code, Some(1), "{run:?}");
 }
