@@ -305,3 +305,18 @@ fn a_sum_that_was_changed_is_found() {
     let run = home.run("check");
     assert_eq!(run.code, Some(1), "{run:?}");
 }
+
+#[test]
+fn rows_of_one_session_stay_together() {
+    let home = Home::new();
+    let start = time("2025-10-20T07:00:00Z");
+    // Two sessions at the same time, with answers of three models each in turn.
+    home.write(&transcript("one"), claude("one", start, 3, 60));
+    let later = start + SignedDuration::from_mins(30);
+    home.write(&transcript("three"), claude("three", later, 3, 60));
+    let table = home.print("report session,model");
+    let sessions: Vec<&str> =
+        table.lines().skip(3).filter_map(|line| line.split(' ').next()).collect();
+    let expected = [["one"; 4], ["three"; 4]].concat();
+    assert_eq!(sessions.split_last(), Some((&"Total", &expected[..])), "{table}");
+}
