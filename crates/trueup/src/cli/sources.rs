@@ -70,11 +70,14 @@ fn states(loaded: &Loaded) -> Result<BTreeMap<String, SourceState>> {
             for call in account.counted() {
                 states.entry(call.series.source.to_string()).or_default().calls += 1;
             }
-            for (store, problems) in loaded.problems()? {
-                let state = states.entry(store.source.to_string()).or_default();
-                state.problems += problems.len() as u64;
-            }
         }
+    }
+    for state in states.values_mut() {
+        state.problems = 0;
+    }
+    for (store, problems) in loaded.problems()? {
+        let state = states.entry(store.source.to_string()).or_default();
+        state.problems += problems.len() as u64;
     }
     Ok(states)
 }
