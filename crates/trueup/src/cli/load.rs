@@ -39,7 +39,7 @@ pub(super) fn load(config: &Config, is_in_memory: bool) -> Result<Loaded> {
         return Ok(in_memory(config, threads));
     }
     let path = config.ledger();
-    match Ledger::open(&path, OpenOptions::default()) {
+    match open(&path) {
         Ok(ledger) => {
             let inventory = read_new(config, ledger, threads)?;
             Ok(Loaded { usage: Usage::of_ledger(&path)?, inventory, keeper: None })
@@ -61,6 +61,26 @@ pub(super) fn load(config: &Config, is_in_memory: bool) -> Result<Loaded> {
         }
     }
 }
+
+/// Opens the ledger; waits a moment where another process has it, because a status line or another
+/// report is soon done. One that keeps it longer keeps it up to date.
+fn open(path: &Path) -> Result<Ledger, LedgerError> {
+    let mut tries_left = LOCK_TRIES;
+    loop {
+        match Ledger::open(path, OpenOptions::default()) {
+            Err(LedgerError::Locked { .. }) if tries_left > 0 => {
+                tries_left -= 1;
+                std::thread::park_timeout(LOCK_PAUSE);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// How often a ledger that another process has is tried again.
+const LOCK_TRIES: u32 = 8;
+/// How long between tries.
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 fn read_new(config: &Config, ledger: Ledger, threads: usize) -> Result<Inventory> {
     let path = ledger.path().to_path_buf();

@@ -93,7 +93,7 @@ fn unpriced_note(unpriced: &BTreeMap<Text, u64>) -> String {
     let more = models.len().saturating_sub(MODELS_NAMED_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!(
-        "* {calls} calls have no known price and are in no cost: {}{more}. See `trueup prices show MODEL`.",
+        "* {calls} calls have no known cost and are in no sum of costs: {}{more}. See `trueup prices show MODEL`.",
         named.join(", ")
     )
 }

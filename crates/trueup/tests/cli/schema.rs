@@ -243,7 +243,7 @@ fn unpriced_calls_are_counted_and_in_no_cost() {
     assert_eq!(report.totals.exact.cost_usd, Usd(priced));
     assert!(priced > 0);
     for line in ["report model --json", "report day", "report block", "sessions", "report --csv"] {
-        let note = "* 3 calls have no known price and are in no cost: claude-of-nobody (3).";
+        let note = "* 3 calls have no known cost and are in no sum of costs: claude-of-nobody (3).";
         let run = home.run(line);
         assert!(run.stderr.contains(note), "{line}: {}", run.stderr);
         assert_eq!(run.code, Some(0));
