@@ -1,13 +1,20 @@
-//! Durable inserts without a ledger around them: what SQLite alone costs.
+//! The ledger against bare SQLite: durable records a second, the same rows, in one run.
 //!
-//! One STRICT table with the columns of a call, WAL, `synchronous=FULL`, one commit per batch; no
-//! rollups, no positions, no outbox. The ledger's own rate is compared with this one.
+//! The calls are as clients post them: in order of time, without ids of their own.
+//!
+//! Bare: one table with the ledger's columns of a call and its primary key, WAL, `synchronous=FULL`,
+//! one commit per batch; no keys, no rollups, no index, no positions. The two take turns, so that a
+//! noisy machine slows both.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use rusqlite::{Connection, params};
+use trueup_core::{
+    Batch, Billing, Call, Fact, Key, Origin, Outcome, Rank, Text, Tokens, UnixMs, Variant,
+};
+use trueup_ledger::{Ledger, OpenOptions};
 
 use crate::instant::FIRST_MS;
 use crate::rng::Rng;
@@ -15,54 +22,104 @@ use crate::rng::Rng;
 const SCHEMA: &str = "
 PRAGMA journal_mode=WAL;
 PRAGMA synchronous=FULL;
-CREATE TABLE call(id BLOB PRIMARY KEY, at_ms INTEGER NOT NULL, agent INTEGER NOT NULL, model INTEGER NOT NULL,
-  project INTEGER NOT NULL, session INTEGER NOT NULL, requests INTEGER NOT NULL, input INTEGER NOT NULL,
-  cache_read INTEGER NOT NULL, cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL,
-  cache_write INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, cost_nanousd INTEGER,
-  status INTEGER NOT NULL, pushed_at INTEGER) STRICT, WITHOUT ROWID;
+PRAGMA cache_size=-4000;
+CREATE TABLE call(id BLOB PRIMARY KEY, created_at INTEGER NOT NULL, series INTEGER NOT NULL,
+  session INTEGER NOT NULL, input INTEGER NOT NULL, cache_read INTEGER NOT NULL,
+  cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, cache_write INTEGER NOT NULL,
+  output INTEGER NOT NULL, reasoning INTEGER NOT NULL, reported_cost_nanousd INTEGER,
+  latency_ms INTEGER, time_to_first_token_ms INTEGER, error_type TEXT, client_trace_id TEXT,
+  pushed_at INTEGER) STRICT, WITHOUT ROWID;
 ";
-const INSERT: &str = "INSERT INTO call VALUES(?1,?2,1,?3,?4,?5,1,?6,?7,?8,0,0,?9,?10,?11,0,NULL)";
+const INSERT: &str =
+    "INSERT INTO call VALUES(?1,?2,?3,?4,?5,?6,?7,?8,0,?9,?10,NULL,?11,NULL,NULL,NULL,NULL)";
 
-/// Inserts `rows` and prints how many of them became durable per second.
-pub(crate) fn print(file: &Path, rows: u64, batch: u64) -> Result<()> {
-    ensure!(!file.exists(), "{} exists already: name a new file", file.display());
-    let mut connection =
-        Connection::open(file).with_context(|| format!("create {}", file.display()))?;
-    connection.execute_batch(SCHEMA)?;
-    let (mut rng, mut written, start) = (Rng::new(42, 0), 0, Instant::now());
+/// Calls of one session before the next begins.
+const CALLS_PER_SESSION: u64 = 40;
+
+/// Writes `rows` calls in batches both ways and prints the rates and their ratio.
+pub(crate) fn print(folder: &Path, rows: u64, batch: u64) -> Result<()> {
+    ensure!(!folder.exists(), "{} exists already: name a new folder", folder.display());
+    std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    let mut bare = Connection::open(folder.join("bare.db"))?;
+    bare.execute_batch(SCHEMA)?;
+    let mut ledger = Ledger::open(&folder.join("ledger.db"), OpenOptions::default())?;
+    let (mut rng, mut times, mut written) = (Rng::new(42, 0), [Duration::ZERO; 2], 0);
     while written < rows {
         let end = rows.min(written + batch.max(1));
-        insert(&mut connection, &mut rng, written, end)?;
+        let calls: Vec<Call> = (written..end).map(|row| call(&mut rng, row)).collect();
+        times[0] += timed(|| insert(&mut bare, &calls))?;
+        let facts = calls.into_iter().map(|call| Fact::Call(Box::new(call))).collect();
+        let facts = Batch { facts, ..Batch::default() };
+        times[1] += timed(|| Ok(ledger.append(&[&facts], UnixMs(FIRST_MS)).map(drop)?))?;
         written = end;
     }
-    let seconds = start.elapsed().as_secs_f64();
-    let rate = rows as f64 / seconds;
-    println!("{rows} rows in batches of {batch}: {seconds:.3} s, {rate:.0} durable rows/s");
+    let [bare, ledger] = times.map(|time| rows as f64 / time.as_secs_f64());
+    println!(
+        "{rows} calls in batches of {batch}: bare {bare:.0}/s, ledger {ledger:.0}/s, ratio {:.2}",
+        ledger / bare
+    );
     Ok(())
 }
 
-/// One transaction of rows `from..to`, their ids ordered by time as the ledger's are.
-fn insert(connection: &mut Connection, rng: &mut Rng, from: u64, to: u64) -> Result<()> {
-    let write = connection.transaction()?;
+fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    let start = Instant::now();
+    work()?;
+    Ok(start.elapsed())
+}
+
+/// One call, as a client posts it: in order of time, of a few models and projects.
+fn call(rng: &mut Rng, row: u64) -> Call {
+    let time = UnixMs(FIRST_MS + row.cast_signed() * 80);
+    let session = Text::from(format!("session-{}", row / CALLS_PER_SESSION));
+    let tokens = Tokens {
+        input: rng.below(9_000),
+        cache_read: rng.below(130_000),
+        cache_write_5m: rng.below(5_000),
+        output: rng.below(900),
+        ..Tokens::ZERO
+    };
+    Call {
+        key: Key::fresh(time, u128::from(rng.below(u64::MAX))),
+        variant: Variant(0),
+        rank: Rank::new(0, &tokens, false, UnixMs(0), &session),
+        time,
+        origin: Origin {
+            source: "bench".into(),
+            provider: "anthropic".into(),
+            model: format!("model-{}", rng.below(4)).into(),
+            project: format!("/home/dev/project-{}", row / CALLS_PER_SESSION % 6).into(),
+            session,
+        },
+        tokens,
+        billing: Billing::default(),
+        reported_cost: None,
+        latency_ms: Some(1_200),
+        time_to_first_token_ms: None,
+        outcome: Outcome::Ok,
+        trace_id: None,
+        body: None,
+    }
+}
+
+/// One transaction.
+fn insert(bare: &mut Connection, calls: &[Call]) -> Result<()> {
+    let write = bare.transaction()?;
     {
-        let mut insert = write.prepare(INSERT)?;
-        for row in from..to {
-            let at_ms = FIRST_MS + row.cast_signed() * 80;
-            let id = (u128::from(at_ms.unsigned_abs()) << 80)
-                | (u128::from(rng.below(u64::MAX)) << 16)
-                | u128::from(row & 0xFFFF);
+        let mut insert = write.prepare_cached(INSERT)?;
+        for call in calls {
+            let tokens = &call.tokens;
             insert.execute(params![
-                id.to_be_bytes(),
-                at_ms,
-                rng.below(6) as i64,
-                rng.below(8) as i64,
-                rng.below(1_400) as i64,
-                rng.below(9_000) as i64,
-                rng.below(130_000) as i64,
-                rng.below(5_000) as i64,
-                rng.below(900) as i64,
-                rng.below(300) as i64,
-                rng.below(90_000_000) as i64,
+                call.id().0,
+                call.time.0,
+                7,
+                call.time.0 / 1_000_000,
+                tokens.input.cast_signed(),
+                tokens.cache_read.cast_signed(),
+                tokens.cache_write_5m.cast_signed(),
+                tokens.cache_write_1h.cast_signed(),
+                tokens.output.cast_signed(),
+                tokens.reasoning.cast_signed(),
+                call.latency_ms,
             ])?;
         }
     }
@@ -75,14 +132,17 @@ mod tests {
     use rusqlite::Connection;
 
     #[test]
-    fn all_rows_are_there_and_an_existing_file_is_refused() {
+    fn both_hold_every_call_and_an_existing_folder_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("floor.db");
-        super::print(&file, 1_000, 300).unwrap();
-        let count = "SELECT count(*) FROM call";
-        let rows: i64 =
-            Connection::open(&file).unwrap().query_row(count, [], |row| row.get(0)).unwrap();
-        assert_eq!(rows, 1_000);
-        assert!(super::print(&file, 1, 1).is_err());
+        let folder = dir.path().join("floor");
+        super::print(&folder, 1_000, 300).unwrap();
+        for (file, table) in [("bare.db", "call"), ("ledger.db", "llm_traces")] {
+            let database = Connection::open(folder.join(file)).unwrap();
+            let rows: i64 = database
+                .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(rows, 1_000, "{file}");
+        }
+        assert!(super::print(&folder, 1, 1).is_err());
     }
 }

@@ -84,12 +84,12 @@ enum Verb {
     },
     /// Insert bare rows of a call's shape durably: the floor for the ledger.
     LedgerFloor {
-        /// The database to create; it must not exist.
+        /// The folder to create for the two files; it must not exist.
         #[arg(long)]
-        file: PathBuf,
+        folder: PathBuf,
         #[arg(long, default_value_t = 200_000)]
         rows: u64,
-        /// Rows in one transaction.
+        /// Calls in one transaction.
         #[arg(long, default_value_t = 512)]
         batch: u64,
     },
@@ -110,7 +110,7 @@ fn main() -> Result<ExitCode> {
             let (files, bytes) = read::all(&dir, threads)?;
             println!("{files} files, {bytes} bytes");
         }
-        Verb::LedgerFloor { file, rows, batch } => floor::print(&file, rows, batch)?,
+        Verb::LedgerFloor { folder, rows, batch } => floor::print(&folder, rows, batch)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,6 +22,14 @@ use crate::UnixMs;
 pub struct Key(pub [u8; 16]);
 
 impl Key {
+    /// A key of something that has no natural one and will never be seen again, such as a record that
+    /// a client posts without an id: its time, then 80 random bits. It is its own [`FactId`], so that
+    /// nobody needs to remember it.
+    #[must_use]
+    pub fn fresh(time: UnixMs, random: u128) -> Self {
+        Self(FactId::new(time, Self(random.to_be_bytes())).0)
+    }
+
     /// Hashes `parts` so that no two different lists of parts agree.
     #[must_use]
     pub fn of<P: AsRef<[u8]>>(source: &str, parts: &[P]) -> Self {
@@ -73,6 +81,12 @@ impl FactId {
     pub fn time(self) -> UnixMs {
         let ms = u128::from_be_bytes(self.0) >> 80;
         UnixMs(i64::try_from(ms).unwrap_or(i64::MAX))
+    }
+
+    /// Whether this is the id of a [`Key::fresh`].
+    #[must_use]
+    pub fn is_of_itself(self, key: Key) -> bool {
+        self.0 == key.0
     }
 
     /// The id that a printed UUID stands for.
@@ -136,6 +150,14 @@ mod tests {
         fn no_text_panics_as_an_id(text in "\\PC{0,40}") {
             let _unused = FactId::parse(&text);
         }
+    }
+
+    #[test]
+    fn a_fresh_key_is_its_own_id() {
+        let time = UnixMs(1_795_212_509_482);
+        let key = Key::fresh(time, u128::MAX);
+        assert!(FactId::new(time, key).is_of_itself(key));
+        assert!(!FactId::new(UnixMs(7), key).is_of_itself(key));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use trueup_core::{
     Batch, Call, CallBody, Counters, CustomEvent, ErrorEvent, Fact, FactId, HostMetric, Key,
     NanoUsd, Outcome, Quota, Rank, Series, SessionTotal, Tokens, UnixMs, Variant, Verdict, settle,
@@ -35,21 +35,42 @@ enum Kind {
 /// One transaction's work on the account.
 pub(crate) struct Account<'a> {
     database: &'a Connection,
+    hot: Hot<'a>,
     names: &'a mut Names,
     has_outbox: bool,
     changes: Changes,
     written: Written,
 }
 
+/// The statements that run for every call: prepared once in a transaction.
+struct Hot<'a> {
+    counted: CachedStatement<'a>,
+    remember: CachedStatement<'a>,
+    insert: CachedStatement<'a>,
+}
+
 impl<'a> Account<'a> {
-    pub(crate) fn new(database: &'a Connection, names: &'a mut Names, has_outbox: bool) -> Self {
-        Self {
-            database,
-            names,
-            has_outbox,
-            changes: Changes::default(),
-            written: Written::default(),
-        }
+    pub(crate) fn new(
+        database: &'a Connection,
+        names: &'a mut Names,
+        has_outbox: bool,
+    ) -> rusqlite::Result<Self> {
+        let hot = Hot {
+            counted: database
+                .prepare_cached("SELECT variant, rank, id FROM fact_keys WHERE key = ?1")?,
+            remember: database.prepare_cached(
+                "INSERT INTO fact_keys (key, variant, rank, id) VALUES (?1, ?2, ?3, ?4)",
+            )?,
+            insert: database.prepare_cached(
+                "INSERT INTO llm_traces (id, created_at, series, session, input, cache_read,
+                 cache_write_5m, cache_write_1h, cache_write, output, reasoning,
+                 reported_cost_nanousd, latency_ms, time_to_first_token_ms, error_type,
+                 client_trace_id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+            )?,
+        };
+        let (changes, written) = (Changes::default(), Written::default());
+        Ok(Self { database, hot, names, has_outbox, changes, written })
     }
 
     pub(crate) fn batches(&mut self, batches: &[&Batch]) -> rusqlite::Result<()> {
@@ -87,6 +108,10 @@ impl<'a> Account<'a> {
     /// Whether a call counts, given the copies of it that count already. It is remembered, and what
     /// it displaces is taken out.
     fn takes(&mut self, call: &Call) -> rusqlite::Result<bool> {
+        if call.id().is_of_itself(call.key) {
+            self.written.added += 1;
+            return Ok(true);
+        }
         let counted = self.counted(call.key)?;
         let ranks: Vec<_> = counted.iter().map(|(variant, rank, _)| (*variant, *rank)).collect();
         let displaced = match settle(&ranks, call.variant, call.rank) {
@@ -108,15 +133,12 @@ impl<'a> Account<'a> {
         Ok(is_taken)
     }
 
-    fn counted(&self, key: Key) -> rusqlite::Result<Vec<(Variant, Rank, FactId)>> {
-        self.database
-            .prepare_cached("SELECT variant, rank, id FROM fact_keys WHERE key = ?1")?
+    fn counted(&mut self, key: Key) -> rusqlite::Result<Vec<(Variant, Rank, FactId)>> {
+        self.hot
+            .counted
             .query_map([key.0], |row| {
-                Ok((
-                    Variant(row.get(0)?),
-                    Rank(u128::from_be_bytes(row.get(1)?)),
-                    FactId(row.get(2)?),
-                ))
+                let rank = Rank(u128::from_be_bytes(row.get(1)?));
+                Ok((Variant(row.get(0)?), rank, FactId(row.get(2)?)))
             })?
             .collect()
     }
@@ -144,32 +166,24 @@ impl<'a> Account<'a> {
             Outcome::Ok => None,
             Outcome::Failed { error_type } => Some(&**error_type),
         };
-        self.database
-            .prepare_cached(
-                "INSERT INTO llm_traces (id, created_at, series, session, input, cache_read,
-                 cache_write_5m, cache_write_1h, cache_write, output, reasoning,
-                 reported_cost_nanousd, latency_ms, time_to_first_token_ms, error_type,
-                 client_trace_id)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
-            )?
-            .execute(params![
-                id.0,
-                call.time.0,
-                series,
-                session,
-                input,
-                cache_read,
-                write_5m,
-                write_1h,
-                write,
-                output,
-                reasoning,
-                call.reported_cost.map(|cost| cost.0),
-                call.latency_ms,
-                call.time_to_first_token_ms,
-                error_type,
-                call.trace_id.as_deref(),
-            ])?;
+        self.hot.insert.execute(params![
+            id.0,
+            call.time.0,
+            series,
+            session,
+            input,
+            cache_read,
+            write_5m,
+            write_1h,
+            write,
+            output,
+            reasoning,
+            call.reported_cost.map(|cost| cost.0),
+            call.latency_ms,
+            call.time_to_first_token_ms,
+            error_type,
+            call.trace_id.as_deref(),
+        ])?;
         if let Some(body) = &call.body {
             self.insert_body(id, body)?;
         }
@@ -190,12 +204,14 @@ impl<'a> Account<'a> {
         Ok(())
     }
 
-    fn remember(&self, key: Key, variant: Variant, rank: Rank, id: FactId) -> rusqlite::Result<()> {
-        self.database
-            .prepare_cached(
-                "INSERT INTO fact_keys (key, variant, rank, id) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute(params![key.0, variant.0, rank.0.to_be_bytes(), id.0])?;
+    fn remember(
+        &mut self,
+        key: Key,
+        variant: Variant,
+        rank: Rank,
+        id: FactId,
+    ) -> rusqlite::Result<()> {
+        self.hot.remember.execute(params![key.0, variant.0, rank.0.to_be_bytes(), id.0])?;
         Ok(())
     }
 
@@ -235,6 +251,10 @@ impl<'a> Account<'a> {
 
     /// Whether a fact of this key is new; it is remembered either way.
     fn is_first(&mut self, key: Key, id: FactId) -> rusqlite::Result<bool> {
+        if id.is_of_itself(key) {
+            self.written.added += 1;
+            return Ok(true);
+        }
         let is_first = self
             .database
             .prepare_cached(
@@ -370,6 +390,7 @@ impl<'a> Account<'a> {
                 is_superseded,
             ])?;
         if !is_superseded {
+            self.names.claim(session);
             let place = Place { series, session, time: claim.time };
             self.changes.add(place, &claimed(claim.tokens, claim.reported_cost));
         }
@@ -378,6 +399,9 @@ impl<'a> Account<'a> {
 
     /// A session with a measured call needs no estimate any more: its claims stay, and no longer count.
     fn supersede_claims(&mut self, session: i64) -> rusqlite::Result<()> {
+        if !self.names.is_claimed(self.database, session)? {
+            return Ok(());
+        }
         let open: Vec<(FactId, Place, Counters)> = self
             .database
             .prepare_cached(

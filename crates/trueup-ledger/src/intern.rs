@@ -1,6 +1,6 @@
 //! Names to numbers: series and sessions are stored once and pointed to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use trueup_core::{PriceClass, Series, Text, Witness};
@@ -13,6 +13,8 @@ const REMEMBERED_MAX: usize = 50_000;
 pub(crate) struct Names {
     series: HashMap<Series, i64>,
     sessions: HashMap<(Text, Text), i64>,
+    /// Sessions with claims that count; nothing until it is asked for.
+    claimed: Option<HashSet<i64>>,
 }
 
 impl Names {
@@ -20,6 +22,33 @@ impl Names {
     pub(crate) fn clear(&mut self) {
         self.series.clear();
         self.sessions.clear();
+        self.claimed = None;
+    }
+
+    /// Whether claims of a session may count. Sessions without any are nearly all there are, so that
+    /// the few are held in memory.
+    pub(crate) fn is_claimed(
+        &mut self,
+        database: &Connection,
+        session: i64,
+    ) -> rusqlite::Result<bool> {
+        let claimed = match &mut self.claimed {
+            Some(claimed) => claimed,
+            unknown => unknown.insert(
+                database
+                    .prepare("SELECT DISTINCT session FROM session_totals WHERE NOT is_superseded")?
+                    .query_map([], |row| row.get(0))?
+                    .collect::<rusqlite::Result<_>>()?,
+            ),
+        };
+        Ok(claimed.contains(&session))
+    }
+
+    /// A claim of this session counts from now on.
+    pub(crate) fn claim(&mut self, session: i64) {
+        if let Some(claimed) = &mut self.claimed {
+            claimed.insert(session);
+        }
     }
 
     pub(crate) fn series(

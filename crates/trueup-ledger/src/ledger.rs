@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,6 +63,7 @@ impl Ledger {
             fs::create_dir_all(folder).map_err(LedgerError::file(folder))?;
         }
         let lock = lock(path)?;
+        make_private(path)?;
         let mut database =
             connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         // Before the first table: it cannot be changed later without rewriting the file.
@@ -135,6 +137,18 @@ pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Ledge
     open().map_err(LedgerError::sqlite(path))
 }
 
+/// A ledger may hold prompts: a new one is its owner's alone. SQLite gives the files beside it the
+/// same mode.
+fn make_private(path: &Path) -> Result<(), LedgerError> {
+    let create = File::options().write(true).create_new(true).mode(0o600).open(path);
+    match create {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(LedgerError::file(path)(error))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Takes the file beside the ledger that says who writes it.
 fn lock(path: &Path) -> Result<File, LedgerError> {
     let lock_path = path.with_added_extension("lock");
@@ -176,7 +190,7 @@ fn append(
     now: UnixMs,
 ) -> rusqlite::Result<Appended> {
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut account = Account::new(&transaction, names, options.has_outbox);
+    let mut account = Account::new(&transaction, names, options.has_outbox)?;
     account.batches(batches)?;
     let written = account.finish()?;
     for batch in batches {
@@ -233,8 +247,10 @@ fn put_problem(
 ) -> rusqlite::Result<()> {
     database
         .prepare_cached(
-            "INSERT OR REPLACE INTO problems (source, path, line, kind, detail, seen_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO problems (source, path, line, kind, detail, seen_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO UPDATE SET detail = excluded.detail, seen_at = excluded.seen_at
+             WHERE detail <> excluded.detail",
         )?
         .execute(params![
             &*store.source,

@@ -25,4 +25,5 @@ pub use positions::StoredPositions;
 pub use queue::{Done, Limits, Offered};
 pub use reader::{CallRow, Check, Reader, SessionUsage, SourceState, StoredProblem, TimeUsage};
 pub use rollup::Width;
-pub use writer::{Health, Writer, WriterState};
+pub use schema::KNOWN as SCHEMA_VERSION;
+pub use writer::{CHECKPOINT_PATIENCE, DROPPED, Health, REFUSED, Writer, WriterState};

@@ -2,6 +2,8 @@
 //!
 //! Sources of the daemon's own wait for room ([`Queue::submit`]); listeners that must not keep an
 //! agent waiting are told how much was taken ([`Queue::offer`]), and the rest is counted as dropped.
+//! Each of the two has the whole room for itself: a first look at years of sessions fills the queue
+//! for minutes, and must not cost a listener one record.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -43,11 +45,20 @@ pub(crate) struct Job {
     bytes: usize,
 }
 
+/// What of the room is taken.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    records: usize,
+    bytes: usize,
+}
+
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
-    records: usize,
-    bytes: usize,
+    /// By sources that wait for room.
+    submitted: Load,
+    /// By listeners.
+    offered: Load,
     dropped: u64,
     is_closed: bool,
     /// When the writer must stop trying, once the queue is closed.
@@ -77,43 +88,72 @@ impl Queue {
     /// Waits for room, then queues. `false` where the queue is closed.
     pub(crate) fn submit(&self, batch: Batch, done: Option<Done>) -> bool {
         let mut state = self.lock();
-        while !state.is_closed
-            && (state.records >= self.limits.records || state.bytes >= self.limits.bytes)
-        {
+        while !state.is_closed && self.is_full(state.submitted) {
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.is_closed {
             return false;
         }
-        push(&mut state, batch, done);
+        let load = push(&mut state, batch, done);
+        state.submitted.add(load);
         drop(state);
         self.work.notify_one();
         true
+    }
+
+    const fn is_full(&self, load: Load) -> bool {
+        load.records >= self.limits.records || load.bytes >= self.limits.bytes
     }
 
     /// Queues as many of the facts as there is room for, without waiting.
     pub(crate) fn offer(&self, mut facts: Vec<Fact>, done: Option<Done>) -> Offered {
         let offered = facts.len();
         let mut state = self.lock();
-        let mut room_bytes = self.limits.bytes.saturating_sub(state.bytes);
-        let room_records = self.limits.records.saturating_sub(state.records);
-        let fitting = facts.iter().take(if state.is_closed { 0 } else { room_records });
-        let accepted = fitting
+        let accepted = if state.is_closed { 0 } else { self.room_for(&state, &facts) };
+        facts.truncate(accepted);
+        let dropped = offered - accepted;
+        state.dropped += dropped as u64;
+        if accepted > 0 {
+            let load = push(&mut state, Batch { facts, ..Batch::default() }, done);
+            state.offered.add(load);
+        }
+        drop(state);
+        self.work.notify_one();
+        Offered { accepted, dropped }
+    }
+
+    /// Queues the first of the facts, as many as there is room for, and gives the others back; none is
+    /// counted as dropped. A fact that is larger than all room is taken alone. `None` where the queue
+    /// is closed.
+    pub(crate) fn feed(&self, mut facts: Vec<Fact>, done: Done) -> Option<Vec<Fact>> {
+        let mut state = self.lock();
+        if state.is_closed {
+            return None;
+        }
+        let room = self.room_for(&state, &facts);
+        let fitting = if state.offered.records == 0 { room.max(1) } else { room };
+        let rest = facts.split_off(fitting.min(facts.len()));
+        if !facts.is_empty() {
+            let load = push(&mut state, Batch { facts, ..Batch::default() }, Some(done));
+            state.offered.add(load);
+        }
+        drop(state);
+        self.work.notify_one();
+        Some(rest)
+    }
+
+    /// How many of a listener's facts, from the first on, there is room for.
+    fn room_for(&self, state: &State, facts: &[Fact]) -> usize {
+        let Load { records, bytes } = state.offered;
+        let mut room_bytes = self.limits.bytes.saturating_sub(bytes);
+        let fitting = facts.iter().take(self.limits.records.saturating_sub(records));
+        fitting
             .take_while(|fact| {
                 let is_room = fact.weight_bytes() <= room_bytes;
                 room_bytes = room_bytes.saturating_sub(fact.weight_bytes());
                 is_room
             })
-            .count();
-        facts.truncate(accepted);
-        let dropped = offered - accepted;
-        state.dropped += dropped as u64;
-        if accepted > 0 {
-            push(&mut state, Batch { facts, ..Batch::default() }, done);
-        }
-        drop(state);
-        self.work.notify_one();
-        Offered { accepted, dropped }
+            .count()
     }
 
     /// Everything that is queued; waits for something. `None` once the queue is closed and empty.
@@ -125,8 +165,8 @@ impl Queue {
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.records = 0;
-        state.bytes = 0;
+        state.submitted = Load::default();
+        state.offered = Load::default();
         let jobs = std::mem::take(&mut state.jobs);
         drop(state);
         self.room.notify_all();
@@ -165,10 +205,10 @@ impl Queue {
         self.room.notify_all();
     }
 
-    /// Records and bytes that wait, and records dropped since the start.
+    /// Records and bytes of listeners that wait, and records dropped since the start.
     pub(crate) fn depth(&self) -> (usize, usize, u64) {
         let state = self.lock();
-        (state.records, state.bytes, state.dropped)
+        (state.offered.records, state.offered.bytes, state.dropped)
     }
 
     pub(crate) const fn limits(&self) -> Limits {
@@ -179,11 +219,18 @@ impl Queue {
 /// How long the writer waits between tries while the process shuts down.
 const CLOSING_PAUSE: Duration = Duration::from_millis(50);
 
-fn push(state: &mut State, batch: Batch, done: Option<Done>) {
+fn push(state: &mut State, batch: Batch, done: Option<Done>) -> Load {
     let bytes = batch.facts.iter().map(Fact::weight_bytes).sum();
-    state.records += batch.facts.len();
-    state.bytes += bytes;
+    let records = batch.facts.len();
     state.jobs.push_back(Job { batch, done, bytes });
+    Load { records, bytes }
+}
+
+impl Load {
+    const fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.bytes += other.bytes;
+    }
 }
 
 impl std::fmt::Debug for Job {

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use rusqlite::{
+    CachedStatement, Connection, ErrorCode, OptionalExtension as _, params, params_from_iter,
+};
 use trueup_core::{Counters, DAY_MS, FactId, HOUR_MS, QUARTER_MS, UnixMs};
 
 use crate::row::{COUNTER_COLUMNS, counter_values, counters_of_row};
@@ -111,9 +113,10 @@ impl Changes {
     /// Writes the sums. The facts must be written first: a first or last call that was taken out is
     /// looked for among them.
     pub(crate) fn write(&self, database: &Connection) -> rusqlite::Result<()> {
+        let mut sums = Sums::prepare(database, &TIME)?;
         for ((width, start, series), change) in &self.time {
             let keys = [width.minutes(), start.0, *series];
-            apply(database, &TIME, &keys, change, || {
+            sums.apply(&keys, change, || {
                 if *width != Width::Quarter {
                     return Ok(None);
                 }
@@ -127,8 +130,9 @@ impl Changes {
                     .query_row(params![from.0, until.0, series], two_times)
             })?;
         }
+        let mut sums = Sums::prepare(database, &SESSION)?;
         for ((session, series), change) in &self.session {
-            apply(database, &SESSION, &[*session, *series], change, || {
+            sums.apply(&[*session, *series], change, || {
                 database
                     .prepare_cached(
                         "SELECT min(created_at), max(created_at) FROM llm_traces
@@ -147,6 +151,7 @@ fn two_times(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(i64, i64)>> {
 
 /// The statements of one table of sums.
 struct Statements {
+    add: &'static str,
     select: &'static str,
     insert: &'static str,
     delete: &'static str,
@@ -155,6 +160,19 @@ struct Statements {
 macro_rules! statements {
     ($table:literal, $keys:literal, $where:literal, $places:literal) => {
         Statements {
+            add: concat!(
+                "INSERT INTO ", $table, " (", $keys, ", calls, errors, input, cache_read, ",
+                "cache_write_5m, cache_write_1h, cache_write, output, reasoning, reported_cost_nanousd, ",
+                "first_ms, last_ms) VALUES (", $places, ") ON CONFLICT DO UPDATE SET ",
+                "calls = calls + excluded.calls, errors = errors + excluded.errors, ",
+                "input = input + excluded.input, cache_read = cache_read + excluded.cache_read, ",
+                "cache_write_5m = cache_write_5m + excluded.cache_write_5m, ",
+                "cache_write_1h = cache_write_1h + excluded.cache_write_1h, ",
+                "cache_write = cache_write + excluded.cache_write, ",
+                "output = output + excluded.output, reasoning = reasoning + excluded.reasoning, ",
+                "reported_cost_nanousd = reported_cost_nanousd + excluded.reported_cost_nanousd, ",
+                "first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms)"
+            ),
             select: concat!(
                 "SELECT calls, errors, input, cache_read, cache_write_5m, cache_write_1h, cache_write, ",
                 "output, reasoning, reported_cost_nanousd, first_ms, last_ms FROM ", $table, " WHERE ", $where
@@ -182,42 +200,91 @@ static SESSION: Statements = statements!(
     "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 );
 
-fn apply(
-    database: &Connection,
-    table: &Statements,
-    keys: &[i64],
-    change: &Change,
-    recount_times: impl FnOnce() -> rusqlite::Result<Option<(i64, i64)>>,
-) -> rusqlite::Result<()> {
-    let before = database
-        .prepare_cached(table.select)?
-        .query_row(params_from_iter(keys), |row| {
-            Ok((counters_of_row(row, 0)?, (row.get::<_, i64>(10)?, row.get::<_, i64>(11)?)))
+/// One table of sums, its statements prepared.
+struct Sums<'a> {
+    add: CachedStatement<'a>,
+    select: CachedStatement<'a>,
+    insert: CachedStatement<'a>,
+    delete: CachedStatement<'a>,
+}
+
+impl<'a> Sums<'a> {
+    fn prepare(database: &'a Connection, table: &Statements) -> rusqlite::Result<Self> {
+        Ok(Self {
+            add: database.prepare_cached(table.add)?,
+            select: database.prepare_cached(table.select)?,
+            insert: database.prepare_cached(table.insert)?,
+            delete: database.prepare_cached(table.delete)?,
         })
-        .optional()?;
-    let (stored, stored_times) = before.map_or((Counters::default(), None), |(c, t)| (c, Some(t)));
-    let after = stored.plus(&change.added).minus(&change.removed);
-    if after.calls == 0 {
-        database.prepare_cached(table.delete)?.execute(params_from_iter(keys))?;
-        return Ok(());
     }
-    let mut times = match (stored_times, change.added_times) {
-        (Some((a, b)), Some((c, d))) => (a.min(c), b.max(d)),
-        (Some(times), None) | (None, Some(times)) => times,
-        (None, None) => (0, 0),
-    };
-    let is_edge_removed =
-        change.removed_times.is_some_and(|(first, last)| first <= times.0 || last >= times.1);
-    if is_edge_removed && let Some(recounted) = recount_times()? {
-        times = recounted;
+
+    /// Applies a change. Nearly all changes only add, which is one statement, unless a sum passes what
+    /// SQLite can hold: then the statement fails, and the sum stops at the largest.
+    fn apply(
+        &mut self,
+        keys: &[i64],
+        change: &Change,
+        recount_times: impl FnOnce() -> rusqlite::Result<Option<(i64, i64)>>,
+    ) -> rusqlite::Result<()> {
+        if let (true, Some(times)) = (change.removed.is_zero(), change.added_times) {
+            match self.add.execute(params_from_iter(row(keys, &change.added, times))) {
+                Err(error) if is_out_of_range(&error) => {}
+                result => return result.map(drop),
+            }
+        }
+        self.merge(keys, change, recount_times)
     }
-    let values = keys
-        .iter()
-        .map(|key| Value::Integer(*key))
-        .chain(counter_values(&after))
-        .chain([Value::Integer(times.0), Value::Integer(times.1)]);
-    database.prepare_cached(table.insert)?.execute(params_from_iter(values))?;
-    Ok(())
+
+    fn merge(
+        &mut self,
+        keys: &[i64],
+        change: &Change,
+        recount_times: impl FnOnce() -> rusqlite::Result<Option<(i64, i64)>>,
+    ) -> rusqlite::Result<()> {
+        let stored = self
+            .select
+            .query_row(params_from_iter(keys), |row| {
+                Ok((counters_of_row(row, 0)?, (row.get::<_, i64>(10)?, row.get::<_, i64>(11)?)))
+            })
+            .optional()?;
+        let (stored, stored_times) =
+            stored.map_or((Counters::default(), None), |(sum, times)| (sum, Some(times)));
+        let after = stored.plus(&change.added).minus(&change.removed);
+        if after.calls == 0 {
+            self.delete.execute(params_from_iter(keys))?;
+            return Ok(());
+        }
+        let mut times = match (stored_times, change.added_times) {
+            (Some((a, b)), Some((c, d))) => (a.min(c), b.max(d)),
+            (Some(times), None) | (None, Some(times)) => times,
+            (None, None) => (0, 0),
+        };
+        let is_edge_removed =
+            change.removed_times.is_some_and(|(first, last)| first <= times.0 || last >= times.1);
+        if is_edge_removed && let Some(recounted) = recount_times()? {
+            times = recounted;
+        }
+        self.insert.execute(params_from_iter(row(keys, &after, times)))?;
+        Ok(())
+    }
+}
+
+/// The values of one row: keys, counters and times.
+fn row(
+    keys: &[i64],
+    counters: &Counters,
+    (first_ms, last_ms): (i64, i64),
+) -> impl Iterator<Item = Value> {
+    let times = [Value::Integer(first_ms), Value::Integer(last_ms)];
+    keys.iter().map(|key| Value::Integer(*key)).chain(counter_values(counters)).chain(times)
+}
+
+/// Whether a sum became a floating point number, which a STRICT table refuses.
+fn is_out_of_range(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)
+    )
 }
 
 /// `SELECT` of the counters of a table of sums, for readers.

@@ -16,7 +16,7 @@ const STEPS: &[&str] = &[include_str!("schema/001_account.sql")];
 
 /// The newest schema version that this program knows.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of steps")]
-pub(crate) const KNOWN: i64 = STEPS.len() as i64;
+pub const KNOWN: i64 = STEPS.len() as i64;
 
 /// Brings a file to the present schema; a new file gets all of it.
 pub(crate) fn migrate(database: &mut Connection, path: &Path) -> Result<(), LedgerError> {

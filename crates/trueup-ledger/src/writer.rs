@@ -4,6 +4,7 @@
 //! alone a record waits for nobody. A file that is locked, full or failing is tried again, for ever;
 //! what can never be written is dropped alone, counted and reported, so that it blocks nothing else.
 
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,10 +19,13 @@ const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longest wait before a write is tried again.
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
+/// How long [`Writer::close`] waits for the write-ahead log to be emptied, beside its patience.
+pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(3);
+
 /// The name under which records that found no room are counted in the ledger.
-const DROPPED: &str = "dropped_total";
+pub const DROPPED: &str = "dropped_total";
 /// The name under which records that could never be written are counted in the ledger.
-const REFUSED: &str = "refused_total";
+pub const REFUSED: &str = "refused_total";
 
 /// How the writer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,11 +46,11 @@ pub enum WriterState {
 pub struct Health {
     /// How the writer is.
     pub state: WriterState,
-    /// Records that wait.
+    /// Records of listeners that wait.
     pub queue_depth: usize,
-    /// Records that may wait.
+    /// Records of listeners that may wait.
     pub queue_capacity: usize,
-    /// Bytes that wait.
+    /// Bytes of listeners' records that wait.
     pub queue_bytes: usize,
     /// Records dropped since the start for want of room.
     pub dropped: u64,
@@ -54,6 +58,9 @@ pub struct Health {
     pub refused: u64,
     /// When something was last written.
     pub last_commit: Option<UnixMs>,
+    /// How long the write that is under way has been going on: long where another program holds the
+    /// file.
+    pub write_wait: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -61,13 +68,21 @@ struct Status {
     state: WriterState,
     refused: u64,
     last_commit: Option<UnixMs>,
+    writing_since: Option<Instant>,
 }
 
 /// A ledger with a thread and a queue.
 pub struct Writer {
     queue: Arc<Queue>,
     status: Arc<Mutex<Status>>,
-    thread: Option<JoinHandle<Ledger>>,
+    /// Gone once somebody has closed the writer.
+    thread: Mutex<Option<Thread>>,
+}
+
+/// The thread, and the word that it sends at its end.
+struct Thread {
+    handle: JoinHandle<Ledger>,
+    end: Receiver<()>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -87,8 +102,13 @@ impl Writer {
         now: impl Fn() -> UnixMs + Send + 'static,
     ) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(limits));
-        let status =
-            Arc::new(Mutex::new(Status { state: WriterState::Ok, refused: 0, last_commit: None }));
+        let status = Arc::new(Mutex::new(Status {
+            state: WriterState::Ok,
+            refused: 0,
+            last_commit: None,
+            writing_since: None,
+        }));
+        let (tell_end, end) = sync_channel(1);
         let mut work = Work {
             ledger,
             queue: Arc::clone(&queue),
@@ -96,11 +116,12 @@ impl Writer {
             now,
             dropped_saved: 0,
         };
-        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
+        let handle = std::thread::Builder::new().name("writer".into()).spawn(move || {
             work.run();
+            let _is_awaited = tell_end.send(()).is_ok();
             work.ledger
         })?;
-        Ok(Self { queue, status, thread: Some(thread) })
+        Ok(Self { queue, status, thread: Mutex::new(Some(Thread { handle, end })) })
     }
 
     /// Queues a batch, waiting for room: for sources that can wait. `false` where the writer is
@@ -120,10 +141,18 @@ impl Writer {
         self.queue.offer(facts, done)
     }
 
+    /// Queues as many of the facts as there is room for, without waiting, and gives the others back;
+    /// none is counted as dropped: for listeners whose client waits. `done` is told when those taken
+    /// are safely in the file; it is dropped untold where none is taken. `None` where the writer is
+    /// closed.
+    pub fn feed(&self, facts: Vec<Fact>, done: Done) -> Option<Vec<Fact>> {
+        self.queue.feed(facts, done)
+    }
+
     /// Waits until everything queued so far is in the file; `false` where it cannot be written.
     #[must_use]
     pub fn flush(&self) -> bool {
-        let (told, is_done) = std::sync::mpsc::sync_channel(1);
+        let (told, is_done) = sync_channel(1);
         let tell = Box::new(move |is_safe| {
             let _is_awaited = told.send(is_safe).is_ok();
         });
@@ -143,25 +172,34 @@ impl Writer {
             dropped,
             refused: status.refused,
             last_commit: status.last_commit,
+            write_wait: status.writing_since.map(|since| since.elapsed()),
         }
     }
 
     /// Takes nothing more, writes what is queued within `patience`, empties the write-ahead log and
-    /// gives the ledger back.
+    /// gives the ledger back. `None` where another program holds the file for longer than `patience`
+    /// and [`CHECKPOINT_PATIENCE`], or where the writer was closed before.
     #[must_use]
-    pub fn close(mut self, patience: Duration) -> Option<Ledger> {
+    pub fn close(&self, patience: Duration) -> Option<Ledger> {
         self.queue.close(Instant::now() + patience);
-        self.thread.take()?.join().ok()
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let has_ended = thread.end.recv_timeout(patience + CHECKPOINT_PATIENCE).is_ok();
+        // A thread that is stuck in a write is left alone: what it has not committed never was.
+        if has_ended { thread.handle.join().ok() } else { None }
+    }
+
+    /// Takes nothing more and leaves the thread to itself, for a process that ends at once: what is
+    /// not written by then never was.
+    pub fn abandon(&self) {
+        self.queue.close(Instant::now());
+        drop(self.thread.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
 /// A writer that is only dropped still writes what it has taken.
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.queue.close(Instant::now() + RETRY_MAX);
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
+        drop(self.close(RETRY_MAX));
     }
 }
 
@@ -180,6 +218,7 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
             self.write(jobs);
             self.save_dropped();
         }
+        self.save_dropped();
         // Whoever opens the file next finds it short; where this fails it is only longer.
         let _is_short = self.ledger.checkpoint().is_ok();
     }
@@ -199,10 +238,18 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
 
     /// Writes, trying again while that may help. `Ok(false)`: time has run out.
     fn try_write(&mut self, jobs: &[Job]) -> Result<bool, LedgerError> {
-        let batches: Vec<&Batch> = jobs.iter().map(|job| &job.batch).collect();
+        let batches: Vec<&Batch> =
+            jobs.iter().map(|job| &job.batch).filter(|batch| !is_empty(batch)).collect();
+        if batches.is_empty() {
+            // Somebody asks whether all is written, as the daemon does after each look at the stores.
+            return Ok(true);
+        }
         let mut pause = RETRY_MIN;
         loop {
-            match self.ledger.append(&batches, (self.now)()) {
+            self.update(|status| status.writing_since = Some(Instant::now()));
+            let result = self.ledger.append(&batches, (self.now)());
+            self.update(|status| status.writing_since = None);
+            match result {
                 Ok(_) => {
                     let now = (self.now)();
                     self.update(|status| {
@@ -253,6 +300,11 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
     fn update(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+const fn is_empty(batch: &Batch) -> bool {
+    let Batch { facts, positions, problems } = batch;
+    facts.is_empty() && positions.is_empty() && problems.is_empty()
 }
 
 fn tell(jobs: Vec<Job>, is_safe: bool) {

@@ -82,6 +82,13 @@ pub(crate) static SETTINGS: &[Setting] = &[
         is_secret: true,
     },
     setting(
+        "token_file",
+        "TRUEUP_TOKEN_FILE",
+        &[],
+        "",
+        "a file that holds the token, so that it stands in no environment",
+    ),
+    setting(
         "queue_records",
         "TRUEUP_QUEUE_RECORDS",
         &["OCT_QUEUE_CAP"],

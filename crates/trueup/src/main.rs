@@ -1,5 +1,6 @@
 //! The binary: everything that touches the clock, the environment, sockets and the terminal.
 
+mod api;
 mod cli;
 mod clock;
 mod config;

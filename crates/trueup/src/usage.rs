@@ -1,6 +1,6 @@
 //! Where reports take usage from: the ledger, or an account in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -82,6 +82,18 @@ impl Usage {
             }
         })?;
         Ok(())
+    }
+
+    /// The source ids that there is usage of.
+    pub(crate) fn sources(&self) -> Result<BTreeSet<String>> {
+        Ok(match self {
+            Self::Ledger(reader) => {
+                reader.series()?.into_values().map(|series| series.source.to_string()).collect()
+            }
+            Self::Memory(account) => {
+                account.counted().map(|call| call.series.source.to_string()).collect()
+            }
+        })
     }
 
     /// The first and the last moment with usage, roughly.

@@ -134,22 +134,28 @@ pub(crate) fn fixture(name: &str) -> Home {
 }
 
 /// Every fixture: the agent, the case's name and its home folder.
-pub(crate) fn fixtures() -> Vec<(&'static dyn Agent, String, Home)> {
+pub(crate) fn fixtures() -> impl Iterator<Item = (&'static dyn Agent, String, Home)> {
+    cases().into_iter().map(|(agent, name)| {
+        let home = fixture(&name);
+        (agent, name, home)
+    })
+}
+
+/// Every fixture's agent and name.
+pub(crate) fn cases() -> Vec<(&'static dyn Agent, String)> {
     let root = fixture_root();
-    let mut fixtures = Vec::new();
+    let mut cases = Vec::new();
     for agent in trueup_agents::AGENTS {
         let folder = root.join(agent.id());
-        let cases = fs::read_dir(&folder).unwrap_or_else(|error| {
+        let found = fs::read_dir(&folder).unwrap_or_else(|error| {
             panic!("each agent has a fixture folder: {}: {error}", folder.display())
         });
-        for case in cases {
-            let name = format!("{}/{}", agent.id(), case.unwrap().file_name().display());
-            let home = fixture(&name);
-            fixtures.push((*agent, name, home));
+        for case in found {
+            cases.push((*agent, format!("{}/{}", agent.id(), case.unwrap().file_name().display())));
         }
     }
-    fixtures.sort_by(|a, b| a.1.cmp(&b.1));
-    fixtures
+    cases.sort_by(|a, b| a.1.cmp(&b.1));
+    cases
 }
 
 /// The stores of a home folder. Times of change are set to one instant, so that they are the same on

@@ -6,7 +6,7 @@ use std::fs;
 use proptest::prelude::*;
 use trueup_agents::{Store, StoreKind};
 
-use crate::home::{Account, copy, fixture_root, fixtures, inventory, read};
+use crate::home::{Account, cases, copy, fixture, fixture_root, fixtures, inventory, read};
 
 #[test]
 fn golden_facts() {
@@ -148,11 +148,10 @@ proptest! {
     /// undamaged store and its damage can hold.
     #[test]
     fn damaged_stores_never_panic(seed in any::<u64>(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40)) {
-        let fixtures = fixtures();
-        let (agent, _, home) = &fixtures[usize::try_from(seed).unwrap_or(0) % fixtures.len()];
-        let folder = tempfile::tempdir().unwrap();
-        copy(home, folder.path());
-        let stores = inventory(*agent, folder.path()).stores;
+        let cases = cases();
+        let (agent, name) = &cases[usize::try_from(seed).unwrap_or(0) % cases.len()];
+        let home = fixture(name);
+        let stores = inventory(*agent, &home).stores;
         for store in &stores {
             let mut bytes = fs::read(&store.path).unwrap();
             if bytes.is_empty() {
@@ -164,6 +163,6 @@ proptest! {
             }
             fs::write(&store.path, bytes).unwrap();
         }
-        read(*agent, &inventory(*agent, folder.path()).stores, Account::default());
+        read(*agent, &inventory(*agent, &home).stores, Account::default());
     }
 }

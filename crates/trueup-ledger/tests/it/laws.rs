@@ -150,6 +150,18 @@ fn a_position_is_there_exactly_when_its_facts_are() {
 }
 
 #[test]
+fn a_ledger_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let _ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+    for name in ["l.db", "l.db-wal", "l.db-shm"] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
 fn a_second_writer_is_told_who_has_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");
@@ -201,6 +213,18 @@ fn absurd_times_and_counts_are_kept_and_break_nothing() {
     ledger.append(&[&batch(&calls)], UnixMs(1)).unwrap();
     let reader = Reader::open(&path).unwrap().unwrap();
     assert_eq!(session_total(&reader).calls, 4);
+}
+
+#[test]
+fn a_sum_stops_at_the_largest_number_and_writing_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+    for key in [1, 7, 11] {
+        ledger.append(&[&batch(&[call(key, 0, 0, u64::MAX, 0, 0)])], UnixMs(1)).unwrap();
+    }
+    let sum = total(&Reader::open(&path).unwrap().unwrap(), Width::Month);
+    assert_eq!((sum.calls, sum.tokens.output), (3, i64::MAX.cast_unsigned()));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use trueup_core::{CustomEvent, Fact, Key, UnixMs};
+use trueup_core::{Batch, CustomEvent, Fact, Key, UnixMs};
 use trueup_ledger::{Ledger, Limits, OpenOptions, Reader, Writer, WriterState};
 
 fn event(number: u64) -> Fact {
@@ -65,6 +65,26 @@ fn brief_burst_of_600_keeps_512() {
 }
 
 #[test]
+fn sources_that_wait_leave_listeners_their_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let writer = open(&path);
+    let blocker = rusqlite::Connection::open(&path).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(writer.submit(Batch { facts: vec![event(0)], ..Batch::default() }));
+    while writer.health().write_wait.is_none() {
+        std::thread::yield_now();
+    }
+    assert!(writer.submit(Batch { facts: (1..=600).map(event).collect(), ..Batch::default() }));
+    let offered = writer.offer((601..=1_200).map(event).collect(), None);
+    assert_eq!((offered.accepted, offered.dropped), (512, 88));
+    assert_eq!(writer.health().queue_depth, 512);
+    blocker.execute_batch("ROLLBACK").unwrap();
+    assert!(writer.flush());
+    assert_eq!(count(&path), 1_113);
+}
+
+#[test]
 fn queues_are_bounded_by_bytes_too() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&folder.path().join("l.db"), OpenOptions::default()).unwrap();
@@ -89,6 +109,17 @@ fn a_closed_writer_takes_nothing_and_has_written_everything() {
 }
 
 #[test]
+fn asking_whether_all_is_written_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = open(&folder.path().join("l.db"));
+    assert!(writer.flush());
+    assert_eq!(writer.health().last_commit, None);
+    writer.offer(vec![event(1)], None);
+    assert!(writer.flush());
+    assert_eq!(writer.health().last_commit, Some(UnixMs(7)));
+}
+
+#[test]
 fn a_broken_file_is_reported_and_survived() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");
@@ -103,4 +134,87 @@ fn a_broken_file_is_reported_and_survived() {
     assert!(writer.flush());
     assert_eq!(writer.health().state, WriterState::Ok);
     assert_eq!(count(&path), 1);
+}
+
+#[test]
+fn feeding_takes_what_fits_and_drops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let writer = open(&path);
+    let blocker = rusqlite::Connection::open(&path).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    writer.offer(vec![event(0)], None);
+    while writer.health().queue_depth > 0 {
+        std::thread::yield_now();
+    }
+    let (told, is_safe) = mpsc::sync_channel(1);
+    let rest = writer.feed(
+        (1..=600).map(event).collect(),
+        Box::new(move |safe| {
+            told.send(safe).unwrap();
+        }),
+    );
+    assert_eq!(rest.map(|rest| rest.len()), Some(88));
+    assert_eq!(writer.health().dropped, 0);
+    assert!(writer.health().write_wait.is_some());
+    blocker.execute_batch("ROLLBACK").unwrap();
+    assert!(is_safe.recv().unwrap());
+    drop(writer.close(Duration::from_secs(1)));
+    assert_eq!(writer.feed(vec![event(601)], Box::new(drop)), None);
+    assert_eq!(count(&path), 513);
+}
+
+#[test]
+fn what_is_larger_than_all_room_is_fed_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("l.db"), OpenOptions::default()).unwrap();
+    let writer = Writer::spawn(ledger, Limits { records: 512, bytes: 10 }, || UnixMs(7)).unwrap();
+    let (told, is_safe) = mpsc::sync_channel(1);
+    let rest = writer.feed(
+        vec![event(1), event(2)],
+        Box::new(move |safe| {
+            told.send(safe).unwrap();
+        }),
+    );
+    assert_eq!(rest.map(|rest| rest.len()), Some(1));
+    assert!(is_safe.recv().unwrap());
+}
+
+#[test]
+fn closing_does_not_wait_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let writer = open(&path);
+    let blocker = rusqlite::Connection::open(&path).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    writer.offer(vec![event(0)], None);
+    let start = std::time::Instant::now();
+    assert!(writer.close(Duration::from_millis(1)).is_none());
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn an_abandoned_writer_keeps_nobody_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let writer = open(&path);
+    let blocker = rusqlite::Connection::open(&path).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    writer.offer(vec![event(0)], None);
+    let start = std::time::Instant::now();
+    writer.abandon();
+    drop(writer);
+    assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn what_was_dropped_while_nothing_was_written_is_known_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+    let writer = Writer::spawn(ledger, Limits { records: 0, bytes: 0 }, || UnixMs(7)).unwrap();
+    assert_eq!(writer.offer(vec![event(1)], None).dropped, 1);
+    drop(writer);
+    let reader = Reader::open(&path).unwrap().unwrap();
+    assert_eq!(reader.counter("dropped_total").unwrap(), 1);
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser as _};
 
-use super::{Cli, Verb};
+use super::{Cli, Verb, load};
 use crate::config::Config;
 
 /// Show reports and the listener on built-in data, in a temporary folder that is removed again
@@ -52,7 +52,7 @@ impl Demo {
                 out,
                 "\n$ trueup serve\n\nListening until Ctrl-C; its first log line names the address."
             )?;
-            crate::daemon::serve(&config)?;
+            crate::daemon::serve(&config, load::prices(&config)?)?;
         }
         writeln!(out, "\nThe temporary folder is removed. `trueup report` shows your own usage.")?;
         Ok(ExitCode::SUCCESS)

@@ -1,5 +1,6 @@
 //! The command line: one file per verb.
 
+mod check;
 mod config;
 mod demo;
 mod load;
@@ -60,6 +61,8 @@ enum Verb {
     Statusline(statusline::Statusline),
     /// Listen for traces, errors and events, and keep the account up to date
     Serve(serve::Serve),
+    /// Check the ledger file, and every sum in it against the calls below it
+    Check(check::CheckLedger),
     /// Show reports and the listener on built-in data, in a temporary folder that is removed again
     Demo(demo::Demo),
     /// Show every setting, its value and where it comes from
@@ -106,6 +109,7 @@ impl Verb {
             Self::Prices(prices) => prices.run(&global.settings(&[])?),
             Self::Statusline(_) => statusline::Statusline::run(&global.settings(&[])?),
             Self::Serve(serve) => serve.run(global),
+            Self::Check(_) => check::CheckLedger::run(&global.settings(&[])?),
             Self::Demo(demo) => demo.run(),
             Self::Config(show) => show.run(global),
         }

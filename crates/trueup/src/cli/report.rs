@@ -1,5 +1,6 @@
 //! `trueup report`.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -142,16 +143,6 @@ impl Selection {
 
     /// What passes.
     pub(super) fn filter(&self, calendar: &Calendar) -> Result<Filter> {
-        for source in &self.source {
-            let is_known = trueup_agents::agent(source).is_some() || source == "http";
-            if !is_known {
-                let known: Vec<_> = trueup_agents::AGENTS.iter().map(|agent| agent.id()).collect();
-                bail!(
-                    "`{source}` is not an agent that trueup reads; it reads {}",
-                    known.join(", ")
-                );
-            }
-        }
         if let (Some(since), Some(until)) = (self.since, self.until)
             && until < since
         {
@@ -163,6 +154,20 @@ impl Selection {
             projects: self.project.clone(),
             models: self.model.clone(),
         })
+    }
+
+    /// Refuses agents that neither trueup reads nor the account knows: a typing error must not look
+    /// like no usage.
+    pub(super) fn check_sources(&self, usage: &Usage) -> Result<()> {
+        let mut known: BTreeSet<String> = usage.sources()?;
+        known.extend(trueup_agents::AGENTS.iter().map(|agent| agent.id().to_owned()));
+        match self.source.iter().find(|source| !known.contains(*source)) {
+            Some(unknown) => {
+                let known: Vec<String> = known.into_iter().collect();
+                bail!("`{unknown}` is not an agent; there are {}", known.join(", "))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether only a part is asked for.
@@ -180,6 +185,7 @@ impl ShowReport {
         let dimensions = self.dimensions()?;
         let book = load::prices(config)?;
         let loaded = load::load(config, self.selection.no_ledger)?;
+        self.selection.check_sources(&loaded.usage)?;
         let pricer = Pricer::new(&book, self.cost.mode());
         let terminal = Terminal::of_stdout(&config.environment);
         let mut out = io::BufWriter::new(io::stdout().lock());

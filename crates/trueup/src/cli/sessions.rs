@@ -36,6 +36,7 @@ impl Sessions {
         let filter = self.selection.filter(&calendar)?;
         let book = load::prices(config)?;
         let loaded = load::load(config, self.selection.no_ledger)?;
+        self.selection.check_sources(&loaded.usage)?;
         let pricer = Pricer::new(&book, CostMode::Auto);
         let zone = calendar.zone().clone();
         let mut report = build(&loaded.usage, vec![Dimension::Session], calendar, &filter, pricer)?;

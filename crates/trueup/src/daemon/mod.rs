@@ -1,10 +1,174 @@
 //! `trueup serve`: the process that listens, keeps the account up to date, and ends in order.
+//!
+//! Made of a [`Writer`] with a thread of its own, a thread that watches the agents' stores, and one
+//! tokio thread that answers HTTP and never touches the disk. What is acknowledged as durable is in
+//! the file; what ends the process, however suddenly, takes only what was not.
 
-use anyhow::Result;
+mod listen;
+mod log;
+mod monitor;
+mod settings;
+mod ticker;
+mod watch;
 
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use trueup_core::prices::PriceBook;
+use trueup_ledger::{
+    CHECKPOINT_PATIENCE, DROPPED, Ledger, OpenOptions, REFUSED, Reader, Writer, WriterState,
+};
+
+use crate::api::{self, App, Counts, Guard};
+use crate::clock;
 use crate::config::Config;
+pub(crate) use listen::{Limits, bind};
+pub(crate) use settings::Settings;
+pub(crate) use ticker::Ticker;
+pub(crate) use watch::Watch;
+
+/// How long the end waits for requests under way.
+const REQUESTS_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the end waits for what is queued to be written.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(8);
+/// What the whole end may take: what supervisors grant before they kill.
+const END_MAX: Duration = Duration::from_secs(15);
+
+const _: () = assert!(
+    REQUESTS_PATIENCE.as_secs() + DRAIN_PATIENCE.as_secs() + CHECKPOINT_PATIENCE.as_secs()
+        < END_MAX.as_secs()
+);
+
+/// Threads for what takes longer than a request may keep the others waiting: large bodies, and sums
+/// out of the ledger.
+const BLOCKING_THREADS_MAX: usize = 4;
 
 /// Serves until it is told to stop.
-pub(crate) fn serve(_config: &Config) -> Result<()> {
-    Ok(())
+pub(crate) fn serve(config: &Config, book: PriceBook) -> Result<ExitCode> {
+    let settings = Settings::of(config)?;
+    log::start(settings.log_level);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()?;
+    // Before the ledger, so that a port that is taken leaves nothing behind.
+    let listener = runtime.block_on(bind(settings.address))?;
+    let code = runtime.block_on(run(listener, config, settings, book));
+    // Without waiting: what is still running is stuck, and safe to leave.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(
+    listener: TcpListener,
+    config: &Config,
+    settings: Settings,
+    book: PriceBook,
+) -> Result<ExitCode> {
+    let mut signals = Signals::new()?;
+    let address = listener.local_addr()?;
+    let ledger = settings.ledger.display().to_string();
+    let Keeping { app, writer, ticker } = keep(config, settings, book, address.ip())?;
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(addr = %address, ledger, version, "listening");
+    let server = listen::Server::start(listener, api::router(app), Limits::default());
+    let reason = tokio::select! {
+        reason = signals.next() => reason,
+        () = monitor::run(Arc::clone(&writer)) => "nothing",
+    };
+    tracing::info!(signal = reason, "stopping");
+    ticker.stop();
+    tokio::select! {
+        is_clean = end(server, Arc::clone(&writer)) => {
+            Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        reason = signals.next() => {
+            tracing::warn!(signal = reason, "stopped_at_once");
+            writer.abandon();
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// What keeps the account, and what tells of it.
+struct Keeping {
+    app: Arc<App>,
+    writer: Arc<Writer>,
+    ticker: Arc<Ticker>,
+}
+
+/// Opens the ledger and starts the threads that fill it.
+fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -> Result<Keeping> {
+    let ledger = Ledger::open(&settings.ledger, OpenOptions::default())?;
+    let reader = Reader::open(&settings.ledger)?.context("the ledger has vanished")?;
+    let counts = Counts::new(reader.counter(DROPPED)?, reader.counter(REFUSED)?);
+    let writer = Arc::new(Writer::spawn(ledger, settings.queue, clock::now)?);
+    let ticker = Arc::new(Ticker::new(settings.sync_interval));
+    let watch = Arc::new(Watch::default());
+    watch::spawn(watch::Task {
+        environment: config.environment.clone(),
+        threads: settings.threads,
+        writer: Arc::clone(&writer),
+        reader,
+        ticker: Arc::clone(&ticker),
+        watch: Arc::clone(&watch),
+    })?;
+    let guard = Guard::new(settings.token.clone(), address);
+    let app = App::new(settings, guard, Arc::clone(&writer), watch, counts, book);
+    Ok(Keeping { app, writer, ticker })
+}
+
+/// Finishes the requests under way, writes what is queued and closes the ledger. `false` where
+/// something could not be written in time.
+async fn end(server: listen::Server, writer: Arc<Writer>) -> bool {
+    let start = Instant::now();
+    server.stop(REQUESTS_PATIENCE).await;
+    let (told, is_closed) = tokio::sync::oneshot::channel();
+    let close = move || {
+        let ledger = writer.close(DRAIN_PATIENCE);
+        let _is_awaited = told.send((ledger.is_some(), writer.health())).is_ok();
+    };
+    let Ok(_thread) = std::thread::Builder::new().name("closer".into()).spawn(close) else {
+        tracing::error!("not_closed");
+        return false;
+    };
+    let Ok((is_closed, health)) = is_closed.await else { return false };
+    let lost = health.queue_depth;
+    if is_closed && health.state == WriterState::Ok && lost == 0 {
+        tracing::info!(ms = as_ms(start.elapsed()), "stopped");
+        return true;
+    }
+    tracing::error!(ms = as_ms(start.elapsed()), lost, state = ?health.state, "stopped_with_loss");
+    false
+}
+
+fn as_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What tells the process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }

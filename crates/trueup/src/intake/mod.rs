@@ -1,1 +1,167 @@
 //! What clients post, turned into facts.
+//!
+//! Pure: bytes, the time and fresh ids go in; facts, or one reason why there are none, come out. A
+//! body is one object, an array of objects, or one object a line; all of its records are taken or
+//! none is. What has no place of its own in a fact is kept in its metadata. Nothing here knows of
+//! HTTP or of the ledger.
+//!
+//! ```json
+//! {"provider":"openai","model":"gpt-5.5","prompt_tokens":1020,"completion_tokens":52,"cost_usd":0.0041}
+//! ```
+
+mod body;
+mod fields;
+mod json;
+mod metadata;
+mod records;
+mod text;
+mod trace;
+mod usage;
+mod when;
+
+use trueup_core::{Fact, Key, Text, UnixMs};
+use uuid::Uuid;
+
+pub(crate) use body::RECORDS_PER_BODY_MAX;
+use body::{Piece, Place};
+use fields::{Fields, Wrong};
+
+/// What a client says that it posts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Model calls.
+    Trace,
+    /// Errors.
+    Error,
+    /// Events of the client's own.
+    Event,
+}
+
+impl Kind {
+    /// Every kind, in the order of the documentation.
+    pub(crate) const ALL: [Self; 3] = [Self::Trace, Self::Error, Self::Event];
+
+    /// The name in keys and metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Error => "error",
+            Self::Event => "event",
+        }
+    }
+}
+
+/// What a record is read with beside its own bytes.
+pub(crate) struct Arrival<'a> {
+    /// When it came.
+    pub(crate) now: UnixMs,
+    /// Longest stored text of a record, in bytes.
+    pub(crate) text_bytes_max: usize,
+    /// Makes a random v4 id.
+    pub(crate) fresh_id: &'a dyn Fn() -> Uuid,
+}
+
+/// One record, understood.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Received {
+    /// The id that the client sent, or is told.
+    pub(crate) trace_id: Text,
+    /// What it says.
+    pub(crate) fact: Fact,
+}
+
+/// Why nothing of a body is taken.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// There is nothing in it.
+    #[error("the body is empty: send a JSON object, an array of objects, or one object a line")]
+    Empty,
+    /// It is not JSON.
+    #[error(
+        "the body is not JSON at line {line}, column {column}: {what}; send an object, an array of \
+         objects, or one object a line"
+    )]
+    NotJson {
+        /// From 1.
+        line: usize,
+        /// In bytes, from 1.
+        column: usize,
+        /// What the parser says.
+        what: String,
+    },
+    /// A record is not an object.
+    #[error("{place}a record must be a JSON object, not {found}")]
+    NotAnObject {
+        /// Which record.
+        place: Place,
+        /// What it is instead.
+        found: &'static str,
+    },
+    /// A record lacks a field, or has a wrong one.
+    #[error("{place}{wrong}")]
+    Field {
+        /// Which record.
+        place: Place,
+        /// Which field, and why.
+        wrong: Wrong,
+    },
+    /// It holds more records than are taken at once.
+    #[error("the body has more than {RECORDS_PER_BODY_MAX} records: send fewer in one request")]
+    TooManyRecords,
+    /// It is OpenTelemetry's protocol.
+    #[error("this is OTLP, which this version of trueup does not support; see docs/http.md")]
+    Otlp,
+}
+
+/// The records of a body.
+pub(crate) fn read(
+    kind: Kind,
+    body: &[u8],
+    arrival: &Arrival<'_>,
+) -> Result<Vec<Received>, Refusal> {
+    // A text that somebody has cut in the middle of a character is no reason to lose a call.
+    let body = String::from_utf8_lossy(body);
+    body::pieces(&body)?.into_iter().map(|piece| record(kind, &piece, arrival)).collect()
+}
+
+fn record(kind: Kind, piece: &Piece<'_>, arrival: &Arrival<'_>) -> Result<Received, Refusal> {
+    let mut fields = piece.fields()?;
+    if fields.is_otlp() {
+        return Err(Refusal::Otlp);
+    }
+    let received = match kind {
+        Kind::Trace => trace::read(&mut fields, arrival),
+        Kind::Error => records::error(&mut fields, arrival),
+        Kind::Event => records::event(&mut fields, arrival),
+    };
+    received.map_err(|wrong| Refusal::Field { place: piece.place, wrong })
+}
+
+/// What names a record and makes it count once.
+struct Identity {
+    trace_id: Text,
+    key: Key,
+}
+
+/// A client that sends its own id may send the record again: the id is the record's natural key.
+///
+/// Without one every post is another record, which nothing needs to remember.
+fn identity(
+    kind: Kind,
+    fields: &mut Fields<'_>,
+    arrival: &Arrival<'_>,
+    time: UnixMs,
+) -> Result<Identity, Wrong> {
+    let trace_id = fields.name(&["trace_id"])?;
+    if !trace_id.is_empty() {
+        let key = Key::of("http", &[kind.name(), &*trace_id]);
+        return Ok(Identity { trace_id, key });
+    }
+    let trace_id = (arrival.fresh_id)().to_string().into();
+    let random = (arrival.fresh_id)().as_u128();
+    // A v4 id has six bits that are always the same; above them are others that are not.
+    Ok(Identity { trace_id, key: Key::fresh(time, random ^ (random >> 48)) })
+}
+
+#[cfg(test)]
+mod tests;

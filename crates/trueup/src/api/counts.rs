@@ -1,0 +1,53 @@
+//! What the daemon has done since it started, and what was lost before.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::intake::Kind;
+
+/// Paths that requests are counted by; every other is `other`, so that clients cannot make metrics.
+const PATHS: [&str; 6] = ["/", "/health", "/metrics", "/v1/errors", "/v1/events", "/v1/traces"];
+
+/// The path as it is counted.
+pub(super) fn known_path(path: &str) -> &'static str {
+    PATHS.into_iter().find(|known| *known == path).unwrap_or("other")
+}
+
+/// Counters of the daemon.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Records dropped for want of room before this start.
+    pub(super) dropped_before: u64,
+    /// Records that could not be written, before this start.
+    pub(super) refused_before: u64,
+    accepted: [AtomicU64; Kind::ALL.len()],
+    answered: Mutex<BTreeMap<(&'static str, u16), u64>>,
+}
+
+impl Counts {
+    /// Counters that go on from what the ledger says was lost.
+    pub(crate) fn new(dropped_before: u64, refused_before: u64) -> Self {
+        Self { dropped_before, refused_before, ..Self::default() }
+    }
+
+    pub(super) fn accepted(&self, kind: Kind, records: usize) {
+        if let Some(count) = self.accepted.get(kind as usize) {
+            count.fetch_add(records as u64, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn accepted_so_far(&self) -> impl Iterator<Item = (Kind, u64)> {
+        let counts = self.accepted.iter().map(|count| count.load(Ordering::Relaxed));
+        Kind::ALL.into_iter().zip(counts)
+    }
+
+    pub(super) fn answered(&self, path: &'static str, status: u16) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        *answered.entry((path, status)).or_default() += 1;
+    }
+
+    pub(super) fn answered_so_far(&self) -> BTreeMap<(&'static str, u16), u64> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,122 @@
+//! `GET /health`: always 200 while the process lives; whether all is well is in the answer.
+//!
+//! Read from memory, and from the sizes of two files: it is answered while the ledger is locked.
+//!
+//! ```json
+//! {"status":"ok","db_status":"ok","queue_depth":0,"queue_capacity":512,"dropped_total":0}
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use serde::Serialize;
+use trueup_core::UnixMs;
+use trueup_ledger::{SCHEMA_VERSION, WriterState};
+
+use super::App;
+
+/// A write that takes longer is waiting for another program.
+const WRITE_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub(super) struct Health {
+    pub(super) status: &'static str,
+    pub(super) db_status: &'static str,
+    pub(super) db_error: Option<String>,
+    pub(super) queue_depth: usize,
+    pub(super) queue_capacity: usize,
+    #[serde(skip)]
+    pub(super) queue_bytes: usize,
+    pub(super) dropped_total: u64,
+    pub(super) refused_total: u64,
+    pub(super) uptime_seconds: u64,
+    pub(super) last_push_time: Option<String>,
+    pub(super) last_push_status: &'static str,
+    pub(super) log_reader: &'static str,
+    pub(super) version: &'static str,
+    pub(super) schema_version: i64,
+    /// Only for those who know the token.
+    pub(super) ledger: Option<String>,
+    pub(super) db_size_bytes: u64,
+    pub(super) wal_size_bytes: u64,
+    #[serde(serialize_with = "as_text")]
+    pub(super) last_commit: Option<UnixMs>,
+    #[serde(serialize_with = "as_text")]
+    pub(super) last_sync: Option<UnixMs>,
+    pub(super) sync_error: Option<String>,
+}
+
+#[expect(clippy::ref_option, reason = "the form that serde asks for")]
+fn as_text<S: serde::Serializer>(time: &Option<UnixMs>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.to_string()).serialize(serializer)
+}
+
+pub(super) async fn get(State(app): State<Arc<App>>, headers: HeaderMap) -> Json<Health> {
+    let mut health = app.health();
+    if !app.guard.knows(&headers) {
+        // Paths and messages of the system are for the owner.
+        health.ledger = None;
+        health.db_error = health.db_error.map(|_| "send the token to see it".to_owned());
+        health.sync_error = health.sync_error.map(|_| "send the token to see it".to_owned());
+    }
+    Json(health)
+}
+
+impl App {
+    /// How everything is.
+    pub(super) fn health(&self) -> Health {
+        let writer = self.writer.health();
+        let seen = self.watch.seen();
+        let ledger = &self.settings.ledger;
+        let db_error = db_error(&writer);
+        let is_ok = db_error.is_none() && seen.error.is_none();
+        Health {
+            status: if is_ok { "ok" } else { "degraded" },
+            db_status: if db_error.is_none() { "ok" } else { "error" },
+            db_error,
+            queue_depth: writer.queue_depth,
+            queue_capacity: writer.queue_capacity,
+            queue_bytes: writer.queue_bytes,
+            dropped_total: self.counts.dropped_before + writer.dropped,
+            refused_total: self.counts.refused_before + writer.refused,
+            uptime_seconds: self.start.elapsed().as_secs(),
+            last_push_time: None,
+            last_push_status: "disabled",
+            log_reader: "off",
+            version: env!("CARGO_PKG_VERSION"),
+            schema_version: SCHEMA_VERSION,
+            ledger: Some(ledger.display().to_string()),
+            db_size_bytes: size(ledger),
+            wal_size_bytes: size(&beside(ledger, "-wal")),
+            last_commit: writer.last_commit,
+            last_sync: seen.last_sync,
+            sync_error: seen.error,
+        }
+    }
+}
+
+fn db_error(writer: &trueup_ledger::Health) -> Option<String> {
+    match (&writer.state, writer.write_wait) {
+        (WriterState::Retrying { error, .. }, _) => Some(error.clone()),
+        (WriterState::Ok, Some(wait)) if wait > WRITE_WAIT_MAX => Some(format!(
+            "a write has been waiting for {} s: another program holds the ledger",
+            wait.as_secs()
+        )),
+        (WriterState::Ok, _) => None,
+    }
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+fn beside(path: &Path, ending: &str) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}

@@ -1,0 +1,105 @@
+//! Sums out of the ledger, for the page and the metrics.
+//!
+//! Read on another thread, one at a time, with a connection that is closed again: between two looks
+//! it would only hold memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use jiff::tz::TimeZone;
+use tokio::time::timeout;
+use trueup_core::prices::PriceBook;
+use trueup_core::report::{CostMode, Dimension, Filter, Pricer, Report, ReportBuilder, Window};
+use trueup_core::{Calendar, Counters, DAY_MS, Text, UnixMs};
+
+use super::App;
+use crate::usage::{MONTH_MS, Usage};
+
+/// How long an answer waits for the ledger.
+const READ_TIME_MAX: Duration = Duration::from_secs(2);
+
+impl App {
+    /// Reads from the ledger. An error where it is busy: the answer then goes without.
+    pub(super) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Path, &PriceBook) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let app = Arc::clone(self);
+        let reading = async move {
+            let permit = Arc::clone(&app.reading).acquire_owned().await?;
+            tokio::task::spawn_blocking(move || {
+                // Held until the thread is done, even if nobody waits for it any more.
+                let _permit = permit;
+                read(&app.settings.ledger, &app.book)
+            })
+            .await?
+        };
+        timeout(READ_TIME_MAX, reading).await.context("the ledger is busy")?
+    }
+}
+
+/// Usage of a day and of a month in UTC, by agent.
+pub(super) struct Overview {
+    pub(super) today: Report,
+    pub(super) month: Report,
+}
+
+impl Overview {
+    /// Reads both.
+    pub(super) fn read(path: &Path, book: &PriceBook, now: UnixMs) -> Result<Self> {
+        let usage = Usage::of_ledger(path)?;
+        let today = now.floor(DAY_MS);
+        let until = UnixMs(today.0.saturating_add(DAY_MS));
+        let day = Window { from: today, until };
+        let month = Window { from: now.floor_month_utc(), until };
+        Ok(Self { today: by_agent(&usage, day, book)?, month: by_agent(&usage, month, book)? })
+    }
+}
+
+fn by_agent(usage: &Usage, window: Window, book: &PriceBook) -> Result<Report> {
+    let filter = Filter { window, ..Filter::default() };
+    let pricer = Pricer::new(book, CostMode::Auto);
+    let calendar = Calendar::new(TimeZone::UTC);
+    let mut report = ReportBuilder::new(vec![Dimension::Agent], calendar, &filter, pricer);
+    usage.by_time(DAY_MS, window, &mut |entry| report.add(entry))?;
+    Ok(report.finish())
+}
+
+/// What metrics tell usage apart by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Labels {
+    pub(super) agent: Text,
+    pub(super) provider: Text,
+    pub(super) model: Text,
+}
+
+/// Kinds of usage that metrics tell apart; further ones are summed up under `other`.
+pub(super) const LABELS_MAX: usize = 500;
+
+/// All usage there is, measured and claimed, by what metrics tell apart.
+pub(super) fn all_usage(path: &Path) -> Result<BTreeMap<Labels, Counters>> {
+    let mut sums: BTreeMap<Labels, Counters> = BTreeMap::new();
+    Usage::of_ledger(path)?.by_time(MONTH_MS, Window::ALL, &mut |entry| {
+        let series = entry.series;
+        let labels = Labels {
+            agent: Text::clone(&series.source),
+            provider: Text::clone(&series.provider),
+            model: Text::clone(&series.model),
+        };
+        let is_known = sums.len() < LABELS_MAX || sums.contains_key(&labels);
+        let labels = if is_known { labels } else { Labels::other() };
+        let sum = sums.entry(labels).or_default();
+        *sum = sum.plus(entry.counters);
+    })?;
+    Ok(sums)
+}
+
+impl Labels {
+    fn other() -> Self {
+        let other = || Text::from("other");
+        Self { agent: other(), provider: other(), model: other() }
+    }
+}

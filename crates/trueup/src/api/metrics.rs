@@ -1,0 +1,206 @@
+//! `GET /metrics`: the text format of Prometheus, version 0.0.4.
+//!
+//! ```text
+//! # HELP trueup_queue_records Records that wait to be written.
+//! # TYPE trueup_queue_records gauge
+//! trueup_queue_records 0
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use trueup_core::Counters;
+
+use super::App;
+use super::counts::Counts;
+use super::health::Health;
+use super::ledger::{self, Labels};
+
+pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
+    let usage = app.read(|path, _| ledger::all_usage(path)).await;
+    let mut text = Exposition::default();
+    text.of_health(&app.health());
+    text.of_sync(app.watch.seen().bytes_read);
+    text.of_counts(&app.counts);
+    if let Ok(usage) = usage {
+        text.of_usage(&usage);
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response()
+}
+
+/// A page of metrics in the making.
+#[derive(Debug, Default)]
+struct Exposition(String);
+
+/// What Prometheus knows a number as.
+#[derive(Debug, Clone, Copy)]
+enum Type {
+    Counter,
+    Gauge,
+}
+
+impl Exposition {
+    fn family(&mut self, name: &str, kind: Type, help: &str) {
+        let kind = match kind {
+            Type::Counter => "counter",
+            Type::Gauge => "gauge",
+        };
+        self.line(format_args!("# HELP {name} {help}"));
+        self.line(format_args!("# TYPE {name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<String> =
+            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        let labels =
+            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        self.line(format_args!("{name}{labels} {value}"));
+    }
+
+    fn single(&mut self, name: &str, kind: Type, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _is_written = writeln!(self.0, "{line}").is_ok();
+    }
+
+    fn of_health(&mut self, health: &Health) {
+        self.family("trueup_build_info", Type::Gauge, "The version that runs.");
+        self.sample("trueup_build_info", &[("version", health.version)], 1);
+        let is_up = u8::from(health.db_status == "ok");
+        for (name, help, value) in [
+            ("trueup_uptime_seconds", "Time since the start.", health.uptime_seconds),
+            ("trueup_ledger_ok", "1 while the ledger can be written.", is_up.into()),
+            ("trueup_ledger_bytes", "Size of the ledger file.", health.db_size_bytes),
+            ("trueup_wal_bytes", "Size of the write-ahead log.", health.wal_size_bytes),
+            ("trueup_queue_records", "Records that wait to be written.", health.queue_depth as u64),
+            ("trueup_queue_records_max", "Records that may wait.", health.queue_capacity as u64),
+            ("trueup_queue_bytes", "Bytes that wait to be written.", health.queue_bytes as u64),
+        ] {
+            self.single(name, Type::Gauge, help, value);
+        }
+        for (name, help, time) in [
+            (
+                "trueup_last_commit_timestamp_seconds",
+                "When something was last written.",
+                health.last_commit,
+            ),
+            (
+                "trueup_last_sync_timestamp_seconds",
+                "When the agents' stores were last read.",
+                health.last_sync,
+            ),
+        ] {
+            if let Some(time) = time {
+                self.single(name, Type::Gauge, help, time.0 / 1_000);
+            }
+        }
+        let dropped = "Records dropped for want of room, over all runs.";
+        self.single("trueup_records_dropped_total", Type::Counter, dropped, health.dropped_total);
+        let refused = "Records that could not be written, over all runs.";
+        self.single("trueup_records_refused_total", Type::Counter, refused, health.refused_total);
+    }
+
+    fn of_sync(&mut self, bytes: u64) {
+        let help = "Bytes read of the agents' stores since the start.";
+        self.single("trueup_sync_bytes_total", Type::Counter, help, bytes);
+    }
+
+    fn of_counts(&mut self, counts: &Counts) {
+        let name = "trueup_records_accepted_total";
+        self.family(name, Type::Counter, "Posted records accepted since the start.");
+        for (kind, records) in counts.accepted_so_far() {
+            self.sample(name, &[("kind", kind.name())], records);
+        }
+        let name = "trueup_http_requests_total";
+        self.family(name, Type::Counter, "Requests answered since the start.");
+        for ((path, status), requests) in counts.answered_so_far() {
+            self.sample(name, &[("path", path), ("status", &status.to_string())], requests);
+        }
+    }
+
+    fn of_usage(&mut self, usage: &BTreeMap<Labels, Counters>) {
+        let calls = |sum: &Counters| vec![("", sum.calls.to_string())];
+        self.usage("trueup_calls_total", "Model calls, failed ones included.", usage, calls);
+        let errors = |sum: &Counters| vec![("", sum.errors.to_string())];
+        self.usage("trueup_call_errors_total", "Failed model calls.", usage, errors);
+        let help = "Tokens; the kinds are disjoint.";
+        self.usage("trueup_tokens_total", help, usage, |sum| {
+            let tokens = sum.tokens;
+            let kinds = [
+                ("input", tokens.input),
+                ("cache_read", tokens.cache_read),
+                ("cache_write", tokens.cache_written()),
+                ("output", tokens.output),
+            ];
+            kinds.into_iter().map(|(kind, count)| (kind, count.to_string())).collect()
+        });
+        let help = "What agents or gateways said that their calls cost.";
+        self.usage("trueup_reported_cost_usd_total", help, usage, |sum| {
+            vec![("", sum.reported_cost.to_string())]
+        });
+    }
+
+    fn usage(
+        &mut self,
+        name: &str,
+        help: &str,
+        usage: &BTreeMap<Labels, Counters>,
+        values: impl Fn(&Counters) -> Vec<(&'static str, String)>,
+    ) {
+        self.family(name, Type::Counter, help);
+        for (labels, sum) in usage {
+            for (kind, value) in values(sum) {
+                let all = [
+                    ("agent", &*labels.agent),
+                    ("provider", &*labels.provider),
+                    ("model", &*labels.model),
+                    ("kind", kind),
+                ];
+                let named = if kind.is_empty() { all.len() - 1 } else { all.len() };
+                self.sample(name, all.get(..named).unwrap_or_default(), value);
+            }
+        }
+    }
+}
+
+/// A label's value as the format wants it.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trueup_core::{NanoUsd, Tokens};
+
+    #[test]
+    fn names_are_escaped_and_amounts_exact() {
+        let labels =
+            Labels { agent: "http".into(), provider: "a\"b\\c".into(), model: "x\ny".into() };
+        let counters = Counters {
+            calls: 2,
+            errors: 1,
+            tokens: Tokens { input: 5, cache_write_1h: 7, ..Tokens::ZERO },
+            reported_cost: NanoUsd(1_500_000),
+        };
+        let mut text = Exposition::default();
+        text.of_usage(&BTreeMap::from([(labels, counters)]));
+        let series = r#"{agent="http",provider="a\"b\\c",model="x\ny""#;
+        for line in [
+            format!("trueup_calls_total{series}}} 2"),
+            format!("trueup_call_errors_total{series}}} 1"),
+            format!("trueup_tokens_total{series},kind=\"cache_write\"}} 7"),
+            format!("trueup_reported_cost_usd_total{series}}} 0.0015"),
+        ] {
+            assert!(text.0.lines().any(|found| found == line), "{line}\n{}", text.0);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The daemon's HTTP interface: who may ask, what is asked, and what is answered.
+//!
+//! Nothing here waits for the disk: posts are queued, health is read from memory, and sums are read
+//! out of the ledger on another thread, one reader at a time.
+
+mod admit;
+mod counts;
+mod guard;
+mod health;
+mod ledger;
+mod metrics;
+mod page;
+mod post;
+mod problem;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use tokio::sync::Semaphore;
+use trueup_core::prices::PriceBook;
+use trueup_ledger::Writer;
+
+pub(crate) use counts::Counts;
+pub(crate) use guard::{Guard, Token};
+use problem::Problem;
+
+use crate::daemon::{Settings, Watch};
+use crate::intake::Kind;
+
+/// Largest bodies that are held at once, in `serve`.
+const BODIES_IN_FLIGHT_MAX: usize = 2;
+
+/// What answers are made of.
+pub(crate) struct App {
+    settings: Settings,
+    guard: Guard,
+    writer: Arc<Writer>,
+    watch: Arc<Watch>,
+    counts: Counts,
+    book: PriceBook,
+    start: Instant,
+    /// One permit for each byte of a body that may be held.
+    bodies: Arc<Semaphore>,
+    /// One permit: sums are read by one thread at a time.
+    reading: Arc<Semaphore>,
+}
+
+impl App {
+    /// An application that has just started.
+    pub(crate) fn new(
+        settings: Settings,
+        guard: Guard,
+        writer: Arc<Writer>,
+        watch: Arc<Watch>,
+        counts: Counts,
+        book: PriceBook,
+    ) -> Arc<Self> {
+        let bytes_in_flight_max = settings.body_bytes_max.saturating_mul(BODIES_IN_FLIGHT_MAX);
+        Arc::new(Self {
+            settings,
+            guard,
+            writer,
+            watch,
+            counts,
+            book,
+            start: Instant::now(),
+            bodies: Arc::new(Semaphore::new(bytes_in_flight_max)),
+            reading: Arc::new(Semaphore::new(1)),
+        })
+    }
+}
+
+/// Every path.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let take = |kind: Kind| {
+        post(move |State(app): State<Arc<App>>, request: Request| post::post(app, kind, request))
+    };
+    Router::new()
+        .route("/v1/traces", take(Kind::Trace))
+        .route("/v1/errors", take(Kind::Error))
+        .route("/v1/events", take(Kind::Event))
+        .route(guard::HEALTH_PATH, get(health::get))
+        .route("/metrics", get(metrics::get))
+        .route("/", get(page::get))
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || Problem::wrong_method())
+        .layer(from_fn_with_state(Arc::clone(&app), around))
+        .with_state(app)
+}
+
+/// What holds for every request: who may ask is decided first, and the answer is counted.
+async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let path = counts::known_path(request.uri().path());
+    let mut response = match app.guard.admit(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        HeaderName::from_static("x-content-type-options"),
+        HeaderValue::from_static("nosniff"),
+    );
+    app.counts.answered(path, response.status().as_u16());
+    response
+}

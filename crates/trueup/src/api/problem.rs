@@ -1,0 +1,81 @@
+//! What a client is told when its request is not taken: a status, and what to do.
+//!
+//! ```json
+//! {"error":"`model` is missing or empty: it must be a text"}
+//! ```
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::intake::Refusal;
+
+/// A request that is not taken.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    message: String,
+    header: Option<(HeaderName, &'static str)>,
+    is_closing: bool,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), header: None, is_closing: false }
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// The rest of the request is not read, so nothing can follow it.
+    pub(super) const fn closing(mut self) -> Self {
+        self.is_closing = true;
+        self
+    }
+
+    pub(super) fn not_found() -> Self {
+        let message = "there is nothing here; see GET / for what there is";
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    pub(super) fn wrong_method() -> Self {
+        let message = "this path does not take this method; see the Allow header";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
+    }
+
+    pub(super) fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+    }
+
+    /// There is no room now.
+    pub(super) fn busy(message: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message).with(header::RETRY_AFTER, "1")
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal {
+            Refusal::Otlp => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refusal::TooManyRecords => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Empty
+            | Refusal::NotJson { .. }
+            | Refusal::NotAnObject { .. }
+            | Refusal::Field { .. } => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, refusal.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({ "error": self.message });
+        let closing = self.is_closing.then_some((header::CONNECTION, "close"));
+        let mut response = (self.status, axum::Json(body)).into_response();
+        for (name, value) in self.header.into_iter().chain(closing) {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}

@@ -1,0 +1,218 @@
+//! The socket: who is let in, how many at once, and how long each may take to say what it wants.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+/// What the socket bears.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections at once. More are told so and closed: one that waits would keep its agent waiting.
+    pub(crate) connections_max: usize,
+    /// How long a client may take to send the head of a request, or be silent between two.
+    pub(crate) head_time_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections_max: CONNECTIONS_MAX, head_time_max: HEAD_TIME_MAX }
+    }
+}
+
+/// Connections at once, in `serve`: an agent needs one, or a few.
+const CONNECTIONS_MAX: usize = 256;
+/// Time for a request's head, in `serve`. Long, because it is also how long a client's idle
+/// connection lives.
+const HEAD_TIME_MAX: Duration = Duration::from_mins(1);
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Wait after an accept that failed: there may be no file descriptor left for a while.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const TOO_MANY: &str = r#"{"error":"too many connections; close some, or try later"}"#;
+
+/// Opens the socket.
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| match address.port() {
+        0 => format!("cannot listen on {}", address.ip()),
+        port => format!(
+            "cannot listen on {address}; if another program (or another trueup) has port {port}, \
+             stop it or give another --port"
+        ),
+    })
+}
+
+/// A socket that is being served.
+pub(crate) struct Server {
+    accepting: tokio::task::JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    places: Arc<Semaphore>,
+    connections_max: u32,
+}
+
+impl Server {
+    /// Serves in the background.
+    pub(crate) fn start(listener: TcpListener, router: Router, limits: Limits) -> Self {
+        let (stop, stopping) = watch::channel(false);
+        let places = Arc::new(Semaphore::new(limits.connections_max));
+        let accepting =
+            tokio::spawn(accept(listener, router, limits, Arc::clone(&places), stopping));
+        let connections_max = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
+        Self { accepting, stop, places, connections_max }
+    }
+
+    /// Lets nobody in any more, and waits for the requests under way.
+    pub(crate) async fn stop(self, patience: Duration) {
+        self.accepting.abort();
+        let _is_over = self.accepting.await.is_err();
+        self.stop.send_replace(true);
+        let all_gone = self.places.acquire_many(self.connections_max);
+        let _is_in_time = tokio::time::timeout(patience, all_gone).await.is_ok();
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    places: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => {
+                let service = router.clone();
+                drop(tokio::spawn(connection(stream, service, limits, place, stopping.clone())));
+            }
+            Err(_) => refuse(&stream),
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    limits: Limits,
+    place: OwnedSemaphorePermit,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // An answer is one small packet: waiting for more would cost every request 40 ms.
+    let _is_quick = stream.set_nodelay(true).is_ok();
+    let mut serving = http1::Builder::new();
+    serving.timer(TokioTimer::new()).header_read_timeout(limits.head_time_max);
+    serving.max_buf_size(HEAD_BYTES_MAX);
+    let service = TowerToHyperService::new(router);
+    let mut connection = std::pin::pin!(serving.serve_connection(TokioIo::new(stream), service));
+    // How a client leaves is its own affair: a connection's error is no event.
+    let _is_orderly = tokio::select! {
+        result = connection.as_mut() => result.is_ok(),
+        () = stopped(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await.is_ok()
+        }
+    };
+    drop(place);
+}
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error says that the server is gone: that is the end, too.
+    drop(stopping.wait_for(|is_stopping| *is_stopping).await);
+}
+
+/// Says that there is no room, as far as that can be said without waiting.
+fn refuse(stream: &TcpStream) {
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{TOO_MANY}",
+        TOO_MANY.len()
+    );
+    let _is_told = stream.try_write(answer.as_bytes()).is_ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    fn with_server(limits: Limits, test: impl AsyncFnOnce(SocketAddr, Server)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let router = Router::new().route("/", get(async || "hello"));
+            let server = Server::start(listener, router, limits);
+            test(address, server).await;
+        });
+    }
+
+    async fn read_all(mut stream: TcpStream) -> String {
+        let mut bytes = Vec::new();
+        let _is_orderly = stream.read_to_end(&mut bytes).await.is_ok();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn slow_heads_are_cut_off() {
+        let limits = Limits { head_time_max: Duration::from_millis(50), ..Limits::default() };
+        with_server(limits, async |address, _server| {
+            let mut slow = TcpStream::connect(address).await.unwrap();
+            slow.write_all(b"GET / HT").await.unwrap();
+            assert!(!read_all(slow).await.contains("200 OK"));
+            let mut idle = TcpStream::connect(address).await.unwrap();
+            idle.write_all(REQUEST).await.unwrap();
+            assert!(read_all(idle).await.contains("200 OK"));
+        });
+    }
+
+    #[test]
+    fn connections_past_the_limit_are_told_so() {
+        let limits = Limits { connections_max: 2, ..Limits::default() };
+        with_server(limits, async |address, _server| {
+            let mut first = TcpStream::connect(address).await.unwrap();
+            let _second = TcpStream::connect(address).await.unwrap();
+            let third = TcpStream::connect(address).await.unwrap();
+            let answer = read_all(third).await;
+            assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("too many"), "{answer}");
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("Content-Length: {}", body.len())), "{answer}");
+            first.write_all(REQUEST).await.unwrap();
+            let mut byte = [0];
+            first.read_exact(&mut byte).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn stopping_closes_idle_connections() {
+        with_server(Limits::default(), async |address, server| {
+            let idle = TcpStream::connect(address).await.unwrap();
+            tokio::task::yield_now().await;
+            server.stop(Duration::from_secs(5)).await;
+            assert_eq!(read_all(idle).await, "");
+            assert!(TcpStream::connect(address).await.is_err());
+        });
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_named() {
+        with_server(Limits::default(), async |address, _server| {
+            let error = format!("{:#}", bind(address).await.unwrap_err());
+            assert!(error.contains(&format!("port {}", address.port())), "{error}");
+            assert!(error.contains("--port"), "{error}");
+        });
+    }
+}

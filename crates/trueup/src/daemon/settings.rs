@@ -1,0 +1,212 @@
+//! The settings of `serve`, checked before anything is opened.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tracing::Level;
+use trueup_ledger::Limits;
+
+use crate::api::Token;
+use crate::config::{Config, read_text};
+use crate::sync;
+
+/// Shortest wait between two looks at the stores.
+const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// Most records that may be set to wait for the writer.
+const QUEUE_RECORDS_MAX: usize = 1_000_000;
+/// Largest body that may be set: one that still fits into memory.
+const BODY_BYTES_MAX: usize = 1 << 30;
+
+/// What `serve` needs to know.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The ledger file.
+    pub(crate) ledger: PathBuf,
+    /// Where to listen; port 0 lets the system choose.
+    pub(crate) address: SocketAddr,
+    /// What clients must send.
+    pub(crate) token: Option<Token>,
+    /// What may wait for the writer.
+    pub(crate) queue: Limits,
+    /// Longest stored text.
+    pub(crate) text_bytes_max: usize,
+    /// Largest request body.
+    pub(crate) body_bytes_max: usize,
+    /// How often to look at the stores.
+    pub(crate) sync_interval: Duration,
+    /// Threads that read stores.
+    pub(crate) threads: usize,
+    /// The least severe event that is logged.
+    pub(crate) log_level: Level,
+}
+
+impl Settings {
+    /// Reads and checks them.
+    pub(crate) fn of(config: &Config) -> Result<Self> {
+        let address =
+            SocketAddr::new(address(config)?, config.parse("port", "a port, 0 to 65535")?);
+        let token = token(config)?;
+        if token.is_none() && !address.ip().to_canonical().is_loopback() {
+            bail!(
+                "bind (from {}): other machines can reach {}, and no token is set; put one into a \
+                 file and name it in token_file (TRUEUP_TOKEN_FILE), or bind to 127.0.0.1",
+                config.value("bind").1,
+                address.ip()
+            );
+        }
+        Ok(Self {
+            ledger: config.ledger(),
+            address,
+            token,
+            queue: Limits {
+                records: number(config, "queue_records", 1, QUEUE_RECORDS_MAX)?,
+                bytes: number(config, "queue_bytes", 1, BODY_BYTES_MAX)?,
+            },
+            text_bytes_max: number(config, "max_text_bytes", 0, BODY_BYTES_MAX)?,
+            body_bytes_max: number(config, "max_body_bytes", 1, BODY_BYTES_MAX)?,
+            sync_interval: interval(config)?,
+            threads: sync::threads(config.parse("threads", "a number of threads")?),
+            log_level: level(config)?,
+        })
+    }
+}
+
+fn address(config: &Config) -> Result<IpAddr> {
+    match config.value("bind").0 {
+        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
+        _ => config.parse("bind", "an IP address, such as 127.0.0.1, ::1 or 0.0.0.0"),
+    }
+}
+
+fn token(config: &Config) -> Result<Option<Token>> {
+    let (text, key) = match (config.text("token"), config.path("token_file")) {
+        (Some(_), Some(path)) => {
+            bail!("both token and token_file ({}) are set; remove one of them", path.display())
+        }
+        (Some(token), None) => (token.to_owned(), "token"),
+        (None, Some(path)) => (read_text(&path)?, "token_file"),
+        (None, None) => return Ok(None),
+    };
+    match Token::new(text.trim()) {
+        Some(token) => Ok(Some(token)),
+        None => bail!(
+            "{key} (from {}): a token is a word of visible ASCII characters",
+            config.value(key).1
+        ),
+    }
+}
+
+fn number(config: &Config, key: &str, min: usize, max: usize) -> Result<usize> {
+    let number = config.parse(key, "a whole number")?;
+    if !(min..=max).contains(&number) {
+        bail!("{key} (from {}): {number} is not within {min} and {max}", config.value(key).1);
+    }
+    Ok(number)
+}
+
+fn interval(config: &Config) -> Result<Duration> {
+    let interval = config.duration("sync_interval")?;
+    if interval < SYNC_INTERVAL_MIN {
+        bail!(
+            "sync_interval (from {}): {interval:?} is shorter than {SYNC_INTERVAL_MIN:?}",
+            config.value("sync_interval").1
+        );
+    }
+    Ok(interval)
+}
+
+fn level(config: &Config) -> Result<Level> {
+    let (value, origin) = config.value("log_level");
+    Ok(match value.to_ascii_lowercase().as_str() {
+        "debug" => Level::DEBUG,
+        "info" => Level::INFO,
+        "warn" => Level::WARN,
+        "error" => Level::ERROR,
+        _ => bail!("log_level (from {origin}): `{value}` is not debug, info, warn or error"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn settings(variables: &[(&str, &str)]) -> Result<Settings> {
+        let mut variables: BTreeMap<String, String> =
+            variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        variables.insert("HOME".into(), "/nowhere".into());
+        Settings::of(&Config::resolve(variables, None, &[])?)
+    }
+
+    fn refusal(name: &str, value: &str) -> String {
+        settings(&[(name, value)]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_reference() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(settings.address.to_string(), "127.0.0.1:9090");
+        assert_eq!(settings.queue, Limits { records: 512, bytes: 8 << 20 });
+        assert_eq!((settings.text_bytes_max, settings.body_bytes_max), (16_384, 16 << 20));
+        assert!(settings.token.is_none());
+    }
+
+    #[test]
+    fn other_addresses_need_a_token() {
+        for bind in ["0.0.0.0", "::", "192.168.1.7", "::ffff:10.0.0.1"] {
+            let refused = refusal("TRUEUP_BIND", bind);
+            assert!(
+                refused.contains("no token is set") && refused.contains("TRUEUP_BIND"),
+                "{bind}"
+            );
+            let with_token = [("TRUEUP_BIND", bind), ("TRUEUP_TOKEN", "t0ken")];
+            assert!(settings(&with_token).unwrap().token.is_some());
+        }
+        for bind in ["127.0.0.1", "127.9.9.9", "::1", "localhost", "::ffff:127.0.0.1"] {
+            assert!(settings(&[("TRUEUP_BIND", bind)]).is_ok(), "{bind}");
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_named_with_their_origin() {
+        for (name, value, expected) in [
+            (
+                "LOG_LEVEL",
+                "loud",
+                "log_level (from LOG_LEVEL): `loud` is not debug, info, warn or error",
+            ),
+            ("TRACE_PORT", "70000", "port (from TRACE_PORT): `70000` is not a port, 0 to 65535"),
+            (
+                "TRUEUP_QUEUE_RECORDS",
+                "0",
+                "queue_records (from TRUEUP_QUEUE_RECORDS): 0 is not within 1 and 1000000",
+            ),
+            (
+                "TRUEUP_SYNC_INTERVAL",
+                "1ms",
+                "sync_interval (from TRUEUP_SYNC_INTERVAL): 1ms is shorter than 100ms",
+            ),
+            (
+                "TRUEUP_TOKEN",
+                "two words",
+                "token (from TRUEUP_TOKEN): a token is a word of visible ASCII characters",
+            ),
+        ] {
+            assert_eq!(refusal(name, value), expected);
+        }
+    }
+
+    #[test]
+    fn tokens_come_from_files_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "t0ken\n").unwrap();
+        let path = path.to_str().unwrap();
+        let token = settings(&[("TRUEUP_TOKEN_FILE", path)]).unwrap().token.unwrap();
+        assert!(token.is("t0ken") && !token.is("t0ken\n"));
+        assert!(settings(&[("TRUEUP_TOKEN_FILE", path), ("TRUEUP_TOKEN", "x")]).is_err());
+        assert!(settings(&[("TRUEUP_TOKEN_FILE", "/nowhere/token")]).is_err());
+    }
+}

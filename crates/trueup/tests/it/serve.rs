@@ -1,0 +1,7 @@
+//! `trueup serve`, over real sockets, with a client that is not ours.
+
+mod daemon;
+mod life;
+mod posts;
+mod security;
+mod views;
