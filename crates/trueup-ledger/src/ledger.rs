@@ -66,13 +66,15 @@ impl Ledger {
         make_private(path)?;
         let mut database =
             connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        // Before the first table: it cannot be changed later without rewriting the file.
+        let is_new = schema::check(&database, path)? == 0;
         let set_up = |database: &Connection| {
-            database.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+            if is_new {
+                // Before the first table: it cannot be changed later without rewriting the file.
+                database.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+            }
             database.pragma_update(None, "journal_mode", "WAL")?;
             database.pragma_update(None, "synchronous", "FULL")
         };
-        schema::check(&database, path)?;
         set_up(&database).map_err(LedgerError::sqlite(path))?;
         schema::migrate(&mut database, path)?;
         Ok(Self {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use trueup_agents::{
     AGENTS, Agent, Environment, Inventory, Positions, Scanned, Store, discover, scan,
 };
@@ -52,43 +52,50 @@ pub(crate) fn sync(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Synced> {
-    let known = Known(reader.positions()?);
-    let synced = read_all(
-        AGENTS,
-        environment,
-        &known,
-        threads,
-        &|batch| {
-            // A closed writer means that the process is ending: what is lost will be read again.
-            let _is_queued = writer.submit(batch);
-        },
-        progress,
-    );
+    let (inventory, known) = look(environment, reader)?;
+    // A closed writer means that the process is ending: what is lost will be read again.
+    let emit = |batch| {
+        let _is_queued = writer.submit(batch);
+    };
+    let synced = read(inventory, &Known(known), threads, &emit, progress);
     let _is_written = writer.flush();
     Ok(synced)
 }
 
-/// Reads what is new in the stores of `agents`; `emit` takes the batches.
+/// Looks for the stores, and meanwhile for how far they were read.
+fn look(environment: &Environment, reader: &Reader) -> Result<(Inventory, StoredPositions)> {
+    std::thread::scope(|scope| {
+        let found = scope.spawn(|| discover(AGENTS, environment));
+        let known = reader.positions()?;
+        let inventory = found.join().map_err(|_| anyhow!("the search for stores has failed"))?;
+        Ok((inventory, known))
+    })
+}
+
+/// Reads every agent's stores from their start; `emit` takes the batches.
 pub(crate) fn read_all(
-    agents: &[&'static dyn Agent],
     environment: &Environment,
+    threads: usize,
+    emit: &(dyn Fn(Batch) + Sync),
+    progress: &dyn Progress,
+) -> Synced {
+    read(discover(AGENTS, environment), &(), threads, emit, progress)
+}
+
+fn read(
+    inventory: Inventory,
     positions: &dyn Positions,
     threads: usize,
     emit: &(dyn Fn(Batch) + Sync),
     progress: &dyn Progress,
 ) -> Synced {
-    let mut inventory = discover(agents, environment);
-    let problems = std::mem::take(&mut inventory.problems);
-    if !problems.is_empty() {
-        emit(Batch { problems: problems.clone(), ..Batch::default() });
+    if !inventory.problems.is_empty() {
+        emit(Batch { problems: inventory.problems.clone(), ..Batch::default() });
     }
-    inventory.problems = problems;
-    progress.begin(
-        inventory.stores.len(),
-        inventory.stores.iter().map(|store| store.stamp.size_bytes).sum(),
-    );
+    let bytes = inventory.stores.iter().map(|store| store.stamp.size_bytes).sum();
+    progress.begin(inventory.stores.len(), bytes);
     let bytes_read = AtomicU64::new(0);
-    scan(agents, &inventory.stores, positions, threads, emit, &|store, scanned| {
+    scan(AGENTS, &inventory.stores, positions, threads, emit, &|store, scanned| {
         bytes_read.fetch_add(scanned.bytes, Ordering::Relaxed);
         progress.store(store, scanned);
     });

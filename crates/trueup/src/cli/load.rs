@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use trueup_agents::{AGENTS, Inventory, Scanned, Store};
+use trueup_agents::{Inventory, Scanned, Store};
 use trueup_core::prices::{Override, PriceBook};
 use trueup_core::{Account, Batch, Problem, StoreId};
 use trueup_ledger::{Ledger, LedgerError, Limits, OpenOptions, Reader, Writer};
@@ -77,7 +77,7 @@ fn in_memory(config: &Config, threads: usize) -> Loaded {
         account.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(batch);
     };
     let bar = Bar::default();
-    let synced = sync::read_all(AGENTS, &config.environment, &(), threads, &take, &bar);
+    let synced = sync::read_all(&config.environment, threads, &take, &bar);
     bar.finish();
     let account = account.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     Loaded { usage: Usage::Memory(Box::new(account)), inventory: synced.inventory, keeper: None }
