@@ -27,6 +27,7 @@ use clap::{Parser, Subcommand};
 
 use crate::corpus::Plan;
 use crate::truth::Truth;
+use crate::verify::Scope;
 
 #[derive(Debug, Parser)]
 #[command(about)]
@@ -71,6 +72,9 @@ enum Verb {
         /// The reports are of this agent only.
         #[arg(long)]
         agent: Option<String>,
+        /// Pass over estimates, and compare what was measured.
+        #[arg(long)]
+        exact_only: bool,
     },
     /// Read all bytes below DIR and do nothing with them.
     Read {
@@ -98,7 +102,10 @@ fn main() -> Result<ExitCode> {
             timed(|| corpus::write(&plan, &out))?;
         }
         Verb::Append { seed, percent, dir } => timed(|| corpus::append(seed, percent, &dir))?,
-        Verb::Verify { truth, report, agent } => return verify(&truth, &report, agent.as_deref()),
+        Verb::Verify { truth, report, agent, exact_only } => {
+            let scope = Scope { agent: agent.as_deref(), is_exact_only: exact_only };
+            return verify(&truth, &report, scope);
+        }
         Verb::Read { dir, threads } => {
             let (files, bytes) = read::all(&dir, threads)?;
             println!("{files} files, {bytes} bytes");
@@ -127,12 +134,12 @@ fn timed(write: impl FnOnce() -> Result<Truth>) -> Result<()> {
     Ok(())
 }
 
-fn verify(truth: &Path, reports: &[PathBuf], agent: Option<&str>) -> Result<ExitCode> {
+fn verify(truth: &Path, reports: &[PathBuf], scope: Scope<'_>) -> Result<ExitCode> {
     let truth = Truth::load(truth)?;
     let mut exit = ExitCode::SUCCESS;
     for path in reports {
         let report = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
-        let found = verify::differences(&truth, agent, &report)
+        let found = verify::differences(&truth, scope, &report)
             .with_context(|| format!("verify {}", path.display()))?;
         if found.is_empty() {
             println!("{}: every number is right", path.display());

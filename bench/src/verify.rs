@@ -70,19 +70,26 @@ impl From<Counts> for Usage {
     }
 }
 
+/// What is compared.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Scope<'a> {
+    /// The reports are of this agent only.
+    pub(crate) agent: Option<&'a str>,
+    /// Estimates are passed over: an index that nobody reads yet claims them.
+    pub(crate) is_exact_only: bool,
+}
+
 /// All differences between one report and the truth, as lines to read; none if they agree.
-pub(crate) fn differences(
-    truth: &Truth,
-    agent: Option<&str>,
-    report: &[u8],
-) -> Result<Vec<String>> {
+pub(crate) fn differences(truth: &Truth, scope: Scope<'_>, report: &[u8]) -> Result<Vec<String>> {
     let report: Report = serde_json::from_slice(report).context("parse the report")?;
     if report.schema != 1 {
         bail!("the report has schema {}, this program knows schema 1", report.schema);
     }
     let mut found = Vec::new();
-    side(truth, agent, &report, true, &mut found)?;
-    side(truth, agent, &report, false, &mut found)?;
+    side(truth, scope.agent, &report, true, &mut found)?;
+    if !scope.is_exact_only {
+        side(truth, scope.agent, &report, false, &mut found)?;
+    }
     let hidden = found.len().saturating_sub(SHOWN_MAX);
     if hidden > 0 {
         found.truncate(SHOWN_MAX);
@@ -182,26 +189,45 @@ mod tests {
     #[test]
     fn a_right_report_has_no_difference() {
         for (by, key) in [("model", "m"), ("agent", "codex"), ("day", "2026-10-26")] {
-            let found = differences(&truth(), None, &report(by, key, 2)).unwrap();
+            let found = differences(&truth(), Scope::default(), &report(by, key, 2)).unwrap();
             assert!(found.is_empty(), "{found:?}");
         }
     }
 
     #[test]
     fn one_token_too_many_is_a_difference_in_row_and_totals() {
-        let found = differences(&truth(), None, &report("model", "m", 3)).unwrap();
+        let found = differences(&truth(), Scope::default(), &report("model", "m", 3)).unwrap();
         assert_eq!(found.len(), 4, "{found:?}");
         assert_eq!(found[0], "exact totals: output is 3, must be 2 (+1)");
     }
 
     #[test]
     fn a_row_under_another_key_is_two_differences_per_count() {
-        let found = differences(&truth(), Some("codex"), &report("model", "x", 2)).unwrap();
+        let found = differences(
+            &truth(),
+            Scope { agent: Some("codex"), ..Scope::default() },
+            &report("model", "x", 2),
+        )
+        .unwrap();
         assert_eq!(found.len(), 8, "{found:?}");
     }
 
     #[test]
+    fn estimates_can_be_passed_over() {
+        let mut truth = truth();
+        let usage = Usage { input: 9, ..Usage::default() };
+        let (model, project, session) = ("m".to_owned(), "p".to_owned(), "s".to_owned());
+        let claim = Call { at_ms: 1_793_000_000_000, model, project, session, usage };
+        truth.sources.get_mut("codex").unwrap().estimated.enter(&claim);
+        let scope = Scope { is_exact_only: true, ..Scope::default() };
+        assert!(differences(&truth, scope, &report("model", "m", 2)).unwrap().is_empty());
+        assert!(!differences(&truth, scope, &report("model", "m", 3)).unwrap().is_empty());
+        let all = differences(&truth, Scope::default(), &report("model", "m", 2)).unwrap();
+        assert!(all.iter().all(|line| line.starts_with("estimated")) && !all.is_empty());
+    }
+
+    #[test]
     fn an_unknown_cut_is_an_error() {
-        assert!(differences(&truth(), None, &report("moon", "x", 2)).is_err());
+        assert!(differences(&truth(), Scope::default(), &report("moon", "x", 2)).is_err());
     }
 }

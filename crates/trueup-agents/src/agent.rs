@@ -1,7 +1,7 @@
 //! What an agent is to trueup: where it keeps its sessions, which files hold them, and how their
 //! bytes become facts.
 //!
-//! Nothing here opens a file. [`scan`](crate::scan) does, and hands the bytes to a [`Decoder`].
+//! Nothing here opens a file. [`scan`](fn@crate::scan) does, and hands the bytes to a [`Decoder`].
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -47,9 +47,9 @@ pub struct Filter {
     pub window: Window,
     /// Source ids; empty for all.
     pub sources: Vec<String>,
-    /// Projects; see [`matches`]; empty for all.
+    /// Projects; see [`matches()`]; empty for all.
     pub projects: Vec<String>,
-    /// Models; see [`matches`]; empty for all.
+    /// Models; see [`matches()`]; empty for all.
     pub models: Vec<String>,
 }
 
