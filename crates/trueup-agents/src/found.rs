@@ -73,18 +73,6 @@ impl<'a> Found<'a> {
         self.batch.facts.len() >= FACTS_PER_BATCH
     }
 
-    /// Where the findings stand now.
-    pub(crate) fn mark(&self) -> (usize, usize, u64) {
-        (self.batch.facts.len(), self.batch.problems.len(), self.problems)
-    }
-
-    /// Drops what was found since `mark`, in a record that turned out to be unfinished.
-    pub(crate) fn rollback(&mut self, mark: (usize, usize, u64)) {
-        self.batch.facts.truncate(mark.0);
-        self.batch.problems.truncate(mark.1);
-        self.problems = mark.2;
-    }
-
     /// Notes that a part of a database was read up to `position` with what was found so far. It is
     /// handed on when enough has come together: one transaction for each of a thousand short sessions
     /// would be slow.
