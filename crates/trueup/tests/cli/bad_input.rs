@@ -74,7 +74,7 @@ fn bad_lines_are_named_and_good_ones_count() {
         (
             "overflowing",
             with_usage(r#""input_tokens":1e400"#),
-            "is not valid JSON at column 231 (not_json)",
+            "message.usage has an impossible count (bad_count)",
         ),
         (
             "huge",
@@ -242,6 +242,14 @@ fn a_link_that_is_mended_is_no_problem_any_more() {
     assert_eq!(problems(&home).len(), 1);
     fs::remove_file(&other).unwrap();
     assert_eq!(problems(&home).len(), 0);
+}
+
+#[test]
+fn a_file_that_is_rewritten_without_its_fault_has_no_problem_any_more() {
+    let home = home_with(b"{\"half a line");
+    assert_eq!((calls(&home), problems(&home).len()), (2, 1));
+    home.write(&transcript("bad"), good("before") + &good("after"));
+    assert_eq!((calls(&home), problems(&home).len()), (2, 0));
 }
 
 #[test]
