@@ -186,6 +186,16 @@ impl<'b, R: Read> LineReader<'b, R> {
         Self { source, buffer, start: 0, end: 0, offset, line, is_last_line_complete }
     }
 
+    /// The next line, which stays to be read, where it is complete and one read brings all of it.
+    pub(crate) fn peek(&mut self) -> io::Result<Option<Line<'_>>> {
+        if self.start == self.end {
+            self.fill()?;
+        }
+        let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let bytes = memchr(b'\n', unread).and_then(|at| unread.get(..at));
+        Ok(bytes.map(|bytes| Line::new(self.line + 1, bytes)))
+    }
+
     /// Hands the next complete line to `decoder`; `false` where there is none yet.
     pub(crate) fn next(
         &mut self,
