@@ -35,6 +35,13 @@ pub trait Agent: Sync + fmt::Debug {
     /// from nothing.
     fn decoder(&self, store: &Store, state: &str) -> Box<dyn Decoder>;
 
+    /// Where the head of a store stands whose first line is none: how the names of its siblings begin,
+    /// the first of which that has a head hands it to the decoder. `None`: it is a head, or there is no
+    /// such thing.
+    fn head_elsewhere(&self, _store: &Store, _first: &Line<'_>) -> Option<String> {
+        None
+    }
+
     /// Reads a whole [`StoreKind::Document`].
     fn document(&self, _store: &Store, _bytes: &[u8], _found: &mut Found<'_>) {}
 

@@ -117,6 +117,8 @@ struct CodexDecoder {
     state: State,
     /// The session that the last call was of.
     owner: (Text, Owner),
+    /// The count that was read last, where reading it again would change nothing.
+    last_count: Vec<u8>,
 }
 
 impl CodexDecoder {
@@ -127,6 +129,7 @@ impl CodexDecoder {
             source: SOURCE.into(),
             state: serde_json::from_str(state).unwrap_or_default(),
             owner: ("".into(), Owner::new(UnixMs(0), "")),
+            last_count: Vec::new(),
         }
     }
 
@@ -238,6 +241,15 @@ impl CodexDecoder {
         self.call(step, time, found);
     }
 
+    /// Whether a count that is repeated word for word at a later time says nothing new: its totals do
+    /// not, nor do limits that were read and do not tell their end as a distance.
+    fn is_same_again(&self, record: &Record<'_>) -> bool {
+        let limits = record.payload.0.as_ref().and_then(|event| event.rate_limits.0.as_ref());
+        limits.is_none_or(|limits| {
+            !limits.tell_a_distance() && !self.state.lineage.is_copy(record.time())
+        })
+    }
+
     /// `codex exec --json` names the thread that the lines behind it belong to.
     fn thread(&mut self, record: &Record<'_>) {
         if let Some(id) = record.thread_id.filled()
@@ -347,8 +359,19 @@ impl Decoder for CodexDecoder {
         if !record::may_matter(line) {
             return;
         }
+        let count = record::count(line);
+        if count.is_some_and(|count| *count == *self.last_count) {
+            return;
+        }
+        self.last_count.clear();
+        let problems = found.problem_count();
         match line.parse::<Record<'_>>() {
-            Ok(record) => self.record(&record, line.number(), found),
+            Ok(record) => {
+                self.record(&record, line.number(), found);
+                if problems == found.problem_count() && self.is_same_again(&record) {
+                    self.last_count.extend_from_slice(count.unwrap_or_default());
+                }
+            }
             Err(error) => found.problem(ProblemKind::NotJson, line.number(), error.to_string()),
         }
     }

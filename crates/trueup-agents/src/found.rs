@@ -42,8 +42,18 @@ impl<'a> Found<'a> {
         Arc::clone(&self.store.source)
     }
 
-    /// One model call.
+    /// One model call. A copy right behind another of the same call takes its place, or none: streamed
+    /// answers are written several times in a row.
     pub fn call(&mut self, call: Call) {
+        if let Some(Fact::Call(last)) = self.batch.facts.last_mut()
+            && (last.key, last.variant) == (call.key, call.variant)
+            && last.rank.standing() == call.rank.standing()
+        {
+            if call.rank > last.rank {
+                **last = call;
+            }
+            return;
+        }
         self.batch.facts.push(Fact::Call(Box::new(call)));
     }
 

@@ -102,38 +102,71 @@ impl<'de> Reader<'de> {
     #[inline]
     fn text(&mut self) -> Result<Text<'de>, Error> {
         self.expect(b'"')?;
-        if let Some(end) = plain_end(self.rest) {
-            return Ok(self.text_of(end, true));
+        match plain_end(self.rest) {
+            Some(end) => Ok(Text { bytes: self.take_to(end), is_plain: true }),
+            None => self.long_text(),
         }
+    }
+
+    /// Takes the rest of a text that is long or has escapes. Apart, so that the short way stays short.
+    #[inline(never)]
+    fn long_text(&mut self) -> Result<Text<'de>, Error> {
         let mut end = 0;
         loop {
             let tail = self.rest.get(end..).unwrap_or_default();
             end += memchr(b'"', tail).ok_or(Error::new(Fault::End))?;
             let bytes = self.rest.get(..end).unwrap_or_default();
-            if !is_escaped(bytes) {
-                return Ok(self.text_of(end, false));
+            let escapes = bytes.iter().rev().take_while(|byte| **byte == b'\\').count();
+            if escapes % 2 == 0 {
+                return Ok(Text { bytes: self.take_to(end), is_plain: false });
             }
             end += 1;
         }
     }
 
+    /// Takes what stands before `end`, and the quote there.
     #[inline]
-    fn text_of(&mut self, end: usize, is_plain: bool) -> Text<'de> {
+    fn take_to(&mut self, end: usize) -> &'de [u8] {
         let (bytes, rest) = self.rest.split_at(end);
         self.rest = rest.get(1..).unwrap_or_default();
-        Text { bytes, is_plain }
+        bytes
     }
 
-    /// Takes a number or a word.
-    #[inline]
-    fn token(&mut self) -> Result<&'de [u8], Error> {
-        let is_part =
-            |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'+' | b'.' | b'E');
-        let end = self.rest.iter().position(|byte| !is_part(byte)).unwrap_or(self.rest.len());
-        let (token, rest) = self.rest.split_at(end);
+    /// Takes a number.
+    fn number(&mut self) -> Number<'de> {
+        /// As many digits always fit into 64 bits.
+        const DIGITS_MAX: usize = 19;
+        let (mut value, mut end) = (0_u64, 0);
+        for byte in self.rest.iter().take(DIGITS_MAX + 1) {
+            match byte {
+                b'0'..=b'9' => value = value.wrapping_mul(10).wrapping_add(u64::from(byte & 0xf)),
+                _ => break,
+            }
+            end += 1;
+        }
+        let is_natural = (1..=DIGITS_MAX).contains(&end)
+            && !matches!(self.rest.get(end), Some(b'.' | b'e' | b'E'));
+        if !is_natural {
+            let is_part =
+                |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+            end = self.rest.iter().take_while(|byte| is_part(byte)).count();
+        }
+        let (text, rest) = self.rest.split_at(end);
         self.rest = rest;
-        let is_value = matches!(token, [b'-' | b'0'..=b'9', ..] | b"true" | b"false" | b"null");
-        if is_value { Ok(token) } else { Err(Error::new(Fault::Syntax)) }
+        Number { text, natural: is_natural.then_some(value) }
+    }
+
+    /// Takes a word.
+    fn word(&mut self) -> Result<Word, Error> {
+        let words: [(&[u8], Word); 3] =
+            [(b"null", Word::Null), (b"true", Word::True), (b"false", Word::False)];
+        for (text, word) in words {
+            if let Some(rest) = self.rest.strip_prefix(text) {
+                self.rest = rest;
+                return Ok(word);
+            }
+        }
+        Err(Error::new(Fault::Syntax))
     }
 
     /// Takes a value that nobody asks for.
@@ -142,7 +175,11 @@ impl<'de> Reader<'de> {
         match self.peek() {
             Some(b'"') => self.text().map(|_| ()),
             Some(b'{' | b'[') => self.skip_nested(),
-            Some(_) => self.token().map(|_| ()),
+            Some(b'-' | b'0'..=b'9') => {
+                self.number();
+                Ok(())
+            }
+            Some(_) => self.word().map(|_| ()),
             None => Err(Error::new(Fault::End)),
         }
     }
@@ -202,29 +239,58 @@ impl<'de> Reader<'de> {
 /// short, and looking at them word by word costs less than to begin a search.
 #[inline]
 fn plain_end(bytes: &[u8]) -> Option<usize> {
-    const WORD: usize = size_of::<u64>();
     const WORDS: usize = 5;
-    /// Has the high bit of each byte that is `wanted`; above the lowest one perhaps of others.
-    const fn marks(word: u64, wanted: u8) -> u64 {
-        const ONES: u64 = u64::MAX / 0xff;
-        let bytes = word ^ (ONES * wanted as u64);
-        bytes.wrapping_sub(ONES) & !bytes & (ONES << 7)
-    }
-    for (at, word) in bytes.chunks_exact(WORD).take(WORDS).enumerate() {
-        let word = u64::from_le_bytes(word.try_into().ok()?);
-        let (quotes, escapes) = (marks(word, b'"'), marks(word, b'\\'));
-        if (quotes | escapes) != 0 {
-            let (end, escape) = (quotes.trailing_zeros(), escapes.trailing_zeros());
-            return (end < escape).then_some(at * WORD + end as usize / 8);
+    const ONES: u64 = u64::MAX / 0xff;
+    const QUOTES: u64 = ONES * 0x22;
+    const ESCAPES: u64 = ONES * 0x5c;
+    let (words, _) = bytes.as_chunks();
+    for (at, word) in words.iter().take(WORDS).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let (quotes, escapes) = (word ^ QUOTES, word ^ ESCAPES);
+        // The high bit of each byte that is zero, and above the lowest one perhaps of others.
+        let zeros = (quotes.wrapping_sub(ONES) & !quotes) | (escapes.wrapping_sub(ONES) & !escapes);
+        let found = zeros & (ONES << 7);
+        if found != 0 {
+            let end = at * size_of_val(&word) + found.trailing_zeros() as usize / 8;
+            return (bytes.get(end) == Some(&b'"')).then_some(end);
         }
     }
     None
 }
 
-/// Whether what follows these bytes of a text is escaped.
-#[inline]
-fn is_escaped(bytes: &[u8]) -> bool {
-    bytes.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+/// A number as it is written.
+struct Number<'de> {
+    text: &'de [u8],
+    /// Its value, where it is a natural number of not too many digits.
+    natural: Option<u64>,
+}
+
+impl Number<'_> {
+    #[inline]
+    fn visit<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Error> {
+        match self.natural {
+            Some(number) => visitor.visit_u64(number),
+            None => self.visit_other(visitor),
+        }
+    }
+
+    fn visit_other<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Error> {
+        let text = str::from_utf8(self.text).unwrap_or_default();
+        if let Ok(number) = text.parse::<i64>() {
+            return visitor.visit_i64(number);
+        }
+        match text.parse::<u64>() {
+            Ok(number) => visitor.visit_u64(number),
+            Err(_) => visitor.visit_f64(text.parse().map_err(|_| Error::new(Fault::Syntax))?),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Null,
+    True,
+    False,
 }
 
 /// A text as it is written.
@@ -294,7 +360,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             Some(b'"') => self.text()?.visit(visitor),
             Some(b'{') => self.nested(|reader| visitor.visit_map(Parts { reader, is_first: true })),
             Some(b'[') => self.nested(|reader| visitor.visit_seq(Parts { reader, is_first: true })),
-            Some(_) => scalar(self.token()?, visitor),
+            Some(b'-' | b'0'..=b'9') => self.number().visit(visitor),
+            Some(_) => match self.word()? {
+                Word::Null => visitor.visit_unit(),
+                Word::True => visitor.visit_bool(true),
+                Word::False => visitor.visit_bool(false),
+            },
             None => Err(Error::new(Fault::End)),
         }
     }
@@ -308,7 +379,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         match self.peek() {
             Some(b'"') => self.text()?.visit(visitor),
             Some(b'-' | b'0'..=b'9') => {
-                Text { bytes: self.token()?, is_plain: true }.visit(visitor)
+                Text { bytes: self.number().text, is_plain: true }.visit(visitor)
             }
             _ => {
                 self.skip()?;
@@ -326,30 +397,6 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
         unit unit_struct seq tuple tuple_struct map struct enum identifier
-    }
-}
-
-/// Hands a number or a word to a visitor.
-#[inline]
-fn scalar<'de, V: Visitor<'de>>(token: &[u8], visitor: V) -> Result<V::Value, Error> {
-    /// As many digits always fit into 64 bits.
-    const DIGITS_MAX: usize = 19;
-    match token {
-        b"true" => visitor.visit_bool(true),
-        b"false" => visitor.visit_bool(false),
-        b"null" => visitor.visit_unit(),
-        digits if digits.len() <= DIGITS_MAX && digits.iter().all(u8::is_ascii_digit) => visitor
-            .visit_u64(digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))),
-        other => {
-            let text = str::from_utf8(other).map_err(|_| Error::new(Fault::Syntax))?;
-            if let Ok(number) = text.parse::<i64>() {
-                return visitor.visit_i64(number);
-            }
-            match text.parse::<u64>() {
-                Ok(number) => visitor.visit_u64(number),
-                Err(_) => visitor.visit_f64(text.parse().map_err(|_| Error::new(Fault::Syntax))?),
-            }
-        }
     }
 }
 
@@ -477,7 +524,7 @@ mod tests {
     fn errors_name_the_place_and_no_content() {
         for (json, expected) in [
             (r#"{"id":"secret""#, "ends too early at column 15"),
-            (r#"{"id":secret}"#, "is not valid JSON at column 13"),
+            (r#"{"id":secret}"#, "is not valid JSON at column 7"),
             (r#"{"id":"a","id":"b"}"#, "has a field twice, or of a wrong type at column 15"),
         ] {
             assert_eq!(usage(json).unwrap_err().to_string(), expected);

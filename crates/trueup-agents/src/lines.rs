@@ -67,7 +67,7 @@ impl<'a> Line<'a> {
     pub(crate) fn opening(&self) -> Opening<'a> {
         let bytes = self.bytes.get(1..).unwrap_or_default();
         let head = bytes.get(..OPENING_BYTES).unwrap_or(bytes);
-        let (own, object) = memchr(b'{', head).map_or((head, &[][..]), |at| head.split_at(at));
+        let (own, object) = memchr(b'{', head).map_or((head, &[][..]), |at| bytes.split_at(at));
         Opening { own, object: object.get(1..).unwrap_or_default() }
     }
 
@@ -96,7 +96,7 @@ pub(crate) fn decode(
 /// Bytes in which agents say what a record is, before they say what was said.
 const OPENING_BYTES: usize = 512;
 
-/// The first bytes of a record: its own fields up to its first object, and how that begins. Quotes are
+/// The first bytes of a record: its own fields up to its first object, and what follows. Quotes are
 /// escaped inside of texts, so a name with its quotes is a name here, and it is the record's own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opening<'a> {
@@ -115,6 +115,11 @@ impl<'a> Opening<'a> {
     pub(crate) fn own_text(&self, name: &Finder<'_>) -> Option<&'a [u8]> {
         let at = name.find(self.own)? + name.needle().len();
         value(self.own.get(at..)?)
+    }
+
+    /// All that follows the beginning of the first object.
+    pub(crate) const fn behind(&self) -> &'a [u8] {
+        self.object
     }
 
     /// The name of the record's first object.
@@ -179,6 +184,16 @@ impl<'b, R: Read> LineReader<'b, R> {
         is_last_line_complete: bool,
     ) -> Self {
         Self { source, buffer, start: 0, end: 0, offset, line, is_last_line_complete }
+    }
+
+    /// The next line, which stays to be read, where it is complete and one read brings all of it.
+    pub(crate) fn peek(&mut self) -> io::Result<Option<Line<'_>>> {
+        if self.start == self.end {
+            self.fill()?;
+        }
+        let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let bytes = memchr(b'\n', unread).and_then(|at| unread.get(..at));
+        Ok(bytes.map(|bytes| Line::new(self.line + 1, bytes)))
     }
 
     /// Hands the next complete line to `decoder`; `false` where there is none yet.

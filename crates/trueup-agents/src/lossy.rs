@@ -100,7 +100,7 @@ pub(crate) struct Str<'a>(pub(crate) Option<Cow<'a, str>>);
 impl Str<'_> {
     /// The text, where there is one that is not blank.
     pub(crate) fn filled(&self) -> Option<&str> {
-        self.0.as_deref().filter(|text| !text.trim().is_empty())
+        self.0.as_deref().filter(|text| !text.trim_start().is_empty())
     }
 
     /// Whether it is exactly this.

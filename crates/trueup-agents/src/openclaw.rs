@@ -28,6 +28,7 @@ use rusqlite::Connection;
 
 use crate::agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
 use crate::found::Found;
+use crate::lines::Line;
 use crate::scan::Positions;
 use transcript::TranscriptDecoder;
 
@@ -89,6 +90,15 @@ impl Agent for OpenClaw {
     fn decoder(&self, store: &Store, state: &str) -> Box<dyn Decoder> {
         let name = store.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         Box::new(TranscriptDecoder::new(artifact::session(name), store.modified(), state))
+    }
+
+    /// A session that `sessions.compact` cut has its header in the copies that it left, and there in the
+    /// first.
+    fn head_elsewhere(&self, store: &Store, first: &Line<'_>) -> Option<String> {
+        let is_in_sessions = store.path.parent()?.ends_with("sessions");
+        let is_head = first.opening().own_type() == Some(b"session");
+        let name = store.path.file_name()?.to_str()?;
+        (is_in_sessions && !is_head).then(|| artifact::backups(artifact::session(name)))
     }
 
     fn database(

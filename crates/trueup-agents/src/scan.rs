@@ -6,17 +6,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Advice, fadvise};
 use trueup_core::{Batch, Position, ProblemKind, StoreId};
 
-use crate::lines::LineReader;
-use crate::{Agent, Found, Store, StoreKind};
+use crate::lines::{Line, LineReader};
+use crate::{Agent, Decoder, Found, Store, StoreKind};
 
 /// How far stores were read before.
 pub trait Positions: Sync {
@@ -193,6 +194,9 @@ fn read_lines(
     let source = (&file).take(stamp.size_bytes.saturating_sub(start));
     let mut reader = LineReader::new(source, buffer, (start, from.line), false);
     let mut decoder = agent.decoder(store, &from.state);
+    if start == 0 {
+        read_head_elsewhere(agent, store, reader.peek()?, &mut *decoder)?;
+    }
     loop {
         let is_line = reader.next(&mut *decoder, found)?;
         let is_due = found.is_full() || reader.offset - from.offset >= COMMIT_BYTES;
@@ -260,6 +264,7 @@ fn read_zstd(
     let source = zstd::stream::read::Decoder::new(file)?;
     let mut reader = LineReader::new(source, buffer, (0, 0), true);
     let mut decoder = agent.decoder(store, "");
+    read_head_elsewhere(agent, store, reader.peek()?, &mut *decoder)?;
     while reader.next(&mut *decoder, found)? {
         if found.is_full() {
             found.flush();
@@ -269,6 +274,57 @@ fn read_zstd(
         Position { stamp, offset: reader.offset, line: reader.line, ..Position::default() };
     found.commit("", position);
     Ok(stamp.size_bytes)
+}
+
+/// Hands a decoder the head that its store, of which this is the first line, has lost: from the first
+/// sibling that has it. Nothing else of the sibling is read, and nothing is counted.
+fn read_head_elsewhere(
+    agent: &dyn Agent,
+    store: &Store,
+    first: Option<Line<'_>>,
+    decoder: &mut dyn Decoder,
+) -> io::Result<()> {
+    // A first line that is still being written may become a head.
+    let Some(names) = first.and_then(|first| agent.head_elsewhere(store, &first)) else {
+        return Ok(());
+    };
+    let mut buffer = Vec::new();
+    for sibling in siblings(agent, store, &names)? {
+        // One that is gone or damaged is its own problem.
+        let Ok(source) = lines_of(&sibling) else { continue };
+        let mut reader = LineReader::new(source, &mut buffer, (0, 0), true);
+        if let Ok(Some(head)) = reader.peek()
+            && agent.head_elsewhere(&sibling, &head).is_none()
+        {
+            decoder.line(&head, &mut Found::new(store.source, "", &mut drop));
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The stores beside a store whose names begin like this, in order.
+fn siblings(agent: &dyn Agent, store: &Store, names: &str) -> io::Result<Vec<Store>> {
+    let Some(folder) = store.path.parent() else { return Ok(Vec::new()) };
+    let is_named = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.as_bytes().starts_with(names.as_bytes()))
+    };
+    let entries = std::fs::read_dir(folder)?;
+    let mut paths: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_named).collect();
+    paths.sort();
+    let stores = paths.into_iter().map(|path| Store { path, ..store.clone() });
+    let known = |store: Store| Some(Store { kind: agent.classify(store.below_root())?, ..store });
+    Ok(stores.filter_map(known).collect())
+}
+
+/// The bytes of a store of lines.
+fn lines_of(store: &Store) -> io::Result<Box<dyn Read>> {
+    let file = File::open(&store.path)?;
+    Ok(match store.kind {
+        StoreKind::ZstdLines => Box::new(zstd::stream::read::Decoder::new(file)?),
+        StoreKind::Lines | StoreKind::Document | StoreKind::Database => Box::new(file),
+    })
 }
 
 fn read_document(

@@ -38,8 +38,22 @@ struct Said {
 }
 
 impl Said {
-    fn is_news_after(&self, before: Option<&Self>) -> bool {
-        let Some(before) = before else { return true };
+    /// What a window says of itself; `None` where it says too little.
+    fn of(window: &Window, plan: Text, time: UnixMs) -> Option<Self> {
+        // Older versions tell the end as a distance.
+        let distance = Some(window.resets_in_seconds)
+            .filter(|seconds| seconds.is_present())
+            .and_then(|seconds| i64::try_from(seconds.or_zero()).ok())
+            .map(|seconds| UnixMs(time.0.saturating_add(seconds.saturating_mul(1_000))));
+        Some(Self {
+            window_minutes: u32::try_from(window.minutes.or_zero()).ok().filter(|m| *m > 0)?,
+            used_millipercent: window.used_percent.0?,
+            resets_at: window.resets_at.0.or(distance),
+            plan,
+        })
+    }
+
+    fn is_news_after(&self, before: &Self) -> bool {
         let has_same_end = match (self.resets_at, before.resets_at) {
             (Some(now), Some(then)) => now.0.abs_diff(then.0) <= RESET_WAVERS_MS,
             (now, then) => now == then,
@@ -64,10 +78,13 @@ impl Quotas {
         let windows =
             [(&limits.primary.0, &mut self.primary), (&limits.secondary.0, &mut self.secondary)];
         for (window, before) in windows {
-            let said = window.as_ref().and_then(|window| said(window, plan, time));
-            let Some(said) = said.filter(|said| said.is_news_after(before.as_ref())) else {
-                continue;
-            };
+            let Some(window) = window else { continue };
+            let shared =
+                before.as_ref().map(|before| &before.plan).filter(|known| ***known == *plan);
+            let said = Said::of(window, shared.map_or_else(|| plan.into(), Arc::clone), time);
+            let is_news =
+                |said: &Said| before.as_ref().is_none_or(|before| said.is_news_after(before));
+            let Some(said) = said.filter(is_news) else { continue };
             found.quota(Quota {
                 source: Arc::clone(source),
                 time,
@@ -79,20 +96,6 @@ impl Quotas {
             *before = Some(said);
         }
     }
-}
-
-fn said(window: &Window, plan: &str, time: UnixMs) -> Option<Said> {
-    // Older versions tell the end as a distance.
-    let distance = Some(window.resets_in_seconds)
-        .filter(|seconds| seconds.is_present())
-        .and_then(|seconds| i64::try_from(seconds.or_zero()).ok())
-        .map(|seconds| UnixMs(time.0.saturating_add(seconds.saturating_mul(1_000))));
-    Some(Said {
-        window_minutes: u32::try_from(window.minutes.or_zero()).ok().filter(|m| *m > 0)?,
-        used_millipercent: window.used_percent.0?,
-        resets_at: window.resets_at.0.or(distance),
-        plan: plan.into(),
-    })
 }
 
 #[cfg(test)]

@@ -49,6 +49,14 @@ pub(super) fn may_matter(line: &Line<'_>) -> bool {
     }
 }
 
+/// The payload of a `token_count`, as it is written: without the line's time and number.
+pub(super) fn count<'a>(line: &Line<'a>) -> Option<&'a [u8]> {
+    let opening = line.opening();
+    let is_count = opening.own_type() == Some(b"event_msg")
+        && opening.object_begins_with(b"type") == Some(b"token_count");
+    is_count.then(|| opening.behind())
+}
+
 /// The time of a line, without reading the rest of it.
 pub(super) fn time(line: &Line<'_>) -> Option<UnixMs> {
     static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"timestamp\""));
@@ -195,6 +203,14 @@ pub(super) struct RateLimits<'a> {
     pub(super) primary: Object<Window>,
     pub(super) secondary: Object<Window>,
     pub(super) plan_type: Str<'a>,
+}
+
+impl RateLimits<'_> {
+    /// Whether a window tells its end as a distance from the line's own time.
+    pub(super) fn tell_a_distance(&self) -> bool {
+        let windows = [&self.primary.0, &self.secondary.0];
+        windows.into_iter().flatten().any(|window| window.resets_in_seconds.is_present())
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

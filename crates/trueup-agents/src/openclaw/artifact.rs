@@ -42,6 +42,11 @@ pub(super) fn session(name: &str) -> &str {
     session
 }
 
+/// How the names of the copies begin that `sessions.compact` left of a session.
+pub(super) fn backups(session: &str) -> String {
+    format!("{session}.jsonl.bak.")
+}
+
 fn unpacked(name: &str) -> (&str, bool) {
     name.strip_suffix(".zst").map_or((name, false), |name| (name, true))
 }

@@ -118,7 +118,7 @@ fn compaction_and_deletion_lose_nothing() {
     assert_eq!(total(&read_home(home.path(), Account::default())), 3_358);
 }
 
-/// A tool's result of 65 MiB is passed over by its head; a long answer is streamed.
+/// A tool's result of 65 MiB is passed over; a long answer is shortened.
 #[test]
 fn lines_too_long_to_hold_are_read_or_passed_over() {
     let (home, agent) = empty();
@@ -309,7 +309,7 @@ fn transcripts_in_blobs_are_read_once() {
 }
 
 #[test]
-fn events_too_long_to_hold_are_streamed_from_the_store() {
+fn events_too_long_to_hold_are_shortened_from_the_store() {
     let (home, agent) = empty();
     let gateway = Gateway::open(&agent);
     let long = format!(r#""text":"{}""#, "x".repeat(3 << 20));
@@ -376,6 +376,32 @@ fn many_sessions_and_sessions_of_many_pages_are_read_whole() {
     let account = read_home(home.path(), Account::default());
     assert_eq!(account.calls().count(), 40 * 250 + 4_100);
     assert_eq!(account.positions.len(), 42);
+}
+
+#[test]
+fn a_session_that_is_compacted_between_polls_keeps_its_project() {
+    let (home, agent) = empty();
+    let live = agent.join(format!("sessions/{SESSION}.jsonl"));
+    fs::write(&live, lines()[..7].concat()).unwrap();
+    let account = read_home(home.path(), Account::default());
+    let backup = format!("sessions/{SESSION}.jsonl.bak.2026-05-20T10-00-00.000Z");
+    fs::rename(&live, agent.join(backup)).unwrap();
+    fs::write(&live, &lines()[6]).unwrap();
+    let account = read_home(home.path(), account);
+    // Another process writes on, in two parts.
+    let last = &lines()[7];
+    let (start, end) = last.split_at(40);
+    for part in [start, end] {
+        fs::OpenOptions::new()
+            .append(true)
+            .open(&live)
+            .unwrap()
+            .write_all(part.as_bytes())
+            .unwrap();
+    }
+    let account = read_home(home.path(), account);
+    assert_eq!((total(&account), account.calls().count()), (3_358, 3));
+    assert!(account.calls().all(|call| &*call.origin.project == "/home/u/proj"));
 }
 
 #[test]

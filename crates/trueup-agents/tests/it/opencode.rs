@@ -132,7 +132,7 @@ fn another_store_of_the_same_name_is_read_from_its_beginning() {
 }
 
 #[test]
-fn rows_too_long_to_hold_are_streamed() {
+fn rows_too_long_to_hold_are_shortened() {
     let (home, folder) = empty();
     let database = version_1(&folder);
     let long = format!(r#"{{"content":"{}","#, "x".repeat(3 << 20));
