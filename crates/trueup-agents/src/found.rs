@@ -61,6 +61,12 @@ impl<'a> Found<'a> {
         }
     }
 
+    /// Notes that the store is read from its start again: what was wrong with it before may be right
+    /// now.
+    pub(crate) fn restart(&mut self) {
+        self.batch.restarted.push(self.store.clone());
+    }
+
     /// How many problems there were, named or not.
     #[must_use]
     pub const fn problem_count(&self) -> u64 {

@@ -158,6 +158,9 @@ pub fn read_store(
     {
         return Ok(0);
     }
+    if before.is_some() && matches!(store.kind, StoreKind::ZstdLines | StoreKind::Document) {
+        found.restart();
+    }
     match store.kind {
         StoreKind::Lines => {
             let is_kept = positions.are_kept();
@@ -180,8 +183,12 @@ fn read_lines(
     let mut file = File::open(&store.path)?;
     advise_sequential(&file);
     let stamp = crate::discover::stamp(&file.metadata()?);
+    let is_known = before != Position::default();
     let mut from = if is_continued(&file, &before, stamp)? { before } else { Position::default() };
     let start = from.offset;
+    if is_known && start == 0 {
+        found.restart();
+    }
     file.seek(SeekFrom::Start(start))?;
     let source = (&file).take(stamp.size_bytes.saturating_sub(start));
     let mut reader = LineReader::new(source, buffer, (start, from.line), false);

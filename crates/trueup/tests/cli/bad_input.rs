@@ -245,6 +245,14 @@ fn a_link_that_is_mended_is_no_problem_any_more() {
 }
 
 #[test]
+fn a_file_that_is_rewritten_without_its_fault_has_no_problem_any_more() {
+    let home = home_with(b"{\"half a line");
+    assert_eq!((calls(&home), problems(&home).len()), (2, 1));
+    home.write(&transcript("bad"), good("before") + &good("after"));
+    assert_eq!((calls(&home), problems(&home).len()), (2, 0));
+}
+
+#[test]
 fn broken_stores_of_every_kind_are_named() {
     let home = Home::of_fixtures(&["claude-code/everyday"]);
     let counted = calls(&home);
