@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use rusqlite::{Connection, params};
 use trueup_core::{
-    Batch, Billing, Call, Fact, Key, Origin, Outcome, Rank, Text, Tokens, UnixMs, Variant,
+    Batch, Billing, Call, Fact, Key, Origin, Outcome, Owner, Rank, Text, Tokens, UnixMs, Variant,
 };
 use trueup_ledger::{Ledger, OpenOptions};
 
@@ -81,7 +81,7 @@ fn call(rng: &mut Rng, row: u64) -> Call {
     Call {
         key: Key::fresh(time, u128::from(rng.below(u64::MAX))),
         variant: Variant(0),
-        rank: Rank::new(0, &tokens, false, UnixMs(0), &session),
+        rank: Rank::new(0, &tokens, false, Owner::new(UnixMs(0), &session)),
         time,
         origin: Origin {
             source: "bench".into(),

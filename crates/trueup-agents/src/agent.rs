@@ -55,8 +55,8 @@ pub trait Agent: Sync + fmt::Debug {
 
 /// Turns the lines of one store into facts, one after the other.
 pub trait Decoder: fmt::Debug {
-    /// Reads one line.
-    fn line(&mut self, line: &mut Line<'_>, found: &mut Found<'_>);
+    /// Reads one line, which looks like a record.
+    fn line(&mut self, line: &Line<'_>, found: &mut Found<'_>);
 
     /// What a later decoder needs to go on after the last line; empty for nothing.
     fn state(&self) -> String {

@@ -14,18 +14,18 @@
 //! ```
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use trueup_core::{
-    Billing, Call, Key, NanoUsd, Origin, Outcome, ProblemKind, Rank, Region, ServiceTier, Speed,
-    Text, Tokens, UnixMs, Variant,
+    Billing, Call, Key, NanoUsd, Origin, Outcome, Owner, ProblemKind, Rank, Region, ServiceTier,
+    Speed, Text, Tokens, UnixMs, Variant,
 };
 
 use crate::agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
 use crate::found::Found;
-use crate::lines::{Line, describe};
+use crate::lines::Line;
 use crate::lossy::{Count, Flag, List, Object, Str, Time, Usd};
 
 /// Claude Code.
@@ -79,65 +79,70 @@ struct ClaudeCodeDecoder {
     modified: UnixMs,
     fallback_session: String,
     last: Origin,
+    owner: Owner,
+    /// What the ids of the last answer hash to: its lines follow each other.
+    key: Option<(String, Key)>,
+    variant: Option<(String, Variant)>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Record {
-    r#type: Str,
+#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
+struct Record<'a> {
+    r#type: Str<'a>,
     timestamp: Time,
-    session_id: Str,
-    cwd: Str,
-    request_id: Str,
+    session_id: Str<'a>,
+    cwd: Str<'a>,
+    request_id: Str<'a>,
     is_sidechain: Flag,
-    uuid: Str,
-    message: Object<Message>,
+    uuid: Str<'a>,
+    message: Object<Message<'a>>,
     #[serde(rename = "costUSD")]
     cost_usd: Usd,
-    /// Of `progress` lines: a sub-agent's record, repeated in its parent's file.
-    data: Object<Progress>,
+    /// Of `progress` lines: a sub-agent's record, repeated in its parent's file. Boxed, as few lines
+    /// have it, and all lines move what has room for it.
+    data: Object<Box<Progress<'a>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Progress {
-    message: Object<ProgressMessage>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Progress<'a> {
+    message: Object<ProgressMessage<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ProgressMessage {
-    r#type: Str,
+#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
+struct ProgressMessage<'a> {
+    r#type: Str<'a>,
     timestamp: Time,
-    request_id: Str,
-    uuid: Str,
-    message: Object<Message>,
+    request_id: Str<'a>,
+    uuid: Str<'a>,
+    message: Object<Message<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Message {
-    id: Str,
-    model: Str,
-    usage: Object<Usage>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Message<'a> {
+    id: Str<'a>,
+    model: Str<'a>,
+    usage: Object<Usage<'a>>,
 }
 
 /// The counts as Anthropic's API names them; `input_tokens` holds no cached ones. The steps of an
 /// answer have the same form: those of type `message` are inside the usage above them, an advisor's
 /// are not.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Usage {
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Usage<'a> {
     input_tokens: Count,
     output_tokens: Count,
     cache_creation_input_tokens: Count,
     cache_read_input_tokens: Count,
     cache_creation: Object<CacheCreation>,
-    service_tier: Str,
-    speed: Str,
-    inference_geo: Str,
-    r#type: Str,
-    model: Str,
+    service_tier: Str<'a>,
+    speed: Str<'a>,
+    inference_geo: Str<'a>,
+    r#type: Str<'a>,
+    model: Str<'a>,
     iterations: List<Self>,
 }
 
@@ -148,7 +153,7 @@ struct CacheCreation {
     ephemeral_1h_input_tokens: Count,
 }
 
-impl Usage {
+impl Usage<'_> {
     fn tokens(&self) -> Tokens {
         // A total without its split by lifetime is of the default lifetime, five minutes.
         let (write_5m, write_1h) = self.cache_creation.0.as_ref().map_or_else(
@@ -194,11 +199,11 @@ mod standing {
 
 /// What one answer is known by.
 struct Answer<'a> {
-    message: &'a Message,
-    usage: &'a Usage,
+    message: &'a Message<'a>,
+    usage: &'a Usage<'a>,
     time: UnixMs,
     request_id: Option<&'a str>,
-    uuid: &'a Str,
+    uuid: &'a Str<'a>,
     is_sidechain: bool,
     cost: Option<NanoUsd>,
 }
@@ -213,18 +218,23 @@ impl ClaudeCodeDecoder {
             .and_then(Path::parent)
             .and_then(Path::file_name)
             .and_then(|name| name.to_str());
+        let session = above_subagents.unwrap_or_else(|| store.stem());
         Self {
             modified: store.modified(),
-            fallback_session: above_subagents.unwrap_or_else(|| store.stem()).to_owned(),
+            fallback_session: session.to_owned(),
             last: Origin {
                 source: SOURCE.into(),
                 provider: "anthropic".into(),
+                session: session.into(),
                 ..Origin::default()
             },
+            owner: Owner::new(UnixMs(0), session),
+            key: None,
+            variant: None,
         }
     }
 
-    fn record(&mut self, record: &Record, line: u64, found: &mut Found<'_>) {
+    fn record(&mut self, record: &Record<'_>, line: u64, found: &mut Found<'_>) {
         let progress = record.data.0.as_ref().and_then(|data| data.message.0.as_ref());
         let answer = match progress {
             Some(inner) if record.r#type.is("progress") && inner.r#type.is("assistant") => {
@@ -266,10 +276,11 @@ impl ClaudeCodeDecoder {
     }
 
     /// Takes over session and project, sharing the texts of the line before where they are the same.
-    fn share(&mut self, record: &Record) {
+    fn share(&mut self, record: &Record<'_>) {
         let session = record.session_id.filled().unwrap_or(&self.fallback_session);
         if *self.last.session != *session {
             self.last.session = session.into();
+            self.owner = Owner::new(UnixMs(0), session);
         }
         let project = record.cwd.filled().unwrap_or_default();
         if *self.last.project != *project {
@@ -279,20 +290,27 @@ impl ClaudeCodeDecoder {
 
     fn calls(&mut self, answer: &Answer<'_>, line: u64, found: &mut Found<'_>) {
         let usage = answer.usage;
-        let id = answer.message.id.filled();
-        let uuid = answer.uuid.filled();
-        // Without a message id copies cannot be told; without any id a line is only itself.
         let session = Arc::clone(&self.last.session);
-        let line = line.to_string();
-        let parts: Vec<&str> = match (id, uuid) {
-            (Some(id), _) => vec![id],
-            (None, Some(uuid)) => vec!["uuid", uuid],
-            (None, None) => vec!["line", &session, &line],
+        let number;
+        // Without a message id copies cannot be told; without any id a line is only itself.
+        let parts: &[&str] = match (answer.message.id.filled(), answer.uuid.filled()) {
+            (Some(id), _) => &[id],
+            (None, Some(uuid)) => &["uuid", uuid],
+            (None, None) => {
+                number = line.to_string();
+                &["line", &session, &number]
+            }
+        };
+        let key = match parts {
+            [id] => hashed(&mut self.key, id, |id| Key::of(SOURCE, &[id])),
+            parts => Key::of(SOURCE, parts),
         };
         let (standing, variant) = match answer.request_id {
             _ if answer.is_sidechain => (standing::SIDECHAIN, Variant(0)),
             None => (standing::MAIN, Variant(0)),
-            Some(request) => (standing::MAIN_REQUEST, Variant::of(request)),
+            Some(request) => {
+                (standing::MAIN_REQUEST, hashed(&mut self.variant, request, Variant::of))
+            }
         };
         let billing = Billing {
             tier: ServiceTier::of_source(usage.service_tier.filled().unwrap_or_default()),
@@ -300,17 +318,15 @@ impl ClaudeCodeDecoder {
             region: Region::of_source(usage.inference_geo.filled().unwrap_or_default()),
         };
         let is_detailed = usage.speed.0.is_some();
-        let mut push = |parts: &[&str], model: &Str, tokens: Tokens, cost: Option<NanoUsd>| {
-            let model = self.model(model);
-            let rank = Rank::new(standing, &tokens, is_detailed, UnixMs(0), &self.last.session);
+        let mut push = |key: Key, model: &Str<'_>, tokens: Tokens, cost: Option<NanoUsd>| {
             let has_known_cost =
                 cost.is_some_and(|cost| cost != NanoUsd::ZERO || tokens.total() == 0);
             found.call(Call {
-                key: Key::of(SOURCE, parts),
+                key,
                 variant,
-                rank,
+                rank: Rank::new(standing, &tokens, is_detailed, self.owner),
                 time: answer.time,
-                origin: Origin { model, ..self.last.clone() },
+                origin: Origin { model: self.model(model), ..self.last.clone() },
                 tokens,
                 billing,
                 reported_cost: cost.filter(|_| has_known_cost),
@@ -321,16 +337,16 @@ impl ClaudeCodeDecoder {
                 body: None,
             });
         };
-        push(&parts, &answer.message.model, usage.tokens(), answer.cost);
+        push(key, &answer.message.model, usage.tokens(), answer.cost);
         let advisors = usage.iterations.0.iter().filter(|step| step.r#type.is("advisor_message"));
         for (at, step) in advisors.enumerate() {
             let at = at.to_string();
-            let parts: Vec<&str> = parts.iter().copied().chain(["advisor", &at]).collect();
-            push(&parts, &step.model, step.tokens(), None);
+            let parts = [parts, &["advisor", &at]].concat();
+            push(Key::of(SOURCE, &parts), &step.model, step.tokens(), None);
         }
     }
 
-    fn model(&mut self, model: &Str) -> Text {
+    fn model(&mut self, model: &Str<'_>) -> Text {
         let model = model.filled().unwrap_or_default();
         if *self.last.model != *model {
             self.last.model = model.into();
@@ -339,26 +355,38 @@ impl ClaudeCodeDecoder {
     }
 }
 
+/// The hash of a text, which is only worked out where it is not the last text again.
+fn hashed<T: Copy>(last: &mut Option<(String, T)>, text: &str, hash: impl FnOnce(&str) -> T) -> T {
+    match last {
+        Some((of, hash)) if of == text => *hash,
+        _ => last.insert((text.to_owned(), hash(text))).1,
+    }
+}
+
 impl Decoder for ClaudeCodeDecoder {
-    fn line(&mut self, line: &mut Line<'_>, found: &mut Found<'_>) {
-        let number = line.number();
-        if !line.looks_like_record() {
-            found.problem(ProblemKind::NotJson, number, "is not a JSON object");
+    fn line(&mut self, line: &Line<'_>, found: &mut Found<'_>) {
+        if !may_matter(line) {
             return;
         }
-        // A line that is too long to hold is a prompt with images, or an answer: only the first says
-        // its role before its content.
-        let may_hold_usage = if line.is_whole() {
-            memmem::find(line.head(), b"\"usage\"").is_some()
-        } else {
-            memmem::find(line.head(), b"\"role\":\"user\"").is_none()
-        };
-        if !may_hold_usage {
-            return;
+        match line.parse::<Record<'_>>() {
+            Ok(record) => self.record(&record, line.number(), found),
+            Err(error) => found.problem(ProblemKind::NotJson, line.number(), error.to_string()),
         }
-        match line.parse::<Record>() {
-            Ok(record) => self.record(&record, number, found),
-            Err(error) => found.problem(ProblemKind::NotJson, number, describe(&error)),
+    }
+}
+
+/// Whether a line may hold an answer. Prompts and results of tools, most of a transcript, say their type
+/// before their content. Answers say theirs behind it, but begin with their model.
+fn may_matter(line: &Line<'_>) -> bool {
+    static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+    let opening = line.opening();
+    let has_usage = || USAGE.find(line.bytes()).is_some();
+    match opening.own_type() {
+        None => opening.object_begins_with(b"model").is_some() || has_usage(),
+        Some(b"assistant") => has_usage(),
+        Some(b"progress") => {
+            opening.object_begins_with(b"type") != Some(b"bash_progress") && has_usage()
         }
+        Some(_) => false,
     }
 }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trueup_core::{
-    Billing, Call, Key, Origin, Outcome, ProblemKind, Rank, ServiceTier, Text, UnixMs,
+    Billing, Call, Key, Origin, Outcome, Owner, ProblemKind, Rank, ServiceTier, Text, UnixMs,
 };
 
 use self::counter::{Counter, Step};
@@ -37,7 +37,7 @@ use self::quota::Quotas;
 use self::record::{Payload, Record, Usage};
 use crate::agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
 use crate::found::Found;
-use crate::lines::{Line, describe};
+use crate::lines::Line;
 use crate::uuid::is_uuid;
 
 /// Codex.
@@ -115,6 +115,8 @@ struct CodexDecoder {
     fallback_session: Text,
     source: Text,
     state: State,
+    /// The session that the last call was of.
+    owner: (Text, Owner),
 }
 
 impl CodexDecoder {
@@ -124,10 +126,11 @@ impl CodexDecoder {
             fallback_session: session_of_name(store.stem()).into(),
             source: SOURCE.into(),
             state: serde_json::from_str(state).unwrap_or_default(),
+            owner: ("".into(), Owner::new(UnixMs(0), "")),
         }
     }
 
-    fn record(&mut self, record: &Record, line: u64, found: &mut Found<'_>) {
+    fn record(&mut self, record: &Record<'_>, line: u64, found: &mut Found<'_>) {
         let time = record.time();
         let payload = record.payload.0.as_ref();
         match (record.r#type.0.as_deref(), payload) {
@@ -142,7 +145,7 @@ impl CodexDecoder {
         }
     }
 
-    fn meta(&mut self, meta: &Payload, line_time: Option<UnixMs>) {
+    fn meta(&mut self, meta: &Payload<'_>, line_time: Option<UnixMs>) {
         let Some(id) = meta.id.filled() else { return };
         let started = meta.timestamp.0.or(line_time);
         let is_own = self.state.lineage.meta(
@@ -158,7 +161,7 @@ impl CodexDecoder {
         }
     }
 
-    fn turn(&mut self, turn: &Payload) {
+    fn turn(&mut self, turn: &Payload<'_>) {
         if let Some(id) = turn.turn_id.filled() {
             self.state.lineage.turn(id);
         }
@@ -180,7 +183,13 @@ impl CodexDecoder {
         }
     }
 
-    fn event(&mut self, event: &Payload, time: Option<UnixMs>, line: u64, found: &mut Found<'_>) {
+    fn event(
+        &mut self,
+        event: &Payload<'_>,
+        time: Option<UnixMs>,
+        line: u64,
+        found: &mut Found<'_>,
+    ) {
         if event.r#type.is("thread_settings_applied") {
             if let Some(settings) = &event.thread_settings.0 {
                 self.model_is(settings.model.filled());
@@ -194,7 +203,7 @@ impl CodexDecoder {
 
     fn token_count(
         &mut self,
-        event: &Payload,
+        event: &Payload<'_>,
         time: Option<UnixMs>,
         line: u64,
         found: &mut Found<'_>,
@@ -218,7 +227,7 @@ impl CodexDecoder {
 
     fn usage_record(
         &mut self,
-        payload: &Payload,
+        payload: &Payload<'_>,
         time: Option<UnixMs>,
         line: u64,
         found: &mut Found<'_>,
@@ -230,7 +239,7 @@ impl CodexDecoder {
     }
 
     /// `codex exec --json` names the thread that the lines behind it belong to.
-    fn thread(&mut self, record: &Record) {
+    fn thread(&mut self, record: &Record<'_>) {
         if let Some(id) = record.thread_id.filled()
             && self.state.lineage.thread(id)
         {
@@ -239,7 +248,7 @@ impl CodexDecoder {
     }
 
     /// A line of `codex exec --json`, or of a program that writes usage in the same way.
-    fn stream(&mut self, record: &Record, line: u64, found: &mut Found<'_>) {
+    fn stream(&mut self, record: &Record<'_>, line: u64, found: &mut Found<'_>) {
         self.model_is(record.model_name());
         let Some(usage) = record.stream_usage() else { return };
         report_cut([usage], line, found);
@@ -267,6 +276,9 @@ impl CodexDecoder {
         }
         let tokens = step.used.tokens();
         let session = lineage.session().unwrap_or(&self.fallback_session);
+        if *self.owner.0 != **session {
+            self.owner = (Arc::clone(session), Owner::new(UnixMs(0), session));
+        }
         found.call(Call {
             key: Key::of(
                 SOURCE,
@@ -278,7 +290,7 @@ impl CodexDecoder {
                 ],
             ),
             variant: lineage.variant(),
-            rank: Rank::new(lineage.standing(), &tokens, false, UnixMs(0), session),
+            rank: Rank::new(lineage.standing(), &tokens, false, self.owner.1),
             time: self.time_or_earlier(time),
             origin: self.origin(),
             tokens,
@@ -328,21 +340,16 @@ fn session_of_name(stem: &str) -> &str {
 const UUID_CHARS: usize = 36;
 
 impl Decoder for CodexDecoder {
-    fn line(&mut self, line: &mut Line<'_>, found: &mut Found<'_>) {
-        let number = line.number();
-        if !line.looks_like_record() {
-            found.problem(ProblemKind::NotJson, number, "is not a JSON object");
-            return;
-        }
+    fn line(&mut self, line: &Line<'_>, found: &mut Found<'_>) {
         if self.state.lineage.is_in_burst() {
-            self.state.lineage.pass(record::time_in_head(line.head()));
+            self.state.lineage.pass(record::time(line));
         }
         if !record::may_matter(line) {
             return;
         }
-        match line.parse::<Record>() {
-            Ok(record) => self.record(&record, number, found),
-            Err(error) => found.problem(ProblemKind::NotJson, number, describe(&error)),
+        match line.parse::<Record<'_>>() {
+            Ok(record) => self.record(&record, line.number(), found),
+            Err(error) => found.problem(ProblemKind::NotJson, line.number(), error.to_string()),
         }
     }
 

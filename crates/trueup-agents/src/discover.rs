@@ -148,7 +148,9 @@ pub fn session_stores(agent: &'static dyn Agent, transcript: &Path) -> Vec<Store
     };
     let Some(name) = transcript.file_name() else { return Vec::new() };
     let path = root.join(name);
-    if let (Ok(metadata), Some(kind)) = (path.metadata(), agent.classify(Path::new(name))) {
+    // Only a file: opening a pipe would wait for whoever writes into it.
+    let metadata = path.metadata().ok().filter(Metadata::is_file);
+    if let (Some(metadata), Some(kind)) = (metadata, agent.classify(Path::new(name))) {
         let stamp = stamp(&metadata);
         inventory.stores.push(Store { source: agent.id(), root, path: path.clone(), kind, stamp });
     }

@@ -61,6 +61,12 @@ impl<'a> Found<'a> {
         }
     }
 
+    /// Notes that the store is read from its start again: what was wrong with it before may be right
+    /// now.
+    pub(crate) fn restart(&mut self) {
+        self.batch.restarted.push(self.store.clone());
+    }
+
     /// How many problems there were, named or not.
     #[must_use]
     pub const fn problem_count(&self) -> u64 {
@@ -71,18 +77,6 @@ impl<'a> Found<'a> {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.batch.facts.len() >= FACTS_PER_BATCH
-    }
-
-    /// Where the findings stand now.
-    pub(crate) fn mark(&self) -> (usize, usize, u64) {
-        (self.batch.facts.len(), self.batch.problems.len(), self.problems)
-    }
-
-    /// Drops what was found since `mark`, in a record that turned out to be unfinished.
-    pub(crate) fn rollback(&mut self, mark: (usize, usize, u64)) {
-        self.batch.facts.truncate(mark.0);
-        self.batch.problems.truncate(mark.1);
-        self.problems = mark.2;
     }
 
     /// Notes that a part of a database was read up to `position` with what was found so far. It is

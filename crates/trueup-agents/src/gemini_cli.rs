@@ -18,12 +18,13 @@ use std::sync::Arc;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use trueup_core::{
-    Billing, Call, Key, Origin, Outcome, ProblemKind, Rank, Text, Tokens, UnixMs, Variant,
+    Billing, Call, Key, Origin, Outcome, Owner, ProblemKind, Rank, Text, Tokens, UnixMs, Variant,
 };
 
 use crate::agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
 use crate::found::Found;
-use crate::lines::{Line, describe};
+use crate::json;
+use crate::lines::Line;
 use crate::lossy::{Count, List, Object, Str, Time};
 use crate::uuid::is_uuid;
 
@@ -75,48 +76,48 @@ impl Agent for GeminiCli {
     }
 
     fn document(&self, store: &Store, bytes: &[u8], found: &mut Found<'_>) {
-        match serde_json::from_slice::<Object<Record>>(bytes) {
+        match json::from_slice::<Object<Record<'_>>>(bytes) {
             Ok(Object(Some(record))) => {
                 Reader::new(store, Chat::default()).record(record, 0, found);
             }
             Ok(Object(None)) => found.problem(ProblemKind::BadRecord, 0, "is not an object"),
-            Err(error) => found.problem(ProblemKind::NotJson, 0, describe(&error)),
+            Err(error) => found.problem(ProblemKind::NotJson, 0, error.to_string()),
         }
     }
 }
 
 /// One line, or a whole document: what is said of the chat, or one message.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Record {
-    session_id: Str,
+#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
+struct Record<'a> {
+    session_id: Str<'a>,
     start_time: Time,
-    messages: List<Message>,
+    messages: List<Message<'a>>,
     #[serde(rename = "$set")]
-    set: Object<Update>,
+    set: Object<Update<'a>>,
     // What a message in a line of its own says: see `Message`.
-    id: Str,
-    r#type: Str,
+    id: Str<'a>,
+    r#type: Str<'a>,
     timestamp: Time,
-    model: Str,
+    model: Str<'a>,
     tokens: Object<Usage>,
 }
 
 /// What is said of the chat later on.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Update {
-    session_id: Str,
-    messages: List<Message>,
+#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
+struct Update<'a> {
+    session_id: Str<'a>,
+    messages: List<Message<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Message {
-    id: Str,
-    r#type: Str,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Message<'a> {
+    id: Str<'a>,
+    r#type: Str<'a>,
     timestamp: Time,
-    model: Str,
+    model: Str<'a>,
     tokens: Object<Usage>,
 }
 
@@ -193,7 +194,7 @@ impl Reader {
         }
     }
 
-    fn record(&mut self, record: Record, line: u64, found: &mut Found<'_>) {
+    fn record(&mut self, record: Record<'_>, line: u64, found: &mut Found<'_>) {
         let Record { session_id, start_time, messages, set, id, r#type, timestamp, model, tokens } =
             record;
         let update = set.0.unwrap_or_default();
@@ -206,7 +207,7 @@ impl Reader {
         }
     }
 
-    fn session_is(&mut self, id: &Str) {
+    fn session_is(&mut self, id: &Str<'_>) {
         if let Some(id) = id.filled()
             && self.chat.session.as_deref() != Some(id)
         {
@@ -214,7 +215,7 @@ impl Reader {
         }
     }
 
-    fn message(&mut self, message: &Message, line: u64, found: &mut Found<'_>) {
+    fn message(&mut self, message: &Message<'_>, line: u64, found: &mut Found<'_>) {
         let Some(usage) = &message.tokens.0 else { return };
         if !message.r#type.is("gemini") {
             return;
@@ -235,18 +236,13 @@ impl Reader {
             self.last.model = model.into();
         }
         let session = self.chat.session.as_ref().unwrap_or(&self.fallback_session);
+        let owner = Owner::new(self.chat.start.unwrap_or(LATEST_START), session);
         found.call(Call {
             key: key(id, session),
             variant: Variant(0),
             // A message's tokens are told once and kept; where two copies differ, the one that says more
             // is the later one. Equal copies in two chats belong to the chat that began first.
-            rank: Rank::new(
-                0,
-                &tokens,
-                !model.is_empty(),
-                self.chat.start.unwrap_or(LATEST_START),
-                session,
-            ),
+            rank: Rank::new(0, &tokens, !model.is_empty(), owner),
             time: message.timestamp.0.or(self.chat.start).unwrap_or(self.modified),
             origin: Origin { session: Arc::clone(session), ..self.last.clone() },
             tokens,
@@ -273,19 +269,14 @@ struct GeminiCliDecoder {
 }
 
 impl Decoder for GeminiCliDecoder {
-    fn line(&mut self, line: &mut Line<'_>, found: &mut Found<'_>) {
-        let number = line.number();
-        if !line.looks_like_record() {
-            found.problem(ProblemKind::NotJson, number, "is not a JSON object");
+    fn line(&mut self, line: &Line<'_>, found: &mut Found<'_>) {
+        let has = |mark: &[u8]| memmem::find(line.bytes(), mark).is_some();
+        if !has(b"\"tokens\"") && !has(b"\"sessionId\"") {
             return;
         }
-        let has = |mark: &[u8]| memmem::find(line.head(), mark).is_some();
-        if line.is_whole() && !has(b"\"tokens\"") && !has(b"\"sessionId\"") {
-            return;
-        }
-        match line.parse::<Record>() {
-            Ok(record) => self.reader.record(record, number, found),
-            Err(error) => found.problem(ProblemKind::NotJson, number, describe(&error)),
+        match line.parse::<Record<'_>>() {
+            Ok(record) => self.reader.record(record, line.number(), found),
+            Err(error) => found.problem(ProblemKind::NotJson, line.number(), error.to_string()),
         }
     }
 
@@ -313,7 +304,7 @@ mod tests {
             (r#"{"input":70,"output":10,"cached":60,"total":140}"#, (70, 60, 10, 0)),
             (r#"{"input":null,"output":"7","cached":[],"thoughts":{}}"#, (0, 0, 7, 0)),
         ] {
-            let tokens = serde_json::from_str::<Usage>(json).unwrap().tokens();
+            let tokens = json::from_slice::<Usage>(json.as_bytes()).unwrap().tokens();
             let read = (tokens.input, tokens.cache_read, tokens.output, tokens.reasoning);
             assert_eq!(read, expected, "{json}");
         }

@@ -12,11 +12,13 @@ mod codex;
 mod discover;
 mod found;
 mod gemini_cli;
+mod json;
 mod lines;
 mod lossy;
 mod openclaw;
 mod opencode;
 mod scan;
+mod shorten;
 mod uuid;
 
 pub use agent::{Agent, Decoder, Environment, Root, Store, StoreKind};

@@ -1,51 +1,48 @@
 //! Lines of any length, in bounded memory, from files that others are writing.
 //!
 //! A line is handed out only when its newline is there. One that is longer than [`LINE_BYTES_MAX`] is
-//! handed out as its head and a reader of the rest, so that a 64 MiB tool result costs no more memory
-//! than a short one. This module does not know JSON beyond the first and the last byte of a record.
+//! handed out [`Shortened`], so that a 64 MiB tool result costs no more memory than a short one. What a
+//! record is about stands in its [`Opening`], so that most lines are never read further.
 
 use std::fmt;
 use std::io::{self, Read};
+use std::sync::LazyLock;
 
-use serde::de::DeserializeOwned;
+use memchr::memchr;
+use memchr::memmem::Finder;
+use serde::Deserialize;
+use trueup_core::ProblemKind;
 
-/// The longest line that is held in memory. Longer ones are streamed.
+use crate::agent::Decoder;
+use crate::found::Found;
+use crate::json;
+use crate::shorten::Shortened;
+
+/// The longest line that is held as it is.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// Bytes asked for in one read.
+/// Bytes asked for in one read: more would fall out of the processor's cache before they are looked at.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// One line, without its newline.
+#[derive(Clone, Copy)]
 pub struct Line<'a> {
     number: u64,
-    head: &'a [u8],
-    rest: Option<&'a mut dyn Read>,
+    bytes: &'a [u8],
 }
 
 impl fmt::Debug for Line<'_> {
     /// The place and the length: lines hold prompts, which no message may show.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Line({}, {} bytes, whole: {})",
-            self.number,
-            self.head.len(),
-            self.rest.is_none()
-        )
+        write!(f, "Line({}, {} bytes)", self.number, self.bytes.len())
     }
 }
 
 impl<'a> Line<'a> {
     /// A line that is all in memory.
     #[must_use]
-    pub fn whole(number: u64, bytes: &'a [u8]) -> Self {
-        Self { number, head: trim(bytes), rest: None }
-    }
-
-    /// A line of which only the head is in memory: `rest` reads what follows it.
-    #[must_use]
-    pub fn streamed(number: u64, head: &'a [u8], rest: &'a mut dyn Read) -> Self {
-        Self { number, head: trim(head), rest: Some(rest) }
+    pub fn new(number: u64, bytes: &'a [u8]) -> Self {
+        Self { number, bytes: trim(bytes) }
     }
 
     /// Its number in the file, from 1.
@@ -54,51 +51,98 @@ impl<'a> Line<'a> {
         self.number
     }
 
-    /// The line, or the first [`LINE_BYTES_MAX`] of it.
+    /// The line.
     #[must_use]
-    pub const fn head(&self) -> &'a [u8] {
-        self.head
-    }
-
-    /// Whether [`Self::head`] is all of it.
-    #[must_use]
-    pub const fn is_whole(&self) -> bool {
-        self.rest.is_none()
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Whether it begins and ends as a JSON object does.
     #[must_use]
-    pub fn looks_like_record(&self) -> bool {
-        self.head.first() == Some(&b'{') && (self.rest.is_some() || self.head.last() == Some(&b'}'))
+    pub const fn looks_like_record(&self) -> bool {
+        matches!(self.bytes, [b'{', .., b'}'])
     }
 
-    /// Reads the line as JSON. What `T` ignores costs no memory, however long it is.
-    ///
-    /// # Errors
-    /// The position in the line; see [`describe`] for a message without content.
-    pub fn parse<T: DeserializeOwned>(&mut self) -> serde_json::Result<T> {
-        match self.rest.take() {
-            None => serde_json::from_slice(self.head),
-            Some(rest) => serde_json::from_reader(io::BufReader::new(self.head.chain(rest))),
-        }
+    /// What it says of itself before its first object.
+    pub(crate) fn opening(&self) -> Opening<'a> {
+        let bytes = self.bytes.get(1..).unwrap_or_default();
+        let head = bytes.get(..OPENING_BYTES).unwrap_or(bytes);
+        let (own, object) = memchr(b'{', head).map_or((head, &[][..]), |at| head.split_at(at));
+        Opening { own, object: object.get(1..).unwrap_or_default() }
+    }
+
+    /// Reads it as JSON; what `T` keeps is borrowed.
+    pub(crate) fn parse<T: Deserialize<'a>>(&self) -> Result<T, json::Error> {
+        json::from_slice(self.bytes)
     }
 }
 
-/// What is wrong with a line or document, without quoting it: messages of the JSON reader may hold
-/// content.
-#[must_use]
-pub(crate) fn describe(error: &serde_json::Error) -> String {
-    let what = match error.classify() {
-        serde_json::error::Category::Eof => "ends too early",
-        serde_json::error::Category::Syntax => "is not valid JSON",
-        serde_json::error::Category::Data => "has a field of a wrong type",
-        serde_json::error::Category::Io => "could not be read",
-    };
-    format!("{what} at column {}", error.column())
+/// Hands a line to a decoder. One that cannot be a record, or that is too long even when shortened
+/// (`None`), is a problem.
+pub(crate) fn decode(
+    decoder: &mut (impl Decoder + ?Sized),
+    number: u64,
+    bytes: Option<&[u8]>,
+    found: &mut Found<'_>,
+) {
+    match bytes.map(|bytes| Line::new(number, bytes)) {
+        Some(line) if line.bytes.is_empty() => {}
+        Some(line) if line.looks_like_record() => decoder.line(&line, found),
+        Some(_) => found.problem(ProblemKind::NotJson, number, "is not a JSON object"),
+        None => found.problem(ProblemKind::TooLarge, number, "is too long to hold"),
+    }
+}
+
+/// Bytes in which agents say what a record is, before they say what was said.
+const OPENING_BYTES: usize = 512;
+
+/// The first bytes of a record: its own fields up to its first object, and how that begins. Quotes are
+/// escaped inside of texts, so a name with its quotes is a name here, and it is the record's own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opening<'a> {
+    own: &'a [u8],
+    object: &'a [u8],
+}
+
+impl<'a> Opening<'a> {
+    /// The record's `type`, where it stands here.
+    pub(crate) fn own_type(&self) -> Option<&'a [u8]> {
+        static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"type\""));
+        self.own_text(&NAME)
+    }
+
+    /// The record's own text of a name, which has its quotes.
+    pub(crate) fn own_text(&self, name: &Finder<'_>) -> Option<&'a [u8]> {
+        let at = name.find(self.own)? + name.needle().len();
+        value(self.own.get(at..)?)
+    }
+
+    /// The name of the record's first object.
+    pub(crate) fn object_name(&self) -> Option<&'a [u8]> {
+        let name =
+            self.own.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end().strip_suffix(b"\"")?;
+        name.get(memchr::memrchr(b'"', name)? + 1..)
+    }
+
+    /// The first field of that object, where it is a text of this name.
+    pub(crate) fn object_begins_with(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let rest = self.object.trim_ascii_start().strip_prefix(b"\"")?.strip_prefix(name)?;
+        value(rest.strip_prefix(b"\"")?)
+    }
+}
+
+/// The text that is the value of the name before it.
+fn value(rest: &[u8]) -> Option<&[u8]> {
+    let text =
+        rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    text.get(..memchr(b'"', text)?)
 }
 
 /// Without byte order marks, white space, carriage return and NUL bytes around a record.
 fn trim(bytes: &[u8]) -> &[u8] {
+    if let [b'{', .., b'}'] = bytes {
+        return bytes;
+    }
     let mut bytes = bytes;
     // More than one where files that each had their own were joined.
     while let Some(rest) = bytes.strip_prefix(b"\xef\xbb\xbf") {
@@ -111,9 +155,10 @@ fn trim(bytes: &[u8]) -> &[u8] {
 }
 
 /// Reads lines from `R`.
-pub(crate) struct LineReader<R> {
+pub(crate) struct LineReader<'b, R> {
     source: R,
-    buffer: Vec<u8>,
+    /// What was read and not handed out lies from `start` to `end`.
+    buffer: &'b mut Vec<u8>,
     start: usize,
     end: usize,
     /// Bytes handed out in whole lines, their newlines included.
@@ -123,87 +168,103 @@ pub(crate) struct LineReader<R> {
     is_last_line_complete: bool,
 }
 
-impl<R: Read> LineReader<R> {
+impl<'b, R: Read> LineReader<'b, R> {
     /// Reads on from a source that stands at `offset`, after `line` lines. `is_last_line_complete`:
-    /// whether the end of the source ends a line, as in files that are written once.
-    pub(crate) fn new(source: R, offset: u64, line: u64, is_last_line_complete: bool) -> Self {
-        let buffer = vec![0; CHUNK_BYTES];
+    /// whether the end of the source ends a line, as in files that are written once. `buffer` is the
+    /// caller's, as a fresh one for each of thousands of files costs more than many a file.
+    pub(crate) fn new(
+        source: R,
+        buffer: &'b mut Vec<u8>,
+        (offset, line): (u64, u64),
+        is_last_line_complete: bool,
+    ) -> Self {
         Self { source, buffer, start: 0, end: 0, offset, line, is_last_line_complete }
     }
 
-    /// Hands the next complete line to `take`; `false` where there is none yet.
-    pub(crate) fn next(&mut self, take: impl FnOnce(&mut Line<'_>)) -> io::Result<bool> {
+    /// Hands the next complete line to `decoder`; `false` where there is none yet.
+    pub(crate) fn next(
+        &mut self,
+        decoder: &mut (impl Decoder + ?Sized),
+        found: &mut Found<'_>,
+    ) -> io::Result<bool> {
         let mut searched = 0;
         loop {
             let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
             let fresh = unread.get(searched..).unwrap_or_default();
-            if let Some(at) = memchr::memchr(b'\n', fresh) {
-                self.give_whole(searched + at, 1, take);
+            if let Some(at) = memchr(b'\n', fresh) {
+                self.give(searched + at, 1, decoder, found);
                 return Ok(true);
             }
             searched = unread.len();
             if searched >= LINE_BYTES_MAX {
-                return self.give_long(take);
+                return self.give_long(decoder, found);
             }
             if self.fill()? == 0 {
-                if searched == 0 || !self.is_last_line_complete {
-                    return Ok(false);
+                let is_line = searched > 0 && self.is_last_line_complete;
+                if is_line {
+                    self.give(searched, 0, decoder, found);
                 }
-                self.give_whole(searched, 0, take);
-                return Ok(true);
+                return Ok(is_line);
             }
         }
     }
 
-    fn give_whole(&mut self, length: usize, newline: usize, take: impl FnOnce(&mut Line<'_>)) {
+    fn give(
+        &mut self,
+        length: usize,
+        newline: usize,
+        decoder: &mut (impl Decoder + ?Sized),
+        found: &mut Found<'_>,
+    ) {
         let bytes = self.buffer.get(self.start..self.start + length).unwrap_or_default();
         self.line += 1;
         self.start += length + newline;
         self.offset += (length + newline) as u64;
-        let mut line = Line::whole(self.line, bytes);
-        if !line.head.is_empty() {
-            take(&mut line);
-        }
+        decode(decoder, self.line, Some(bytes), found);
     }
 
-    /// Streams a line that is too long to hold. Whether its newline is there at all is only known at
-    /// its end, after `take`: where it is not, the caller drops what was found in the line.
-    fn give_long(&mut self, take: impl FnOnce(&mut Line<'_>)) -> io::Result<bool> {
-        let head = self.buffer.get(self.start..self.end).unwrap_or_default();
-        let mut rest = RestOfLine {
-            source: &mut self.source,
-            left: Vec::new(),
-            at: 0,
-            has_ended: false,
-            taken: 0,
+    /// Hands out a line that is too long to hold, once all of it has streamed by.
+    fn give_long(
+        &mut self,
+        decoder: &mut (impl Decoder + ?Sized),
+        found: &mut Found<'_>,
+    ) -> io::Result<bool> {
+        let mut shortened = Shortened::default();
+        let mut length = 0;
+        let is_complete = loop {
+            let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
+            let newline = memchr(b'\n', unread);
+            let part = newline.unwrap_or(unread.len());
+            shortened.push(unread.get(..part).unwrap_or_default());
+            length += part as u64;
+            self.start += part;
+            if newline.is_some() {
+                self.start += 1;
+                length += 1;
+                break true;
+            }
+            if self.fill()? == 0 {
+                break self.is_last_line_complete;
+            }
         };
-        take(&mut Line::streamed(self.line + 1, head, &mut rest));
-        let is_complete = rest.drain()? || self.is_last_line_complete;
-        let length = head.len() as u64 + rest.taken;
-        let left = rest.left.split_off(rest.at);
-        self.start = 0;
-        self.end = left.len();
-        self.buffer.clear();
-        self.buffer.extend_from_slice(&left);
-        self.buffer.resize(left.len().max(CHUNK_BYTES), 0);
         if is_complete {
             self.line += 1;
             self.offset += length;
+            decode(decoder, self.line, shortened.into_bytes().as_deref(), found);
         }
         Ok(is_complete)
     }
 
     /// Reads another chunk behind what is there; 0 at the end of the source.
     fn fill(&mut self) -> io::Result<usize> {
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        let full = self.end + CHUNK_BYTES;
+        if self.buffer.len() < full {
+            self.buffer.resize(full, 0);
         }
-        if self.buffer.len() < self.end + CHUNK_BYTES / 2 {
-            self.buffer.resize(self.end + CHUNK_BYTES, 0);
-        }
-        let free = self.buffer.get_mut(self.end..).unwrap_or_default();
+        let free = self.buffer.get_mut(self.end..full).unwrap_or_default();
         let count = read_once(&mut self.source, free)?;
         self.end += count;
         Ok(count)
@@ -219,110 +280,97 @@ fn read_once(source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// The part of a long line that is not in memory; ends at its newline.
-struct RestOfLine<'a, R> {
-    source: &'a mut R,
-    /// The chunk read last; from `at` on it belongs to the lines behind.
-    left: Vec<u8>,
-    at: usize,
-    has_ended: bool,
-    /// Bytes of the line taken from the source, newline included.
-    taken: u64,
-}
-
-impl<R: Read> RestOfLine<'_, R> {
-    /// Skips to the end of the line; whether there was a newline.
-    fn drain(&mut self) -> io::Result<bool> {
-        let mut sink = [0; 8 << 10];
-        while self.read(&mut sink)? > 0 {}
-        Ok(self.has_ended)
-    }
-}
-
-impl<R: Read> Read for RestOfLine<'_, R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.has_ended || into.is_empty() {
-            return Ok(0);
-        }
-        if self.at == self.left.len() {
-            self.left.resize(CHUNK_BYTES, 0);
-            let count = read_once(self.source, &mut self.left)?;
-            self.left.truncate(count);
-            self.at = 0;
-        }
-        let unread = self.left.get(self.at..).unwrap_or_default();
-        let newline = memchr::memchr(b'\n', unread);
-        let length = newline.unwrap_or(unread.len()).min(into.len());
-        if let (Some(to), Some(from)) = (into.get_mut(..length), unread.get(..length)) {
-            to.copy_from_slice(from);
-        }
-        self.at += length;
-        self.taken += length as u64;
-        if newline == Some(length) {
-            self.at += 1;
-            self.taken += 1;
-            self.has_ended = true;
-        }
-        Ok(length)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    #[derive(serde::Deserialize)]
-    struct Kept {
-        keep: u64,
+    type Records = Vec<(u64, Vec<u8>)>;
+
+    /// Keeps the lines that look like records.
+    #[derive(Debug, Default)]
+    struct Kept(Records);
+
+    impl Decoder for Kept {
+        fn line(&mut self, line: &Line<'_>, _found: &mut Found<'_>) {
+            self.0.push((line.number(), line.bytes().to_vec()));
+        }
     }
 
-    /// Everything that is read in polls that end at the given offsets.
-    fn polls(bytes: &[u8], ends: &[usize]) -> (Vec<(u64, Vec<u8>)>, u64) {
-        let (mut lines, mut offset, mut number) = (Vec::new(), 0, 0);
+    /// The records and the number of problems of what is read in polls that end at the given offsets,
+    /// and how far that came.
+    fn polls(bytes: &[u8], ends: &[usize]) -> (Records, u64, (u64, u64)) {
+        let mut emit = |_| {};
+        let mut found = Found::new("", "", &mut emit);
+        let (mut kept, mut at, mut buffer) = (Kept::default(), (0, 0), Vec::new());
         for end in ends.iter().copied().chain([bytes.len()]) {
-            let from = usize::try_from(offset).unwrap();
-            let mut reader = LineReader::new(&bytes[from..end.max(from)], offset, number, false);
-            while reader.next(|line| lines.push((line.number(), line.head().to_vec()))).unwrap() {}
-            (offset, number) = (reader.offset, reader.line);
+            let from = usize::try_from(at.0).unwrap();
+            let mut reader = LineReader::new(&bytes[from..end.max(from)], &mut buffer, at, false);
+            while reader.next(&mut kept, &mut found).unwrap() {}
+            at = (reader.offset, reader.line);
         }
-        (lines, offset)
+        (kept.0, found.problem_count(), at)
     }
 
     #[test]
     fn a_torn_tail_waits_for_its_newline() {
-        let (lines, offset) = polls(b"one\ntwo\r\n\nthr", &[]);
-        assert_eq!(lines, [(1, b"one".to_vec()), (2, b"two".to_vec())]);
-        assert_eq!(offset, 10);
+        let (records, problems, at) = polls(b"{1}\n{2}\r\n\n{3", &[]);
+        assert_eq!(records, [(1, b"{1}".to_vec()), (2, b"{2}".to_vec())]);
+        assert_eq!((problems, at), (0, (10, 3)));
     }
 
     #[test]
-    fn a_line_past_the_bound_is_streamed_and_the_next_one_is_whole() {
-        let mut bytes = br#"{"skip":""#.to_vec();
-        bytes.resize(bytes.len() + 3 * LINE_BYTES_MAX, b'x');
-        bytes.extend_from_slice(b"\",\"keep\":7}\n{\"keep\":8}\n");
-        let mut kept = Vec::new();
-        let mut reader = LineReader::new(&bytes[..], 0, 0, false);
-        while reader
-            .next(|line| kept.push((line.is_whole(), line.parse::<Kept>().unwrap().keep)))
-            .unwrap()
-        {}
-        assert_eq!(kept, [(false, 7), (true, 8)]);
-        assert_eq!((reader.offset, reader.line), (bytes.len() as u64, 2));
+    fn a_line_past_the_bound_is_shortened_and_the_next_one_is_whole() {
+        let long = "x".repeat(3 * LINE_BYTES_MAX);
+        let bytes = format!("{{\"skip\":\"{long}\",\"keep\":7}}\n{{\"keep\":8}}\n").into_bytes();
+        for ends in [&[][..], &[LINE_BYTES_MAX + 9], &[bytes.len() - 15]] {
+            let (records, problems, at) = polls(&bytes, ends);
+            let expected =
+                [(1, br#"{"skip":"","keep":7}"#.to_vec()), (2, br#"{"keep":8}"#.to_vec())];
+            assert_eq!((records, problems), (expected.to_vec(), 0));
+            assert_eq!(at, (bytes.len() as u64, 2));
+        }
     }
 
     #[test]
-    fn a_long_line_without_its_newline_does_not_count() {
-        let bytes = vec![b'x'; LINE_BYTES_MAX + 5];
-        let mut reader = LineReader::new(&bytes[..], 0, 0, false);
-        assert!(!reader.next(|_| {}).unwrap());
-        assert_eq!((reader.offset, reader.line), (0, 0));
+    fn a_line_that_cannot_be_shortened_is_a_problem_once_it_is_complete() {
+        let mut bytes = vec![b'x'; 2 * LINE_BYTES_MAX];
+        assert_eq!(polls(&bytes, &[]), (vec![], 0, (0, 0)));
+        bytes.extend_from_slice(b"\n{1}\n");
+        let (records, problems, at) = polls(&bytes, &[]);
+        assert_eq!((records, problems), (vec![(2, b"{1}".to_vec())], 1));
+        assert_eq!(at, (bytes.len() as u64, 2));
+    }
+
+    #[test]
+    fn an_opening_says_what_a_record_is_and_never_what_is_said_in_it() {
+        fn own_type(line: &str) -> Option<&str> {
+            Line::new(1, line.as_bytes())
+                .opening()
+                .own_type()
+                .map(|found| str::from_utf8(found).unwrap())
+        }
+        for (line, expected) in [
+            (r#"{"cwd":"/x","type":"user","message":{"type":"message"}}"#, Some("user")),
+            (r#"{ "type" : "user" }"#, Some("user")),
+            (r#"{"message":{"type":"message"},"type":"user"}"#, None),
+            (r#"{"text":"\"type\":\"user\"","type":"summary"}"#, Some("summary")),
+            (r#"{"types":["type","user"]}"#, None),
+            (r#"{"type":7}"#, None),
+        ] {
+            assert_eq!(own_type(line), expected, "{line}");
+        }
+        let line = r#"{"type":"message","message": {"role":"user","content":[]}}"#;
+        let opening = Line::new(1, line.as_bytes()).opening();
+        assert_eq!(opening.object_name(), Some(&b"message"[..]));
+        assert_eq!(opening.object_begins_with(b"role"), Some(&b"user"[..]));
+        assert_eq!(opening.object_begins_with(b"content"), None);
     }
 
     proptest! {
         #[test]
         fn any_polls_read_the_same_lines(
-            bytes in prop::collection::vec(prop_oneof![3 => Just(b'a'), 1 => Just(b'\n'), 1 => any::<u8>()], 0..200),
+            bytes in prop::collection::vec(prop_oneof![3 => Just(b'{'), 3 => Just(b'}'), 1 => Just(b'\n'), 1 => any::<u8>()], 0..200),
             cuts in prop::collection::vec(0..200_usize, 0..8),
         ) {
             let mut ends: Vec<_> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();

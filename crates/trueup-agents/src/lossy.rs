@@ -6,13 +6,13 @@
 //! {"input":-5,"output":10.9,"cacheRead":null,"cacheWrite":"3","model":{"id":"x"}}
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 use trueup_core::{NanoUsd, TOKENS_MAX, UnixMs};
 
 /// A count of tokens.
@@ -95,9 +95,9 @@ pub(crate) struct Number(pub(crate) Count);
 
 /// A text; `None` for anything else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Str(pub(crate) Option<String>);
+pub(crate) struct Str<'a>(pub(crate) Option<Cow<'a, str>>);
 
-impl Str {
+impl Str<'_> {
     /// The text, where there is one that is not blank.
     pub(crate) fn filled(&self) -> Option<&str> {
         self.0.as_deref().filter(|text| !text.trim().is_empty())
@@ -146,12 +146,9 @@ pub(crate) struct Usd(pub(crate) Option<NanoUsd>);
 pub(crate) struct Millipercent(pub(crate) Option<u32>);
 
 /// One visitor for all: a type says what it makes of each kind of value.
-trait FromAny: Sized + Default {
-    fn from_text(_text: &str) -> Self {
+trait FromAny<'de>: Sized + Default {
+    fn from_text(_text: Cow<'de, str>) -> Self {
         Self::default()
-    }
-    fn from_owned(text: String) -> Self {
-        Self::from_text(&text)
     }
     fn from_u64(_number: u64) -> Self {
         Self::default()
@@ -169,17 +166,17 @@ trait FromAny: Sized + Default {
 
 struct Any<T>(PhantomData<T>);
 
-impl<'de, T: FromAny> Visitor<'de> for Any<T> {
+impl<'de, T: FromAny<'de>> Visitor<'de> for Any<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
-    fn visit_str<E>(self, text: &str) -> Result<T, E> {
-        Ok(T::from_text(text))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<T, E> {
+        Ok(T::from_text(Cow::Borrowed(text)))
     }
-    fn visit_string<E>(self, text: String) -> Result<T, E> {
-        Ok(T::from_owned(text))
+    fn visit_str<E>(self, text: &str) -> Result<T, E> {
+        Ok(T::from_text(Cow::Owned(text.to_owned())))
     }
     fn visit_u64<E>(self, number: u64) -> Result<T, E> {
         Ok(T::from_u64(number))
@@ -206,9 +203,9 @@ impl<'de, T: FromAny> Visitor<'de> for Any<T> {
     }
 }
 
-impl FromAny for Count {
-    fn from_text(text: &str) -> Self {
-        Self::of_str(text)
+impl FromAny<'_> for Count {
+    fn from_text(text: Cow<'_, str>) -> Self {
+        Self::of_str(&text)
     }
     fn from_u64(number: u64) -> Self {
         Self::of_u64(number)
@@ -221,7 +218,7 @@ impl FromAny for Count {
     }
 }
 
-impl FromAny for Number {
+impl FromAny<'_> for Number {
     fn from_u64(number: u64) -> Self {
         Self(Count::of_u64(number))
     }
@@ -233,23 +230,20 @@ impl FromAny for Number {
     }
 }
 
-impl FromAny for Str {
-    fn from_text(text: &str) -> Self {
-        Self(Some(text.to_owned()))
-    }
-    fn from_owned(text: String) -> Self {
+impl<'de: 'a, 'a> FromAny<'de> for Str<'a> {
+    fn from_text(text: Cow<'de, str>) -> Self {
         Self(Some(text))
     }
 }
 
-impl FromAny for Flag {
+impl FromAny<'_> for Flag {
     fn from_bool(value: bool) -> Self {
         Self(value)
     }
 }
 
-impl FromAny for Millipercent {
-    fn from_text(text: &str) -> Self {
+impl FromAny<'_> for Millipercent {
+    fn from_text(text: Cow<'_, str>) -> Self {
         text.trim().parse().map_or(Self(None), Self::from_f64)
     }
     fn from_u64(number: u64) -> Self {
@@ -265,10 +259,10 @@ impl FromAny for Millipercent {
     }
 }
 
-impl FromAny for Time {
-    fn from_text(text: &str) -> Self {
+impl FromAny<'_> for Time {
+    fn from_text(text: Cow<'_, str>) -> Self {
         let number = || text.parse().ok().map(UnixMs::from_epoch_number);
-        Self(UnixMs::parse_rfc3339(text).or_else(number))
+        Self(UnixMs::parse_rfc3339(&text).or_else(number))
     }
     fn from_u64(number: u64) -> Self {
         i64::try_from(number).map_or(Self(None), Self::from_i64)
@@ -289,6 +283,7 @@ impl FromAny for Time {
 macro_rules! deserialize_from_any {
     ($($name:ident),+) => {$(
         impl<'de> Deserialize<'de> for $name {
+            #[inline]
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 deserializer.deserialize_any(Any(PhantomData))
             }
@@ -296,7 +291,14 @@ macro_rules! deserialize_from_any {
     )+};
 }
 
-deserialize_from_any!(Count, Number, Str, Flag, Time, Millipercent);
+deserialize_from_any!(Count, Number, Flag, Time, Millipercent);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Any(PhantomData))
+    }
+}
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -383,17 +385,23 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
 impl<'de> Deserialize<'de> for Usd {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The digits as written: a float would round them.
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Ok(Self(raw.get().trim_matches('"').parse().ok()))
+        deserializer.deserialize_newtype_struct("Usd", Any(PhantomData))
+    }
+}
+
+impl FromAny<'_> for Usd {
+    fn from_text(text: Cow<'_, str>) -> Self {
+        Self(text.parse().ok())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json;
 
     fn count(json: &str) -> Count {
-        serde_json::from_str(json).unwrap()
+        json::from_slice(json.as_bytes()).unwrap()
     }
 
     #[test]
@@ -422,24 +430,27 @@ mod tests {
             #[serde(default)]
             a: Count,
         }
-        let object = |json| serde_json::from_str::<Object<One>>(json).unwrap().0;
+        let object =
+            |json: &'static str| json::from_slice::<Object<One>>(json.as_bytes()).unwrap().0;
         assert_eq!(object("{\"a\":1,\"b\":[]}"), Some(One { a: Count::Exact(1) }));
         assert_eq!(object("[{\"a\":1}]"), None);
         assert_eq!(object("3"), None);
-        let list = |json| serde_json::from_str::<List<One>>(json).unwrap().0.len();
+        let list =
+            |json: &'static str| json::from_slice::<List<One>>(json.as_bytes()).unwrap().0.len();
         assert_eq!((list("[{\"a\":1},2,{}]"), list("{}"), list("null")), (2, 0, 0));
-        let time = |json| serde_json::from_str::<Time>(json).unwrap().0;
+        let time = |json: &'static str| json::from_slice::<Time>(json.as_bytes()).unwrap().0;
         assert_eq!(time("1771045200001"), Some(UnixMs(1_771_045_200_001)));
         assert_eq!(time("\"2026-02-14T05:00:00.001Z\""), Some(UnixMs(1_771_045_200_001)));
         assert_eq!(time("1771045200.5"), Some(UnixMs(1_771_045_200_500)));
         assert_eq!(time("{}"), None);
-        let share = |json| serde_json::from_str::<Millipercent>(json).unwrap().0;
+        let share =
+            |json: &'static str| json::from_slice::<Millipercent>(json.as_bytes()).unwrap().0;
         assert_eq!(
             (share("12.5"), share("7"), share("\"0.1\"")),
             (Some(12_500), Some(7_000), Some(100))
         );
         assert_eq!((share("-1"), share("1e99"), share("null")), (None, None, None));
-        let usd = |json| serde_json::from_str::<Usd>(json).unwrap().0;
+        let usd = |json: &'static str| json::from_slice::<Usd>(json.as_bytes()).unwrap().0;
         assert_eq!(usd("0.000764"), Some(NanoUsd(764_000)));
         assert_eq!(usd("\"1.5\""), Some(NanoUsd(1_500_000_000)));
         assert_eq!(usd("{\"total\":1}"), None);

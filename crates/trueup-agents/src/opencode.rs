@@ -22,7 +22,7 @@ use trueup_core::ProblemKind;
 
 use crate::agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
 use crate::found::Found;
-use crate::lines::{Line, describe};
+use crate::lines::Line;
 use crate::scan::Positions;
 use message::{Era, Message, Place};
 
@@ -72,7 +72,7 @@ impl Agent for OpenCode {
     }
 
     fn document(&self, store: &Store, bytes: &[u8], found: &mut Found<'_>) {
-        match Line::whole(0, bytes).parse::<Message>() {
+        match Line::new(0, bytes).parse::<Message<'_>>() {
             Ok(message) => {
                 let folder = store.path.parent().and_then(Path::file_name);
                 let place = Place {
@@ -86,7 +86,7 @@ impl Agent for OpenCode {
                     message.report(&place, found);
                 }
             }
-            Err(error) => found.problem(ProblemKind::NotJson, 0, describe(&error)),
+            Err(error) => found.problem(ProblemKind::NotJson, 0, error.to_string()),
         }
     }
 
@@ -119,7 +119,7 @@ fn names(path: &Path) -> Vec<Cow<'_, str>> {
 struct NoLines;
 
 impl Decoder for NoLines {
-    fn line(&mut self, _line: &mut Line<'_>, _found: &mut Found<'_>) {}
+    fn line(&mut self, _line: &Line<'_>, _found: &mut Found<'_>) {}
 }
 
 #[cfg(test)]

@@ -25,9 +25,14 @@ pub trait Positions: Sync {
 
     /// Of every part of one database.
     fn parts(&self, source: &str, path: &str) -> BTreeMap<String, Position>;
+
+    /// Whether the positions that are handed on are kept: others need not tell one file from another.
+    fn are_kept(&self) -> bool {
+        true
+    }
 }
 
-/// Nothing was read before.
+/// Nothing was read before, and what is read now is not remembered.
 impl Positions for () {
     fn position(&self, _: &StoreId) -> Option<Position> {
         None
@@ -35,6 +40,10 @@ impl Positions for () {
 
     fn parts(&self, _: &str, _: &str) -> BTreeMap<String, Position> {
         BTreeMap::new()
+    }
+
+    fn are_kept(&self) -> bool {
+        false
     }
 }
 
@@ -84,9 +93,10 @@ pub fn scan(
     order.sort_by_key(|store| std::cmp::Reverse(store.stamp.size_bytes));
     let next = AtomicUsize::new(0);
     let work = || {
+        let mut buffer = Vec::new();
         while let Some(store) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Some(agent) = agents.iter().find(|agent| agent.id() == store.source) {
-                done(store, read_or_report(*agent, store, positions, emit));
+                done(store, read_or_report(*agent, store, positions, &mut buffer, emit));
             }
         }
     };
@@ -102,12 +112,13 @@ fn read_or_report(
     agent: &dyn Agent,
     store: &Store,
     positions: &dyn Positions,
+    buffer: &mut Vec<u8>,
     emit: &(dyn Fn(Batch) + Sync),
 ) -> Scanned {
     let path = store.path.to_string_lossy();
     let mut emit = |batch| emit(batch);
     let mut found = Found::new(store.source, &path, &mut emit);
-    let bytes = match read_store(agent, store, positions, &mut found) {
+    let bytes = match read_store(agent, store, positions, buffer, &mut found) {
         Ok(bytes) => bytes,
         // Agents delete and rotate files: one that is gone has no problem.
         Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -124,7 +135,8 @@ fn read_or_report(
     Scanned { bytes, problems: found.problem_count() }
 }
 
-/// Reads what is new in one store; returns how many bytes that were.
+/// Reads what is new in one store; returns how many bytes that were. `buffer` is room for reading that
+/// the next store may have again.
 ///
 /// # Errors
 /// Where it cannot be read to its end. Batches that `found` has handed on by then stand.
@@ -132,6 +144,7 @@ pub fn read_store(
     agent: &dyn Agent,
     store: &Store,
     positions: &dyn Positions,
+    buffer: &mut Vec<u8>,
     found: &mut Found<'_>,
 ) -> Result<u64, ScanError> {
     let id = StoreId {
@@ -145,9 +158,15 @@ pub fn read_store(
     {
         return Ok(0);
     }
+    if before.is_some() && matches!(store.kind, StoreKind::ZstdLines | StoreKind::Document) {
+        found.restart();
+    }
     match store.kind {
-        StoreKind::Lines => read_lines(agent, store, before, found),
-        StoreKind::ZstdLines => read_zstd(agent, store, found),
+        StoreKind::Lines => {
+            let is_kept = positions.are_kept();
+            read_lines(agent, store, before.unwrap_or_default(), is_kept, buffer, found)
+        }
+        StoreKind::ZstdLines => read_zstd(agent, store, buffer, found),
         StoreKind::Document => read_document(agent, store, found),
         StoreKind::Database => read_database(agent, store, before.as_ref(), positions, found),
     }
@@ -156,37 +175,38 @@ pub fn read_store(
 fn read_lines(
     agent: &dyn Agent,
     store: &Store,
-    before: Option<Position>,
+    before: Position,
+    is_kept: bool,
+    buffer: &mut Vec<u8>,
     found: &mut Found<'_>,
 ) -> Result<u64, ScanError> {
     let mut file = File::open(&store.path)?;
     advise_sequential(&file);
     let stamp = crate::discover::stamp(&file.metadata()?);
-    let mut from = match before {
-        Some(before) if is_continued(&file, &before, stamp)? => before,
-        _ => Position::default(),
-    };
+    let is_known = before != Position::default();
+    let mut from = if is_continued(&file, &before, stamp)? { before } else { Position::default() };
     let start = from.offset;
+    if is_known && start == 0 {
+        found.restart();
+    }
     file.seek(SeekFrom::Start(start))?;
     let source = (&file).take(stamp.size_bytes.saturating_sub(start));
-    let mut reader = LineReader::new(source, start, from.line, false);
+    let mut reader = LineReader::new(source, buffer, (start, from.line), false);
     let mut decoder = agent.decoder(store, &from.state);
     loop {
-        let mark = found.mark();
-        let is_line = reader.next(|line| decoder.line(line, found))?;
-        if !is_line {
-            found.rollback(mark);
-        }
+        let is_line = reader.next(&mut *decoder, found)?;
         let is_due = found.is_full() || reader.offset - from.offset >= COMMIT_BYTES;
         if is_line && !is_due {
             continue;
         }
         from.offset = reader.offset;
         from.line = reader.line;
-        from.state = decoder.state();
         // Only at the end is the whole file as its stamp says: before, a crash must read on.
         from.stamp = if is_line { trueup_core::Stamp { size_bytes: 0, ..stamp } } else { stamp };
-        from.tail_hash = tail_hash(&file, from.offset)?;
+        if is_kept {
+            from.state = decoder.state();
+            from.tail_hash = tail_hash(&file, from.offset)?;
+        }
         found.commit("", from.clone());
         if !is_line {
             return Ok(from.offset - start);
@@ -201,6 +221,9 @@ fn advise_sequential(file: &File) {
 
 /// Whether a file still begins with what was read of it.
 fn is_continued(file: &File, before: &Position, now: trueup_core::Stamp) -> io::Result<bool> {
+    if *before == Position::default() {
+        return Ok(false);
+    }
     let is_same_file = (before.stamp.device, before.stamp.inode) == (now.device, now.inode);
     Ok(is_same_file
         && now.size_bytes >= before.offset
@@ -225,14 +248,19 @@ pub(crate) fn hash64(bytes: &[u8]) -> u64 {
     hash.as_bytes().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
-fn read_zstd(agent: &dyn Agent, store: &Store, found: &mut Found<'_>) -> Result<u64, ScanError> {
+fn read_zstd(
+    agent: &dyn Agent,
+    store: &Store,
+    buffer: &mut Vec<u8>,
+    found: &mut Found<'_>,
+) -> Result<u64, ScanError> {
     let file = File::open(&store.path)?;
     let stamp = crate::discover::stamp(&file.metadata()?);
     // Checks the frame's checksum, where it has one, at its end.
     let source = zstd::stream::read::Decoder::new(file)?;
-    let mut reader = LineReader::new(source, 0, 0, true);
+    let mut reader = LineReader::new(source, buffer, (0, 0), true);
     let mut decoder = agent.decoder(store, "");
-    while reader.next(|line| decoder.line(line, found))? {
+    while reader.next(&mut *decoder, found)? {
         if found.is_full() {
             found.flush();
         }

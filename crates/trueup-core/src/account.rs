@@ -4,17 +4,18 @@
 //! a gigabyte of sessions is some tens of thousands of calls.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use crate::{
-    Batch, Call, Counters, Fact, Key, NanoUsd, Outcome, Problem, Quota, Rank, Series, StoreId,
-    Text, Tokens, UnixMs, Variant, Verdict, settle,
+    Batch, Call, Counters, Fact, Key, NanoUsd, Origin, Outcome, Problem, Quota, Rank, Series,
+    StoreId, Text, Tokens, UnixMs, Variant, Verdict, settle,
 };
 
 /// Calls that count, each once.
 #[derive(Debug, Default)]
 pub struct Account {
     /// The first row of each key; further variants of it follow by `Row::next`.
-    by_key: HashMap<Key, u32>,
+    by_key: HashMap<Key, u32, BuildHasherDefault<KeyHasher>>,
     rows: Vec<Row>,
     series: Names<Series>,
     sessions: Names<(Text, Text)>,
@@ -43,23 +44,31 @@ struct Row {
 struct Names<T> {
     numbers: HashMap<T, u32>,
     values: Vec<T>,
+    /// The number that was asked for last.
+    last: u32,
 }
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
-        Self { numbers: HashMap::new(), values: Vec::new() }
+        Self { numbers: HashMap::new(), values: Vec::new(), last: 0 }
     }
 }
 
-impl<T: Clone + Eq + std::hash::Hash> Names<T> {
-    fn number(&mut self, value: &T) -> u32 {
-        if let Some(number) = self.numbers.get(value) {
-            return *number;
+impl<T: Clone + Eq + Hash> Names<T> {
+    /// The number of a value that `make` makes, unless `is_it` knows it: calls come in runs that share
+    /// theirs.
+    fn number(&mut self, is_it: impl FnOnce(&T) -> bool, make: impl FnOnce() -> T) -> u32 {
+        if self.value(self.last).is_some_and(is_it) {
+            return self.last;
         }
-        let number = index(self.values.len());
-        self.values.push(value.clone());
-        self.numbers.insert(value.clone(), number);
-        number
+        let value = make();
+        self.last = self.numbers.get(&value).copied().unwrap_or_else(|| {
+            let number = index(self.values.len());
+            self.values.push(value.clone());
+            self.numbers.insert(value, number);
+            number
+        });
+        self.last
     }
 
     fn value(&self, number: u32) -> Option<&T> {
@@ -69,6 +78,22 @@ impl<T: Clone + Eq + std::hash::Hash> Names<T> {
 
 fn index(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// Takes the last bytes of a key for its hash: a key is one already.
+#[derive(Debug, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last_chunk() {
+            self.0 = u64::from_le_bytes(*last);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// One counted call.
@@ -127,27 +152,27 @@ impl Account {
     }
 
     fn call(&mut self, call: &Call) {
-        let places = self.places(call.key);
-        let ranks: Vec<_> = places
-            .iter()
-            .filter_map(|place| self.rows.get(*place as usize))
+        let ranks: Vec<_> = self
+            .places(call.key)
+            .filter_map(|place| self.rows.get(place as usize))
             .map(|row| (row.variant, row.rank))
             .collect();
         match settle(&ranks, call.variant, call.rank) {
             Verdict::Ignore => {}
             Verdict::Add => {
                 let mut row = self.row(call);
-                row.next = places.first().copied();
                 let place = index(self.rows.len());
+                row.next = self.by_key.insert(call.key, place);
                 self.rows.push(row);
-                self.by_key.insert(call.key, place);
             }
             Verdict::Replace(at) => {
-                if let Some(place) = places.get(at) {
-                    self.put(*place, call);
+                let place = self.places(call.key).nth(at);
+                if let Some(place) = place {
+                    self.put(place, call);
                 }
             }
             Verdict::ReplaceAll => {
+                let places: Vec<u32> = self.places(call.key).collect();
                 for place in places.iter().skip(1) {
                     if let Some(row) = self.rows.get_mut(*place as usize) {
                         row.is_displaced = true;
@@ -164,9 +189,9 @@ impl Account {
     }
 
     /// Where the counted copies of a key are.
-    fn places(&self, key: Key) -> Vec<u32> {
+    fn places(&self, key: Key) -> impl Iterator<Item = u32> {
         let first = self.by_key.get(&key).copied();
-        std::iter::successors(first, |place| self.rows.get(*place as usize)?.next).collect()
+        std::iter::successors(first, |place| self.rows.get(*place as usize)?.next)
     }
 
     fn put(&mut self, place: u32, call: &Call) {
@@ -178,15 +203,18 @@ impl Account {
     }
 
     fn row(&mut self, call: &Call) -> Row {
-        let session = (Text::clone(&call.origin.source), Text::clone(&call.origin.session));
+        let Origin { source, session, .. } = &call.origin;
         Row {
             rank: call.rank,
             variant: call.variant,
             time: call.time,
             tokens: call.tokens,
             reported_cost: call.reported_cost.unwrap_or_default(),
-            series: self.series.number(&Series::of_call(call)),
-            session: self.sessions.number(&session),
+            series: self.series.number(|last| last.is_of(call), || Series::of_call(call)),
+            session: self.sessions.number(
+                |last| last.0 == *source && last.1 == *session,
+                || (Text::clone(source), Text::clone(session)),
+            ),
             next: None,
             is_failed: call.outcome != Outcome::Ok,
             is_displaced: false,

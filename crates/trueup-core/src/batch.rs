@@ -13,6 +13,9 @@ pub struct Batch {
     pub facts: Vec<Fact>,
     /// How far the stores were read with these facts.
     pub positions: Vec<(StoreId, Position)>,
+    /// Stores that are read from their start again, because they are no longer what was read: what
+    /// could not be understood in them before is forgotten.
+    pub restarted: Vec<StoreId>,
     /// What could not be understood on the way.
     pub problems: Vec<(StoreId, Problem)>,
 }

@@ -40,7 +40,7 @@ impl Key {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
         }
         let mut key = [0; 16];
-        hasher.finalize_xof().fill(&mut key);
+        key.copy_from_slice(hasher.finalize().as_bytes().split_at(16).0);
         Self(key)
     }
 

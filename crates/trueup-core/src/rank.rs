@@ -38,18 +38,33 @@ const DETAIL_BITS: u32 = 1;
 const OWNER_TIME_BITS: u32 = 33;
 const OWNER_BITS: u32 = 12;
 
+/// Which of the sessions that hold equal copies of a call owns it: the one that began first, then a
+/// fixed choice by name. Worked out once a session, not once a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    start_s: u64,
+    name_order: u64,
+}
+
+impl Owner {
+    /// The claim of one session. Sessions of one source have one way to tell when they began, or none.
+    #[must_use]
+    pub fn new(session_start: UnixMs, session: &str) -> Self {
+        let hash = blake3::hash(session.as_bytes());
+        let [a, b, ..] = hash.as_bytes();
+        Self {
+            start_s: u64::try_from(session_start.0 / 1_000).unwrap_or(0),
+            name_order: u64::from(u16::from_be_bytes([*a, *b]) >> 4),
+        }
+    }
+}
+
 impl Rank {
     /// The rank of a copy. `standing`: see the module. The largest output, then the largest total,
-    /// then `is_detailed` (it says more, such as its speed) is the most complete; copies that are
-    /// equal in that belong to the session that began first, then to a fixed choice by name.
+    /// then `is_detailed` (it says more, such as its speed) is the most complete; of copies that are
+    /// equal in that, the owner's counts.
     #[must_use]
-    pub fn new(
-        standing: u8,
-        tokens: &Tokens,
-        is_detailed: bool,
-        session_start: UnixMs,
-        session: &str,
-    ) -> Self {
+    pub fn new(standing: u8, tokens: &Tokens, is_detailed: bool, owner: Owner) -> Self {
         let mut rank = u128::from(standing);
         let mut push = |bits: u32, value: u64| {
             let limit = (1_u64 << bits) - 1;
@@ -58,10 +73,9 @@ impl Rank {
         push(OUTPUT_BITS, tokens.output);
         push(TOTAL_BITS, tokens.total());
         push(DETAIL_BITS, u64::from(is_detailed));
-        let start_s = u64::try_from(session_start.0 / 1_000).unwrap_or(0);
         let latest = (1_u64 << OWNER_TIME_BITS) - 1;
-        push(OWNER_TIME_BITS, latest - start_s.min(latest));
-        push(OWNER_BITS, name_order(session));
+        push(OWNER_TIME_BITS, latest - owner.start_s.min(latest));
+        push(OWNER_BITS, owner.name_order);
         Self(rank)
     }
 
@@ -75,12 +89,6 @@ impl Rank {
 const _: () = assert!(
     STANDING_BITS + OUTPUT_BITS + TOTAL_BITS + DETAIL_BITS + OWNER_TIME_BITS + OWNER_BITS == 128
 );
-
-fn name_order(session: &str) -> u64 {
-    let hash = blake3::hash(session.as_bytes());
-    let [a, b, ..] = hash.as_bytes();
-    u64::from(u16::from_be_bytes([*a, *b]) >> 4)
-}
 
 /// What to do with a copy, given the counted copies of the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +127,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn rank(standing: u8, output: u64) -> Rank {
-        Rank::new(standing, &Tokens { output, ..Tokens::ZERO }, false, UnixMs(0), "s")
+        let owner = Owner::new(UnixMs(0), "s");
+        Rank::new(standing, &Tokens { output, ..Tokens::ZERO }, false, owner)
     }
 
     fn account(copies: &[(Variant, Rank)]) -> Vec<(Variant, Rank)> {
@@ -154,8 +163,8 @@ mod tests {
     #[test]
     fn of_equal_copies_the_older_session_owns_the_call() {
         let tokens = Tokens { output: 1, ..Tokens::ZERO };
-        let older = Rank::new(1, &tokens, false, UnixMs(1_000), "b");
-        let newer = Rank::new(1, &tokens, false, UnixMs(2_000), "a");
+        let older = Rank::new(1, &tokens, false, Owner::new(UnixMs(1_000), "b"));
+        let newer = Rank::new(1, &tokens, false, Owner::new(UnixMs(2_000), "a"));
         assert!(older > newer);
         assert_eq!(older.standing(), 1);
     }

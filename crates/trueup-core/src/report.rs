@@ -116,7 +116,8 @@ impl Sum {
         self.cost.to_nano()
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds another sum.
+    pub fn add(&mut self, other: &Self) {
         self.calls = self.calls.saturating_add(other.calls);
         self.errors = self.errors.saturating_add(other.errors);
         self.tokens = self.tokens.plus(&other.tokens);
@@ -277,7 +278,16 @@ impl<'a> ReportBuilder<'a> {
         let mut rows: Vec<Row> = self.rows.into_values().collect();
         match self.by.first() {
             Some(Dimension::Session) => {
-                rows.sort_by(|a, b| (a.times.1, &a.keys).cmp(&(b.times.1, &b.keys)));
+                let mut ends: BTreeMap<Option<Text>, UnixMs> = BTreeMap::new();
+                for row in &rows {
+                    let end = ends.entry(row.keys.first().cloned()).or_insert(row.times.1);
+                    *end = (*end).max(row.times.1);
+                }
+                // The rows of one session stay together, wherever its calls lie among others'.
+                rows.sort_by_cached_key(|row| {
+                    let session = row.keys.first().cloned();
+                    (ends.get(&session).copied(), session, row.times.1, row.keys.clone())
+                });
             }
             Some(Dimension::Agent | Dimension::Model | Dimension::Project)
                 if self.by.len() == 1 =>

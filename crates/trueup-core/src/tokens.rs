@@ -16,6 +16,14 @@ use serde::{Deserialize, Serialize};
 /// JSON writer can express. Larger claims are cut to it and reported as a problem of the record.
 pub const TOKENS_MAX: u64 = (1 << 53) - 1;
 
+/// The largest sum of counts: what a ledger can hold, and a reader of JSON as a signed number.
+pub const SUM_MAX: u64 = i64::MAX.cast_unsigned();
+
+const fn sum(one: u64, other: u64) -> u64 {
+    let sum = one.saturating_add(other);
+    if sum > SUM_MAX { SUM_MAX } else { sum }
+}
+
 /// Token counts of one call, or a sum over calls. Every field is disjoint from the others except
 /// `reasoning`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -51,34 +59,33 @@ impl Tokens {
     /// Everything that was sent or received, each token once.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.prompt().saturating_add(self.output)
+        sum(self.prompt(), self.output)
     }
 
     /// The whole prompt: plain, read from a cache and written to one. Long-context price tiers are
     /// chosen by it.
     #[must_use]
     pub const fn prompt(&self) -> u64 {
-        self.input.saturating_add(self.cache_read).saturating_add(self.cache_written())
+        sum(sum(self.input, self.cache_read), self.cache_written())
     }
 
     /// Prompt tokens written to a cache, whatever its lifetime.
     #[must_use]
     pub const fn cache_written(&self) -> u64 {
-        self.cache_write_5m.saturating_add(self.cache_write_1h).saturating_add(self.cache_write)
+        sum(sum(self.cache_write_5m, self.cache_write_1h), self.cache_write)
     }
 
-    /// The field-by-field sum. It stops at `u64::MAX`, which only hostile input can reach: see
-    /// [`TOKENS_MAX`].
+    /// The field-by-field sum. It stops at [`SUM_MAX`], which only hostile input can reach.
     #[must_use]
     pub const fn plus(&self, other: &Self) -> Self {
         Self {
-            input: self.input.saturating_add(other.input),
-            cache_read: self.cache_read.saturating_add(other.cache_read),
-            cache_write_5m: self.cache_write_5m.saturating_add(other.cache_write_5m),
-            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
-            cache_write: self.cache_write.saturating_add(other.cache_write),
-            output: self.output.saturating_add(other.output),
-            reasoning: self.reasoning.saturating_add(other.reasoning),
+            input: sum(self.input, other.input),
+            cache_read: sum(self.cache_read, other.cache_read),
+            cache_write_5m: sum(self.cache_write_5m, other.cache_write_5m),
+            cache_write_1h: sum(self.cache_write_1h, other.cache_write_1h),
+            cache_write: sum(self.cache_write, other.cache_write),
+            output: sum(self.output, other.output),
+            reasoning: sum(self.reasoning, other.reasoning),
         }
     }
 

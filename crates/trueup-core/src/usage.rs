@@ -97,6 +97,17 @@ impl Series {
         Self::new(Witness::Measured, &call.origin, class, call.reported_cost)
     }
 
+    /// Whether a call is of this series, told without making one.
+    #[must_use]
+    pub fn is_of(&self, call: &Call) -> bool {
+        let Origin { source, provider, model, project, session: _ } = &call.origin;
+        self.witness == Witness::Measured
+            && self.class == call.billing.class(call.tokens.prompt())
+            && self.has_reported_cost == call.reported_cost.is_some()
+            && (&self.source, &self.provider) == (source, provider)
+            && (&self.model, &self.project) == (model, project)
+    }
+
     /// The series of a claimed total. A total says nothing of the single prompts in it: it is priced
     /// at the base rate.
     #[must_use]

@@ -196,6 +196,11 @@ fn append(
     account.batches(batches)?;
     let written = account.finish()?;
     for batch in batches {
+        for store in &batch.restarted {
+            transaction
+                .prepare_cached("DELETE FROM problems WHERE source = ?1 AND path = ?2")?
+                .execute(params![&*store.source, &*store.path])?;
+        }
         for (store, position) in &batch.positions {
             put_position(&transaction, store, position, now)?;
         }

@@ -303,8 +303,8 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
 }
 
 const fn is_empty(batch: &Batch) -> bool {
-    let Batch { facts, positions, problems } = batch;
-    facts.is_empty() && positions.is_empty() && problems.is_empty()
+    let Batch { facts, positions, restarted, problems } = batch;
+    facts.is_empty() && positions.is_empty() && restarted.is_empty() && problems.is_empty()
 }
 
 fn tell(jobs: Vec<Job>, is_safe: bool) {

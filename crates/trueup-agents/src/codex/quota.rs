@@ -52,7 +52,7 @@ impl Quotas {
     /// Hands on what is new in the limits.
     pub(super) fn read(
         &mut self,
-        limits: &RateLimits,
+        limits: &RateLimits<'_>,
         source: &Text,
         time: UnixMs,
         found: &mut Found<'_>,
@@ -100,9 +100,10 @@ mod tests {
     use trueup_core::Fact;
 
     use super::*;
+    use crate::json;
 
     fn read(quotas: &mut Quotas, json: &str, time: i64) -> Vec<(u32, u32, Option<i64>)> {
-        let limits: RateLimits = serde_json::from_str(json).unwrap();
+        let limits: RateLimits<'_> = json::from_slice(json.as_bytes()).unwrap();
         let mut said = Vec::new();
         let mut emit = |batch: trueup_core::Batch| {
             for fact in batch.facts {

@@ -1,18 +1,17 @@
 //! The lines of a rollout: which ones to read, and their shapes.
 //!
-//! Nine tenths of a rollout are prompts, reasoning and tool results. What a line is stands in its first
-//! bytes, so that most lines cost one short search. Fields are as lossy as agents write them.
+//! Nine tenths of a rollout are prompts, reasoning and tool results. What a line is stands in its
+//! opening, so that most lines cost one short search. Fields are as lossy as agents write them.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
 use serde::Deserialize;
 use trueup_core::UnixMs;
 
 use super::counter::Counts;
 use crate::lines::Line;
 use crate::lossy::{Count, Millipercent, Object, Str, Time};
-
-/// Bytes in which Codex's own writer says what a line is.
-const HEAD_BYTES: usize = 256;
 
 /// Records that are read.
 const RECORDS: [&[u8]; 5] =
@@ -25,8 +24,8 @@ const EVENTS: [&[u8]; 2] = [b"token_count", b"thread_settings_applied"];
 const CONVERSATION: [&[u8]; 5] =
     [b"response_item", b"compacted", b"item.started", b"item.updated", b"item.completed"];
 
-/// What stands in every line that is read, for lines whose head does not say what they are. Inside of a
-/// text the quotes would be escaped.
+/// What stands in every line that is read, for lines whose opening does not say what they are. Inside of
+/// a text the quotes would be escaped.
 const MARKS: [&[u8]; 6] = [
     b"\"token_count\"",
     b"\"session_meta\"",
@@ -38,70 +37,52 @@ const MARKS: [&[u8]; 6] = [
 
 /// Whether a line may say something that is read.
 pub(super) fn may_matter(line: &Line<'_>) -> bool {
-    let head = line.head().get(..HEAD_BYTES).unwrap_or(line.head());
-    let mut types = types(head);
-    let first = types.next().unwrap_or_default();
-    if RECORDS.contains(&first) || EVENTS.contains(&first) {
-        return true;
+    let opening = line.opening();
+    let event = || opening.object_begins_with(b"type");
+    match opening.own_type() {
+        Some(own) if RECORDS.contains(&own) => true,
+        Some(own) if CONVERSATION.contains(&own) => false,
+        Some(b"event_msg") if event().is_some() => {
+            event().is_some_and(|name| EVENTS.contains(&name))
+        }
+        _ => MARKS.iter().any(|mark| memmem::find(line.bytes(), mark).is_some()),
     }
-    if CONVERSATION.contains(&first) {
-        return false;
-    }
-    if first == b"event_msg"
-        && let Some(event) = types.next()
-    {
-        return EVENTS.contains(&event);
-    }
-    !line.is_whole() || MARKS.iter().any(|mark| memmem::find(line.head(), mark).is_some())
-}
-
-/// The texts behind `"type":`.
-fn types(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    memmem::find_iter(head, b"\"type\"").filter_map(|at| text_behind(head, at + b"\"type\"".len()))
-}
-
-/// The text of the field whose name ends at `at`.
-fn text_behind(head: &[u8], at: usize) -> Option<&[u8]> {
-    let value = head.get(at..)?.trim_ascii_start().strip_prefix(b":")?;
-    let text = value.trim_ascii_start().strip_prefix(b"\"")?;
-    text.get(..memchr::memchr(b'"', text)?)
 }
 
 /// The time of a line, without reading the rest of it.
-pub(super) fn time_in_head(line: &[u8]) -> Option<UnixMs> {
-    let head = line.get(..HEAD_BYTES).unwrap_or(line);
-    let at = memmem::find(head, b"\"timestamp\"")? + b"\"timestamp\"".len();
-    UnixMs::parse_rfc3339(str::from_utf8(text_behind(head, at)?).ok()?)
+pub(super) fn time(line: &Line<'_>) -> Option<UnixMs> {
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"timestamp\""));
+    UnixMs::parse_rfc3339(str::from_utf8(line.opening().own_text(&NAME)?).ok()?)
 }
 
 /// One line, of a rollout (with a payload) or of `codex exec --json`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Record {
-    pub(super) r#type: Str,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct Record<'a> {
+    pub(super) r#type: Str<'a>,
     timestamp: Time,
     created_at: Time,
     #[serde(rename = "createdAt")]
     created_at_camel: Time,
-    pub(super) payload: Object<Payload>,
-    pub(super) thread_id: Str,
-    model: Str,
+    pub(super) payload: Object<Payload<'a>>,
+    pub(super) thread_id: Str<'a>,
+    model: Str<'a>,
     // Boxed, as few lines have them, and all lines move what has room for them.
     usage: Object<Box<Usage>>,
-    data: Object<Box<Wrapped>>,
-    result: Object<Box<Wrapped>>,
-    response: Object<Box<Wrapped>>,
+    data: Object<Box<Wrapped<'a>>>,
+    result: Object<Box<Wrapped<'a>>>,
+    response: Object<Box<Wrapped<'a>>>,
 }
 
 /// Where other writers put the usage of a stream's line.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Wrapped {
-    model: Str,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Wrapped<'a> {
+    model: Str<'a>,
     usage: Object<Usage>,
 }
 
-impl Record {
+impl<'a> Record<'a> {
     pub(super) fn time(&self) -> Option<UnixMs> {
         self.timestamp.0.or(self.created_at.0).or(self.created_at_camel.0)
     }
@@ -118,42 +99,42 @@ impl Record {
         self.model.filled().or(wrapped)
     }
 
-    fn wrapped(&self) -> impl Iterator<Item = &Wrapped> {
+    fn wrapped(&self) -> impl Iterator<Item = &Wrapped<'a>> {
         [&self.data.0, &self.result.0, &self.response.0].into_iter().filter_map(Option::as_deref)
     }
 }
 
 /// The payloads of all lines that are read, in one.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Payload {
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct Payload<'a> {
     /// Of events.
-    pub(super) r#type: Str,
+    pub(super) r#type: Str<'a>,
     // Of `session_meta`. Its `session_id` is the root's, in sub-agents: not read.
-    pub(super) id: Str,
+    pub(super) id: Str<'a>,
     pub(super) timestamp: Time,
-    pub(super) cwd: Str,
-    pub(super) model_provider: Str,
-    pub(super) forked_from_id: Str,
-    parent_thread_id: Str,
-    source: Object<Source>,
+    pub(super) cwd: Str<'a>,
+    pub(super) model_provider: Str<'a>,
+    pub(super) forked_from_id: Str<'a>,
+    parent_thread_id: Str<'a>,
+    source: Object<Source<'a>>,
     // Of `turn_context`.
-    pub(super) turn_id: Str,
-    pub(super) service_tier: Str,
-    model: Str,
-    model_name: Str,
-    metadata: Object<Box<Wrapped>>,
+    pub(super) turn_id: Str<'a>,
+    pub(super) service_tier: Str<'a>,
+    model: Str<'a>,
+    model_name: Str<'a>,
+    metadata: Object<Box<Wrapped<'a>>>,
     // Of `token_count`.
-    pub(super) info: Object<Info>,
-    pub(super) rate_limits: Object<RateLimits>,
+    pub(super) info: Object<Info<'a>>,
+    pub(super) rate_limits: Object<RateLimits<'a>>,
     // Of `thread_settings_applied`.
-    pub(super) thread_settings: Object<ThreadSettings>,
+    pub(super) thread_settings: Object<ThreadSettings<'a>>,
     // Of `token_usage_record`, whose running totals are not read.
-    pub(super) response_id: Str,
+    pub(super) response_id: Str<'a>,
     pub(super) usage: Object<Box<Usage>>,
 }
 
-impl Payload {
+impl Payload<'_> {
     /// The thread that spawned this one.
     pub(super) fn parent(&self) -> Option<&str> {
         let subagent = self.source.0.as_ref().and_then(|source| source.subagent.0.as_ref());
@@ -174,46 +155,46 @@ impl Payload {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Source {
-    subagent: Object<Subagent>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Source<'a> {
+    subagent: Object<Subagent<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Subagent {
-    thread_spawn: Object<ThreadSpawn>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Subagent<'a> {
+    thread_spawn: Object<ThreadSpawn<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct ThreadSpawn {
-    parent_thread_id: Str,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct ThreadSpawn<'a> {
+    parent_thread_id: Str<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Info {
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct Info<'a> {
     pub(super) total_token_usage: Object<Usage>,
     pub(super) last_token_usage: Object<Usage>,
-    pub(super) model: Str,
-    pub(super) model_name: Str,
+    pub(super) model: Str<'a>,
+    pub(super) model_name: Str<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct ThreadSettings {
-    pub(super) model: Str,
-    pub(super) service_tier: Str,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct ThreadSettings<'a> {
+    pub(super) model: Str<'a>,
+    pub(super) service_tier: Str<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RateLimits {
-    pub(super) limit_id: Str,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct RateLimits<'a> {
+    pub(super) limit_id: Str<'a>,
     pub(super) primary: Object<Window>,
     pub(super) secondary: Object<Window>,
-    pub(super) plan_type: Str,
+    pub(super) plan_type: Str<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -276,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_head_decides_and_the_whole_line_where_it_does_not() {
+    fn the_opening_decides_and_the_whole_line_where_it_does_not() {
         let far = format!(
             r#"{{"payload":{{"info":"{}","type":"token_count"}},"type":"event_msg"}}"#,
             "x".repeat(400)
@@ -302,14 +283,15 @@ mod tests {
             (r#"{"created_at":1,"result":{"usage":{}}}"#, true),
             (r#"{"type":"world_state","payload":{}}"#, false),
         ] {
-            assert_eq!(may_matter(&Line::whole(1, line.as_bytes())), expected, "{line}");
+            assert_eq!(may_matter(&Line::new(1, line.as_bytes())), expected, "{line}");
         }
     }
 
     #[test]
     fn the_time_is_found_without_parsing() {
-        let line = br#"{"timestamp": "1970-01-01T00:00:01.250Z","type":"response_item"}"#;
-        assert_eq!(time_in_head(line), Some(UnixMs(1_250)));
-        assert_eq!(time_in_head(br#"{"timestamp":1790000000,"type":"x"}"#), None);
+        let time = |line: &str| time(&Line::new(1, line.as_bytes()));
+        let line = r#"{"timestamp": "1970-01-01T00:00:01.250Z","type":"response_item"}"#;
+        assert_eq!(time(line), Some(UnixMs(1_250)));
+        assert_eq!(time(r#"{"timestamp":1790000000,"type":"x"}"#), None);
     }
 }

@@ -25,8 +25,9 @@ use zstd::bulk::Decompressor;
 use super::transcript::TranscriptDecoder;
 use crate::agent::{Decoder as _, Store};
 use crate::found::Found;
-use crate::lines::{LINE_BYTES_MAX, Line, LineReader};
+use crate::lines::{LINE_BYTES_MAX, LineReader, decode};
 use crate::scan::{Positions, hash64};
+use crate::shorten::Shortened;
 
 /// Events read in one transaction.
 const PAGE_EVENTS: i64 = 2_000;
@@ -35,7 +36,7 @@ const PAGE_EVENTS: i64 = 2_000;
 const NEXT_SESSION: &str =
     "SELECT session_id FROM transcript_events WHERE session_id > ?1 ORDER BY session_id LIMIT 1";
 
-/// A page of one session's events. One that is too long to hold gives NULL, and is streamed.
+/// A page of one session's events. One that is too long to hold gives NULL, and is shortened.
 const EVENTS: &str = "SELECT rowid, seq, if(octet_length(event_json) <= ?4, event_json, NULL), NULL
     FROM transcript_events WHERE session_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
 
@@ -92,6 +93,7 @@ pub(super) fn read(
         modified: store.modified(),
         decompressor: None,
         event: Vec::new(),
+        buffer: Vec::new(),
     };
     reader.live_sessions()?;
     for (table, columns, blobs) in ARCHIVE_TABLES {
@@ -108,6 +110,8 @@ struct Reader<'a, 'b> {
     decompressor: Option<Decompressor<'static>>,
     /// The event that was decompressed last.
     event: Vec<u8>,
+    /// Room for the lines of archives.
+    buffer: Vec<u8>,
 }
 
 /// What is asked of each session, prepared once, in the words of the store's schema.
@@ -256,7 +260,7 @@ impl<'a> Reader<'a, '_> {
         decoder: &mut TranscriptDecoder,
     ) -> rusqlite::Result<()> {
         if let ValueRef::Text(json) | ValueRef::Blob(json) = row.get_ref(2)? {
-            decoder.line(&mut Line::whole(number, json), self.found);
+            decode(decoder, number, Some(json), self.found);
             return Ok(());
         }
         let result = if let ValueRef::Blob(packed) = row.get_ref(3)? {
@@ -264,7 +268,7 @@ impl<'a> Reader<'a, '_> {
         } else {
             let rowid = row.get(0)?;
             match self.database.blob_open(MAIN_DB, "transcript_events", "event_json", rowid, true) {
-                Ok(json) => stream(json, number, decoder, self.found),
+                Ok(json) => shortened(json, number, decoder, self.found),
                 Err(_) => Err(io::Error::other("there is none")),
             }
         };
@@ -283,7 +287,8 @@ impl<'a> Reader<'a, '_> {
     ) -> io::Result<()> {
         let length = Decompressor::upper_bound(packed).unwrap_or(usize::MAX);
         if length > LINE_BYTES_MAX {
-            return stream(zstd::stream::read::Decoder::new(packed)?, number, decoder, self.found);
+            let json = zstd::stream::read::Decoder::new(packed)?;
+            return shortened(json, number, decoder, self.found);
         }
         // One context for all: setting one up costs more than a short event.
         let decompressor = match &mut self.decompressor {
@@ -293,7 +298,7 @@ impl<'a> Reader<'a, '_> {
         self.event.clear();
         self.event.reserve(length);
         decompressor.decompress_to_buffer(packed, &mut self.event)?;
-        decoder.line(&mut Line::whole(number, &self.event), self.found);
+        decode(decoder, number, Some(&self.event), self.found);
         Ok(())
     }
 
@@ -339,8 +344,8 @@ impl<'a> Reader<'a, '_> {
 
     fn archive(&mut self, lines: impl Read, session: &str) -> io::Result<()> {
         let mut decoder = TranscriptDecoder::new(session, self.modified, "");
-        let mut reader = LineReader::new(lines, 0, 0, true);
-        while reader.next(|line| decoder.line(line, self.found))? {
+        let mut reader = LineReader::new(lines, &mut self.buffer, (0, 0), true);
+        while reader.next(&mut decoder, self.found)? {
             if self.found.is_full() {
                 self.found.flush();
             }
@@ -399,20 +404,15 @@ fn choose_model(
     Ok(())
 }
 
-/// Hands an event of any length to the decoder, holding no more of it than of any line.
-fn stream(
-    mut json: impl Read,
+/// Hands an event that is too long to hold to the decoder.
+fn shortened(
+    json: impl Read,
     number: u64,
     decoder: &mut TranscriptDecoder,
     found: &mut Found<'_>,
 ) -> io::Result<()> {
-    let mut head = Vec::new();
-    json.by_ref().take(LINE_BYTES_MAX as u64).read_to_end(&mut head)?;
-    if head.len() < LINE_BYTES_MAX {
-        decoder.line(&mut Line::whole(number, &head), found);
-    } else {
-        decoder.line(&mut Line::streamed(number, &head, &mut json), found);
-    }
+    let json = Shortened::read(json)?.into_bytes();
+    decode(decoder, number, json.as_deref(), found);
     Ok(())
 }
 

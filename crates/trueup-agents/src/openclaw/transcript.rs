@@ -13,69 +13,69 @@
 //!    "cost":{"total":0.000764}},"stopReason":"stop","timestamp":1795212509482,"responseId":"chatcmpl-2"}}
 //! ```
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 use trueup_core::{
-    Billing, Call, Key, NanoUsd, Origin, Outcome, ProblemKind, Rank, Text, Tokens, UnixMs, Variant,
+    Billing, Call, Key, NanoUsd, Origin, Outcome, Owner, ProblemKind, Rank, Text, Tokens, UnixMs,
+    Variant,
 };
 
 use super::SOURCE;
 use super::usage::Usage;
 use crate::agent::Decoder;
 use crate::found::Found;
-use crate::lines::{Line, describe};
+use crate::lines::Line;
 use crate::lossy::{Object, Str, Time};
 use crate::scan::hash64;
-
-/// Bytes at the beginning of a line in which it says what it is.
-const OPENING_BYTES: usize = 4 << 10;
 
 /// Answers without an id that are remembered, to count how often the same one stands in a transcript.
 /// Times only grow, so equal ones are neighbours.
 const ROWS_REMEMBERED: usize = 32;
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Event {
-    r#type: Str,
-    id: Str,
+#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
+struct Event<'a> {
+    r#type: Str<'a>,
+    id: Str<'a>,
     timestamp: Time,
-    cwd: Str,
-    parent_session: Str,
-    custom_type: Str,
-    provider: Str,
-    model_id: Str,
-    data: Object<Choice>,
-    message: Object<Message>,
+    cwd: Str<'a>,
+    parent_session: Str<'a>,
+    custom_type: Str<'a>,
+    provider: Str<'a>,
+    model_id: Str<'a>,
+    data: Object<Choice<'a>>,
+    message: Object<Message<'a>>,
 }
 
 /// Of a `model-snapshot`: the model that answers from here on.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Choice {
-    provider: Str,
-    model_id: Str,
+#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
+struct Choice<'a> {
+    provider: Str<'a>,
+    model_id: Str<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Message {
-    role: Str,
-    provider: Str,
-    response_model: Str,
-    model: Str,
-    model_id: Str,
-    response_id: Str,
+#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
+struct Message<'a> {
+    role: Str<'a>,
+    provider: Str<'a>,
+    response_model: Str<'a>,
+    model: Str<'a>,
+    model_id: Str<'a>,
+    response_id: Str<'a>,
     usage: Object<Usage>,
-    stop_reason: Str,
+    stop_reason: Str<'a>,
     timestamp: Time,
-    openclaw_delivery_mirror: Object<Mirror>,
+    openclaw_delivery_mirror: Object<Mirror<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Mirror {
-    kind: Str,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Mirror<'a> {
+    kind: Str<'a>,
 }
 
 /// How close a copy is to the call that was made; see [`trueup_core::settle`].
@@ -94,7 +94,7 @@ struct State {
     is_fork: bool,
     session: String,
     project: String,
-    /// When the session began. Without a header the session is the last that may own a call.
+    /// When the session began.
     start_ms: Option<i64>,
     provider: String,
     model: String,
@@ -108,15 +108,17 @@ pub(super) struct TranscriptDecoder {
     state: State,
     modified: UnixMs,
     last: Origin,
+    owner: Owner,
 }
 
 impl TranscriptDecoder {
     /// Goes on from `state`, or begins where that is empty. `session` is the name of a transcript that
     /// has no header, `modified` the time of answers that have none.
     pub(super) fn new(session: &str, modified: UnixMs, state: &str) -> Self {
-        let state = serde_json::from_str(state)
+        let state: State = serde_json::from_str(state)
             .unwrap_or_else(|_| State { session: session.to_owned(), ..State::default() });
-        Self { state, modified, last: Origin { source: SOURCE.into(), ..Origin::default() } }
+        let owner = state.owner();
+        Self { state, modified, last: Origin { source: SOURCE.into(), ..Origin::default() }, owner }
     }
 
     /// The model of answers that name none, until the transcript says otherwise.
@@ -129,7 +131,7 @@ impl TranscriptDecoder {
         model.unwrap_or_default().clone_into(chosen_model);
     }
 
-    fn event(&mut self, event: &Event, line: u64, found: &mut Found<'_>) {
+    fn event(&mut self, event: &Event<'_>, line: u64, found: &mut Found<'_>) {
         match event.r#type.filled() {
             Some("session") => self.header(event),
             Some("model_change") => self.choose(event.provider.filled(), event.model_id.filled()),
@@ -152,7 +154,7 @@ impl TranscriptDecoder {
     }
 
     /// Only the first: a second one would be another session's.
-    fn header(&mut self, event: &Event) {
+    fn header(&mut self, event: &Event<'_>) {
         if self.state.has_header {
             return;
         }
@@ -165,12 +167,13 @@ impl TranscriptDecoder {
             start_ms: event.timestamp.0.map(|time| time.0),
             ..std::mem::take(&mut self.state)
         };
+        self.owner = self.state.owner();
     }
 
     fn call(
         &mut self,
-        event: &Event,
-        message: &Message,
+        event: &Event<'_>,
+        message: &Message<'_>,
         usage: &Usage,
         line: u64,
         found: &mut Found<'_>,
@@ -189,12 +192,11 @@ impl TranscriptDecoder {
         let standing = if self.state.is_fork { standing::FORK } else { standing::OWN };
         let start = self.state.start_ms.map(UnixMs);
         let time = message.timestamp.0.or(event.timestamp.0).or(start).unwrap_or(self.modified);
-        let owner_start = start.unwrap_or(UnixMs(i64::MAX));
         let is_detailed = !self.last.model.is_empty();
         found.call(Call {
             key: self.key(event, message, &tokens),
             variant: Variant(0),
-            rank: Rank::new(standing, &tokens, is_detailed, owner_start, &self.last.session),
+            rank: Rank::new(standing, &tokens, is_detailed, self.owner),
             time,
             origin: self.last.clone(),
             tokens,
@@ -209,7 +211,7 @@ impl TranscriptDecoder {
     }
 
     /// Takes over where the answer belongs, sharing the texts of the one before where they are equal.
-    fn share(&mut self, message: &Message) {
+    fn share(&mut self, message: &Message<'_>) {
         let model = [&message.response_model, &message.model, &message.model_id]
             .into_iter()
             .find_map(Str::filled)
@@ -223,7 +225,7 @@ impl TranscriptDecoder {
 
     /// What an answer is known by in every copy: never the session, never the counts of an entry that
     /// has an id.
-    fn key(&mut self, event: &Event, message: &Message, tokens: &Tokens) -> Key {
+    fn key(&mut self, event: &Event<'_>, message: &Message<'_>, tokens: &Tokens) -> Key {
         let text = |time: Time| time.0.map(|time| time.0.to_string()).unwrap_or_default();
         let (entry_time, message_time) = (text(event.timestamp), text(message.timestamp));
         let has_time = !entry_time.is_empty() || !message_time.is_empty();
@@ -247,6 +249,11 @@ impl TranscriptDecoder {
 }
 
 impl State {
+    /// The session as an owner of calls. Without a header it is the last that may own one.
+    fn owner(&self) -> Owner {
+        Owner::new(UnixMs(self.start_ms.unwrap_or(i64::MAX)), &self.session)
+    }
+
     /// How often this row was seen before.
     fn ordinal(&mut self, row: Key) -> u32 {
         let short = hash64(&row.0);
@@ -267,7 +274,7 @@ fn update(text: &mut Text, to: &str) {
 }
 
 /// Whether a message repeats or brings an answer to a channel, and no model was called for it.
-fn is_mirror(message: &Message) -> bool {
+fn is_mirror(message: &Message<'_>) -> bool {
     let mirror =
         message.openclaw_delivery_mirror.0.as_ref().and_then(|mirror| mirror.kind.filled());
     let is_marked = matches!(
@@ -287,7 +294,7 @@ fn is_own_artifact(provider: &str, model: &str) -> bool {
     provider == "openclaw" && matches!(model, "delivery-mirror" | "gateway-injected")
 }
 
-fn outcome(message: &Message) -> Outcome {
+fn outcome(message: &Message<'_>) -> Outcome {
     match message.stop_reason.filled() {
         Some(reason @ ("error" | "aborted")) => Outcome::Failed { error_type: reason.into() },
         _ => Outcome::Ok,
@@ -301,18 +308,13 @@ fn known_cost(cost: Option<NanoUsd>, outcome: &Outcome) -> Option<NanoUsd> {
 }
 
 impl Decoder for TranscriptDecoder {
-    fn line(&mut self, line: &mut Line<'_>, found: &mut Found<'_>) {
-        let number = line.number();
-        if !line.looks_like_record() {
-            found.problem(ProblemKind::NotJson, number, "is not a JSON object");
-            return;
-        }
+    fn line(&mut self, line: &Line<'_>, found: &mut Found<'_>) {
         if !may_matter(line) {
             return;
         }
-        match line.parse::<Event>() {
-            Ok(event) => self.event(&event, number, found),
-            Err(error) => found.problem(ProblemKind::NotJson, number, describe(&error)),
+        match line.parse::<Event<'_>>() {
+            Ok(event) => self.event(&event, line.number(), found),
+            Err(error) => found.problem(ProblemKind::NotJson, line.number(), error.to_string()),
         }
     }
 
@@ -321,23 +323,20 @@ impl Decoder for TranscriptDecoder {
     }
 }
 
-/// Whether a line must be parsed, told without parsing: most are prompts and results of tools.
+/// Whether a line must be parsed, told without parsing: most are prompts and results of tools, and a
+/// message says its role first.
 fn may_matter(line: &Line<'_>) -> bool {
-    let head = line.head();
-    let opening = head.get(..OPENING_BYTES).unwrap_or(head);
-    let opens_with = |text: &str| memmem::find(opening, text.as_bytes()).is_some();
-    if !line.is_whole() {
-        // Too long to hold: only an answer is worth streaming, and a message says its role first.
-        return match memmem::find(opening, b"\"role\":\"").and_then(|at| opening.get(at + 8..)) {
-            Some(role) => role.starts_with(b"assistant\""),
-            None => true,
-        };
+    static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+    let opening = line.opening();
+    match opening.own_type() {
+        Some(b"message") => {
+            let is_first = opening.object_name() == Some(b"message");
+            match opening.object_begins_with(b"role").filter(|_| is_first) {
+                Some(role) => role == b"assistant",
+                None => USAGE.find(line.bytes()).is_some(),
+            }
+        }
+        Some(own) => matches!(own, b"session" | b"model_change" | b"custom"),
+        None => true,
     }
-    if memmem::find(head, b"\"usage\"").is_some() {
-        return true;
-    }
-    !head.starts_with(b"{\"type\":\"message\"")
-        && (opens_with("\"session\"")
-            || opens_with("\"model_change\"")
-            || opens_with("\"model-snapshot\""))
 }

@@ -191,10 +191,11 @@ fn details(object: &Object<Details>) -> &Details {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json;
     use trueup_core::TOKENS_MAX;
 
     fn counted(json: &str) -> Counted {
-        serde_json::from_str::<Usage>(json).unwrap().counted()
+        json::from_slice::<Usage>(json.as_bytes()).unwrap().counted()
     }
 
     /// Input, cache read, cache written, output, reasoning.
@@ -250,7 +251,7 @@ mod tests {
     fn a_total_without_parts_counts_as_input_and_is_said_so() {
         let counted = counted(r#"{"totalTokens":77}"#);
         assert_eq!((counted.tokens.input, counted.is_unsplit), (77, true));
-        assert!(!serde_json::from_str::<Usage>("{}").unwrap().counted().is_unsplit);
+        assert!(!json::from_slice::<Usage>(b"{}").unwrap().counted().is_unsplit);
     }
 
     #[test]
@@ -263,7 +264,7 @@ mod tests {
 
     #[test]
     fn cost_is_the_recorded_total() {
-        let usage = |json| serde_json::from_str::<Usage>(json).unwrap().cost();
+        let usage = |json: &'static str| json::from_slice::<Usage>(json.as_bytes()).unwrap().cost();
         assert_eq!(usage(r#"{"cost":{"input":1,"total":0.000764}}"#), Some(NanoUsd(764_000)));
         assert_eq!(usage(r#"{"cost":{}}"#), None);
     }

@@ -11,19 +11,21 @@
 //! session_v2       id, directory, …
 //! ```
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::BufReader;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, MAIN_DB, Row, Statement, params};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use trueup_core::{Position, ProblemKind, Stamp, UnixMs};
 
 use super::message::{Era, Message, Part, Place, Used};
 use crate::agent::Store;
 use crate::found::Found;
-use crate::lines::{LINE_BYTES_MAX, describe};
+use crate::json;
+use crate::lines::LINE_BYTES_MAX;
 use crate::scan::Positions;
+use crate::shorten::Shortened;
 
 /// A table of messages.
 struct Table {
@@ -147,7 +149,8 @@ impl Reader<'_, '_> {
     }
 
     fn message(&mut self, table: &Table, row: &Row<'_>) -> rusqlite::Result<()> {
-        let Some(message) = self.parse::<Message>(table.name, row)? else { return Ok(()) };
+        let Some(json) = self.json(table.name, row)? else { return Ok(()) };
+        let Some(message) = self.parse::<Message<'_>>(table.name, &json) else { return Ok(()) };
         if table.era == Era::Version1 && !message.is_answer() {
             return Ok(());
         }
@@ -177,7 +180,8 @@ impl Reader<'_, '_> {
         let mut sum: Option<Used> = None;
         let mut rows = parts.query([id])?;
         while let Some(row) = rows.next()? {
-            let step = self.parse::<Part>("part", row)?.and_then(|part| part.step());
+            let Some(json) = self.json("part", row)? else { continue };
+            let step = self.parse::<Part<'_>>("part", &json).and_then(|part| part.step());
             sum = step.map(|step| sum.unwrap_or_default().plus(step)).or(sum);
         }
         drop(rows);
@@ -185,28 +189,38 @@ impl Reader<'_, '_> {
         Ok(sum)
     }
 
-    /// Reads the JSON of a row whose first columns are its rowid and its data; NULL is a text too long
-    /// to hold.
-    fn parse<T: DeserializeOwned>(
+    /// The JSON of a row whose first columns are its rowid and its data; NULL is a text too long to hold.
+    /// `None` where there is none that can be read.
+    fn json<'r>(
         &mut self,
         table: &str,
-        row: &Row<'_>,
-    ) -> rusqlite::Result<Option<T>> {
-        let parsed = match row.get_ref(1)? {
-            ValueRef::Text(json) | ValueRef::Blob(json) => serde_json::from_slice(json),
-            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => {
-                match self.database.blob_open(MAIN_DB, table, "data", row.get(0)?, true) {
-                    Ok(json) => serde_json::from_reader(BufReader::new(json)),
-                    // No text at all.
-                    Err(_) => return Ok(None),
-                }
-            }
-        };
-        if let Err(error) = &parsed {
-            let detail = format!("{table}.data {}", describe(error));
-            self.found.problem(ProblemKind::NotJson, 0, detail);
+        row: &'r Row<'_>,
+    ) -> rusqlite::Result<Option<Cow<'r, [u8]>>> {
+        if let ValueRef::Text(json) | ValueRef::Blob(json) = row.get_ref(1)? {
+            return Ok(Some(json.into()));
         }
-        Ok(parsed.ok())
+        // No text at all is no message.
+        let text = self.database.blob_open(MAIN_DB, table, "data", row.get(0)?, true);
+        let Some(shortened) = text.ok().and_then(|text| Shortened::read(text).ok()) else {
+            return Ok(None);
+        };
+        let json = shortened.into_bytes();
+        if json.is_none() {
+            self.found.problem(
+                ProblemKind::TooLarge,
+                0,
+                format!("{table}.data is too long to hold"),
+            );
+        }
+        Ok(json.map(Into::into))
+    }
+
+    fn parse<'j, T: Deserialize<'j>>(&mut self, table: &str, json: &'j [u8]) -> Option<T> {
+        let parsed = json::from_slice(json);
+        if let Err(error) = &parsed {
+            self.found.problem(ProblemKind::NotJson, 0, format!("{table}.data {error}"));
+        }
+        parsed.ok()
     }
 }
 
@@ -237,7 +251,7 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// The longest row that is held in memory. Longer ones are streamed.
+/// The longest row that is held in memory. Longer ones are shortened.
 fn data_bytes_max() -> i64 {
     i64::try_from(LINE_BYTES_MAX).unwrap_or(i64::MAX)
 }

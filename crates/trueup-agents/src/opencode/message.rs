@@ -12,7 +12,7 @@
 
 use serde::Deserialize;
 use trueup_core::{
-    Billing, Call, Key, NanoUsd, Origin, Outcome, ProblemKind, Rank, Tokens, UnixMs, Variant,
+    Billing, Call, Key, NanoUsd, Origin, Outcome, Owner, ProblemKind, Rank, Tokens, UnixMs, Variant,
 };
 
 use super::SOURCE;
@@ -21,19 +21,19 @@ use crate::lossy::{Count, Object, Str, Time, Usd};
 
 /// A message. Table `session_message` nests the model, the others do not.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Message {
-    id: Str,
+#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
+pub(super) struct Message<'a> {
+    id: Str<'a>,
     #[serde(rename = "sessionID")]
-    session_id: Str,
-    role: Str,
+    session_id: Str<'a>,
+    role: Str<'a>,
     #[serde(rename = "providerID")]
-    provider_id: Str,
+    provider_id: Str<'a>,
     #[serde(rename = "modelID")]
-    model_id: Str,
-    model: Object<Model>,
-    path: Object<Paths>,
-    error: Object<Failure>,
+    model_id: Str<'a>,
+    model: Object<Model<'a>>,
+    path: Object<Paths<'a>>,
+    error: Object<Failure<'a>>,
     time: Object<Times>,
     tokens: Object<Counts>,
     cost: Usd,
@@ -41,33 +41,33 @@ pub(super) struct Message {
 
 /// A part of a message; those of type `step-finish` say what one request used.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Part {
-    r#type: Str,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct Part<'a> {
+    r#type: Str<'a>,
     tokens: Object<Counts>,
     cost: Usd,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Model {
-    id: Str,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Model<'a> {
+    id: Str<'a>,
     #[serde(rename = "providerID")]
-    provider_id: Str,
+    provider_id: Str<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Paths {
-    cwd: Str,
-    root: Str,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Paths<'a> {
+    cwd: Str<'a>,
+    root: Str<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Failure {
-    name: Str,
-    r#type: Str,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Failure<'a> {
+    name: Str<'a>,
+    r#type: Str<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -168,14 +168,14 @@ impl Counts {
     }
 }
 
-impl Part {
+impl Part<'_> {
     /// What a finished step used; `None` for other parts.
     pub(super) fn step(&self) -> Option<Used> {
         self.r#type.is("step-finish").then(|| Used::of(&self.tokens, self.cost))
     }
 }
 
-impl Message {
+impl Message<'_> {
     /// Whether a model wrote it. Rows of `session_message` say so in a column.
     pub(super) fn is_answer(&self) -> bool {
         self.role.is("assistant")
@@ -221,8 +221,7 @@ impl Message {
             place.era.standing(&used.tokens),
             &used.tokens,
             self.has_ended(),
-            UnixMs(0),
-            &origin.session,
+            Owner::new(UnixMs(0), &origin.session),
         );
         found.call(Call {
             key: Key::of(SOURCE, &[id]),
@@ -303,9 +302,10 @@ fn is_fork_copy(id: &str, created: UnixMs) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json;
 
     fn tokens(json: &str) -> (Tokens, bool) {
-        serde_json::from_str::<Counts>(json).unwrap().tokens()
+        json::from_slice::<Counts>(json.as_bytes()).unwrap().tokens()
     }
 
     #[test]

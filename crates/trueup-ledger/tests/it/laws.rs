@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use trueup_core::{
-    Batch, Billing, Call, Counters, Fact, Key, NanoUsd, Origin, Outcome, Position, Rank, Stamp,
-    StoreId, Tokens, UnixMs, Variant, Verdict, settle,
+    Batch, Billing, Call, Counters, Fact, Key, NanoUsd, Origin, Outcome, Owner, Position, Rank,
+    Stamp, StoreId, Tokens, UnixMs, Variant, Verdict, settle,
 };
 use trueup_ledger::{Check, Ledger, LedgerError, OpenOptions, Reader, Width};
 
@@ -15,7 +15,7 @@ fn call(key: u8, variant: i64, standing: u8, output: u64, minute: i64, session: 
     Call {
         key: Key::of("test", &[[key]]),
         variant: Variant(variant),
-        rank: Rank::new(standing, &tokens, false, UnixMs(0), &session),
+        rank: Rank::new(standing, &tokens, false, Owner::new(UnixMs(0), &session)),
         time: UnixMs(1_795_000_000_000 + minute * 60_000),
         origin: Origin {
             source: "test".into(),

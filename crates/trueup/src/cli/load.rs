@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use trueup_agents::{Inventory, Scanned, Store};
 use trueup_core::prices::{Override, PriceBook};
-use trueup_core::{Account, Batch, Problem, StoreId};
+use trueup_core::{Account, Batch, Problem, StoreId, Text};
 use trueup_ledger::{Ledger, LedgerError, Limits, OpenOptions, Reader, Writer};
 
 use crate::config::Config;
@@ -39,15 +39,20 @@ pub(super) fn load(config: &Config, is_in_memory: bool) -> Result<Loaded> {
         return Ok(in_memory(config, threads));
     }
     let path = config.ledger();
-    match Ledger::open(&path, OpenOptions::default()) {
+    match open(&path) {
         Ok(ledger) => {
             let inventory = read_new(config, ledger, threads)?;
             Ok(Loaded { usage: Usage::of_ledger(&path)?, inventory, keeper: None })
         }
-        Err(LedgerError::Locked { owner, .. }) => {
-            let usage = Usage::of_ledger(&path)?;
-            Ok(Loaded { usage, inventory: Inventory::default(), keeper: Some(owner) })
-        }
+        Err(LedgerError::Locked { owner, .. }) => Ok(match Reader::open(&path)? {
+            Some(reader) => Loaded {
+                usage: Usage::Ledger(Box::new(reader)),
+                inventory: Inventory::default(),
+                keeper: Some(owner),
+            },
+            // The other process is about to make the file.
+            None => in_memory(config, threads),
+        }),
         Err(error @ (LedgerError::File { .. } | LedgerError::Sqlite { .. })) => {
             Err(error).context("the ledger cannot be written; `--no-ledger` reports without one")
         }
@@ -56,6 +61,26 @@ pub(super) fn load(config: &Config, is_in_memory: bool) -> Result<Loaded> {
         }
     }
 }
+
+/// Opens the ledger; waits a moment where another process has it, because a status line or another
+/// report is soon done. One that keeps it longer keeps it up to date.
+fn open(path: &Path) -> Result<Ledger, LedgerError> {
+    let mut tries_left = LOCK_TRIES;
+    loop {
+        match Ledger::open(path, OpenOptions::default()) {
+            Err(LedgerError::Locked { .. }) if tries_left > 0 => {
+                tries_left -= 1;
+                std::thread::park_timeout(LOCK_PAUSE);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// How often a ledger that another process has is tried again.
+const LOCK_TRIES: u32 = 8;
+/// How long between tries.
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 fn read_new(config: &Config, ledger: Ledger, threads: usize) -> Result<Inventory> {
     let path = ledger.path().to_path_buf();
@@ -84,12 +109,17 @@ fn in_memory(config: &Config, threads: usize) -> Loaded {
 }
 
 impl Loaded {
-    /// What could not be understood, by store.
+    /// What could not be understood, by store. A store that is gone is no problem any more, though the
+    /// ledger remembers that it was one.
     pub(super) fn problems(&self) -> Result<BTreeMap<StoreId, Vec<Problem>>> {
         let mut problems: BTreeMap<StoreId, Vec<Problem>> = BTreeMap::new();
         match &self.usage {
             Usage::Ledger(reader) => {
+                let mut is_gone = Gone::default();
                 for stored in reader.problems(u32::MAX)? {
+                    if is_gone.is(&stored.store.path) {
+                        continue;
+                    }
                     let kind = stored.kind.unwrap_or(trueup_core::ProblemKind::BadRecord);
                     let problem = Problem { kind, line: stored.line, detail: stored.detail };
                     problems.entry(stored.store).or_default().push(problem);
@@ -102,6 +132,25 @@ impl Loaded {
             }
         }
         Ok(problems)
+    }
+}
+
+/// Whether stores are gone; of each that follows another line of the same, asked once.
+#[derive(Debug, Default)]
+struct Gone {
+    path: Text,
+    is_gone: bool,
+}
+
+impl Gone {
+    fn is(&mut self, path: &Text) -> bool {
+        if self.path != *path {
+            self.path = Text::clone(path);
+            // A link to nothing is there: it is the link that is asked for.
+            let found = std::fs::symlink_metadata(Path::new(&**path));
+            self.is_gone = found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        }
+        self.is_gone
     }
 }
 

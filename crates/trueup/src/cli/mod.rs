@@ -27,6 +27,7 @@ use crate::config::Config;
 /// The account of what AI agents use: model calls, tokens, dollars.
 #[derive(Debug, Parser)]
 #[command(name = "trueup", version, propagate_version = true, arg_required_else_help = true)]
+#[command(max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -34,14 +35,17 @@ struct Cli {
     verb: Verb,
 }
 
+/// Where the options of every verb stand in help: behind a verb's own.
+const GLOBAL_ORDER: usize = 100;
+
 /// Options of every verb.
 #[derive(Debug, Args)]
 struct Global {
     /// The settings file [default: ~/.config/trueup/trueup.toml, where it exists]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = GLOBAL_ORDER)]
     config: Option<PathBuf>,
     /// The ledger file; `trueup config` shows the one in use
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = GLOBAL_ORDER)]
     ledger: Option<String>,
 }
 
@@ -79,12 +83,21 @@ pub(crate) fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
+            let is_usage = error.is::<WrongUsage>();
             // Where even this cannot be written, there is nobody to tell.
             let _is_told = writeln!(io::stderr(), "trueup: {error:#}").is_ok();
-            ExitCode::FAILURE
+            if is_usage { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
         }
     }
 }
+
+/// The exit code for a command line that cannot be meant.
+const EXIT_USAGE: u8 = 2;
+
+/// Options that are well-formed, each for itself, but ask for what there is not.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongUsage(String);
 
 fn usage(error: &clap::Error) -> ExitCode {
     let _is_told = error.print().is_ok();
@@ -95,7 +108,10 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .filter_map(|cause| match cause.downcast_ref::<csv::Error>().map(csv::Error::kind) {
+            Some(csv::ErrorKind::Io(cause)) => Some(cause),
+            Some(_) | None => cause.downcast_ref::<io::Error>(),
+        })
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 

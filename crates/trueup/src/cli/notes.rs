@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use anyhow::Result;
+use trueup_core::report::Sums;
 use trueup_core::{Problem, ProblemKind, StoreId, Text};
 
 use super::load::Loaded;
@@ -64,6 +65,20 @@ pub(super) fn after(
     Ok(())
 }
 
+/// The calls without a known price in sums by model.
+pub(super) fn unpriced<'a>(
+    models: impl IntoIterator<Item = (&'a Text, &'a Sums)>,
+) -> BTreeMap<Text, u64> {
+    let mut unpriced = BTreeMap::new();
+    for (model, sums) in models {
+        let calls = sums.exact.unpriced_calls + sums.estimated.unpriced_calls;
+        if calls > 0 {
+            *unpriced.entry(Text::clone(model)).or_default() += calls;
+        }
+    }
+    unpriced
+}
+
 fn unpriced_note(unpriced: &BTreeMap<Text, u64>) -> String {
     let calls: u64 = unpriced.values().sum();
     let mut models: Vec<_> = unpriced.iter().collect();
@@ -78,7 +93,7 @@ fn unpriced_note(unpriced: &BTreeMap<Text, u64>) -> String {
     let more = models.len().saturating_sub(MODELS_NAMED_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!(
-        "* {calls} calls have no known price and are in no cost: {}{more}. See `trueup prices show MODEL`.",
+        "* {calls} calls have no known cost and are in no sum of costs: {}{more}. See `trueup prices show MODEL`.",
         named.join(", ")
     )
 }

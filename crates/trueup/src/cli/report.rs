@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use trueup_core::report::{
@@ -13,7 +13,7 @@ use trueup_core::report::{
 use trueup_core::{Calendar, Counters, QUARTER_MS, Series, UnixMs};
 
 use super::load::{self, Loaded};
-use super::notes;
+use super::{WrongUsage, notes};
 use crate::config::Config;
 use crate::render::terminal::Terminal;
 use crate::render::{ccusage, csv, json};
@@ -98,7 +98,13 @@ pub(super) struct ShowReport {
     #[arg(value_name = "BY", value_delimiter = ',', conflicts_with = "by_option")]
     by: Vec<By>,
     /// The same, as an option
-    #[arg(long = "by", value_name = "BY", value_delimiter = ',', id = "by_option")]
+    #[arg(
+        long = "by",
+        value_name = "BY",
+        value_delimiter = ',',
+        id = "by_option",
+        hide_possible_values = true
+    )]
     by_option: Vec<By>,
     #[command(flatten)]
     selection: Selection,
@@ -135,7 +141,9 @@ impl Selection {
     /// The calendar of the zone that is asked for.
     pub(super) fn calendar(&self, config: &Config) -> Result<Calendar> {
         let zone = match &self.tz {
-            Some(name) => crate::config::zone_named(name)?,
+            Some(name) => {
+                crate::config::zone_named(name).map_err(|error| WrongUsage(error.to_string()))?
+            }
             None => config.zone()?,
         };
         Ok(Calendar::new(zone))
@@ -146,7 +154,7 @@ impl Selection {
         if let (Some(since), Some(until)) = (self.since, self.until)
             && until < since
         {
-            bail!("--until {until} lies before --since {since}");
+            bail!(WrongUsage(format!("--until {until} lies before --since {since}")));
         }
         Ok(Filter {
             window: Window::of_days(calendar, self.since, self.until),
@@ -164,7 +172,8 @@ impl Selection {
         match self.source.iter().find(|source| !known.contains(*source)) {
             Some(unknown) => {
                 let known: Vec<String> = known.into_iter().collect();
-                bail!("`{unknown}` is not an agent; there are {}", known.join(", "))
+                let known = known.join(", ");
+                bail!(WrongUsage(format!("`{unknown}` is not an agent; there are {known}")))
             }
             None => Ok(()),
         }
@@ -198,8 +207,10 @@ impl ShowReport {
                 writeln!(out, "{:#}", json::report(&report, self.breakdown))?;
             }
             Some(JsonShape::Ccusage) => {
-                let shape = ccusage::report(&report)
-                    .context("ccusage has reports by day, week, month, session and block only")?;
+                let shape = ccusage::report(&report).ok_or_else(|| {
+                    let text = "ccusage has reports by day, week, month, session and block only";
+                    WrongUsage(text.to_owned())
+                })?;
                 writeln!(out, "{shape:#}")?;
             }
             None if self.csv => csv::report(&report, &mut out)?,
@@ -217,6 +228,9 @@ impl ShowReport {
     fn dimensions(&self) -> Result<Option<Vec<Dimension>>> {
         let by = if self.by.is_empty() { &self.by_option } else { &self.by };
         if by == &[By::Block] {
+            if self.csv {
+                bail!(WrongUsage("blocks have no CSV; use --json".to_owned()));
+            }
             return Ok(None);
         }
         let mut dimensions = Vec::new();
@@ -230,11 +244,18 @@ impl ShowReport {
                 By::Model => Dimension::Model,
                 By::Project => Dimension::Project,
                 By::Agent => Dimension::Agent,
-                By::Block => bail!("blocks cannot be combined with other rows"),
+                By::Block => {
+                    bail!(WrongUsage("blocks cannot be combined with other rows".to_owned()))
+                }
             };
             if !dimensions.contains(&dimension) {
                 dimensions.push(dimension);
             }
+        }
+        let has_time = dimensions.iter().any(|dimension| dimension.bucket().is_some());
+        if has_time && dimensions.contains(&Dimension::Session) {
+            let text = "sessions cannot be combined with hours, days, weeks or months";
+            bail!(WrongUsage(text.to_owned()));
         }
         if dimensions.is_empty() {
             dimensions.push(Dimension::Day);
@@ -269,13 +290,14 @@ impl ShowReport {
                 writeln!(out, "{:#}", json::blocks(&blocks, &totals, &zone, now))?;
             }
             Some(JsonShape::Ccusage) => writeln!(out, "{:#}", ccusage::blocks(&blocks, now))?,
-            None if self.csv => bail!("blocks have no CSV; use --json"),
             None if blocks.is_empty() => {
                 notes::nothing(&mut out, loaded, self.selection.is_narrow())?;
             }
             None => super::tables::blocks(&blocks, &totals, calendar, now, terminal, &mut out)?,
         }
         out.flush()?;
+        let models = blocks.iter().flat_map(|block| &block.models);
+        notes::after(loaded, &notes::unpriced(models), terminal)?;
         self.exit_code(loaded, &totals)
     }
 
@@ -308,9 +330,6 @@ pub(super) fn build(
 ) -> Result<Report> {
     let has_time = by.iter().any(|dimension| dimension.bucket().is_some());
     let is_by_session = by.contains(&Dimension::Session);
-    if is_by_session && has_time {
-        bail!("sessions cannot be combined with hours, days, weeks or months");
-    }
     let width_ms = match usage.span()? {
         _ if !has_time && filter.window.is_all() && !pricer.has_changes() => MONTH_MS,
         Some((first, last)) => {

@@ -6,14 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use trueup_core::Text;
-use trueup_core::report::{CostMode, Dimension, Pricer, Report, Row};
+use trueup_core::report::{CostMode, Dimension, Pricer, Report, Row, Sums};
 
 use super::load;
 use super::notes;
 use super::report::{Selection, build};
 use crate::config::Config;
 use crate::render::json;
-use crate::render::number;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
 
@@ -41,20 +40,31 @@ impl Sessions {
         let zone = calendar.zone().clone();
         let mut report = build(&loaded.usage, vec![Dimension::Session], calendar, &filter, pricer)?;
         if self.last > 0 {
-            report.rows.drain(..report.rows.len().saturating_sub(self.last));
+            keep_last(&mut report, self.last);
         }
+        let terminal = Terminal::of_stdout(&config.environment);
         let mut out = io::BufWriter::new(io::stdout().lock());
         if self.json {
             writeln!(out, "{:#}", json::report(&report, true))?;
         } else if report.rows.is_empty() {
             notes::nothing(&mut out, &loaded, self.selection.is_narrow())?;
         } else {
-            let terminal = Terminal::of_stdout(&config.environment);
             out.write_all(table(&report, &zone, terminal).as_bytes())?;
         }
         out.flush()?;
+        notes::after(&loaded, &report.unpriced_models, terminal)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Only the last rows, and their sums.
+fn keep_last(report: &mut Report, count: usize) {
+    report.rows.drain(..report.rows.len().saturating_sub(count));
+    report.totals = Sums::default();
+    for row in &report.rows {
+        report.totals.plus(&row.sums);
+    }
+    report.unpriced_models = notes::unpriced(report.rows.iter().flat_map(|row| &row.models));
 }
 
 fn table(report: &Report, zone: &jiff::tz::TimeZone, terminal: Terminal) -> String {
@@ -64,7 +74,8 @@ fn table(report: &Report, zone: &jiff::tz::TimeZone, terminal: Terminal) -> Stri
         let sums = &row.sums;
         let last = row.times.1.zoned(zone).strftime("%m-%d %H:%M").to_string();
         let tilde = if sums.estimated.calls > 0 { "~" } else { "" };
-        let cost = sums.exact.cost.plus(sums.estimated.cost).to_nano();
+        let mut both = sums.exact;
+        both.add(&sums.estimated);
         layout.row(
             Look::Plain,
             vec![
@@ -72,9 +83,9 @@ fn table(report: &Report, zone: &jiff::tz::TimeZone, terminal: Terminal) -> Stri
                 Cell::Text(joined(&row.agents)),
                 Cell::Name(last_folder(row)),
                 Cell::Name(joined(&row.keys)),
-                Cell::Count(sums.exact.calls + sums.estimated.calls),
-                Cell::Count(sums.total_tokens()),
-                Cell::Number(format!("{tilde}{}", number::dollars(cost))),
+                Cell::Count(both.calls),
+                Cell::Count(both.tokens.total()),
+                Cell::Number(format!("{tilde}{}", super::tables::cost(&both))),
             ],
         );
     }

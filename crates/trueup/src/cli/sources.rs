@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use jiff::tz::TimeZone;
 use serde_json::json;
 use trueup_agents::AGENTS;
 use trueup_core::UnixMs;
@@ -46,7 +47,7 @@ impl Sources {
         match (self.json, self.problems) {
             (true, _) => json_of(&loaded, &states, &mut out)?,
             (false, true) => problems(&loaded, &mut out)?,
-            (false, false) => table(&loaded, &states, terminal, &mut out)?,
+            (false, false) => table(&loaded, &states, &config.zone()?, terminal, &mut out)?,
         }
         out.flush()?;
         let has_problems = !loaded.problems()?.is_empty();
@@ -70,11 +71,14 @@ fn states(loaded: &Loaded) -> Result<BTreeMap<String, SourceState>> {
             for call in account.counted() {
                 states.entry(call.series.source.to_string()).or_default().calls += 1;
             }
-            for (store, problems) in loaded.problems()? {
-                let state = states.entry(store.source.to_string()).or_default();
-                state.problems += problems.len() as u64;
-            }
         }
+    }
+    for state in states.values_mut() {
+        state.problems = 0;
+    }
+    for (store, problems) in loaded.problems()? {
+        let state = states.entry(store.source.to_string()).or_default();
+        state.problems += problems.len() as u64;
     }
     Ok(states)
 }
@@ -82,6 +86,7 @@ fn states(loaded: &Loaded) -> Result<BTreeMap<String, SourceState>> {
 fn table(
     loaded: &Loaded,
     states: &BTreeMap<String, SourceState>,
+    zone: &TimeZone,
     terminal: Terminal,
     out: &mut impl Write,
 ) -> Result<()> {
@@ -109,7 +114,7 @@ fn table(
             Some(state) => cells.extend([
                 Cell::Count(state.calls),
                 Cell::Count(state.problems),
-                Cell::Number(when(state.last_read)),
+                Cell::Number(when(state.last_read, zone)),
             ]),
             None => cells.extend([blank(), blank(), blank()]),
         }
@@ -155,12 +160,8 @@ fn blank() -> Cell {
     Cell::Number(String::new())
 }
 
-fn when(time: UnixMs) -> String {
-    if time.0 <= 0 {
-        String::new()
-    } else {
-        time.zoned(&jiff::tz::TimeZone::system()).strftime("%m-%d %H:%M").to_string()
-    }
+fn when(time: UnixMs, zone: &TimeZone) -> String {
+    if time.0 <= 0 { String::new() } else { time.zoned(zone).strftime("%m-%d %H:%M").to_string() }
 }
 
 fn problems(loaded: &Loaded, out: &mut impl Write) -> Result<()> {

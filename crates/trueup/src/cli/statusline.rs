@@ -19,7 +19,7 @@ use clap::Args;
 use serde::Deserialize;
 use trueup_core::report::{BLOCK_MS, CostMode, Entry, Filter, Pricer, Sums, Window, blocks};
 use trueup_core::{Calendar, UnixMs};
-use trueup_ledger::{Ledger, OpenOptions};
+use trueup_ledger::{Ledger, OpenOptions, Reader};
 
 use super::load;
 use super::report::{Kept, quarters};
@@ -93,7 +93,11 @@ fn of_ledger(config: &Config, input: &Input) -> Result<Vec<String>> {
     if let Some(transcript) = &input.transcript_path {
         read_session(&path, transcript)?;
     }
-    let usage = Usage::of_ledger(&path)?;
+    let usage = match Reader::open(&path)? {
+        Some(reader) => Usage::Ledger(Box::new(reader)),
+        // Nothing was ever counted on this machine.
+        None => Usage::Memory(Box::default()),
+    };
     let book = load::prices(config)?;
     let calendar = Calendar::new(config.zone()?);
     let now = crate::clock::now();

@@ -24,6 +24,21 @@ pub(super) fn report(
         "{}\n",
         terminal.bold(&format!("Usage by {}, days in {}", by.join(" and "), report.zone))
     )?;
+    // Many columns of names may leave no room for more than the sums.
+    let drawn = table(report, has_breakdown, is_compact)
+        .fitted(terminal)
+        .unwrap_or_else(|| table(report, has_breakdown, true).draw(terminal));
+    out.write_all(drawn.as_bytes())?;
+    if report.totals.estimated.calls > 0 {
+        writeln!(
+            out,
+            "\n~ estimated: what agents claim where no single call was recorded; not in the rows above it"
+        )?;
+    }
+    Ok(())
+}
+
+fn table(report: &Report, has_breakdown: bool, is_compact: bool) -> Layout {
     let mut table = Table {
         layout: Layout::new(header(report, is_compact)),
         is_compact,
@@ -43,14 +58,7 @@ pub(super) fn report(
     }
     table.end_group(group);
     table.sums(Look::Total, table.label("Total"), &report.totals);
-    out.write_all(table.layout.draw(terminal).as_bytes())?;
-    if report.totals.estimated.calls > 0 {
-        writeln!(
-            out,
-            "\n~ estimated: what agents claim where no single call was recorded; not in the rows above it"
-        )?;
-    }
-    Ok(())
+    table.layout
 }
 
 struct Table {
@@ -152,7 +160,7 @@ impl Table {
 }
 
 /// A cost: `—` where no call is priced, with `*` where some are not.
-fn cost(sum: &Sum) -> String {
+pub(super) fn cost(sum: &Sum) -> String {
     match sum.unpriced_calls {
         0 => number::dollars(sum.cost_nanousd()),
         unpriced if unpriced == sum.calls => "—".to_owned(),

@@ -7,7 +7,7 @@
 //! ```
 
 use trueup_core::{
-    Billing, Call, CallBody, Fact, Origin, Outcome, Rank, Text, Tokens, UnixMs, Variant,
+    Billing, Call, CallBody, Fact, Origin, Outcome, Owner, Rank, Text, Tokens, UnixMs, Variant,
 };
 
 use super::fields::{Fields, Wrong};
@@ -118,5 +118,5 @@ fn body(fields: &mut Fields<'_>, notes: &[Note<'_>], bytes_max: usize) -> Option
 /// A client that posts an id again posts the same call: the copy with the larger usage counts, one
 /// with a cost before one without. Copies of equal rank are the same copy: the first stays.
 fn rank(tokens: &Tokens, has_cost: bool) -> Rank {
-    Rank::new(0, tokens, has_cost, UnixMs(0), "")
+    Rank::new(0, tokens, has_cost, Owner::new(UnixMs(0), ""))
 }

@@ -17,7 +17,12 @@ pub(crate) fn report(report: &Report) -> Option<Value> {
         _ => return None,
     };
     let rows: Vec<Value> = report.rows.iter().map(|row| row_of(row, key)).collect();
-    Some(json!({ list: rows, "totals": usage(&report.totals) }))
+    let mut totals = usage(&report.totals);
+    if !report.unpriced_models.is_empty() {
+        let models: Vec<_> = report.unpriced_models.keys().collect();
+        totals.insert("unpricedModels".to_owned(), json!(models));
+    }
+    Some(json!({ list: rows, "totals": totals }))
 }
 
 fn row_of(row: &Row, key: &str) -> Value {

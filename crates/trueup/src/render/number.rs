@@ -32,25 +32,35 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// With three digits and a unit.
+/// With three digits and a unit, rounded.
 fn short(number: u64) -> String {
     const UNITS: [(u64, &str); 4] =
-        [(1_000_000_000_000, "T"), (1_000_000_000, "B"), (1_000_000, "M"), (1_000, "K")];
-    let Some((unit, name)) = UNITS.into_iter().find(|(unit, _)| number >= *unit) else {
+        [(1_000, "K"), (1_000_000, "M"), (1_000_000_000, "B"), (1_000_000_000_000, "T")];
+    if number < 1_000 {
         return number.to_string();
-    };
-    let hundredths = u128::from(number) * 100 / u128::from(unit);
-    let (whole, part) = (hundredths / 100, hundredths % 100);
-    match whole {
-        0..10 => format!("{whole}.{part:02}{name}"),
-        10..100 => format!("{whole}.{}{name}", part / 10),
-        _ => format!("{whole}{name}"),
     }
+    let three_digits = |unit: u64, decimals: u32| {
+        let scale = 10_u128.pow(decimals);
+        let rounded = (u128::from(number) * scale + u128::from(unit / 2)) / u128::from(unit);
+        (rounded < 1_000).then(|| (rounded / scale, rounded % scale, decimals))
+    };
+    let written = UNITS.into_iter().find_map(|(unit, name)| {
+        let (whole, part, decimals) =
+            (0..=2).rev().find_map(|decimals| three_digits(unit, decimals))?;
+        Some(match decimals {
+            0 => format!("{whole}{name}"),
+            1 => format!("{whole}.{part}{name}"),
+            _ => format!("{whole}.{part:02}{name}"),
+        })
+    });
+    written.unwrap_or_else(|| format!("{}T", number / 1_000_000_000_000))
 }
 
 /// Bytes, in units of 1,000.
 pub(crate) fn bytes(number: u64) -> String {
-    if number < 1_000 { format!("{number} B") } else { format!("{}B", short(number)) }
+    let short = short(number).replace('B', "G");
+    let unit = short.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    format!("{} {unit}B", short.trim_end_matches(unit))
 }
 
 /// Dollars and cents: `$1,299.92`. Less than half a cent, but not nothing, shows as `<$0.01`.
@@ -86,8 +96,10 @@ mod tests {
             (999, "999"),
             (1_000, "1.00K"),
             (1_314_262, "1.31M"),
-            (45_670_000, "45.6M"),
-            (999_999_999, "999M"),
+            (45_670_000, "45.7M"),
+            (999_999_999, "1.00B"),
+            (999_499_999, "999M"),
+            (99_950, "100K"),
             (u64::MAX, "18446744T"),
         ] {
             assert_eq!(short(number), text);
@@ -100,6 +112,11 @@ mod tests {
             (-2_500_000_000, "-$2.50"),
         ] {
             assert_eq!(dollars(NanoUsd(nano)), text);
+        }
+        for (number, text) in
+            [(0, "0 B"), (999, "999 B"), (14_900, "14.9 KB"), (1 << 30, "1.07 GB")]
+        {
+            assert_eq!(bytes(number), text);
         }
         assert_eq!(duration_ms(7_500_000), "2 h 05 min");
         assert_eq!(duration_ms(60_000), "1 min");

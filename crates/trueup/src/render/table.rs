@@ -4,6 +4,7 @@
 //! last, in their middle, because their ends tell them apart.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr};
 
 use super::number::{self, Style};
 use super::terminal::Terminal;
@@ -40,7 +41,7 @@ pub(crate) struct Layout {
 }
 
 /// The shortest that a name is cut to.
-const NAME_MIN: usize = 12;
+const NAME_MIN: usize = 8;
 
 impl Layout {
     /// A table with these columns.
@@ -53,22 +54,33 @@ impl Layout {
         self.rows.push((look, cells));
     }
 
-    /// The table as lines.
+    /// The table as lines; too wide where even the shortest names leave no room.
     pub(crate) fn draw(&self, terminal: Terminal) -> String {
-        let mut style = Style::Exact;
-        let mut drawn = self.drawn(style, usize::MAX);
-        if width(&drawn) > terminal.columns {
-            style = Style::Short;
-            drawn = self.drawn(style, usize::MAX);
+        self.fitted(terminal)
+            .unwrap_or_else(|| self.coloured(&self.drawn(Style::Short, NAME_MIN), terminal))
+    }
+
+    /// The table as lines that fit, with names as long as there is room; `None` where they cannot.
+    pub(crate) fn fitted(&self, terminal: Terminal) -> Option<String> {
+        let fitted = |style, name_max| {
+            Some(self.drawn(style, name_max)).filter(|drawn| width(drawn) <= terminal.columns)
+        };
+        if let Some(whole) =
+            fitted(Style::Exact, usize::MAX).or_else(|| fitted(Style::Short, usize::MAX))
+        {
+            return Some(self.coloured(&whole, terminal));
         }
         let longest = self.rows.iter().flat_map(|(_, cells)| cells).map(name_width).max();
-        let mut name_max = longest.unwrap_or(0);
-        while width(&drawn) > terminal.columns && name_max > NAME_MIN {
-            let excess = width(&drawn) - terminal.columns;
-            name_max = name_max.saturating_sub(excess.max(1)).max(NAME_MIN);
-            drawn = self.drawn(style, name_max);
+        let mut best = fitted(Style::Short, NAME_MIN)?;
+        let (mut fits, mut is_too_long) = (NAME_MIN, longest.unwrap_or(0));
+        while fits + 1 < is_too_long {
+            let middle = usize::midpoint(fits, is_too_long);
+            match fitted(Style::Short, middle) {
+                Some(longer) => (fits, best) = (middle, longer),
+                None => is_too_long = middle,
+            }
         }
-        self.coloured(&drawn, terminal)
+        Some(self.coloured(&best, terminal))
     }
 
     fn drawn(&self, style: Style, name_max: usize) -> String {
@@ -118,28 +130,37 @@ impl Cell {
 
 fn name_width(cell: &Cell) -> usize {
     match cell {
-        Cell::Name(name) => name.chars().count(),
+        Cell::Name(name) => name.width(),
         Cell::Text(_) | Cell::Count(_) | Cell::Number(_) => 0,
     }
 }
 
 fn width(drawn: &str) -> usize {
-    drawn.lines().map(|line| line.chars().count()).max().unwrap_or(0)
+    drawn.lines().map(UnicodeWidthStr::width).max().unwrap_or(0)
 }
 
-/// A name of at most `max` characters: its beginning, `…`, and more of its end. Control characters
+/// A name of at most `max` columns: its beginning, `…`, and more of its end. Control characters
 /// do not reach the terminal.
 fn shortened(name: &str, max: usize) -> String {
-    let clean: Vec<char> =
-        name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if clean.len() <= max {
-        return clean.into_iter().collect();
+    let clean: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if clean.width() <= max {
+        return clean;
     }
     let kept = max.saturating_sub(1);
-    let (head, tail) = (kept / 3, kept - kept / 3);
-    let head = clean.iter().take(head);
-    let tail = clean.iter().skip(clean.len() - tail);
-    head.chain(std::iter::once(&'…')).chain(tail).collect()
+    let head = fitting(clean.chars(), kept / 3);
+    let tail: Vec<char> = fitting(clean.chars().rev(), kept - kept / 3).collect();
+    head.chain(std::iter::once('…')).chain(tail.into_iter().rev()).collect()
+}
+
+/// The first characters that fit into so many columns: some scripts take two for each.
+fn fitting(chars: impl Iterator<Item = char>, columns: usize) -> impl Iterator<Item = char> {
+    chars
+        .scan(0, |used, c| {
+            *used += c.width().unwrap_or(0);
+            Some((*used, c))
+        })
+        .take_while(move |(used, _)| *used <= columns)
+        .map(|(_, c)| c)
 }
 
 #[cfg(test)]
@@ -171,5 +192,11 @@ mod tests {
     #[test]
     fn names_cannot_steer_the_terminal() {
         assert_eq!(shortened("a\x1b[2Jb", 80), "a\u{fffd}[2Jb");
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        assert_eq!(shortened("プロジェクト", 12), "プロジェクト");
+        assert_eq!(shortened("プロジェクト", 11), "プ…ェクト");
     }
 }

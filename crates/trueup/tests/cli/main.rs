@@ -1,0 +1,25 @@
+//! The program as people and scripts meet it: its command line, run as a process of its own on home
+//! folders that the tests write.
+//!
+//! Nothing here looks inside: what is asserted is what was printed, the exit code, and what lies in
+//! the files afterwards.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what does not hold panics, in whichever function it shows; homes are small"
+)]
+
+mod bad_input;
+mod ccusage;
+mod demo;
+mod golden;
+mod home;
+mod kill;
+mod laws;
+mod pipe;
+mod schema;
+mod sessions;
+mod statusline;
+mod width;
