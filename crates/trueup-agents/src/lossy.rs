@@ -69,7 +69,7 @@ impl Count {
         reason = "bounds are checked first: below 2^53 a float truncates exactly"
     )]
     fn of_f64(number: f64) -> Self {
-        if !number.is_finite() {
+        if number.is_nan() {
             Self::Missing
         } else if number < 0.0 {
             Self::Cut(0)

@@ -74,7 +74,7 @@ fn bad_lines_are_named_and_good_ones_count() {
         (
             "overflowing",
             with_usage(r#""input_tokens":1e400"#),
-            "is not valid JSON at column 231 (not_json)",
+            "message.usage has an impossible count (bad_count)",
         ),
         (
             "huge",
