@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use tempfile::TempDir;
-use trueup_agents::{Environment, Found, Positions, Store, agent, read_store};
+use trueup_agents::{Environment, Positions, Store, agent, scan};
 use trueup_core::{Account, Batch, Position, Stamp, StoreId};
 
 /// The time of change of every store, so that it is not of the clock: 2026-11-18.
@@ -96,13 +96,12 @@ struct Reading {
 impl Reading {
     fn read(&mut self, store: &Store) {
         let agent = agent(store.source).expect("an agent that is read");
-        let mut batches = Vec::new();
-        let mut emit = |batch: Batch| batches.push(batch);
-        let path = store.path.to_string_lossy();
-        let mut found = Found::new(store.source, &path, &mut emit);
+        let batches = Mutex::new(Vec::new());
+        let take = |batch: Batch| batches.lock().expect("nobody panicked").push(batch);
+        let stores = std::slice::from_ref(store);
         // An error is as good an answer as any: what is asked for is no panic and no double count.
-        let _is_read = read_store(agent, store, &Known(&self.positions), &mut found).is_ok();
-        found.flush();
+        scan(&[agent], stores, &Known(&self.positions), 1, &take, &|_, _| {});
+        let batches = batches.into_inner().expect("nobody panicked");
         for batch in batches {
             self.positions.extend(batch.positions.iter().cloned());
             self.account.append(batch);

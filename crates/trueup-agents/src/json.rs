@@ -6,7 +6,7 @@
 //! object inside of another, is never taken for a field, and a line that is cut or torn is an error, but
 //! a misspelt number in a tool's input is not.
 //!
-//! This module is the grammar only, for derived [`Deserialize`](serde::Deserialize). What fields of a
+//! This module is the grammar only, for derived [`Deserialize`]. What fields of a
 //! wrong type mean is said in [`lossy`](crate::lossy).
 //!
 //! ```json

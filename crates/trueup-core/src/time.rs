@@ -133,7 +133,8 @@ fn number(digits: &[u8]) -> Option<i64> {
 /// RFC 3339 in UTC with milliseconds.
 impl fmt::Display for UnixMs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.zoned(&TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
+        // Years before 0 have six digits, as in ISO 8601: written with fewer they could not be read.
+        write!(f, "{:.3}", self.zoned(&TimeZone::UTC).timestamp())
     }
 }
 
@@ -295,6 +296,15 @@ mod tests {
         for text in ["", "yesterday", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-20"]
         {
             assert_eq!(UnixMs::parse_rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_can_be_read() {
+        assert_eq!(at("2026-11-20T22:08:30.117Z").to_string(), "2026-11-20T22:08:30.117Z");
+        for ms in [0, -1, 1_795_212_510_117, -97_263_731_472_000, i64::MIN, i64::MAX] {
+            let time = UnixMs(UnixMs(ms).zoned(&TimeZone::UTC).timestamp().as_millisecond());
+            assert_eq!(UnixMs::parse_rfc3339(&time.to_string()), Some(time), "{time}");
         }
     }
 
