@@ -1,0 +1,246 @@
+//! The words of JSON: where each begins and ends, found without copying it.
+
+use memchr::memchr;
+
+use super::{Error, Fault};
+
+/// Values inside of each other that are read. Records nest a handful deep; deeper ones are no records.
+pub(super) const DEPTH_MAX: u8 = 64;
+
+/// Stands somewhere in a value.
+pub(super) struct Reader<'de> {
+    /// What is left.
+    pub(super) rest: &'de [u8],
+    /// Objects and lists that are open.
+    depth: u8,
+}
+
+impl<'de> Reader<'de> {
+    /// Stands before all of `rest`.
+    pub(super) const fn new(rest: &'de [u8]) -> Self {
+        Self { rest, depth: 0 }
+    }
+
+    /// The next byte that is not blank; it is not taken.
+    #[inline]
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+        self.rest.first().copied()
+    }
+
+    /// Takes the byte that [`Self::peek`] has shown.
+    #[inline]
+    pub(super) fn take(&mut self) {
+        self.rest = self.rest.get(1..).unwrap_or_default();
+    }
+
+    pub(super) fn expect(&mut self, byte: u8) -> Result<(), Error> {
+        match self.peek() {
+            Some(found) if found == byte => {
+                self.take();
+                Ok(())
+            }
+            Some(_) => Err(Error::new(Fault::Syntax)),
+            None => Err(Error::new(Fault::End)),
+        }
+    }
+
+    /// Takes a text and both its quotes.
+    #[inline]
+    pub(super) fn text(&mut self) -> Result<Text<'de>, Error> {
+        self.expect(b'"')?;
+        match plain_end(self.rest) {
+            Some(end) => Ok(Text { bytes: self.take_to(end), is_plain: true }),
+            None => self.long_text(),
+        }
+    }
+
+    /// Takes the rest of a text that is long or has escapes. Apart, so that the short way stays short.
+    #[inline(never)]
+    fn long_text(&mut self) -> Result<Text<'de>, Error> {
+        let mut end = 0;
+        loop {
+            let tail = self.rest.get(end..).unwrap_or_default();
+            end += memchr(b'"', tail).ok_or(Error::new(Fault::End))?;
+            let bytes = self.rest.get(..end).unwrap_or_default();
+            let escapes = bytes.iter().rev().take_while(|byte| **byte == b'\\').count();
+            if escapes % 2 == 0 {
+                return Ok(Text { bytes: self.take_to(end), is_plain: false });
+            }
+            end += 1;
+        }
+    }
+
+    /// Takes what stands before `end`, and the quote there.
+    #[inline]
+    fn take_to(&mut self, end: usize) -> &'de [u8] {
+        let (bytes, rest) = self.rest.split_at(end);
+        self.rest = rest.get(1..).unwrap_or_default();
+        bytes
+    }
+
+    /// Takes a number.
+    pub(super) fn number(&mut self) -> Number<'de> {
+        /// As many digits always fit into 64 bits.
+        const DIGITS_MAX: usize = 19;
+        let (mut value, mut end) = (0_u64, 0);
+        for byte in self.rest.iter().take(DIGITS_MAX + 1) {
+            match byte {
+                b'0'..=b'9' => value = value.wrapping_mul(10).wrapping_add(u64::from(byte & 0xf)),
+                _ => break,
+            }
+            end += 1;
+        }
+        let is_natural = (1..=DIGITS_MAX).contains(&end)
+            && !matches!(self.rest.get(end), Some(b'.' | b'e' | b'E'));
+        if !is_natural {
+            let is_part =
+                |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+            end = self.rest.iter().take_while(|byte| is_part(byte)).count();
+        }
+        let (text, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        Number { text, natural: is_natural.then_some(value) }
+    }
+
+    /// Takes a word.
+    pub(super) fn word(&mut self) -> Result<Word, Error> {
+        let words: [(&[u8], Word); 3] =
+            [(b"null", Word::Null), (b"true", Word::True), (b"false", Word::False)];
+        for (text, word) in words {
+            if let Some(rest) = self.rest.strip_prefix(text) {
+                self.rest = rest;
+                return Ok(word);
+            }
+        }
+        Err(Error::new(Fault::Syntax))
+    }
+
+    /// Takes a value that nobody asks for.
+    #[inline]
+    pub(super) fn skip(&mut self) -> Result<(), Error> {
+        match self.peek() {
+            Some(b'"') => self.text().map(|_| ()),
+            Some(b'{' | b'[') => self.skip_nested(),
+            Some(b'-' | b'0'..=b'9') => {
+                self.number();
+                Ok(())
+            }
+            Some(_) => self.word().map(|_| ()),
+            None => Err(Error::new(Fault::End)),
+        }
+    }
+
+    fn skip_nested(&mut self) -> Result<(), Error> {
+        let mut depth = 0_usize;
+        while let [byte, rest @ ..] = self.rest {
+            match byte {
+                b'"' => {
+                    self.text()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.rest = rest;
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+        Err(Error::new(Fault::End))
+    }
+
+    /// Takes an object or a list: `open` hands its parts to a visitor.
+    pub(super) fn nested<T>(
+        &mut self,
+        open: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if self.depth == DEPTH_MAX {
+            return Err(Error::new(Fault::Depth));
+        }
+        self.take();
+        self.depth += 1;
+        let value = open(self);
+        self.depth -= 1;
+        value
+    }
+
+    /// Moves on to the next part of an object or a list; `false` behind the last.
+    #[inline]
+    pub(super) fn has_next(&mut self, is_first: &mut bool, close: u8) -> Result<bool, Error> {
+        match self.peek() {
+            Some(byte) if byte == close => {
+                self.take();
+                Ok(false)
+            }
+            Some(b',') if !*is_first => {
+                self.take();
+                Ok(true)
+            }
+            Some(_) if std::mem::take(is_first) => Ok(true),
+            Some(_) => Err(Error::new(Fault::Syntax)),
+            None => Err(Error::new(Fault::End)),
+        }
+    }
+}
+
+/// Where a short text without escapes ends; `None` for others. Most names and values that are read are
+/// short, and looking at them word by word costs less than to begin a search.
+#[inline]
+fn plain_end(bytes: &[u8]) -> Option<usize> {
+    const WORDS: usize = 5;
+    const ONES: u64 = u64::MAX / 0xff;
+    const QUOTES: u64 = ONES * 0x22;
+    const ESCAPES: u64 = ONES * 0x5c;
+    let (words, _) = bytes.as_chunks();
+    for (at, word) in words.iter().take(WORDS).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let (quotes, escapes) = (word ^ QUOTES, word ^ ESCAPES);
+        // The high bit of each byte that is zero, and above the lowest one perhaps of others.
+        let zeros = (quotes.wrapping_sub(ONES) & !quotes) | (escapes.wrapping_sub(ONES) & !escapes);
+        let found = zeros & (ONES << 7);
+        if found != 0 {
+            let end = at * size_of_val(&word) + found.trailing_zeros() as usize / 8;
+            return (bytes.get(end) == Some(&b'"')).then_some(end);
+        }
+    }
+    None
+}
+
+/// A number as it is written.
+pub(super) struct Number<'de> {
+    pub(super) text: &'de [u8],
+    /// Its value, where it is a natural number of not too many digits.
+    pub(super) natural: Option<u64>,
+}
+
+/// A word that is a value.
+#[derive(Clone, Copy)]
+pub(super) enum Word {
+    Null,
+    True,
+    False,
+}
+
+/// A text as it is written.
+pub(super) struct Text<'de> {
+    pub(super) bytes: &'de [u8],
+    /// Whether it is known to have no escapes.
+    pub(super) is_plain: bool,
+}
+
+impl Text<'_> {
+    #[inline]
+    pub(super) fn has_escapes(&self) -> bool {
+        !self.is_plain && memchr(b'\\', self.bytes).is_some()
+    }
+
+    /// The text that it stands for; `None` where its bytes or escapes stand for no characters.
+    #[cold]
+    pub(super) fn unescaped(&self) -> Option<String> {
+        serde_json::from_slice(&[b"\"", self.bytes, b"\""].concat()).ok()
+    }
+}
