@@ -26,6 +26,6 @@ pub use id::{FactId, Key};
 pub use money::{MoneyError, NANO_PER_USD, NanoUsd, scaled_decimal};
 pub use prices::{PriceClass, Region, ServiceTier, Speed};
 pub use rank::{Owner, Rank, Variant, Verdict, settle};
-pub use time::{Bucket, Calendar, DAY_MS, HOUR_MS, QUARTER_MS, UnixMs, zone_name};
+pub use time::{Bucket, Calendar, DAY_MS, HOUR_MS, QUARTER_MS, UnixMs};
 pub use tokens::{SUM_MAX, TOKENS_MAX, Tokens};
 pub use usage::{Counters, Series, Witness};

@@ -1,4 +1,4 @@
-//! Money as integers: nano-dollars for amounts, pico-dollars for the price of one token.
+//! Money as integers: nano-dollars. Prices of single tokens are finer; see [`prices`](crate::prices).
 //!
 //! Floating point appears nowhere here. A decimal is read digit by digit, so that `"0.000764"` is
 //! exactly 764,000 nano-dollars, and written back without loss.
@@ -39,14 +39,6 @@ impl NanoUsd {
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
-    }
-
-    /// Pico-dollars rounded half away from zero to nano-dollars.
-    #[must_use]
-    pub fn from_pico(pico: i128) -> Self {
-        let half = if pico < 0 { -500 } else { 500 };
-        let nano = pico.saturating_add(half) / 1_000;
-        Self(i64::try_from(nano).unwrap_or(if nano < 0 { i64::MIN } else { i64::MAX }))
     }
 }
 

@@ -232,8 +232,7 @@ impl Calendar {
 const OFFSET_STEP_MS: i64 = 14 * DAY_MS;
 
 /// The name of a zone: IANA, or its offset.
-#[must_use]
-pub fn zone_name(zone: &TimeZone) -> String {
+fn zone_name(zone: &TimeZone) -> String {
     zone.iana_name().map_or_else(
         || zone.to_fixed_offset().map_or_else(|_| "local".to_owned(), |offset| offset.to_string()),
         str::to_owned,

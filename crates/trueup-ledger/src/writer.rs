@@ -130,11 +130,6 @@ impl Writer {
         self.queue.submit(batch, None)
     }
 
-    /// As [`Self::submit`]; `done` is told when the batch is safely in the file.
-    pub fn submit_then(&self, batch: Batch, done: Done) -> bool {
-        self.queue.submit(batch, Some(done))
-    }
-
     /// Queues as many facts as there is room for, without waiting: for listeners. `done` is told when
     /// the accepted ones are safely in the file; it is dropped untold where none is accepted.
     pub fn offer(&self, facts: Vec<Fact>, done: Option<Done>) -> Offered {
