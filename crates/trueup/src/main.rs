@@ -7,6 +7,7 @@ mod config;
 mod daemon;
 mod demo;
 mod intake;
+mod query;
 mod render;
 mod sync;
 mod usage;

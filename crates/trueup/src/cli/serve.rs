@@ -12,7 +12,7 @@ use crate::config::{SETTINGS, Setting};
 /// Settings that are no flags of `serve`, and why.
 const NO_FLAGS: [(&str, &str); 3] = [
     ("ledger", "an option of every verb"),
-    ("tz", "serve counts in UTC"),
+    ("tz", "a setting of reports: the page counts in UTC"),
     ("token", "a command line can be read by everybody on the machine"),
 ];
 
