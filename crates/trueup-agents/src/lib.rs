@@ -21,8 +21,10 @@ mod scan;
 mod shorten;
 mod uuid;
 
-pub use agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
-pub use discover::{FoundRoot, Inventory, discover, session_stores};
+pub use agent::{
+    Agent, Content, Decoder, Directions, Environment, Guide, Place, Root, Store, StoreKind,
+};
+pub use discover::{Discovery, FoundRoot, GuideProblems, Inventory, discover, session_stores};
 pub use found::Found;
 pub use lines::{LINE_BYTES_MAX, Line};
 pub use scan::{Positions, ScanError, Scanned, read_store, scan};

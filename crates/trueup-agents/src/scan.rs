@@ -314,7 +314,7 @@ fn siblings(agent: &dyn Agent, store: &Store, names: &str) -> io::Result<Vec<Sto
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_named).collect();
     paths.sort();
     let stores = paths.into_iter().map(|path| Store { path, ..store.clone() });
-    let known = |store: Store| Some(Store { kind: agent.classify(store.below_root())?, ..store });
+    let known = |store: Store| Some(Store { kind: agent.classify(&store.below_root())?, ..store });
     Ok(stores.filter_map(known).collect())
 }
 
@@ -367,7 +367,7 @@ fn read_database(
 
 /// What tells whether a database was written to: its file, and its write-ahead log, in which SQLite
 /// keeps what it has not moved into the file yet.
-fn database_position(path: &Path) -> io::Result<Position> {
+pub(crate) fn database_position(path: &Path) -> io::Result<Position> {
     let stamp = crate::discover::stamp(&std::fs::metadata(path)?);
     let mut log_path = path.as_os_str().to_owned();
     log_path.push("-wal");
@@ -385,7 +385,7 @@ fn database_position(path: &Path) -> io::Result<Position> {
 }
 
 /// Opens an agent's database without ever writing to it, beside a live agent.
-fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(path, flags)?;
     database.busy_timeout(DATABASE_BUSY)?;

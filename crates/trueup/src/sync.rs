@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
 use trueup_agents::{
-    AGENTS, Agent, Environment, Inventory, Positions, Scanned, Store, discover, scan,
+    AGENTS, Agent, Discovery, Environment, Inventory, Positions, Scanned, Store, scan,
 };
 use trueup_core::{Batch, Position, StoreId};
 use trueup_ledger::{Ledger, Reader, StoredPositions, Writer};
@@ -44,15 +44,51 @@ impl Positions for Known {
     }
 }
 
-/// Reads what is new in every agent's stores into the ledger, and waits until it is written.
+/// Whose stores are read, and where they are looked for: kept between two looks.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    agents: Vec<&'static dyn Agent>,
+    environment: Environment,
+    discovery: Discovery,
+}
+
+impl Stores {
+    /// The stores of every agent.
+    pub(crate) fn of_all(environment: &Environment) -> Self {
+        Self::of(AGENTS.to_vec(), environment)
+    }
+
+    /// The stores of these agents.
+    pub(crate) fn of(agents: Vec<&'static dyn Agent>, environment: &Environment) -> Self {
+        Self { agents, environment: environment.clone(), discovery: Discovery::default() }
+    }
+
+    /// What is found now.
+    fn look(&mut self) -> Inventory {
+        self.discovery.look(&self.agents, &self.environment)
+    }
+}
+
+/// The agents of these source ids.
+pub(crate) fn agents_named(ids: &[String]) -> Result<Vec<&'static dyn Agent>, String> {
+    let named = |id: &String| {
+        trueup_agents::agent(id).ok_or_else(|| {
+            let known: Vec<&str> = AGENTS.iter().map(|agent| agent.id()).collect();
+            format!("`{id}` is not an agent that is read; there are {}", known.join(", "))
+        })
+    };
+    ids.iter().map(named).collect()
+}
+
+/// Reads what is new in the stores into the ledger, and waits until it is written.
 pub(crate) fn sync(
-    environment: &Environment,
+    stores: &mut Stores,
     writer: &Writer,
     reader: &Reader,
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Synced> {
-    let (inventory, known) = look(environment, reader)?;
+    let (inventory, known) = look(stores, reader)?;
     // A closed writer means that the process is ending: what is lost will be read again.
     let emit = |batch| {
         let _is_queued = writer.submit(batch);
@@ -63,9 +99,9 @@ pub(crate) fn sync(
 }
 
 /// Looks for the stores, and meanwhile for how far they were read.
-fn look(environment: &Environment, reader: &Reader) -> Result<(Inventory, StoredPositions)> {
+fn look(stores: &mut Stores, reader: &Reader) -> Result<(Inventory, StoredPositions)> {
     std::thread::scope(|scope| {
-        let found = scope.spawn(|| discover(AGENTS, environment));
+        let found = scope.spawn(|| stores.look());
         let known = reader.positions()?;
         let inventory = found.join().map_err(|_| anyhow!("the search for stores has failed"))?;
         Ok((inventory, known))
@@ -79,7 +115,7 @@ pub(crate) fn read_all(
     emit: &(dyn Fn(Batch) + Sync),
     progress: &dyn Progress,
 ) -> Synced {
-    read(discover(AGENTS, environment), &(), threads, emit, progress)
+    read(Stores::of_all(environment).look(), &(), threads, emit, progress)
 }
 
 fn read(
@@ -91,6 +127,17 @@ fn read(
 ) -> Synced {
     if !inventory.problems.is_empty() {
         emit(Batch { problems: inventory.problems.clone(), ..Batch::default() });
+    }
+    for guide in &inventory.guides {
+        let (store, position) = (&guide.guide, guide.position());
+        if positions.position(store).unwrap_or_default() != position {
+            emit(Batch {
+                positions: vec![(store.clone(), position)],
+                restarted: vec![store.clone()],
+                problems: guide.problems.iter().map(|of| (store.clone(), of.clone())).collect(),
+                ..Batch::default()
+            });
+        }
     }
     let bytes = inventory.stores.iter().map(|store| store.stamp.size_bytes).sum();
     progress.begin(inventory.stores.len(), bytes);
