@@ -27,6 +27,12 @@ pub trait Positions: Sync {
     /// Of every part of one database.
     fn parts(&self, source: &str, path: &str) -> BTreeMap<String, Position>;
 
+    /// Whether stores are read from their start although they were read before: what was wrong with
+    /// them then is forgotten.
+    fn is_anew(&self) -> bool {
+        false
+    }
+
     /// Whether the positions that are handed on are kept: others need not tell one file from another.
     fn are_kept(&self) -> bool {
         true
@@ -153,6 +159,9 @@ pub fn read_store(
         path: store.path.to_string_lossy().as_ref().into(),
         part: "".into(),
     };
+    if positions.is_anew() {
+        found.restart();
+    }
     let before = positions.position(&id);
     if before.as_ref().is_some_and(|before| before.stamp == store.stamp)
         && store.kind != StoreKind::Database

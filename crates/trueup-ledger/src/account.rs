@@ -3,6 +3,8 @@
 //! Copies of a call are settled among themselves first, then against what the file knows. Only what
 //! really counts touches the tables and the sums.
 
+mod drop_source;
+
 use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
@@ -10,6 +12,8 @@ use trueup_core::{
     Batch, Call, CallBody, Counters, CustomEvent, ErrorEvent, Fact, FactId, HostMetric, Key,
     NanoUsd, Outcome, Quota, Rank, Series, SessionTotal, Tokens, UnixMs, Variant, Verdict, settle,
 };
+
+pub(crate) use drop_source::{drop_source, lost_calls};
 
 use crate::intern::Names;
 use crate::rollup::{Changes, Place};
