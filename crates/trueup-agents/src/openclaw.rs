@@ -4,10 +4,11 @@
 //! forks, resets, deletions, compactions and cold storage: one answer may lie in six places. It counts
 //! once, by its entry id and time, and belongs to the session that asked for it.
 //!
-//! This reader knows transcripts only. Totals of `sessions.json` are claims about the last run, and
-//! belong to completeness checks.
+//! The index of sessions says what the last run of each used: a claim, which counts only where no
+//! transcript has that run.
 //!
 //! ```text
+//! ~/.openclaw/agents/main/sessions/sessions.json
 //! ~/.openclaw/agents/main/sessions/3e5aebe9-….jsonl
 //! ~/.openclaw/agents/main/sessions/3e5aebe9-….jsonl.reset.2026-05-20T10-00-00.000Z
 //! ~/.openclaw/agents/main/sessions/3e5aebe9-….jsonl.deleted.2026-11-20T22-15-56.751Z.c248….zst
@@ -18,15 +19,18 @@
 
 mod artifact;
 mod database;
+mod entry;
+mod index;
 mod transcript;
 mod usage;
 
 use std::borrow::Cow;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
+use crate::agent::{Agent, Decoder, Environment, Root, SessionKinds, Store, StoreKind};
 use crate::found::Found;
 use crate::lines::Line;
 use crate::scan::Positions;
@@ -65,6 +69,7 @@ impl Agent for OpenClaw {
         let name = below_root.file_name()?.to_str()?;
         let folder = below_root.parent()?.file_name()?.to_str()?;
         match folder {
+            "sessions" if name == "sessions.json" => Some(StoreKind::Index),
             "sessions" => artifact::in_sessions(name),
             "session-sqlite-import-archive" => artifact::in_import_archive(name),
             "cold" => artifact::in_cold_storage(name),
@@ -99,6 +104,25 @@ impl Agent for OpenClaw {
         let is_head = first.opening().own_type() == Some(b"session");
         let name = store.path.file_name()?.to_str()?;
         (is_in_sessions && !is_head).then(|| artifact::backups(artifact::session(name)))
+    }
+
+    /// A cold transcript is named by its hash.
+    fn sha256<'a>(&self, store: &'a Store) -> Option<&'a str> {
+        let is_cold = store.path.parent()?.ends_with("cold");
+        is_cold.then(|| store.stem())
+    }
+
+    fn index_beside(&self, store: &Store) -> Option<PathBuf> {
+        let folder = store.path.parent().filter(|folder| folder.ends_with("sessions"))?;
+        Some(folder.join("sessions.json"))
+    }
+
+    fn session_kinds(&self, index: &mut dyn Read) -> SessionKinds {
+        index::session_kinds(index)
+    }
+
+    fn index(&self, store: &Store, index: &mut dyn Read, found: &mut Found<'_>) {
+        index::read(index, store.modified(), found);
     }
 
     fn database(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 use trueup_core::{Batch, Position, Problem, StoreId, UnixMs};
 
-use crate::account::Account;
+use crate::account::{Account, claims};
 use crate::intern::Names;
 use crate::row::signed;
 use crate::{LedgerError, schema};
@@ -192,7 +192,7 @@ fn append(
     now: UnixMs,
 ) -> rusqlite::Result<Appended> {
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut account = Account::new(&transaction, names, options.has_outbox)?;
+    let mut account = Account::new(&transaction, names, options.has_outbox, now)?;
     account.batches(batches)?;
     let written = account.finish()?;
     for batch in batches {
@@ -207,6 +207,9 @@ fn append(
         for (store, problem) in &batch.problems {
             put_problem(&transaction, store, problem, now)?;
         }
+    }
+    if batches.iter().any(|batch| batch.is_poll) {
+        claims::note_poll(&transaction)?;
     }
     transaction.commit()?;
     Ok(Appended { added: written.added, replaced: written.replaced, known: written.known })

@@ -23,6 +23,7 @@ fn call(key: u8, variant: i64, standing: u8, output: u64, minute: i64, session: 
             model: if key.is_multiple_of(2) { "even".into() } else { "odd".into() },
             project: "/p".into(),
             session: session.as_str().into(),
+            kind: "".into(),
         },
         tokens,
         billing: Billing::default(),
