@@ -151,8 +151,12 @@ impl<'a> Doing<'a> {
             }
             Some(_) if self.is_dry_run => writeln!(out, "  would run: {command}")?,
             Some(program) => {
+                let were_off = enabled::are_all_off(&root.path, &self.config.environment);
                 program::run(program, Ask::Enable, root)?;
                 writeln!(out, "  enabled: {command}")?;
+                if were_off {
+                    writeln!(out, "{}", indented(ALL_ON))?;
+                }
             }
         }
         Ok(())
@@ -200,6 +204,10 @@ impl<'a> Doing<'a> {
         Ok(())
     }
 }
+
+/// What 2026.2.12 does, and 2026.9.6 does not.
+const ALL_ON: &str = "note: OpenClaw ran no hooks before. Its older versions now run all that they \
+                      bring: `openclaw hooks list` shows them, `openclaw hooks disable` stops one.";
 
 /// Hooks make it too, where it is gone; made here, it is known that it can be.
 fn make_spool(spool: &Path) -> Result<()> {

@@ -131,7 +131,10 @@ fn said(waiting: &Waiting) -> String {
     let Waiting { events, last, dropped } = waiting;
     let last = last.map(|last| last.zoned(&TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC"));
     let last = last.map(|last| format!(", the last of {last}")).unwrap_or_default();
-    format!("{events} events wait{last}; {dropped} dropped")
+    format!(
+        "{events} {}{last}; {dropped} dropped",
+        if *events == 1 { "event waits" } else { "events wait" }
+    )
 }
 
 fn as_json(hooks: &[Hook], waiting: &BTreeMap<PathBuf, Waiting>) -> Value {

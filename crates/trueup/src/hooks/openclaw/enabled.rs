@@ -9,6 +9,7 @@
 
 use std::path::Path;
 
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 use trueup_agents::Environment;
 
@@ -27,36 +28,54 @@ pub(crate) enum Enabled {
 /// The configuration's names in a state folder, newest first: the product was renamed.
 const NAMES: [&str; 4] = ["openclaw.json", "clawdbot.json", "moltbot.json", "moldbot.json"];
 
-/// Reads the configuration of a state folder.
+/// Whether the configuration of a state folder has the hook run.
 pub(crate) fn look(state: &Path, environment: &Environment) -> Enabled {
+    match configuration(state, environment) {
+        // Without a configuration OpenClaw runs no hook of this kind.
+        Ok(None) => Enabled::No,
+        Ok(Some(text)) => said(&text),
+        Err(error) => Enabled::Unknown(format!("{error:#}")),
+    }
+}
+
+/// Whether no hook at all runs, as far as can be told.
+pub(crate) fn are_all_off(state: &Path, environment: &Environment) -> bool {
+    match configuration(state, environment) {
+        Ok(None) => true,
+        Ok(Some(text)) => serde_json::from_str(&text).is_ok_and(|config: Value| {
+            is_on(&config, INTERNAL) != Some(true) && !has_include(&config)
+        }),
+        Err(_) => false,
+    }
+}
+
+/// The configuration that OpenClaw reads for a state folder.
+fn configuration(state: &Path, environment: &Environment) -> Result<Option<String>> {
     let named = environment.variable("OPENCLAW_CONFIG_PATH").map(|path| environment.expand(path));
     let paths =
         named.map_or_else(|| NAMES.map(|name| state.join(name)).to_vec(), |path| vec![path]);
     for path in paths {
-        match path.try_exists() {
-            Ok(false) => {}
-            Ok(true) => {
-                return read_text(&path).map_or_else(
-                    |error| Enabled::Unknown(format!("{error:#}")),
-                    |text| said(&text),
-                );
-            }
-            Err(error) => {
-                return Enabled::Unknown(format!("{} cannot be read: {error}", path.display()));
-            }
+        let is_there = path.try_exists();
+        if is_there.with_context(|| format!("{} cannot be looked at", path.display()))? {
+            return read_text(&path).map(Some);
         }
     }
-    // Without a configuration OpenClaw runs no hook of this kind.
-    Enabled::No
+    Ok(None)
+}
+
+/// Where the configuration says whether hooks run at all.
+const INTERNAL: &str = "/hooks/internal/enabled";
+
+fn is_on(config: &Value, path: &str) -> Option<bool> {
+    config.pointer(path).and_then(Value::as_bool)
 }
 
 fn said(text: &str) -> Enabled {
     let Ok(config) = serde_json::from_str::<Value>(text) else {
         return unknown("the configuration is not plain JSON");
     };
-    let is_on = |path: &str| config.pointer(path).and_then(Value::as_bool);
     let entry = format!("/hooks/internal/entries/{NAME}/enabled");
-    match (is_on("/hooks/internal/enabled"), is_on(&entry)) {
+    match (is_on(&config, INTERNAL), is_on(&config, &entry)) {
         (Some(false), _) | (_, Some(false)) => Enabled::No,
         (Some(true), Some(true)) => Enabled::Yes,
         _ if has_include(&config) => unknown("the configuration includes other files"),
@@ -100,5 +119,22 @@ mod tests {
         ] {
             assert!(matches!(said(text), Enabled::Unknown(_)), "{text}");
         }
+    }
+
+    #[test]
+    fn the_configuration_may_be_elsewhere_or_of_an_older_name() {
+        let state = tempfile::tempdir().unwrap();
+        let mut environment = Environment::default();
+        assert_eq!(look(state.path(), &environment), Enabled::No);
+        assert!(are_all_off(state.path(), &environment));
+        let on = r#"{"hooks":{"internal":{"enabled":true,"entries":{"trueup":{"enabled":true}}}}}"#;
+        std::fs::write(state.path().join("moltbot.json"), on).unwrap();
+        assert_eq!(look(state.path(), &environment), Enabled::Yes);
+        assert!(!are_all_off(state.path(), &environment));
+        let named = state.path().join("mine.json");
+        std::fs::write(&named, "{}").unwrap();
+        let named = named.to_string_lossy().into_owned();
+        environment.variables.insert("OPENCLAW_CONFIG_PATH".into(), named);
+        assert_eq!(look(state.path(), &environment), Enabled::No);
     }
 }
