@@ -285,3 +285,21 @@ fn the_status_counts_what_waits() {
     home.write("spool/openclaw/dropped", "1795212509482 full command:new\n");
     assert_snapshot!(transcripts(&home, &["hooks status", "hooks status --json"]));
 }
+
+#[test]
+fn a_hook_for_another_spool_is_outdated_and_both_are_shown() {
+    let home = home(true);
+    run(&home, "hooks install openclaw");
+    let moved = |line: &str| {
+        let arguments: Vec<&str> = line.split_whitespace().collect();
+        let mut command = home.command(&arguments);
+        command.env("PATH", home.at("bin")).env("TRUEUP_SPOOL_DIR", "moved");
+        home.transcript_of(line, &finish(command))
+    };
+    home.write("moved", "a file");
+    assert_snapshot!([moved("hooks status"), moved("hooks status --json")].join("\n"));
+    fs::remove_file(home.at("moved")).unwrap();
+    let said = moved("hooks install openclaw");
+    assert!(said.contains("version 1 over version 1"), "{said}");
+    assert!(text_of(home.at(HOOK).join("handler.js")).contains("/moved/openclaw"));
+}

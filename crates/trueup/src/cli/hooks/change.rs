@@ -205,7 +205,7 @@ impl<'a> Doing<'a> {
     }
 }
 
-/// What 2026.2.12 does, and 2026.9.6 does not.
+/// True of 2026.2.12, and no longer of 2026.9.6.
 const ALL_ON: &str = "note: OpenClaw ran no hooks before. Its older versions now run all that they \
                       bring: `openclaw hooks list` shows them, `openclaw hooks disable` stops one.";
 

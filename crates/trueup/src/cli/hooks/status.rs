@@ -45,20 +45,25 @@ impl Status {
         let hooks: Vec<Hook> =
             folders.found.iter().map(|root| hook(root.clone(), config, &own)).collect();
         // A hook that was installed with another setting goes on to use another folder.
-        let mut waiting = BTreeMap::from([(own.clone(), spools::look(&own)?)]);
-        for spool in hooks.iter().filter_map(|hook| hook.spool.as_ref()) {
-            waiting.insert(spool.clone(), spools::look(spool)?);
-        }
+        let used = hooks.iter().filter_map(|hook| hook.spool.clone());
+        let spools: BTreeMap<PathBuf, Result<Waiting>> = used
+            .chain([own])
+            .map(|spool| {
+                let waiting = spools::look(&spool);
+                (spool, waiting)
+            })
+            .collect();
         if self.json {
-            writeln!(out, "{:#}", as_json(&hooks, &waiting))?;
+            writeln!(out, "{:#}", as_json(&hooks, &spools))?;
         } else {
             if hooks.is_empty() {
                 writeln!(out, "{}", nowhere(&folders))?;
             } else {
                 table(&hooks, config, out)?;
             }
-            for (spool, waiting) in &waiting {
-                writeln!(out, "\nSpool {}\n  {}", spool.display(), said(waiting))?;
+            for (spool, waiting) in &spools {
+                let said = waiting.as_ref().map_or_else(|error| format!("{error:#}"), said);
+                writeln!(out, "\nSpool {}\n{}", spool.display(), indented(&said))?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -137,7 +142,7 @@ fn said(waiting: &Waiting) -> String {
     )
 }
 
-fn as_json(hooks: &[Hook], waiting: &BTreeMap<PathBuf, Waiting>) -> Value {
+fn as_json(hooks: &[Hook], spools: &BTreeMap<PathBuf, Result<Waiting>>) -> Value {
     let hooks: Vec<Value> = hooks
         .iter()
         .map(|hook| {
@@ -159,14 +164,16 @@ fn as_json(hooks: &[Hook], waiting: &BTreeMap<PathBuf, Waiting>) -> Value {
             })
         })
         .collect();
-    let spools: Vec<Value> = waiting
+    let spools: Vec<Value> = spools
         .iter()
         .map(|(path, waiting)| {
+            let known = waiting.as_ref().ok();
             json!({
                 "path": path.display().to_string(),
-                "events": waiting.events,
-                "last_event": waiting.last.map(|last| last.to_string()),
-                "dropped": waiting.dropped,
+                "events": known.map(|waiting| waiting.events),
+                "last_event": known.and_then(|waiting| waiting.last).map(|last| last.to_string()),
+                "dropped": known.map(|waiting| waiting.dropped),
+                "detail": waiting.as_ref().err().map(|error| format!("{error:#}")),
             })
         })
         .collect();
