@@ -16,6 +16,8 @@ mod ccusage;
 mod demo;
 mod golden;
 mod home;
+mod hook_handler;
+mod hooks;
 mod kill;
 mod laws;
 mod pipe;
