@@ -89,6 +89,7 @@ fn call(rng: &mut Rng, row: u64) -> Call {
             model: format!("model-{}", rng.below(4)).into(),
             project: format!("/home/dev/project-{}", row / CALLS_PER_SESSION % 6).into(),
             session,
+            kind: "main".into(),
         },
         tokens,
         billing: Billing::default(),

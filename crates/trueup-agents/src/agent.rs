@@ -4,12 +4,14 @@
 //! Nothing here opens a file. [`scan`](fn@crate::scan) does, and hands the bytes to a [`Decoder`].
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::Connection;
-use trueup_core::{Problem, ProblemKind, Stamp, UnixMs};
+use trueup_core::{Problem, ProblemKind, Stamp, Text, UnixMs};
 
 use crate::{Found, Line, Positions};
 
@@ -62,6 +64,24 @@ pub trait Agent: Sync + fmt::Debug {
         None
     }
 
+    /// The SHA-256 that the bytes of a store must have, where it is known; others are damaged.
+    fn sha256<'a>(&self, _store: &'a Store) -> Option<&'a str> {
+        None
+    }
+
+    /// The index that says of what kind the sessions of a store are, where one lies beside it.
+    fn index_beside(&self, _store: &Store) -> Option<PathBuf> {
+        None
+    }
+
+    /// What such an index says.
+    fn session_kinds(&self, _index: &mut dyn Read) -> SessionKinds {
+        SessionKinds::default()
+    }
+
+    /// Reads a [`StoreKind::Index`].
+    fn index(&self, _store: &Store, _index: &mut dyn Read, _found: &mut Found<'_>) {}
+
     /// Reads a whole [`StoreKind::Document`].
     fn document(&self, _store: &Store, _bytes: &[u8], _found: &mut Found<'_>) {}
 
@@ -82,6 +102,9 @@ pub trait Agent: Sync + fmt::Debug {
 
 /// Turns the lines of one store into facts, one after the other.
 pub trait Decoder: fmt::Debug {
+    /// Tells of what kinds sessions are, before the first line.
+    fn expect(&mut self, _kinds: &SessionKinds) {}
+
     /// Reads one line, which looks like a record.
     fn line(&mut self, line: &Line<'_>, found: &mut Found<'_>);
 
@@ -90,6 +113,9 @@ pub trait Decoder: fmt::Debug {
         String::new()
     }
 }
+
+/// The kinds of sessions, by their ids.
+pub type SessionKinds = Arc<HashMap<String, Text>>;
 
 /// How a store is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +126,8 @@ pub enum StoreKind {
     ZstdLines,
     /// One JSON document, written whole.
     Document,
+    /// One JSON document about all sessions, written whole, and read as a stream: it may be large.
+    Index,
     /// A SQLite database.
     Database,
 }

@@ -330,6 +330,7 @@ impl CodexDecoder {
             model: shared(&self.state.model, DEFAULT_MODEL),
             project: shared(&self.state.project, ""),
             session: Arc::clone(session),
+            kind: Text::default(),
         }
     }
 }

@@ -61,6 +61,25 @@ pub fn discover(agents: &[&'static dyn Agent], environment: &Environment) -> Inv
     Discovery::default().look(agents, environment)
 }
 
+/// The folders in which an agent may keep sessions, there or not; each that a pattern stands for, or
+/// the pattern itself where there is none.
+#[must_use]
+pub fn roots(agent: &dyn Agent, environment: &Environment) -> Vec<Root> {
+    if let Some(root) = environment.pointed.get(agent.id()) {
+        return vec![root.clone()];
+    }
+    let mut roots = Vec::new();
+    for root in agent.roots(environment) {
+        let found = pattern::places(&root).into_iter().filter(|found| found.path.is_dir());
+        let before = roots.len();
+        roots.extend(found);
+        if roots.len() == before {
+            roots.push(root);
+        }
+    }
+    roots
+}
+
 impl Discovery {
     /// Looks for the stores of `agents`.
     pub fn look(&mut self, agents: &[&'static dyn Agent], environment: &Environment) -> Inventory {
@@ -68,11 +87,7 @@ impl Discovery {
         for agent in agents {
             let mut search =
                 Search { agent: *agent, walked: Vec::new(), inventory: &mut inventory };
-            let roots = match environment.pointed.get(agent.id()) {
-                Some(root) => vec![root.clone()],
-                None => agent.roots(environment),
-            };
-            for root in roots {
+            for root in roots(*agent, environment) {
                 search.root(root);
             }
             self.follow(&mut search, environment);
@@ -128,19 +143,12 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn root(&mut self, root: Root) {
-        let found = pattern::folders(&root);
-        if root.is_pattern && found.is_empty() {
-            self.found(root, false);
-            return;
-        }
-        for found in found {
-            // Two names of one folder are one root: its files must not be read twice.
-            let canonical = found.path.canonicalize().ok().filter(|path| path.is_dir());
-            let exists = canonical.is_some();
-            let is_new = canonical.is_some_and(|path| self.walk_once(path, &found.stands_for));
-            if is_new || !found.is_pattern {
-                self.found(found, exists);
-            }
+        // Two names of one folder are one root: its files must not be read twice.
+        let canonical = root.path.canonicalize().ok().filter(|path| path.is_dir());
+        let exists = canonical.is_some();
+        let is_new = canonical.is_some_and(|path| self.walk_once(path, &root.stands_for));
+        if is_new || !exists || !root.is_pattern {
+            self.found(root, exists);
         }
     }
 
@@ -162,7 +170,7 @@ impl Search<'_> {
     fn place(&mut self, place: Place) -> Vec<Problem> {
         let Place { root, line, is_required } = place;
         let mut problems = Vec::new();
-        let found = pattern::folders(&root);
+        let found = pattern::places(&root);
         if found.is_empty() {
             self.found(root, false);
             return problems;

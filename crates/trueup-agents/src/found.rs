@@ -2,9 +2,12 @@
 //!
 //! The decoder only adds. The scan takes batches out, of bounded size, and counts what it took.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use trueup_core::{Batch, Call, Fact, Position, Problem, ProblemKind, Quota, StoreId, Text};
+use trueup_core::{
+    Batch, Call, Fact, Position, Problem, ProblemKind, Quota, SessionTotal, StoreId, Text,
+};
 
 /// Problems of one store that are named one by one in one read; further ones are only counted.
 const PROBLEMS_NAMED_MAX: u64 = 100;
@@ -62,12 +65,27 @@ impl<'a> Found<'a> {
         self.batch.facts.push(Fact::Quota(Box::new(quota)));
     }
 
+    /// What an agent claims that a run used.
+    pub fn claim(&mut self, claim: SessionTotal) {
+        self.batch.facts.push(Fact::SessionTotal(Box::new(claim)));
+    }
+
     /// Something that could not be understood. `detail` names a column or a field, never content.
     pub fn problem(&mut self, kind: ProblemKind, line: u64, detail: impl Into<String>) {
         self.problems += 1;
         if self.problems <= PROBLEMS_NAMED_MAX {
             let problem = Problem { kind, line, detail: detail.into() };
             self.batch.problems.push((self.store.clone(), problem));
+        }
+    }
+
+    /// Something that another place is missing, or has wrong.
+    pub fn problem_at(&mut self, path: &Path, kind: ProblemKind, detail: impl Into<String>) {
+        self.problems += 1;
+        if self.problems <= PROBLEMS_NAMED_MAX {
+            let path = path.to_string_lossy().as_ref().into();
+            let problem = Problem { kind, line: 0, detail: detail.into() };
+            self.batch.problems.push((StoreId { path, ..self.store.clone() }, problem));
         }
     }
 

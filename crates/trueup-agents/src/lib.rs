@@ -18,16 +18,20 @@ mod lossy;
 mod openclaw;
 mod opencode;
 mod scan;
+mod sha256;
 mod shorten;
 mod uuid;
 
 pub use agent::{
-    Agent, Content, Decoder, Directions, Environment, Guide, Place, Root, Store, StoreKind,
+    Agent, Content, Decoder, Directions, Environment, Guide, Place, Root, SessionKinds, Store,
+    StoreKind,
 };
-pub use discover::{Discovery, FoundRoot, GuideProblems, Inventory, discover, session_stores};
+pub use discover::{
+    Discovery, FoundRoot, GuideProblems, Inventory, discover, roots, session_stores,
+};
 pub use found::Found;
 pub use lines::{LINE_BYTES_MAX, Line};
-pub use scan::{Positions, ScanError, Scanned, read_store, scan};
+pub use scan::{Positions, Scanned, scan};
 
 /// Every agent that trueup reads, in the order of reports.
 pub static AGENTS: &[&dyn Agent] = &[

@@ -113,6 +113,10 @@ impl Str<'_> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Flag(pub(crate) bool);
 
+/// A truth value that may be missing; `None` for anything else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Truth(pub(crate) Option<bool>);
+
 /// A time, as RFC 3339 or as an epoch number; `None` for anything else.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Time(pub(crate) Option<UnixMs>);
@@ -242,6 +246,12 @@ impl FromAny<'_> for Flag {
     }
 }
 
+impl FromAny<'_> for Truth {
+    fn from_bool(value: bool) -> Self {
+        Self(Some(value))
+    }
+}
+
 impl FromAny<'_> for Millipercent {
     fn from_text(text: Cow<'_, str>) -> Self {
         text.trim().parse().map_or(Self(None), Self::from_f64)
@@ -291,7 +301,7 @@ macro_rules! deserialize_from_any {
     )+};
 }
 
-deserialize_from_any!(Count, Number, Flag, Time, Millipercent);
+deserialize_from_any!(Count, Number, Flag, Truth, Time, Millipercent);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
     #[inline]

@@ -4,10 +4,11 @@
 //! forks, resets, deletions, compactions and cold storage: one answer may lie in six places. It counts
 //! once, by its entry id and time, and belongs to the session that asked for it.
 //!
-//! This reader knows transcripts only. Totals of `sessions.json` are claims about the last run, and
-//! belong to completeness checks.
+//! The index of sessions says what the last run of each used: a claim, which counts only where no
+//! transcript has that run.
 //!
 //! ```text
+//! ~/.openclaw/agents/main/sessions/sessions.json
 //! ~/.openclaw/agents/main/sessions/3e5aebe9-….jsonl
 //! ~/.openclaw/agents/main/sessions/3e5aebe9-….jsonl.reset.2026-05-20T10-00-00.000Z
 //! ~/.openclaw/agents/main/sessions/3e5aebe9-….jsonl.deleted.2026-11-20T22-15-56.751Z.c248….zst
@@ -18,17 +19,21 @@
 
 mod artifact;
 mod database;
+mod entry;
 mod guide;
+mod index;
 mod transcript;
 mod usage;
 
 use std::borrow::Cow;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
 use crate::agent::{
-    self, Agent, Content, Decoder, Directions, Environment, Guide, Root, Store, StoreKind,
+    self, Agent, Content, Decoder, Directions, Environment, Guide, Root, SessionKinds, Store,
+    StoreKind,
 };
 use crate::found::Found;
 use crate::lines::Line;
@@ -87,6 +92,7 @@ impl Agent for OpenClaw {
         let name = below_root.file_name()?.to_str()?;
         let folder = below_root.parent()?.file_name()?.to_str()?;
         match folder {
+            "sessions" if name == "sessions.json" => Some(StoreKind::Index),
             "sessions" => artifact::in_sessions(name),
             "session-sqlite-import-archive" => artifact::in_import_archive(name),
             "cold" => artifact::in_cold_storage(name),
@@ -123,6 +129,25 @@ impl Agent for OpenClaw {
         (is_in_sessions && !is_head).then(|| artifact::backups(artifact::session(name)))
     }
 
+    /// A cold transcript is named by its hash.
+    fn sha256<'a>(&self, store: &'a Store) -> Option<&'a str> {
+        let is_cold = store.path.parent()?.ends_with("cold");
+        is_cold.then(|| store.stem())
+    }
+
+    fn index_beside(&self, store: &Store) -> Option<PathBuf> {
+        let is_in_sessions = store.below_root().parent()?.ends_with("sessions");
+        is_in_sessions.then(|| store.path.with_file_name("sessions.json"))
+    }
+
+    fn session_kinds(&self, index: &mut dyn Read) -> SessionKinds {
+        index::session_kinds(index)
+    }
+
+    fn index(&self, store: &Store, index: &mut dyn Read, found: &mut Found<'_>) {
+        index::read(index, store.modified(), found);
+    }
+
     fn database(
         &self,
         store: &Store,
@@ -144,7 +169,8 @@ fn default_roots(environment: &Environment) -> Vec<Root> {
     {
         roots.push(Root::new(home.join(format!(".openclaw-{profile}")), "OPENCLAW_PROFILE"));
     }
-    // A profile has a state folder of its own, and so has `--dev`.
+    // `--dev` has a state folder of its own, and so has every profile.
+    roots.push(of_home(".openclaw-dev", "~/.openclaw-dev"));
     roots.push(Root { is_pattern: true, ..of_home(".openclaw-*", "~/.openclaw-<profile>") });
     roots
 }
@@ -185,7 +211,7 @@ mod tests {
     fn variables_name_the_state_folder_as_openclaw_reads_them() {
         let defaults = roots(&[]);
         assert_eq!(defaults.first().map(String::as_str), Some("/home/u/.openclaw"));
-        assert_eq!(defaults.len(), 5);
+        assert_eq!(defaults.len(), 6);
         assert_eq!(roots(&[("OPENCLAW_STATE_DIR", "~/claw")]), ["/home/u/claw"]);
         assert_eq!(roots(&[("OPENCLAW_DIR", "/a, ~/b")]), ["/a", "/home/u/b"]);
         assert_eq!(roots(&[("OPENCLAW_STATE_DIR", "undefined")]), defaults);

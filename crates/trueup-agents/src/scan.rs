@@ -17,7 +17,8 @@ use rustix::fs::{Advice, fadvise};
 use trueup_core::{Batch, Position, ProblemKind, StoreId};
 
 use crate::lines::{Line, LineReader};
-use crate::{Agent, Decoder, Found, Store, StoreKind};
+use crate::sha256::is_sha256_of;
+use crate::{Agent, Decoder, Found, SessionKinds, Store, StoreKind};
 
 /// How far stores were read before.
 pub trait Positions: Sync {
@@ -65,7 +66,7 @@ pub struct Scanned {
 
 /// Why a store could not be read to its end. What was read before counts.
 #[derive(Debug, thiserror::Error)]
-pub enum ScanError {
+pub(crate) enum ScanError {
     /// The system refused.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
@@ -100,10 +101,10 @@ pub fn scan(
     order.sort_by_key(|store| std::cmp::Reverse(store.stamp.size_bytes));
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut buffer = Vec::new();
+        let mut room = Room::default();
         while let Some(store) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Some(agent) = agents.iter().find(|agent| agent.id() == store.source) {
-                done(store, read_or_report(*agent, store, positions, &mut buffer, emit));
+                done(store, read_or_report(*agent, store, positions, &mut room, emit));
             }
         }
     };
@@ -115,17 +116,41 @@ pub fn scan(
     });
 }
 
+/// What one thread needs again for each store.
+#[derive(Default)]
+struct Room {
+    /// Room for reading.
+    buffer: Vec<u8>,
+    /// The index that was read last: stores beside one another share theirs.
+    index: PathBuf,
+    /// What it says.
+    kinds: SessionKinds,
+}
+
+impl Room {
+    /// The kinds of the sessions in a store, as far as an index beside it says.
+    fn session_kinds(&mut self, agent: &dyn Agent, store: &Store) -> &SessionKinds {
+        let index = agent.index_beside(store).unwrap_or_default();
+        if index != self.index {
+            // Without an index, sessions are of no known kind.
+            let kinds = File::open(&index).map(|mut index| agent.session_kinds(&mut index));
+            (self.index, self.kinds) = (index, kinds.unwrap_or_default());
+        }
+        &self.kinds
+    }
+}
+
 fn read_or_report(
     agent: &dyn Agent,
     store: &Store,
     positions: &dyn Positions,
-    buffer: &mut Vec<u8>,
+    room: &mut Room,
     emit: &(dyn Fn(Batch) + Sync),
 ) -> Scanned {
     let path = store.path.to_string_lossy();
     let mut emit = |batch| emit(batch);
     let mut found = Found::new(store.source, &path, &mut emit);
-    let bytes = match read_store(agent, store, positions, buffer, &mut found) {
+    let bytes = match read_store(agent, store, positions, room, &mut found) {
         Ok(bytes) => bytes,
         // Agents delete and rotate files: one that is gone has no problem.
         Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -147,11 +172,11 @@ fn read_or_report(
 ///
 /// # Errors
 /// Where it cannot be read to its end. Batches that `found` has handed on by then stand.
-pub fn read_store(
+fn read_store(
     agent: &dyn Agent,
     store: &Store,
     positions: &dyn Positions,
-    buffer: &mut Vec<u8>,
+    room: &mut Room,
     found: &mut Found<'_>,
 ) -> Result<u64, ScanError> {
     let id = StoreId {
@@ -168,16 +193,18 @@ pub fn read_store(
     {
         return Ok(0);
     }
-    if before.is_some() && matches!(store.kind, StoreKind::ZstdLines | StoreKind::Document) {
+    let is_whole = matches!(store.kind, StoreKind::Document | StoreKind::Index);
+    // That a packed store was missing, another store may have said before.
+    if store.kind == StoreKind::ZstdLines || (is_whole && before.is_some()) {
         found.restart();
     }
     match store.kind {
         StoreKind::Lines => {
             let is_kept = positions.are_kept();
-            read_lines(agent, store, before.unwrap_or_default(), is_kept, buffer, found)
+            read_lines(agent, store, before.unwrap_or_default(), is_kept, room, found)
         }
-        StoreKind::ZstdLines => read_zstd(agent, store, buffer, found),
-        StoreKind::Document => read_document(agent, store, found),
+        StoreKind::ZstdLines => read_zstd(agent, store, room, found),
+        StoreKind::Document | StoreKind::Index => read_document(agent, store, found),
         StoreKind::Database => read_database(agent, store, before.as_ref(), positions, found),
     }
 }
@@ -187,7 +214,7 @@ fn read_lines(
     store: &Store,
     before: Position,
     is_kept: bool,
-    buffer: &mut Vec<u8>,
+    room: &mut Room,
     found: &mut Found<'_>,
 ) -> Result<u64, ScanError> {
     let mut file = File::open(&store.path)?;
@@ -201,8 +228,9 @@ fn read_lines(
     }
     file.seek(SeekFrom::Start(start))?;
     let source = (&file).take(stamp.size_bytes.saturating_sub(start));
-    let mut reader = LineReader::new(source, buffer, (start, from.line), false);
     let mut decoder = agent.decoder(store, &from.state);
+    decoder.expect(room.session_kinds(agent, store));
+    let mut reader = LineReader::new(source, &mut room.buffer, (start, from.line), false);
     if start == 0 {
         read_head_elsewhere(agent, store, reader.peek()?, &mut *decoder)?;
     }
@@ -264,15 +292,24 @@ pub(crate) fn hash64(bytes: &[u8]) -> u64 {
 fn read_zstd(
     agent: &dyn Agent,
     store: &Store,
-    buffer: &mut Vec<u8>,
+    room: &mut Room,
     found: &mut Found<'_>,
 ) -> Result<u64, ScanError> {
     let file = File::open(&store.path)?;
     let stamp = crate::discover::stamp(&file.metadata()?);
+    if let Some(expected) = agent.sha256(store)
+        && !is_sha256_of(expected, &file)?
+    {
+        return Err(ScanError::Io(io::Error::other(
+            "its bytes are not those of the hash in its name",
+        )));
+    }
+    (&file).rewind()?;
     // Checks the frame's checksum, where it has one, at its end.
     let source = zstd::stream::read::Decoder::new(file)?;
-    let mut reader = LineReader::new(source, buffer, (0, 0), true);
     let mut decoder = agent.decoder(store, "");
+    decoder.expect(room.session_kinds(agent, store));
+    let mut reader = LineReader::new(source, &mut room.buffer, (0, 0), true);
     read_head_elsewhere(agent, store, reader.peek()?, &mut *decoder)?;
     while reader.next(&mut *decoder, found)? {
         if found.is_full() {
@@ -332,7 +369,9 @@ fn lines_of(store: &Store) -> io::Result<Box<dyn Read>> {
     let file = File::open(&store.path)?;
     Ok(match store.kind {
         StoreKind::ZstdLines => Box::new(zstd::stream::read::Decoder::new(file)?),
-        StoreKind::Lines | StoreKind::Document | StoreKind::Database => Box::new(file),
+        StoreKind::Lines | StoreKind::Document | StoreKind::Index | StoreKind::Database => {
+            Box::new(file)
+        }
     })
 }
 
@@ -343,7 +382,9 @@ fn read_document(
 ) -> Result<u64, ScanError> {
     let file = File::open(&store.path)?;
     let stamp = crate::discover::stamp(&file.metadata()?);
-    if stamp.size_bytes > DOCUMENT_BYTES_MAX {
+    if store.kind == StoreKind::Index {
+        agent.index(store, &mut &file, found);
+    } else if stamp.size_bytes > DOCUMENT_BYTES_MAX {
         let detail = format!("is larger than {DOCUMENT_BYTES_MAX} bytes");
         found.problem(ProblemKind::TooLarge, 0, detail);
     } else {

@@ -3,12 +3,13 @@
 //! The same facts in any order give the same account as the ledger would hold. Rows are kept small:
 //! a gigabyte of sessions is some tens of thousands of calls.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use crate::{
-    Batch, Call, Counters, Fact, Key, NanoUsd, Origin, Outcome, Problem, Quota, Rank, Series,
-    StoreId, Text, Tokens, UnixMs, Variant, Verdict, settle,
+    Batch, Call, ClaimedRun, Counters, Fact, Key, MeasuredCall, NanoUsd, Origin, Outcome, Problem,
+    Quota, Rank, Series, SessionTotal, StoreId, Text, Tokens, UnixMs, Variant, Verdict, covered,
+    settle,
 };
 
 /// Calls that count, each once.
@@ -19,8 +20,21 @@ pub struct Account {
     rows: Vec<Row>,
     series: Names<Series>,
     sessions: Names<(Text, Text)>,
+    /// Claimed runs, by their keys.
+    claims: BTreeMap<Key, Claim>,
     problems: Vec<(StoreId, Problem)>,
     quotas: HashMap<(Text, u32), Quota>,
+}
+
+/// One claimed run.
+#[derive(Debug, Clone)]
+struct Claim {
+    run: ClaimedRun,
+    counters: Counters,
+    series: u32,
+    session: u32,
+    /// The session that its own is a copy of.
+    parent: Option<u32>,
 }
 
 #[derive(Debug, Clone)]
@@ -117,14 +131,27 @@ impl Account {
                 Fact::Call(call) => self.call(&call),
                 Fact::Quota(quota) => self.quota(*quota),
                 // What only the daemon is told has no place in a report of what lies on disk.
-                Fact::Error(_) | Fact::Event(_) | Fact::Host(_) | Fact::SessionTotal(_) => {}
+                Fact::SessionTotal(claim) => self.claim(&claim),
+                Fact::Error(_) | Fact::Event(_) | Fact::Host(_) => {}
             }
         }
         self.problems.extend(batch.problems);
     }
 
-    /// Every call that counts, in no particular order.
+    /// Every call that counts, and every claimed run that no call covers, in no particular order.
     pub fn counted(&self) -> impl Iterator<Item = Counted<'_>> {
+        let claims = self.open_claims().into_iter().filter_map(|claim| {
+            Some(Counted {
+                time: claim.run.time,
+                series: self.series.value(claim.series)?,
+                session: self.sessions.value(claim.session)?,
+                counters: claim.counters,
+            })
+        });
+        self.measured().chain(claims)
+    }
+
+    fn measured(&self) -> impl Iterator<Item = Counted<'_>> {
         self.rows.iter().filter(|row| !row.is_displaced).filter_map(|row| {
             Some(Counted {
                 time: row.time,
@@ -138,6 +165,47 @@ impl Account {
                 },
             })
         })
+    }
+
+    /// The claimed runs that no call covers.
+    fn open_claims(&self) -> Vec<&Claim> {
+        let mut calls: HashMap<u32, Vec<MeasuredCall>> = self
+            .claims
+            .values()
+            .flat_map(|claim| [Some(claim.session), claim.parent])
+            .flatten()
+            .map(|session| (session, Vec::new()))
+            .collect();
+        if calls.is_empty() {
+            return Vec::new();
+        }
+        for row in self.rows.iter().filter(|row| !row.is_displaced) {
+            if let Some(calls) = calls.get_mut(&row.session) {
+                let used = (row.tokens.input, row.tokens.output);
+                calls.push(MeasuredCall { time: row.time, used });
+            }
+        }
+        let mut by_session: BTreeMap<u32, Vec<&Claim>> = BTreeMap::new();
+        for claim in self.claims.values() {
+            by_session.entry(claim.session).or_default().push(claim);
+        }
+        let mut open = Vec::new();
+        for (session, mut claims) in by_session {
+            claims.sort_unstable_by_key(|claim| (claim.run.time, claim.run.used));
+            let calls_of = |sessions: BTreeSet<u32>| {
+                let calls = sessions.iter().filter_map(|session| calls.get(session)).flatten();
+                let mut calls: Vec<MeasuredCall> = calls.copied().collect();
+                calls.sort_unstable_by_key(|call| call.time);
+                calls
+            };
+            let copied = calls_of(claims.iter().filter_map(|claim| claim.parent).collect());
+            let runs: Vec<ClaimedRun> = claims.iter().map(|claim| claim.run).collect();
+            let covered = covered(&runs, &calls_of(BTreeSet::from([session])), &copied);
+            open.extend(
+                claims.into_iter().zip(covered).filter(|(_, is)| !is).map(|(claim, _)| claim),
+            );
+        }
+        open
     }
 
     /// What could not be understood.
@@ -219,6 +287,27 @@ impl Account {
             is_failed: call.outcome != Outcome::Ok,
             is_displaced: false,
         }
+    }
+
+    /// A run is claimed again whenever its session's entry is touched: the first claim says when it was.
+    fn claim(&mut self, claim: &SessionTotal) {
+        if let Some(known) = self.claims.get_mut(&claim.key) {
+            known.run.time = known.run.time.min(claim.time);
+            return;
+        }
+        let source = &claim.origin.source;
+        let mut session = |name: &Text| {
+            let name = (Text::clone(source), Text::clone(name));
+            self.sessions.number(|last| *last == name, || name.clone())
+        };
+        let parent = (!claim.parent.is_empty()).then(|| session(&claim.parent));
+        let session = session(&claim.origin.session);
+        let series = Series::of_claim(claim);
+        let series = self.series.number(|last| *last == series, || series.clone());
+        let used = (claim.tokens.input, claim.tokens.output);
+        let run = ClaimedRun { time: claim.time, started: claim.started, used };
+        let counters = Counters::of_claim(claim);
+        self.claims.insert(claim.key, Claim { run, counters, series, session, parent });
     }
 
     fn quota(&mut self, quota: Quota) {

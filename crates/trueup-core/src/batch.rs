@@ -18,6 +18,8 @@ pub struct Batch {
     pub restarted: Vec<StoreId>,
     /// What could not be understood on the way.
     pub problems: Vec<(StoreId, Problem)>,
+    /// Whether a look at all stores ends here: what was to be found by now was found.
+    pub is_poll: bool,
 }
 
 /// Names one store of one source: a file or a database, or a part of a database.
@@ -86,19 +88,22 @@ pub enum ProblemKind {
     UnknownSchema,
     /// A compressed store is damaged.
     Corrupt,
+    /// A store that others point to is not there.
+    Missing,
     /// A store or line is larger than the bound for it.
     TooLarge,
 }
 
 impl ProblemKind {
     /// Every kind, in the order of reports.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Unreadable,
         Self::NotJson,
         Self::BadRecord,
         Self::BadCount,
         Self::UnknownSchema,
         Self::Corrupt,
+        Self::Missing,
         Self::TooLarge,
     ];
 
@@ -112,6 +117,7 @@ impl ProblemKind {
             Self::BadCount => "bad_count",
             Self::UnknownSchema => "unknown_schema",
             Self::Corrupt => "corrupt",
+            Self::Missing => "missing",
             Self::TooLarge => "too_large",
         }
     }

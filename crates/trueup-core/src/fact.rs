@@ -44,6 +44,8 @@ pub struct Origin {
     pub project: Text,
     /// The session.
     pub session: Text,
+    /// What kind of session it is, where the source says: `main`, `cron`, `subagent`…
+    pub kind: Text,
 }
 
 /// What besides tokens decides a call's price.
@@ -205,13 +207,17 @@ pub struct HostMetric {
 }
 
 /// What an agent claims that a whole session or run used. It stands in only where nothing measured
-/// covers it.
+/// covers it; see [`covered`](crate::covered).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionTotal {
     /// What makes it count once: session and run.
     pub key: Key,
-    /// When the agent wrote it.
+    /// When the agent wrote it: at the end of the run, or later.
     pub time: UnixMs,
+    /// When the run began, where the agent says.
+    pub started: Option<UnixMs>,
+    /// The session that this one began as a copy of; empty for none. Its calls may be what is claimed.
+    pub parent: Text,
     /// Where it belongs.
     pub origin: Origin,
     /// The claimed usage.

@@ -6,6 +6,7 @@
 
 mod account;
 mod batch;
+mod claims;
 mod fact;
 mod id;
 mod money;
@@ -18,6 +19,7 @@ mod usage;
 
 pub use account::{Account, Counted};
 pub use batch::{Batch, Position, Problem, ProblemKind, Stamp, StoreId};
+pub use claims::{ClaimedRun, MeasuredCall, covered};
 pub use fact::{
     Billing, Call, CallBody, CustomEvent, ErrorEvent, Fact, HostMetric, Origin, Outcome, Quota,
     SessionTotal, Text,

@@ -34,9 +34,9 @@ pub struct Rank(pub u128);
 const STANDING_BITS: u32 = 8;
 const OUTPUT_BITS: u32 = 36;
 const TOTAL_BITS: u32 = 38;
-const DETAIL_BITS: u32 = 1;
+const DETAIL_BITS: u32 = 2;
 const OWNER_TIME_BITS: u32 = 33;
-const OWNER_BITS: u32 = 12;
+const OWNER_BITS: u32 = 11;
 
 /// Which of the sessions that hold equal copies of a call owns it: the one that began first, then a
 /// fixed choice by name. Worked out once a session, not once a call.
@@ -54,17 +54,17 @@ impl Owner {
         let [a, b, ..] = hash.as_bytes();
         Self {
             start_s: u64::try_from(session_start.0 / 1_000).unwrap_or(0),
-            name_order: u64::from(u16::from_be_bytes([*a, *b]) >> 4),
+            name_order: u64::from(u16::from_be_bytes([*a, *b]) >> 5),
         }
     }
 }
 
 impl Rank {
     /// The rank of a copy. `standing`: see the module. The largest output, then the largest total,
-    /// then `is_detailed` (it says more, such as its speed) is the most complete; of copies that are
+    /// then `detail` (how much more it says, such as its speed) is the most complete; of copies that are
     /// equal in that, the owner's counts.
     #[must_use]
-    pub fn new(standing: u8, tokens: &Tokens, is_detailed: bool, owner: Owner) -> Self {
+    pub fn new(standing: u8, tokens: &Tokens, detail: impl Into<u8>, owner: Owner) -> Self {
         let mut rank = u128::from(standing);
         let mut push = |bits: u32, value: u64| {
             let limit = (1_u64 << bits) - 1;
@@ -72,7 +72,7 @@ impl Rank {
         };
         push(OUTPUT_BITS, tokens.output);
         push(TOTAL_BITS, tokens.total());
-        push(DETAIL_BITS, u64::from(is_detailed));
+        push(DETAIL_BITS, u64::from(detail.into()));
         let latest = (1_u64 << OWNER_TIME_BITS) - 1;
         push(OWNER_TIME_BITS, latest - owner.start_s.min(latest));
         push(OWNER_BITS, owner.name_order);

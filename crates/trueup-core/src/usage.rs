@@ -29,6 +29,8 @@ pub struct Series {
     pub model: Text,
     /// The project.
     pub project: Text,
+    /// The kind of session.
+    pub kind: Text,
     /// Tier, speed, region and length of prompt.
     pub class: PriceClass,
     /// Whether each call came with a cost of its own.
@@ -58,6 +60,13 @@ impl Counters {
             tokens: call.tokens,
             reported_cost: call.reported_cost.unwrap_or_default(),
         }
+    }
+
+    /// What a claimed run adds: its usage, and one call, for nobody measured how many it made.
+    #[must_use]
+    pub fn of_claim(claim: &SessionTotal) -> Self {
+        let reported_cost = claim.reported_cost.unwrap_or_default();
+        Self { calls: 1, errors: 0, tokens: claim.tokens, reported_cost }
     }
 
     /// The sum of two.
@@ -100,12 +109,12 @@ impl Series {
     /// Whether a call is of this series, told without making one.
     #[must_use]
     pub fn is_of(&self, call: &Call) -> bool {
-        let Origin { source, provider, model, project, session: _ } = &call.origin;
+        let Origin { source, provider, model, project, kind, session: _ } = &call.origin;
         self.witness == Witness::Measured
             && self.class == call.billing.class(call.tokens.prompt())
             && self.has_reported_cost == call.reported_cost.is_some()
             && (&self.source, &self.provider) == (source, provider)
-            && (&self.model, &self.project) == (model, project)
+            && (&self.model, &self.project, &self.kind) == (model, project, kind)
     }
 
     /// The series of a claimed total. A total says nothing of the single prompts in it: it is priced
@@ -127,6 +136,7 @@ impl Series {
             provider: origin.provider.clone(),
             model: origin.model.clone(),
             project: origin.project.clone(),
+            kind: origin.kind.clone(),
             class,
             has_reported_cost: reported_cost.is_some(),
         }

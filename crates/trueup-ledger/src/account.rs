@@ -3,17 +3,18 @@
 //! Copies of a call are settled among themselves first, then against what the file knows. Only what
 //! really counts touches the tables and the sums.
 
+pub(crate) mod claims;
 mod drop_source;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use trueup_core::{
     Batch, Call, CallBody, Counters, CustomEvent, ErrorEvent, Fact, FactId, HostMetric, Key,
-    NanoUsd, Outcome, Quota, Rank, Series, SessionTotal, Tokens, UnixMs, Variant, Verdict, settle,
+    NanoUsd, Outcome, Quota, Rank, Series, UnixMs, Variant, Verdict, settle,
 };
 
-pub(crate) use drop_source::{drop_source, lost_calls};
+pub(crate) use drop_source::{drop_source, lost};
 
 use crate::intern::Names;
 use crate::rollup::{Changes, Place};
@@ -25,6 +26,8 @@ pub(crate) struct Written {
     pub(crate) added: u64,
     pub(crate) replaced: u64,
     pub(crate) known: u64,
+    /// Those of the added that are claims.
+    pub(crate) claims: u64,
 }
 
 /// The number of a kind of row in the outbox.
@@ -43,6 +46,9 @@ pub(crate) struct Account<'a> {
     names: &'a mut Names,
     has_outbox: bool,
     changes: Changes,
+    /// Sessions whose claims must be held against their calls.
+    unsettled: BTreeSet<i64>,
+    now: UnixMs,
     written: Written,
 }
 
@@ -58,6 +64,7 @@ impl<'a> Account<'a> {
         database: &'a Connection,
         names: &'a mut Names,
         has_outbox: bool,
+        now: UnixMs,
     ) -> rusqlite::Result<Self> {
         let hot = Hot {
             counted: database
@@ -73,8 +80,16 @@ impl<'a> Account<'a> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
             )?,
         };
-        let (changes, written) = (Changes::default(), Written::default());
-        Ok(Self { database, hot, names, has_outbox, changes, written })
+        Ok(Self {
+            database,
+            hot,
+            names,
+            has_outbox,
+            changes: Changes::default(),
+            unsettled: BTreeSet::new(),
+            now,
+            written: Written::default(),
+        })
     }
 
     pub(crate) fn batches(&mut self, batches: &[&Batch]) -> rusqlite::Result<()> {
@@ -104,7 +119,8 @@ impl<'a> Account<'a> {
     }
 
     /// Brings the sums up to the facts; the last step of the transaction.
-    pub(crate) fn finish(self) -> rusqlite::Result<Written> {
+    pub(crate) fn finish(mut self) -> rusqlite::Result<Written> {
+        self.settle_claims()?;
         self.changes.write(self.database)?;
         Ok(self.written)
     }
@@ -192,7 +208,7 @@ impl<'a> Account<'a> {
             self.insert_body(id, body)?;
         }
         self.queue(Kind::Call, id)?;
-        self.supersede_claims(session)?;
+        self.may_cover(session)?;
         let place = Place { series, session, time: call.time };
         self.changes.add(place, &Counters::of_call(call));
         Ok(())
@@ -262,7 +278,7 @@ impl<'a> Account<'a> {
         let is_first = self
             .database
             .prepare_cached(
-                "INSERT OR IGNORE INTO fact_keys (key, variant, rank, id) VALUES (?1, 0, x'00', ?2)",
+                "INSERT OR IGNORE INTO fact_keys (key, variant, rank, id) VALUES (?1, 0, zeroblob(16), ?2)",
             )?
             .execute(params![key.0, id.0])?
             > 0;
@@ -357,77 +373,6 @@ impl<'a> Account<'a> {
         self.queue(Kind::Host, id)
     }
 
-    fn claim(&mut self, claim: &SessionTotal) -> rusqlite::Result<()> {
-        let id = FactId::new(claim.time, claim.key);
-        if !self.is_first(claim.key, id)? {
-            return Ok(());
-        }
-        let series = self.names.series(self.database, &Series::of_claim(claim))?;
-        let session =
-            self.names.session(self.database, &claim.origin.source, &claim.origin.session)?;
-        let is_superseded: bool = self
-            .database
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM llm_traces WHERE session = ?1)")?
-            .query_row([session], |row| row.get(0))?;
-        let [input, cache_read, write_5m, write_1h, write, output, reasoning] =
-            token_values(&claim.tokens);
-        self.database
-            .prepare_cached(
-                "INSERT INTO session_totals (id, created_at, series, session, input, cache_read,
-                 cache_write_5m, cache_write_1h, cache_write, output, reasoning,
-                 reported_cost_nanousd, is_superseded)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-            )?
-            .execute(params![
-                id.0,
-                claim.time.0,
-                series,
-                session,
-                input,
-                cache_read,
-                write_5m,
-                write_1h,
-                write,
-                output,
-                reasoning,
-                claim.reported_cost.map(|cost| cost.0),
-                is_superseded,
-            ])?;
-        if !is_superseded {
-            self.names.claim(session);
-            let place = Place { series, session, time: claim.time };
-            self.changes.add(place, &claimed(claim.tokens, claim.reported_cost));
-        }
-        Ok(())
-    }
-
-    /// A session with a measured call needs no estimate any more: its claims stay, and no longer count.
-    fn supersede_claims(&mut self, session: i64) -> rusqlite::Result<()> {
-        if !self.names.is_claimed(self.database, session)? {
-            return Ok(());
-        }
-        let open: Vec<(FactId, Place, Counters)> = self
-            .database
-            .prepare_cached(
-                "SELECT id, series, created_at, reported_cost_nanousd, input, cache_read,
-                 cache_write_5m, cache_write_1h, cache_write, output, reasoning FROM session_totals
-                 WHERE session = ?1 AND NOT is_superseded",
-            )?
-            .query_map([session], |row| {
-                let place = Place { series: row.get(1)?, session, time: UnixMs(row.get(2)?) };
-                let cost = row.get::<_, Option<i64>>(3)?.map(NanoUsd);
-                Ok((FactId(row.get(0)?), place, claimed(tokens_of_row(row, 4)?, cost)))
-            })?
-            .collect::<rusqlite::Result<_>>()?;
-        for (id, place, counters) in open {
-            self.changes.remove(place, &counters);
-            self.database
-                .prepare_cached("UPDATE session_totals SET is_superseded = 1 WHERE id = ?1")?
-                .execute([id.0])?;
-        }
-        Ok(())
-    }
-
     fn quota(&self, quota: &Quota) -> rusqlite::Result<()> {
         self.database
             .prepare_cached(
@@ -447,11 +392,6 @@ impl<'a> Account<'a> {
             ])?;
         Ok(())
     }
-}
-
-/// What a claimed total adds: usage, but no number of calls that anybody measured. It counts as one.
-fn claimed(tokens: Tokens, cost: Option<NanoUsd>) -> Counters {
-    Counters { calls: 1, errors: 0, tokens, reported_cost: cost.unwrap_or_default() }
 }
 
 /// The calls that count among themselves, and how many copies of them there were.

@@ -1,6 +1,6 @@
 //! Names to numbers: series and sessions are stored once and pointed to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use trueup_core::{PriceClass, Series, Text, Witness};
@@ -13,8 +13,8 @@ const REMEMBERED_MAX: usize = 50_000;
 pub(crate) struct Names {
     series: HashMap<Series, i64>,
     sessions: HashMap<(Text, Text), i64>,
-    /// Sessions with claims that count; nothing until it is asked for.
-    claimed: Option<HashSet<i64>>,
+    /// Which sessions' claims that count the calls of a session may cover; nothing until it is asked for.
+    open_claims: Option<HashMap<i64, BTreeSet<i64>>>,
 }
 
 impl Names {
@@ -22,32 +22,44 @@ impl Names {
     pub(crate) fn clear(&mut self) {
         self.series.clear();
         self.sessions.clear();
-        self.claimed = None;
+        self.open_claims = None;
     }
 
-    /// Whether claims of a session may count. Sessions without any are nearly all there are, so that
-    /// the few are held in memory.
-    pub(crate) fn is_claimed(
+    /// The sessions with claims that count and that a call of `session` may cover: its own and its
+    /// copies. Nearly all sessions have none, so that the few are held in memory.
+    pub(crate) fn claimants(
         &mut self,
         database: &Connection,
         session: i64,
-    ) -> rusqlite::Result<bool> {
-        let claimed = match &mut self.claimed {
-            Some(claimed) => claimed,
-            unknown => unknown.insert(
-                database
-                    .prepare("SELECT DISTINCT session FROM session_totals WHERE NOT is_superseded")?
-                    .query_map([], |row| row.get(0))?
-                    .collect::<rusqlite::Result<_>>()?,
-            ),
-        };
-        Ok(claimed.contains(&session))
+    ) -> rusqlite::Result<Option<&BTreeSet<i64>>> {
+        if self.open_claims.is_none() {
+            let mut claims = database
+                .prepare("SELECT session, parent FROM session_totals WHERE NOT is_superseded")?;
+            let mut rows = claims.query([])?;
+            self.open_claims = Some(HashMap::new());
+            while let Some(row) = rows.next()? {
+                self.open_claim(row.get(0)?, row.get(1)?);
+            }
+        }
+        Ok(self.open_claims.as_ref().and_then(|open| open.get(&session)))
     }
 
-    /// A claim of this session counts from now on.
-    pub(crate) fn claim(&mut self, session: i64) {
-        if let Some(claimed) = &mut self.claimed {
-            claimed.insert(session);
+    /// A claim of this session counts from now on, until calls of it, or of its parent, cover it.
+    pub(crate) fn open_claim(&mut self, session: i64, parent: Option<i64>) {
+        if let Some(open) = &mut self.open_claims {
+            for covering in [Some(session), parent].into_iter().flatten() {
+                open.entry(covering).or_default().insert(session);
+            }
+        }
+    }
+
+    /// No claim of this session counts any more.
+    pub(crate) fn close_claims(&mut self, session: i64) {
+        if let Some(open) = &mut self.open_claims {
+            open.retain(|_, claimants| {
+                claimants.remove(&session);
+                !claimants.is_empty()
+            });
         }
     }
 
@@ -65,13 +77,14 @@ impl Names {
             &*series.provider,
             &*series.model,
             &*series.project,
+            &*series.kind,
             series.class.to_code(),
             series.has_reported_cost,
         ];
         let found = database
             .prepare_cached(
                 "SELECT id FROM series WHERE witness = ?1 AND source = ?2 AND provider = ?3 AND model = ?4
-                 AND project = ?5 AND price_class = ?6 AND has_reported_cost = ?7",
+                 AND project = ?5 AND kind = ?6 AND price_class = ?7 AND has_reported_cost = ?8",
             )?
             .query_row(values, |row| row.get(0))
             .optional()?;
@@ -79,8 +92,8 @@ impl Names {
             Some(id) => id,
             None => database
                 .prepare_cached(
-                    "INSERT INTO series (witness, source, provider, model, project, price_class,
-                     has_reported_cost) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    "INSERT INTO series (witness, source, provider, model, project, kind, price_class,
+                     has_reported_cost) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 )?
                 .insert(values)?,
         };
@@ -127,8 +140,11 @@ const fn witness_code(witness: Witness) -> i64 {
     }
 }
 
-/// A row of `SELECT id, witness, source, provider, model, project, price_class,
-/// has_reported_cost FROM series`.
+/// The columns of a series, for [`series_of_row`].
+pub(crate) const SERIES_COLUMNS: &str =
+    "id, witness, source, provider, model, project, kind, price_class, has_reported_cost";
+
+/// A row of `SELECT` [`SERIES_COLUMNS`] `FROM series`.
 pub(crate) fn series_of_row(row: &Row<'_>) -> rusqlite::Result<(i64, Series)> {
     let text = |at: usize| row.get_ref(at)?.as_str().map(Text::from).map_err(rusqlite::Error::from);
     let series = Series {
@@ -137,8 +153,9 @@ pub(crate) fn series_of_row(row: &Row<'_>) -> rusqlite::Result<(i64, Series)> {
         provider: text(3)?,
         model: text(4)?,
         project: text(5)?,
-        class: PriceClass::from_code(row.get(6)?).unwrap_or_default(),
-        has_reported_cost: row.get(7)?,
+        kind: text(6)?,
+        class: PriceClass::from_code(row.get(7)?).unwrap_or_default(),
+        has_reported_cost: row.get(8)?,
     };
     Ok((row.get(0)?, series))
 }

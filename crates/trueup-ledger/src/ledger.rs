@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 use trueup_core::{Batch, Position, Problem, StoreId, UnixMs};
 
-use crate::account::{self, Account, drop_source};
+use crate::account::{self, Account, Written, claims, drop_source};
 use crate::intern::Names;
 use crate::row::signed;
 use crate::{LedgerError, schema};
@@ -62,15 +62,14 @@ impl Rebuild<'_> {
         write(database, names, *options, batches, *now).map_err(LedgerError::sqlite(path))
     }
 
-    /// How many calls of the old account are not in the new one.
+    /// How many calls, and how many claimed runs, of the old account are not in the new one.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn lost_calls(&self) -> Result<u64, LedgerError> {
+    pub fn lost(&self) -> Result<(u64, u64), LedgerError> {
         // Another connection, which sees what is committed: the old account.
         let old = connect(self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        account::lost_calls(&old, self.database, self.source)
-            .map_err(LedgerError::sqlite(self.path))
+        account::lost(&old, self.database, self.source).map_err(LedgerError::sqlite(self.path))
     }
 }
 
@@ -83,6 +82,8 @@ pub struct Appended {
     pub replaced: u64,
     /// Facts that were known already.
     pub known: u64,
+    /// Those of the added that agents claim, rather than calls that were measured.
+    pub claims: u64,
 }
 
 impl Ledger {
@@ -270,7 +271,7 @@ fn write(
     batches: &[&Batch],
     now: UnixMs,
 ) -> rusqlite::Result<Appended> {
-    let mut account = Account::new(database, names, options.has_outbox)?;
+    let mut account = Account::new(database, names, options.has_outbox, now)?;
     account.batches(batches)?;
     let written = account.finish()?;
     for batch in batches {
@@ -286,7 +287,11 @@ fn write(
             put_problem(database, store, problem, now)?;
         }
     }
-    Ok(Appended { added: written.added, replaced: written.replaced, known: written.known })
+    if batches.iter().any(|batch| batch.is_poll) {
+        claims::note_poll(database)?;
+    }
+    let Written { added, replaced, known, claims } = written;
+    Ok(Appended { added, replaced, known, claims })
 }
 
 fn put_position(

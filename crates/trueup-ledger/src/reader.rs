@@ -11,7 +11,8 @@ use trueup_core::{
     Counters, FactId, NanoUsd, Position, ProblemKind, Quota, Series, StoreId, Text, Tokens, UnixMs,
 };
 
-use crate::intern::series_of_row;
+use crate::account::claims::POLLS_MAX;
+use crate::intern::{SERIES_COLUMNS, series_of_row};
 use crate::ledger::connect;
 use crate::positions::StoredPositions;
 use crate::rollup::{Width, select};
@@ -146,9 +147,7 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn series(&self) -> Result<HashMap<i64, Series>, LedgerError> {
-        let sql = "SELECT id, witness, source, provider, model, project, price_class,
-             has_reported_cost FROM series";
-        self.all(sql, [], series_of_row)
+        self.all(&format!("SELECT {SERIES_COLUMNS} FROM series"), [], series_of_row)
     }
 
     /// Hands the sums of buckets that begin in `from..until` to `each`, by time.
@@ -238,7 +237,7 @@ impl Reader {
         })
     }
 
-    /// The calls of one session in `from..until`, by time.
+    /// The calls of one session in `from..until`, and its claims that count, by time.
     ///
     /// # Errors
     /// What SQLite says.
@@ -250,7 +249,12 @@ impl Reader {
     ) -> Result<Vec<CallRow>, LedgerError> {
         let sql = "SELECT trace_id, created_at, series, reported_cost_nanousd, error_type, input,
              cache_read, cache_write_5m, cache_write_1h, cache_write, output, reasoning
-             FROM llm_traces WHERE session = ?1 AND id >= ?2 AND id < ?3 ORDER BY id";
+             FROM llm_traces WHERE session = ?1 AND id >= ?2 AND id < ?3
+             UNION ALL
+             SELECT '', created_at, series, reported_cost_nanousd, NULL, input, cache_read,
+             cache_write_5m, cache_write_1h, cache_write, output, reasoning FROM session_totals
+             WHERE session = ?1 AND id >= ?2 AND id < ?3 AND NOT is_superseded
+             ORDER BY created_at";
         let bounds = params![session, FactId::first_at(from).0, FactId::first_at(until).0];
         self.all(sql, bounds, |row| {
             Ok(CallRow {
@@ -340,6 +344,19 @@ impl Reader {
                 seen_at: UnixMs(row.get(5)?),
             })
         })
+    }
+
+    /// Whether the next poll has claims to wait for: see [`Batch::is_poll`](trueup_core::Batch).
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn has_pending_claims(&self) -> Result<bool, LedgerError> {
+        let sql =
+            "SELECT EXISTS (SELECT 1 FROM session_totals WHERE NOT is_superseded AND polls < ?1)";
+        self.database
+            .prepare_cached(sql)
+            .and_then(|mut pending| pending.query_row([POLLS_MAX], |row| row.get(0)))
+            .map_err(LedgerError::sqlite(&self.path))
     }
 
     /// The allowances that providers told agents about.

@@ -124,8 +124,11 @@ impl Changes {
                     (FactId::first_at(*start), FactId::first_at(UnixMs(start.0 + QUARTER_MS)));
                 database
                     .prepare_cached(
-                        "SELECT min(created_at), max(created_at) FROM llm_traces
-                         WHERE id >= ?1 AND id < ?2 AND series = ?3",
+                        "SELECT min(time), max(time) FROM (
+                         SELECT created_at AS time FROM llm_traces
+                         WHERE id >= ?1 AND id < ?2 AND series = ?3
+                         UNION ALL SELECT created_at FROM session_totals
+                         WHERE id >= ?1 AND id < ?2 AND series = ?3 AND NOT is_superseded)",
                     )?
                     .query_row(params![from.0, until.0, series], two_times)
             })?;
@@ -135,8 +138,11 @@ impl Changes {
             sums.apply(&[*session, *series], change, || {
                 database
                     .prepare_cached(
-                        "SELECT min(created_at), max(created_at) FROM llm_traces
-                         WHERE session = ?1 AND series = ?2",
+                        "SELECT min(time), max(time) FROM (
+                         SELECT created_at AS time FROM llm_traces
+                         WHERE session = ?1 AND series = ?2
+                         UNION ALL SELECT created_at FROM session_totals
+                         WHERE session = ?1 AND series = ?2 AND NOT is_superseded)",
                     )?
                     .query_row([session, series], two_times)
             })?;

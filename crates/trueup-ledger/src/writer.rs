@@ -298,8 +298,9 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
 }
 
 const fn is_empty(batch: &Batch) -> bool {
-    let Batch { facts, positions, restarted, problems } = batch;
-    facts.is_empty() && positions.is_empty() && restarted.is_empty() && problems.is_empty()
+    let Batch { facts, positions, restarted, problems, is_poll } = batch;
+    let is_silent = restarted.is_empty() && problems.is_empty() && !*is_poll;
+    facts.is_empty() && positions.is_empty() && is_silent
 }
 
 fn tell(jobs: Vec<Job>, is_safe: bool) {

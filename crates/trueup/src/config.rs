@@ -125,6 +125,13 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "How often serve and sync --watch look for new records",
     ),
     setting(
+        "spool_dir",
+        "TRUEUP_SPOOL_DIR",
+        &[],
+        "",
+        "The folder that hooks of agents leave events in",
+    ),
+    setting(
         "log_level",
         "TRUEUP_LOG_LEVEL",
         &["LOG_LEVEL", "OCT_LOG_LEVEL"],
@@ -275,6 +282,11 @@ impl Config {
     pub(crate) fn ledger(&self) -> PathBuf {
         self.path("ledger").unwrap_or_else(|| PathBuf::from("trueup.db"))
     }
+
+    /// The folder that hooks of agents leave events in, each agent's in a folder of its own.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.path("spool_dir").unwrap_or_else(|| PathBuf::from("spool"))
+    }
 }
 
 /// The time zone of an IANA name.
@@ -286,10 +298,17 @@ pub(crate) fn zone_named(name: &str) -> Result<TimeZone> {
 /// Defaults that depend on the machine.
 fn default_of(setting: &Setting, environment: &Environment) -> String {
     match setting.key {
-        "ledger" => default_ledger(environment, Path::new("/data")).display().to_string(),
+        "ledger" => default_ledger(environment, Path::new(VOLUME)).display().to_string(),
+        "spool_dir" => default_ledger(environment, Path::new(VOLUME))
+            .with_file_name("spool")
+            .display()
+            .to_string(),
         _ => setting.default.to_owned(),
     }
 }
+
+/// Where containers have their data volume.
+const VOLUME: &str = "/data";
 
 /// On a machine with a data volume, as containers have, the ledger lies on it.
 fn default_ledger(environment: &Environment, volume: &Path) -> PathBuf {

@@ -6,6 +6,7 @@ mod clock;
 mod config;
 mod daemon;
 mod demo;
+mod hooks;
 mod intake;
 mod query;
 mod render;

@@ -98,6 +98,11 @@ pub(crate) fn sync(
     };
     let synced = read(inventory, &Known(known), threads, &emit, progress);
     let _is_written = writer.flush();
+    // Only where somebody waits for it: a look that finds nothing new must write nothing.
+    if reader.has_pending_claims()? {
+        emit(Batch { is_poll: true, ..Batch::default() });
+        let _is_written = writer.flush();
+    }
     Ok(synced)
 }
 

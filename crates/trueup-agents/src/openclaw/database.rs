@@ -14,19 +14,23 @@
 //! 3e5aebe9-…   7    NULL                               28b52ffd…
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, Read, Seek as _};
+use std::path::Path;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, MAIN_DB, OptionalExtension as _, Row, Statement, params};
 use trueup_core::{Position, ProblemKind, UnixMs};
 use zstd::bulk::Decompressor;
 
+use super::entry::{Entry, session_kind};
 use super::transcript::TranscriptDecoder;
-use crate::agent::{Decoder as _, Store};
+use crate::agent::{Decoder as _, SessionKinds, Store};
 use crate::found::Found;
+use crate::json;
 use crate::lines::{LINE_BYTES_MAX, LineReader, decode};
 use crate::scan::{Positions, hash64};
+use crate::sha256::is_sha256_of;
 use crate::shorten::Shortened;
 
 /// Events read in one transaction.
@@ -58,11 +62,46 @@ const WINDOW: &str = "SELECT model_provider, model FROM session_windows WHERE se
 /// Before schema 14.
 const SESSION: &str = "SELECT model_provider, model FROM sessions WHERE session_id = ?1";
 
-const ARCHIVES: &str = "SELECT rowid, session_id, generation || '/' || reason, encoding = 'zstd'
-    FROM session_transcript_archives WHERE typeof(archive_blob) = 'blob'";
+/// The tables that say which key a session has, the newest schema first.
+const KEYS: [(&str, &[&str], &str); 4] = [
+    (
+        "session_windows",
+        &["session_id", "session_key"],
+        "SELECT session_id, session_key FROM session_windows",
+    ),
+    (
+        "session_nodes",
+        &["current_session_id", "session_key"],
+        "SELECT current_session_id, session_key FROM session_nodes",
+    ),
+    ("sessions", &["session_id", "session_key"], "SELECT session_id, session_key FROM sessions"),
+    (
+        "session_entries",
+        &["session_id", "session_key"],
+        "SELECT session_id, session_key FROM session_entries",
+    ),
+];
 
-const COLD_ARCHIVES: &str = "SELECT rowid, session_id, generation, 1
-    FROM session_transcript_cold_archives WHERE storage = 'sqlite' AND typeof(archive_blob) = 'blob'";
+/// The index, since schema 14 and before: what was touched since it was last read.
+const ENTRIES: [(&str, &str); 2] = [
+    (
+        "session_nodes",
+        "SELECT session_key, entry_json, updated_at FROM session_nodes WHERE updated_at >= ?1",
+    ),
+    (
+        "session_entries",
+        "SELECT session_key, entry_json, updated_at FROM session_entries WHERE updated_at >= ?1",
+    ),
+];
+
+/// Cold transcripts that must lie in files.
+const COLD_FILES: &str =
+    "SELECT session_id, archive_name FROM session_transcript_cold_archives WHERE storage = 'file'";
+
+const ARCHIVES: &str = "SELECT rowid, session_id, generation || '/' || reason, encoding = 'zstd',
+    archive_sha256 FROM session_transcript_archives WHERE typeof(archive_blob) = 'blob'";
+
+const COLD_ARCHIVES: &str = "SELECT rowid, session_id, generation, 1, archive_sha256 FROM session_transcript_cold_archives WHERE storage = 'sqlite' AND typeof(archive_blob) = 'blob'";
 
 /// Tables of whole transcripts: the table, the columns it must have, its blobs.
 const ARCHIVE_TABLES: [(&str, &[&str], &str); 2] = [
@@ -91,15 +130,22 @@ pub(super) fn read(
         marks,
         found,
         modified: store.modified(),
+        kinds: SessionKinds::default(),
         decompressor: None,
         event: Vec::new(),
         buffer: Vec::new(),
     };
-    reader.live_sessions()?;
+    reader.kinds = reader.session_kinds()?;
+    if !reader.live_sessions()? {
+        return Ok(());
+    }
     for (table, columns, blobs) in ARCHIVE_TABLES {
         reader.archives(table, columns, blobs)?;
     }
-    Ok(())
+    for (table, entries) in ENTRIES {
+        reader.entries(table, entries)?;
+    }
+    reader.cold_files(&store.path)
 }
 
 struct Reader<'a, 'b> {
@@ -107,6 +153,7 @@ struct Reader<'a, 'b> {
     marks: BTreeMap<String, Position>,
     found: &'a mut Found<'b>,
     modified: UnixMs,
+    kinds: SessionKinds,
     decompressor: Option<Decompressor<'static>>,
     /// The event that was decompressed last.
     event: Vec<u8>,
@@ -124,8 +171,89 @@ struct Questions<'a> {
 }
 
 impl<'a> Reader<'a, '_> {
-    fn live_sessions(&mut self) -> rusqlite::Result<()> {
-        let Some(mut questions) = self.questions()? else { return Ok(()) };
+    /// Of what kind every session is, by its key.
+    fn session_kinds(&self) -> rusqlite::Result<SessionKinds> {
+        let mut kinds = HashMap::new();
+        for (table, required, keys) in KEYS {
+            let columns = columns(self.database, table)?;
+            if required.iter().all(|name| columns.contains(*name)) {
+                let mut keys = self.database.prepare(keys)?;
+                let mut rows = keys.query([])?;
+                while let Some(row) = rows.next()? {
+                    let (session, key) = (row.get(0)?, row.get::<_, Option<String>>(1)?);
+                    if let Some(key) = key {
+                        kinds.entry(session).or_insert_with(|| session_kind(&key).into());
+                    }
+                }
+            }
+        }
+        Ok(kinds.into())
+    }
+
+    /// Reads what the index claims, from the last time on that was seen: the same entry may change twice
+    /// in a millisecond.
+    fn entries(&mut self, table: &str, entries: &str) -> rusqlite::Result<()> {
+        let present = columns(self.database, table)?;
+        let required = ["session_key", "entry_json", "updated_at"];
+        if present.is_empty() || !self.has_columns(table, &present, &required) {
+            return Ok(());
+        }
+        let before = self.marks.remove(table).map_or(0, |mark| mark.offset);
+        let mut last = before;
+        let mut odd = 0;
+        let mut statement = self.database.prepare(entries)?;
+        let mut rows = statement.query([i64::try_from(before).unwrap_or(i64::MAX)])?;
+        while let Some(row) = rows.next()? {
+            let key = row.get_ref(0)?.as_str().unwrap_or_default();
+            let entry = row.get_ref(1)?.as_bytes().unwrap_or_default();
+            match json::from_slice::<Entry<'_>>(entry) {
+                Ok(entry) => {
+                    if let Some(claim) = entry.claim(key, self.modified) {
+                        self.found.claim(claim);
+                    }
+                }
+                Err(_) => odd += 1,
+            }
+            last = last.max(u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0));
+            if self.found.is_full() {
+                self.found.flush();
+            }
+        }
+        if odd > 0 {
+            let detail = format!("{table}.entry_json is not an object in {odd} rows");
+            self.found.problem(ProblemKind::BadRecord, 0, detail);
+        }
+        self.found.advance(table, Position { offset: last, ..Position::default() });
+        Ok(())
+    }
+
+    /// Names cold transcripts whose files are gone.
+    fn cold_files(&mut self, database: &Path) -> rusqlite::Result<()> {
+        let columns = columns(self.database, "session_transcript_cold_archives")?;
+        if !["session_id", "archive_name", "storage"].iter().all(|name| columns.contains(*name)) {
+            return Ok(());
+        }
+        // `agents/main/agent/openclaw-agent.sqlite` has them in `agents/main/sessions/cold`.
+        let agent = database.parent().and_then(Path::parent).unwrap_or(database);
+        let folders = [agent.join("sessions/cold"), agent.join("cold")];
+        let mut statement = self.database.prepare(COLD_FILES)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (session, name): (String, String) = (row.get(0)?, row.get(1)?);
+            // A name, not a path: it must not lead elsewhere.
+            let name = Path::new(&name).file_name().unwrap_or_default();
+            if !folders.iter().any(|folder| folder.join(name).exists()) {
+                let detail = format!("the cold archive of session {session} is not there");
+                let [path, _] = &folders;
+                self.found.problem_at(&path.join(name), ProblemKind::Missing, detail);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the transcripts; `false` where this is no store of any schema that we know.
+    fn live_sessions(&mut self) -> rusqlite::Result<bool> {
+        let Some(mut questions) = self.questions()? else { return Ok(false) };
         let mut session = String::new();
         while let Some(next) = text(&mut questions.next_session, &session)? {
             if next <= session {
@@ -135,7 +263,7 @@ impl<'a> Reader<'a, '_> {
             session = next;
             self.session(&mut questions, &session)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What is there; `None` where there are no transcripts, said as a problem unless that is right.
@@ -203,6 +331,7 @@ impl<'a> Reader<'a, '_> {
         let generation = generation.unwrap_or_default();
         let state = position.state.split_once('\n').map_or("", |(_, state)| state);
         let mut decoder = TranscriptDecoder::new(session, self.modified, state);
+        decoder.expect(&self.kinds);
         if state.is_empty()
             && let Some(question) = &mut questions.model
         {
@@ -313,29 +442,34 @@ impl<'a> Reader<'a, '_> {
         if present.is_empty() || !self.has_columns(table, &present, required) {
             return Ok(());
         }
-        let mut statement = self.database.prepare(blobs)?;
+        let hash = if present.contains("archive_sha256") { "archive_sha256" } else { "NULL" };
+        let mut statement = self.database.prepare(&blobs.replace("archive_sha256", hash))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (rowid, session, name) =
-                (row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?);
+                (row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?);
             let part = format!("{table}/{session}/{name}");
             if self.marks.contains_key(&part) {
                 continue;
             }
-            let blob = self.database.blob_open(MAIN_DB, table, "archive_blob", rowid, true)?;
+            let mut blob = self.database.blob_open(MAIN_DB, table, "archive_blob", rowid, true)?;
             let offset = blob.len() as u64;
-            let result = if row.get(3)? {
-                zstd::stream::read::Decoder::new(blob)
-                    .and_then(|lines| self.archive(lines, &session))
-            } else {
-                self.archive(blob, &session)
-            };
+            let (is_packed, expected) = (row.get(3)?, row.get::<_, Option<String>>(4)?);
+            let is_whole = expected.map_or(Ok(true), |expected| is_sha256_of(&expected, &mut blob));
+            let result = is_whole.and_then(|is_whole| {
+                if !is_whole {
+                    return Err(io::Error::other("its bytes are not those of archive_sha256"));
+                }
+                blob.rewind()?;
+                if is_packed {
+                    self.archive(zstd::stream::read::Decoder::new(blob)?, &session)
+                } else {
+                    self.archive(blob, &session)
+                }
+            });
             if let Err(error) = result {
-                self.found.problem(
-                    ProblemKind::Corrupt,
-                    0,
-                    format!("{table}.archive_blob: {error}"),
-                );
+                let detail = format!("{table}.archive_blob of session {session}: {error}");
+                self.found.problem(ProblemKind::Corrupt, rowid.unsigned_abs(), detail);
             }
             self.found.advance(&part, Position { offset, ..Position::default() });
         }
@@ -344,6 +478,7 @@ impl<'a> Reader<'a, '_> {
 
     fn archive(&mut self, lines: impl Read, session: &str) -> io::Result<()> {
         let mut decoder = TranscriptDecoder::new(session, self.modified, "");
+        decoder.expect(&self.kinds);
         let mut reader = LineReader::new(lines, &mut self.buffer, (0, 0), true);
         while reader.next(&mut decoder, self.found)? {
             if self.found.is_full() {

@@ -24,7 +24,7 @@ use trueup_core::{
 
 use super::SOURCE;
 use super::usage::Usage;
-use crate::agent::Decoder;
+use crate::agent::{Decoder, SessionKinds};
 use crate::found::Found;
 use crate::lines::Line;
 use crate::lossy::{Object, Str, Time};
@@ -109,6 +109,7 @@ pub(super) struct TranscriptDecoder {
     modified: UnixMs,
     last: Origin,
     owner: Owner,
+    kinds: SessionKinds,
 }
 
 impl TranscriptDecoder {
@@ -118,7 +119,8 @@ impl TranscriptDecoder {
         let state: State = serde_json::from_str(state)
             .unwrap_or_else(|_| State { session: session.to_owned(), ..State::default() });
         let owner = state.owner();
-        Self { state, modified, last: Origin { source: SOURCE.into(), ..Origin::default() }, owner }
+        let last = Origin { source: SOURCE.into(), ..Origin::default() };
+        Self { state, modified, last, owner, kinds: SessionKinds::default() }
     }
 
     /// The model of answers that name none, until the transcript says otherwise.
@@ -192,11 +194,11 @@ impl TranscriptDecoder {
         let standing = if self.state.is_fork { standing::FORK } else { standing::OWN };
         let start = self.state.start_ms.map(UnixMs);
         let time = message.timestamp.0.or(event.timestamp.0).or(start).unwrap_or(self.modified);
-        let is_detailed = !self.last.model.is_empty();
+        let detail = u8::from(!self.last.model.is_empty()) + u8::from(!self.last.kind.is_empty());
         found.call(Call {
             key: self.key(event, message, &tokens),
             variant: Variant(0),
-            rank: Rank::new(standing, &tokens, is_detailed, self.owner),
+            rank: Rank::new(standing, &tokens, detail, self.owner),
             time,
             origin: self.last.clone(),
             tokens,
@@ -220,6 +222,8 @@ impl TranscriptDecoder {
         update(&mut self.last.model, model);
         update(&mut self.last.provider, provider);
         update(&mut self.last.session, &self.state.session);
+        let kind = self.kinds.get(&self.state.session).map_or("", |kind| &**kind);
+        update(&mut self.last.kind, kind);
         update(&mut self.last.project, &self.state.project);
     }
 
@@ -308,6 +312,10 @@ fn known_cost(cost: Option<NanoUsd>, outcome: &Outcome) -> Option<NanoUsd> {
 }
 
 impl Decoder for TranscriptDecoder {
+    fn expect(&mut self, kinds: &SessionKinds) {
+        self.kinds = SessionKinds::clone(kinds);
+    }
+
     fn line(&mut self, line: &Line<'_>, found: &mut Found<'_>) {
         if !may_matter(line) {
             return;

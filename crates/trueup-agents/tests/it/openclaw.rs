@@ -299,13 +299,13 @@ fn transcripts_in_blobs_are_read_once() {
     gateway.database.execute(cold, params!["e", "file", None::<Vec<u8>>]).unwrap();
     let account = read_home(home.path(), Account::default());
     assert_eq!(total(&account), 3_358);
-    assert_eq!(account.problems, ["openclaw-agent.sqlite:0 corrupt"]);
+    assert_eq!(account.problems, ["openclaw-agent.sqlite:3 corrupt", "e:0 missing"]);
     assert_eq!(account.positions.len(), 5, "four blobs and the store");
     let sessions: Vec<&str> = account.calls().map(|call| &*call.origin.session).collect();
     assert!(sessions.contains(&SESSION) && sessions.contains(&"b") && sessions.contains(&"d"));
     // More of the store is read, but no blob again.
     gateway.write("x", 0, &lines()[..1]);
-    assert_eq!(read_home(home.path(), account).problems.len(), 1);
+    assert_eq!(read_home(home.path(), account).problems.len(), 3, "what is missing is said again");
 }
 
 #[test]

@@ -5,9 +5,9 @@
 //! keys. In pages, so that a source of any size needs little memory.
 
 use rusqlite::{Connection, params};
-use trueup_core::{FactId, NanoUsd, UnixMs};
+use trueup_core::{Counters, FactId, NanoUsd, UnixMs};
 
-use super::{Account, claimed};
+use super::Account;
 use crate::intern::Names;
 use crate::rollup::Place;
 use crate::row::tokens_of_row;
@@ -94,7 +94,7 @@ fn drop_calls(database: &Connection, names: &mut Names, session: i64) -> rusqlit
         )?
         .query_map([session, PAGE_ROWS], |row| Ok(FactId(row.get(0)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut account = Account::new(database, names, false)?;
+    let mut account = Account::new(database, names, false, UnixMs(0))?;
     for id in &page {
         account.remove_call(*id)?;
     }
@@ -114,12 +114,13 @@ fn drop_claims(database: &Connection, names: &mut Names, source: &str) -> rusqli
         .query_map(params![source, PAGE_ROWS], |row| {
             let (series, session) = (row.get(1)?, row.get(2)?);
             let place = Place { series, session, time: UnixMs(row.get(3)?) };
-            let cost = row.get::<_, Option<i64>>(5)?.map(NanoUsd);
-            let counters = claimed(tokens_of_row(row, 6)?, cost);
+            let reported_cost = NanoUsd(row.get::<_, Option<i64>>(5)?.unwrap_or(0));
+            let tokens = tokens_of_row(row, 6)?;
+            let counters = Counters { calls: 1, errors: 0, tokens, reported_cost };
             Ok((FactId(row.get(0)?), place, row.get::<_, bool>(4)?, counters))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut account = Account::new(database, names, false)?;
+    let mut account = Account::new(database, names, false, UnixMs(0))?;
     let mut delete = database.prepare_cached("DELETE FROM session_totals WHERE id = ?1")?;
     for (id, place, is_superseded, counters) in &claims {
         delete.execute([id.0])?;
@@ -131,23 +132,32 @@ fn drop_claims(database: &Connection, names: &mut Names, source: &str) -> rusqli
     Ok(!claims.is_empty())
 }
 
-/// How many calls that were read from stores of a source `old` has and `new` has not.
-pub(crate) fn lost_calls(
+/// How many calls that were read from stores of a source, and how many claimed runs, `old` has and
+/// `new` has not.
+pub(crate) fn lost(
     old: &Connection,
     new: &Connection,
     source: &str,
-) -> rusqlite::Result<u64> {
-    let mut known = new.prepare("SELECT 1 FROM fact_keys WHERE key = ?1")?;
-    let mut calls = old.prepare(
+) -> rusqlite::Result<(u64, u64)> {
+    let lost = |facts: &str| -> rusqlite::Result<u64> {
+        let mut known = new.prepare("SELECT 1 FROM fact_keys WHERE key = ?1")?;
+        let mut facts = old.prepare(facts)?;
+        let mut facts = facts.query([source])?;
+        let mut lost = 0;
+        while let Some(fact) = facts.next()? {
+            if !known.exists([fact.get::<_, [u8; 16]>(0)?])? {
+                lost += 1;
+            }
+        }
+        Ok(lost)
+    };
+    let calls = lost(
         "SELECT k.key FROM fact_keys k JOIN llm_traces t ON t.id = k.id
          JOIN series s ON s.id = t.series WHERE s.source = ?1 AND t.client_trace_id IS NULL",
     )?;
-    let mut calls = calls.query([source])?;
-    let mut lost = 0;
-    while let Some(call) = calls.next()? {
-        if !known.exists([call.get::<_, [u8; 16]>(0)?])? {
-            lost += 1;
-        }
-    }
-    Ok(lost)
+    let runs = lost(
+        "SELECT k.key FROM fact_keys k JOIN session_totals t ON t.id = k.id
+         JOIN series s ON s.id = t.series WHERE s.source = ?1",
+    )?;
+    Ok((calls, runs))
 }

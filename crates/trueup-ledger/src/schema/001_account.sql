@@ -9,9 +9,10 @@ CREATE TABLE series (
     provider TEXT NOT NULL,
     model TEXT NOT NULL,
     project TEXT NOT NULL,
+    kind TEXT NOT NULL,                 -- of session: main, cron, subagent… as the source says
     price_class INTEGER NOT NULL,       -- tier, speed, region and length of prompt
     has_reported_cost INTEGER NOT NULL,
-    UNIQUE (witness, source, provider, model, project, price_class, has_reported_cost)
+    UNIQUE (witness, source, provider, model, project, kind, price_class, has_reported_cost)
 ) STRICT;
 
 CREATE TABLE sessions (
@@ -116,8 +117,8 @@ CREATE TABLE system_metrics (
         || substr(hex(id), 17, 4) || '-' || substr(hex(id), 21))) VIRTUAL
 ) STRICT;
 
--- Totals that agents claim for a session. One counts, as an estimate, only while no call of its
--- session was measured.
+-- What agents claim that a run of a session used. It counts, as an estimate, only until calls of that
+-- run are measured, and is kept then.
 CREATE TABLE session_totals (
     id BLOB NOT NULL PRIMARY KEY,
     created_at INTEGER NOT NULL,
@@ -131,10 +132,15 @@ CREATE TABLE session_totals (
     output INTEGER NOT NULL,
     reasoning INTEGER NOT NULL,
     reported_cost_nanousd INTEGER,
+    started_at INTEGER,                 -- of the run, where the agent says
+    parent INTEGER REFERENCES sessions (id), -- what the session began as a copy of
+    seen_at INTEGER NOT NULL,           -- when it was first read
+    polls INTEGER NOT NULL DEFAULT 0,   -- looks at all stores since that brought no call of the run
     is_superseded INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX session_totals_session ON session_totals (session) WHERE NOT is_superseded;
+CREATE INDEX session_totals_session ON session_totals (session, id);
+CREATE INDEX session_totals_open ON session_totals (session, parent) WHERE NOT is_superseded;
 
 CREATE TABLE quotas (
     source TEXT NOT NULL,
@@ -238,7 +244,7 @@ CREATE TABLE counters (
 
 -- Calls with their names: for people with a SQLite shell.
 CREATE VIEW calls AS
-SELECT t.trace_id, t.created_at, s.source, s.provider, s.model, s.project, n.session,
+SELECT t.trace_id, t.created_at, s.source, s.provider, s.model, s.project, s.kind, n.session,
     t.input, t.cache_read, t.cache_write_5m, t.cache_write_1h, t.cache_write, t.output, t.reasoning,
     t.reported_cost_nanousd, t.latency_ms, t.time_to_first_token_ms, t.status, t.error_type,
     x.input_text, x.output_text, x.is_text_cut, x.metadata, t.pushed_at

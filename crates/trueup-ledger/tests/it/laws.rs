@@ -30,6 +30,7 @@ pub(crate) fn call(
             model: if key.is_multiple_of(2) { "even".into() } else { "odd".into() },
             project: "/p".into(),
             session: session.as_str().into(),
+            kind: "".into(),
         },
         tokens,
         billing: Billing::default(),

@@ -71,19 +71,19 @@ impl Backfill {
             (None, Some(until)) => format!("Only calls up to {until}:\n"),
             (Some(since), Some(until)) => format!("Only calls from {since} to {until}:\n"),
         };
-        let Appended { added, replaced, known } = appended;
-        let is_new = added + replaced > 0;
-        let calls = if added == 1 { "call" } else { "calls" };
-        let [added, replaced, known] = [added, replaced, known].map(number::grouped);
-        let (nothing, would_be) = match (is_new, self.dry_run) {
+        let Appended { added, replaced, known, claims } = appended;
+        let (nothing, would_be) = match (added + replaced > 0, self.dry_run) {
             (false, _) => ("Nothing new: ", ""),
             (true, false) => ("", ""),
             (true, true) => ("", "would be "),
         };
-        writeln!(
-            out,
-            "{only}{nothing}{added} {calls} {would_be}added, {replaced} replaced, {known} known"
-        )?;
+        let calls = number::counted(added - claims, "call");
+        let [replaced, known] = [replaced, known].map(number::grouped);
+        write!(out, "{only}{nothing}{calls} {would_be}added, {replaced} replaced, {known} known")?;
+        match claims {
+            0 => writeln!(out)?,
+            runs => writeln!(out, ", {} beside them", number::counted(runs, "estimated run"))?,
+        }
         if self.dry_run {
             writeln!(out, "Nothing was written.")?;
         }
@@ -140,6 +140,7 @@ const fn plus(one: Appended, other: Appended) -> Appended {
         added: one.added + other.added,
         replaced: one.replaced + other.replaced,
         known: one.known + other.known,
+        claims: one.claims + other.claims,
     }
 }
 
@@ -155,11 +156,9 @@ pub(super) fn read_note(agent: &dyn Agent, synced: &Synced) -> String {
 
 /// Says that something could not be understood, where that is so.
 pub(super) fn problems_note(synced: &Synced, out: &mut impl Write) -> Result<()> {
-    let problems = number::grouped(synced.problems);
-    match synced.problems {
-        0 => {}
-        1 => writeln!(out, "1 problem: `trueup sources --problems` names it.")?,
-        _ => writeln!(out, "{problems} problems: `trueup sources --problems` names each.")?,
+    if synced.problems > 0 {
+        let problems = number::counted(synced.problems, "problem");
+        writeln!(out, "{problems}: `trueup sources --problems` says which.")?;
     }
     Ok(())
 }

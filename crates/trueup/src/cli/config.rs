@@ -77,6 +77,7 @@ fn reference() -> String {
         let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
         let default = match (setting.key, setting.default) {
             ("ledger", _) => LEDGER_DEFAULT.to_owned(),
+            ("spool_dir", _) => SPOOL_DEFAULT.to_owned(),
             (_, "") => "none".to_owned(),
             (_, default) => format!("`{default}`"),
         };
@@ -92,6 +93,9 @@ fn reference() -> String {
 }
 
 const LEDGER_DEFAULT: &str = "`/data/openclaw-trace.db` where `/data` can be written, else `~/.local/share/trueup/trueup.db`";
+
+const SPOOL_DEFAULT: &str =
+    "`/data/spool` where `/data` can be written, else `~/.local/share/trueup/spool`";
 
 const REFERENCE_HEAD: &str = "\
 # Settings

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use trueup_agents::{Inventory, Scanned, Store};
 use trueup_core::prices::{Override, PriceBook};
-use trueup_core::{Account, Batch, Problem, StoreId, Text};
+use trueup_core::{Account, Batch, Problem, ProblemKind, StoreId, Text};
 use trueup_ledger::{Ledger, LedgerError, Limits, OpenOptions, Reader, Writer};
 
 use crate::config::Config;
@@ -118,10 +118,11 @@ impl Loaded {
             Usage::Ledger(reader) => {
                 let mut is_gone = Gone::default();
                 for stored in reader.problems(u32::MAX)? {
-                    if is_gone.is(&stored.store.path) {
+                    let kind = stored.kind.unwrap_or(ProblemKind::BadRecord);
+                    // What is gone has no problem any more, unless that it is gone is the problem.
+                    if is_gone.is(&stored.store.path) != (kind == ProblemKind::Missing) {
                         continue;
                     }
-                    let kind = stored.kind.unwrap_or(trueup_core::ProblemKind::BadRecord);
                     let problem = Problem { kind, line: stored.line, detail: stored.detail };
                     problems.entry(stored.store).or_default().push(problem);
                 }

@@ -4,6 +4,7 @@ mod backfill;
 mod check;
 mod config;
 mod demo;
+mod hooks;
 mod load;
 mod notes;
 mod prices;
@@ -80,6 +81,8 @@ enum Verb {
     Statusline(statusline::Statusline),
     /// Listen for traces, errors and events, and keep the account up to date
     Serve(serve::Serve),
+    /// Let an agent tell of sessions that end, by a hook that leaves small files
+    Hooks(hooks::Hooks),
     /// Check the ledger file, and every sum in it against the calls below it
     Check(check::CheckLedger),
     /// Show reports and the listener on built-in data, in a temporary folder that is removed again
@@ -142,6 +145,7 @@ impl Verb {
             Self::Prices(prices) => prices.run(&global.settings(&[])?),
             Self::Statusline(_) => statusline::Statusline::run(&global.settings(&[])?),
             Self::Serve(serve) => serve.run(global),
+            Self::Hooks(hooks) => hooks.run(&global.settings(&[])?),
             Self::Check(_) => check::CheckLedger::run(&global.settings(&[])?),
             Self::Demo(demo) => demo.run(),
             Self::Config(show) => show.run(global),

@@ -104,6 +104,7 @@ pub(super) fn has_unread(problems: &BTreeMap<StoreId, Vec<Problem>>) -> bool {
         ProblemKind::Unreadable
         | ProblemKind::UnknownSchema
         | ProblemKind::Corrupt
+        | ProblemKind::Missing
         | ProblemKind::TooLarge => true,
         ProblemKind::NotJson | ProblemKind::BadRecord | ProblemKind::BadCount => false,
     })

@@ -37,8 +37,8 @@ struct Rebuilt {
     synced: Synced,
     before: Totals,
     after: Totals,
-    /// Calls that are in no store any more.
-    lost: u64,
+    /// Calls, and claimed runs, that are in no store any more.
+    lost: (u64, u64),
 }
 
 /// The account of one source.
@@ -86,7 +86,7 @@ fn rebuild(config: &Config, agent: &'static dyn Agent, path: &Path) -> Result<Re
                 agent.title()
             )));
         }
-        let lost = new.lost_calls()?;
+        let lost = new.lost()?;
         Ok::<_, anyhow::Error>((synced, lost))
     })?;
     ledger.checkpoint()?;
@@ -136,14 +136,16 @@ impl Rebuilt {
         layout.row(Look::Plain, self.before.row("before"));
         layout.row(Look::Plain, self.after.row("rebuilt"));
         out.write_all(layout.draw(terminal).as_bytes())?;
-        match self.lost {
-            0 => writeln!(out, "\nEvery call that was known is in a store.")?,
-            1 => writeln!(out, "\n1 call is in no store any more: a rebuild forgets it.")?,
-            lost => writeln!(
-                out,
-                "\n{} calls are in no store any more: a rebuild forgets them.",
-                number::grouped(lost)
-            )?,
+        writeln!(out)?;
+        let (calls, runs) = self.lost;
+        if (calls, runs) == (0, 0) {
+            writeln!(out, "Everything that was known is in a store.")?;
+        }
+        for (lost, name) in [(calls, "call"), (runs, "estimated run")] {
+            if lost > 0 {
+                let lost = number::counted(lost, name);
+                writeln!(out, "In no store any more, and lost in a rebuild: {lost}")?;
+            }
         }
         problems_note(&self.synced, out)
     }

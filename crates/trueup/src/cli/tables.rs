@@ -32,7 +32,7 @@ pub(super) fn report(
     if report.totals.estimated.calls > 0 {
         writeln!(
             out,
-            "\n~ estimated: what agents claim where no single call was recorded; not in the rows above it"
+            "\n~ estimated: runs that an agent claims, without a record of their calls; they are\n  in no other row"
         )?;
     }
     Ok(())
@@ -92,6 +92,14 @@ fn named(name: &str) -> &str {
     if name.is_empty() { "(not recorded)" } else { name }
 }
 
+/// The keys of a row that is all estimate, marked as such.
+fn estimated(mut keys: Vec<Cell>) -> Vec<Cell> {
+    if let Some(Cell::Name(first) | Cell::Text(first)) = keys.first_mut() {
+        first.insert_str(0, "~ ");
+    }
+    keys
+}
+
 impl Table {
     /// Cells of names: the label in the first column, the others empty.
     fn label(&self, text: &str) -> Vec<Cell> {
@@ -121,7 +129,7 @@ impl Table {
             self.sum(look, keys.clone(), &sums.exact);
         }
         if sums.estimated.calls > 0 {
-            let keys = if has_exact { self.label("  ~ estimated") } else { keys };
+            let keys = if has_exact { self.label("  ~ estimated") } else { estimated(keys) };
             self.sum(Look::Detail, keys, &sums.estimated);
         }
     }

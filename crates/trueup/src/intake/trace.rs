@@ -64,6 +64,7 @@ fn origin(fields: &mut Fields<'_>) -> Result<Origin, Wrong> {
         model: fields.required(&["model", "gen_ai.response.model", "gen_ai.request.model"])?,
         project: fields.name(&["project"])?,
         session: session(fields)?,
+        kind: fields.name(&["session_kind"])?,
     })
 }
 

@@ -34,10 +34,7 @@ fn is_whole(home: &Home) -> bool {
 fn a_second_backfill_changes_nothing_and_says_so() {
     let home = Home::of_fixtures(&["openclaw/14_fork", "claude-code/everyday"]);
     let first = said(&home.run("backfill openclaw"));
-    assert!(
-        first.contains(" stores of OpenClaw from their start\n4 calls added, 0 replaced,"),
-        "{first}"
-    );
+    assert!(first.contains(" stores of OpenClaw from their start\n4 calls added, "), "{first}");
     let counted = home.print("report session --json --source openclaw");
     let second = said(&home.run("backfill openclaw"));
     assert!(second.contains("\nNothing new: 0 calls added, 0 replaced, 7 known\n"), "{second}");
@@ -56,7 +53,7 @@ fn what_the_positions_hide_is_found_again() {
     ledger
         .execute_batch(
             "DELETE FROM fact_keys; DELETE FROM llm_traces; DELETE FROM usage_time;
-             DELETE FROM usage_session;",
+             DELETE FROM usage_session; DELETE FROM session_totals;",
         )
         .unwrap();
     drop(ledger);
@@ -94,7 +91,7 @@ fn a_dry_run_says_what_would_be_added_and_writes_nothing() {
     let home = Home::everyday();
     let dry = said(&home.run("backfill openclaw --dry-run"));
     assert!(
-        dry.contains("3 calls would be added, 0 replaced, 0 known\nNothing was written.\n"),
+        dry.contains("3 calls would be added, 0 replaced, 0 known, 1 estimated run beside them\nNothing was written.\n"),
         "{dry}"
     );
     assert!(!home.ledger().exists());
@@ -102,11 +99,11 @@ fn a_dry_run_says_what_would_be_added_and_writes_nothing() {
     put(&home, ".openclaw", 5);
     let before = fs::read(home.ledger()).unwrap();
     let dry = said(&home.run("backfill openclaw --dry-run"));
-    assert!(dry.contains("1 call would be added, 0 replaced, 3 known"), "{dry}");
+    assert!(dry.contains("1 call would be added, 0 replaced, 4 known"), "{dry}");
     assert!(fs::read(home.ledger()).unwrap() == before, "nothing is written");
     home.print("sync");
     let dry = said(&home.run("backfill openclaw --dry-run"));
-    assert!(dry.contains("Nothing new: 0 calls added, 0 replaced, 4 known"), "{dry}");
+    assert!(dry.contains("Nothing new: 0 calls added, 0 replaced, 5 known"), "{dry}");
 }
 
 #[test]
@@ -115,7 +112,7 @@ fn problems_are_those_of_the_last_reading() {
     let path = ".openclaw/agents/main/sessions/bad.jsonl";
     home.write(path, "{\"type\":\"message\",\"usage\":\n");
     let first = said(&home.run("backfill openclaw"));
-    assert!(first.ends_with("1 problem: `trueup sources --problems` names it.\n"), "{first}");
+    assert!(first.ends_with("1 problem: `trueup sources --problems` says which.\n"), "{first}");
     // The same file, and what was wrong in it no longer counts as such.
     let ledger = Connection::open(home.ledger()).unwrap();
     ledger.execute("UPDATE problems SET line = 77", []).unwrap();
@@ -156,7 +153,7 @@ fn a_rebuild_is_only_tried_without_consent() {
     let run = home.run("rebuild --source openclaw");
     assert_eq!(run.code, Some(2), "{run:?}");
     for expected in [
-        "4 calls are in no store any more: a rebuild forgets them.",
+        "In no store any more, and lost in a rebuild: 4 calls\n",
         "nothing was changed",
         "`trueup rebuild --source openclaw --yes` does it.",
     ] {
@@ -180,7 +177,7 @@ fn a_rebuild_of_what_is_whole_changes_nothing() {
     for agent in ["claude-code", "codex", "openclaw", "gemini-cli", "opencode"] {
         let before = home.print("report session,model --json --breakdown");
         let run = home.run(&format!("rebuild --source {agent} --yes"));
-        assert!(run.stdout.contains("Every call that was known is in a store."), "{run:?}");
+        assert!(run.stdout.contains("Everything that was known is in a store."), "{run:?}");
         assert_eq!(home.print("report session,model --json --breakdown"), before, "{agent}");
         assert!(is_whole(&home), "{agent}");
     }

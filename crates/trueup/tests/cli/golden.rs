@@ -164,6 +164,10 @@ fn help_of_every_verb() {
         "demo",
         "check",
         "serve",
+        "hooks",
+        "hooks install",
+        "hooks uninstall",
+        "hooks status",
         "config",
     ];
     for verb in verbs {

@@ -99,6 +99,7 @@ impl Home {
             .env_clear()
             .env("HOME", self.path())
             .env("TRUEUP_LEDGER", self.ledger())
+            .env("TRUEUP_SPOOL_DIR", self.at("spool"))
             .env("TZ", "UTC")
             .env("COLUMNS", "80")
             .env("NO_COLOR", "1")
@@ -136,7 +137,8 @@ impl Home {
         self.transcript_of(line, &finish(command))
     }
 
-    fn transcript_of(&self, line: &str, run: &Run) -> String {
+    /// A command line and what came of it.
+    pub(crate) fn transcript_of(&self, line: &str, run: &Run) -> String {
         let mut text = format!("$ trueup {line}\n{}", run.stdout);
         if !run.stderr.is_empty() {
             text = format!("{text}--- stderr\n{}", run.stderr);
@@ -234,4 +236,9 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// A file as text.
+pub(crate) fn text_of(path: impl AsRef<Path>) -> String {
+    String::from_utf8(fs::read(path).unwrap()).unwrap()
 }

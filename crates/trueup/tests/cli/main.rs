@@ -18,6 +18,8 @@ mod demo;
 mod discovery;
 mod golden;
 mod home;
+mod hook_handler;
+mod hooks;
 mod kill;
 mod laws;
 mod pipe;

@@ -88,7 +88,9 @@ fn tables_fit_80_columns() {
 fn help_fits_80_columns() {
     let home = Home::new();
     let verbs = ["", "report", "sessions", "sync", "sources", "prices", "prices show"];
-    for verb in verbs.into_iter().chain(["statusline", "serve", "demo", "config", "check"]) {
+    let hooks = ["hooks", "hooks install", "hooks uninstall", "hooks status"];
+    let verbs = verbs.into_iter().chain(hooks);
+    for verb in verbs.chain(["statusline", "serve", "demo", "config", "check"]) {
         let help = home.print(format!("{verb} --help").trim());
         let wide: Vec<&str> = help.lines().filter(|line| columns(line) > 80).collect();
         assert!(wide.is_empty(), "{verb}: {}", wide.join("\n"));

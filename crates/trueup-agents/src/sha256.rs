@@ -1,0 +1,43 @@
+//! Whether bytes are still those that somebody took a SHA-256 of.
+
+use std::fmt::Write as _;
+use std::io::{self, Read};
+
+use sha2::{Digest as _, Sha256};
+
+/// Bytes asked for in one read.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Whether the SHA-256 of `bytes`, in hexadecimal digits, is `expected`.
+pub(crate) fn is_sha256_of(expected: &str, mut bytes: impl Read) -> io::Result<bool> {
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        match bytes.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => hasher.update(chunk.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut hex = String::with_capacity(64);
+    for byte in hasher.finalize() {
+        // Writing to a string cannot fail.
+        let _is_written = write!(hex, "{byte:02x}");
+    }
+    Ok(hex.eq_ignore_ascii_case(expected))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_bytes_match() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert!(is_sha256_of(abc, &b"abc"[..]).unwrap());
+        assert!(is_sha256_of(&abc.to_uppercase(), &b"abc"[..]).unwrap());
+        assert!(!is_sha256_of(abc, &b"abd"[..]).unwrap());
+        assert!(!is_sha256_of("", &b""[..]).unwrap());
+    }
+}
