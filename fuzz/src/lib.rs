@@ -74,7 +74,7 @@ impl Home {
             fs::create_dir_all(folder).expect("the folder is ours");
         }
         let environment =
-            Environment { home: self.0.path().to_path_buf(), variables: BTreeMap::new() };
+            Environment { home: self.0.path().to_path_buf(), ..Environment::default() };
         let roots = agent.roots(&environment);
         let root = roots.iter().find(|root| path.starts_with(&root.path));
         let root: PathBuf = root.expect("the path is in one of the agent's folders").path.clone();
@@ -82,7 +82,7 @@ impl Home {
         let kind = agent.classify(below).expect("the path is a store's");
         // No file is stamped like this, so that none counts as unchanged.
         let stamp = Stamp { modified_ns: MODIFIED_NS, ..Stamp::default() };
-        Store { source: agent.id(), root, path, kind, stamp }
+        Store { source: agent.id(), root, stands_for: PathBuf::new(), path, kind, stamp }
     }
 }
 

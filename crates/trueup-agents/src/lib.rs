@@ -22,8 +22,13 @@ mod sha256;
 mod shorten;
 mod uuid;
 
-pub use agent::{Agent, Decoder, Environment, Root, SessionKinds, Store, StoreKind};
-pub use discover::{FoundRoot, Inventory, discover, session_stores};
+pub use agent::{
+    Agent, Content, Decoder, Directions, Environment, Guide, Place, Root, SessionKinds, Store,
+    StoreKind,
+};
+pub use discover::{
+    Discovery, FoundRoot, GuideProblems, Inventory, discover, folders_of, session_stores,
+};
 pub use found::Found;
 pub use lines::{LINE_BYTES_MAX, Line};
 pub use scan::{Positions, Scanned, scan};

@@ -20,6 +20,8 @@ pub use filter::{Filter, Window, matches};
 /// What rows are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dimension {
+    /// Half hours.
+    HalfHour,
     /// Hours.
     Hour,
     /// Calendar days.
@@ -40,7 +42,8 @@ pub enum Dimension {
 
 impl Dimension {
     /// Every dimension.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::HalfHour,
         Self::Hour,
         Self::Day,
         Self::Week,
@@ -55,6 +58,7 @@ impl Dimension {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::HalfHour => "30m",
             Self::Hour => "hour",
             Self::Day => "day",
             Self::Week => "week",
@@ -70,6 +74,7 @@ impl Dimension {
     #[must_use]
     pub const fn bucket(self) -> Option<Bucket> {
         match self {
+            Self::HalfHour => Some(Bucket::HalfHour),
             Self::Hour => Some(Bucket::Hour),
             Self::Day => Some(Bucket::Day),
             Self::Week => Some(Bucket::Week),
@@ -265,9 +270,11 @@ impl<'a> ReportBuilder<'a> {
             Dimension::Model => Text::clone(&entry.series.model),
             Dimension::Project => Text::clone(&entry.series.project),
             Dimension::Session => entry.session.into(),
-            Dimension::Hour | Dimension::Day | Dimension::Week | Dimension::Month => {
-                Text::default()
-            }
+            Dimension::HalfHour
+            | Dimension::Hour
+            | Dimension::Day
+            | Dimension::Week
+            | Dimension::Month => Text::default(),
         }
     }
 
@@ -298,7 +305,8 @@ impl<'a> ReportBuilder<'a> {
             }
             // Keys of time sort by time; with several dimensions, rows of one first key stay together.
             Some(
-                Dimension::Hour
+                Dimension::HalfHour
+                | Dimension::Hour
                 | Dimension::Day
                 | Dimension::Week
                 | Dimension::Month

@@ -4,6 +4,7 @@
 //! really counts touches the tables and the sums.
 
 pub(crate) mod claims;
+mod drop_source;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,6 +13,8 @@ use trueup_core::{
     Batch, Call, CallBody, Counters, CustomEvent, ErrorEvent, Fact, FactId, HostMetric, Key,
     NanoUsd, Outcome, Quota, Rank, Series, UnixMs, Variant, Verdict, settle,
 };
+
+pub(crate) use drop_source::{drop_source, lost_calls};
 
 use crate::intern::Names;
 use crate::rollup::{Changes, Place};

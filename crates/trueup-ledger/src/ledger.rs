@@ -6,10 +6,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 use trueup_core::{Batch, Position, Problem, StoreId, UnixMs};
 
-use crate::account::{Account, claims};
+use crate::account::{self, Account, claims, drop_source};
 use crate::intern::Names;
 use crate::row::signed;
 use crate::{LedgerError, schema};
@@ -39,6 +39,39 @@ pub struct Ledger {
     options: OpenOptions,
     /// Held, not read: the operating system releases it when the process ends, however it ends.
     _lock: File,
+}
+
+/// A source's new account, on its way into the file.
+#[derive(Debug)]
+pub struct Rebuild<'a> {
+    path: &'a Path,
+    database: &'a Connection,
+    names: &'a mut Names,
+    options: OpenOptions,
+    source: &'a str,
+    now: UnixMs,
+}
+
+impl Rebuild<'_> {
+    /// Writes batches.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn append(&mut self, batches: &[&Batch]) -> Result<Appended, LedgerError> {
+        let Self { path, database, names, options, now, .. } = self;
+        write(database, names, *options, batches, *now).map_err(LedgerError::sqlite(path))
+    }
+
+    /// How many calls of the old account are not in the new one.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn lost_calls(&self) -> Result<u64, LedgerError> {
+        // Another connection, which sees what is committed: the old account.
+        let old = connect(self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        account::lost_calls(&old, self.database, self.source)
+            .map_err(LedgerError::sqlite(self.path))
+    }
 }
 
 /// What was written of some batches.
@@ -103,6 +136,38 @@ impl Ledger {
             names.clear();
         }
         result.map_err(LedgerError::sqlite(path))
+    }
+
+    /// Puts another account of what was read from a source's stores in the place of the present one, in
+    /// one transaction: `fill` writes it. Whoever reads meanwhile sees the old one; so does whoever
+    /// opens the file after a crash, and where `fill` fails.
+    ///
+    /// What clients posted under the name of the source stays, and so do sums and keys of calls whose
+    /// rows are no longer there.
+    ///
+    /// # Errors
+    /// What SQLite says, and what `fill` does.
+    pub fn rebuild<T, E: From<LedgerError>>(
+        &mut self,
+        source: &str,
+        now: UnixMs,
+        fill: impl FnOnce(&mut Rebuild<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let Self { path, database, names, options, .. } = self;
+        let begin = |database| Transaction::new(database, TransactionBehavior::Immediate);
+        let run = || {
+            let transaction = begin(database).map_err(LedgerError::sqlite(path))?;
+            let dropped = drop_source(&transaction, names, options.has_outbox, source);
+            dropped.map_err(LedgerError::sqlite(path))?;
+            let mut rebuild =
+                Rebuild { path, database: &transaction, names, options: *options, source, now };
+            let filled = fill(&mut rebuild)?;
+            transaction.commit().map_err(LedgerError::sqlite(path))?;
+            Ok(filled)
+        };
+        let result = run();
+        names.clear();
+        result
     }
 
     /// Adds to numbers that must survive a restart.
@@ -192,26 +257,38 @@ fn append(
     now: UnixMs,
 ) -> rusqlite::Result<Appended> {
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut account = Account::new(&transaction, names, options.has_outbox, now)?;
+    let appended = write(&transaction, names, options, batches, now)?;
+    transaction.commit()?;
+    Ok(appended)
+}
+
+/// Writes batches in the transaction that is open.
+fn write(
+    database: &Connection,
+    names: &mut Names,
+    options: OpenOptions,
+    batches: &[&Batch],
+    now: UnixMs,
+) -> rusqlite::Result<Appended> {
+    let mut account = Account::new(database, names, options.has_outbox, now)?;
     account.batches(batches)?;
     let written = account.finish()?;
     for batch in batches {
         for store in &batch.restarted {
-            transaction
+            database
                 .prepare_cached("DELETE FROM problems WHERE source = ?1 AND path = ?2")?
                 .execute(params![&*store.source, &*store.path])?;
         }
         for (store, position) in &batch.positions {
-            put_position(&transaction, store, position, now)?;
+            put_position(database, store, position, now)?;
         }
         for (store, problem) in &batch.problems {
-            put_problem(&transaction, store, problem, now)?;
+            put_problem(database, store, problem, now)?;
         }
     }
     if batches.iter().any(|batch| batch.is_poll) {
-        claims::note_poll(&transaction)?;
+        claims::note_poll(database)?;
     }
-    transaction.commit()?;
     Ok(Appended { added: written.added, replaced: written.replaced, known: written.known })
 }
 

@@ -20,7 +20,7 @@ mod schema;
 mod writer;
 
 pub use error::LedgerError;
-pub use ledger::{Appended, Ledger, OpenOptions};
+pub use ledger::{Appended, Ledger, OpenOptions, Rebuild};
 pub use positions::StoredPositions;
 pub use queue::{Done, Limits, Offered};
 pub use reader::{CallRow, Check, Reader, SessionUsage, SourceState, StoredProblem, TimeUsage};

@@ -377,6 +377,15 @@ impl Reader {
         })
     }
 
+    /// Copies the whole ledger, as it is now, into a new file.
+    ///
+    /// # Errors
+    /// What SQLite says, such as that there is no room for it.
+    pub fn copy(&self, to: &Path) -> Result<(), LedgerError> {
+        let copied = self.database.execute("VACUUM INTO ?1", [to.to_string_lossy()]);
+        copied.map(drop).map_err(LedgerError::sqlite(to))
+    }
+
     /// A number that survives restarts; zero where nothing was counted.
     ///
     /// # Errors

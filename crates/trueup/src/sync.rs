@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
 use trueup_agents::{
-    AGENTS, Agent, Environment, Inventory, Positions, Scanned, Store, discover, scan,
+    AGENTS, Agent, Discovery, Environment, Inventory, Positions, Scanned, Store, scan,
 };
-use trueup_core::{Batch, Position, StoreId};
+use trueup_core::{Batch, DAY_MS, Position, StoreId, UnixMs};
 use trueup_ledger::{Ledger, Reader, StoredPositions, Writer};
 
 /// What one look at the stores came to.
@@ -44,21 +44,59 @@ impl Positions for Known {
     }
 }
 
-/// Reads what is new in every agent's stores into the ledger, and waits until it is written.
+/// Whose stores are read, and where they are looked for: kept between two looks.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    agents: Vec<&'static dyn Agent>,
+    environment: Environment,
+    discovery: Discovery,
+}
+
+impl Stores {
+    /// The stores of every agent.
+    pub(crate) fn of_all(environment: &Environment) -> Self {
+        Self::of(AGENTS.to_vec(), environment)
+    }
+
+    /// The stores of these agents.
+    pub(crate) fn of(agents: Vec<&'static dyn Agent>, environment: &Environment) -> Self {
+        Self { agents, environment: environment.clone(), discovery: Discovery::default() }
+    }
+
+    /// What is found now.
+    fn look(&mut self) -> Inventory {
+        self.discovery.look(&self.agents, &self.environment)
+    }
+}
+
+/// The agents of these source ids.
+pub(crate) fn agents_named(ids: &[String]) -> Result<Vec<&'static dyn Agent>, String> {
+    let named = |id: &String| {
+        trueup_agents::agent(id).ok_or_else(|| {
+            let known: Vec<&str> = AGENTS.iter().map(|agent| agent.id()).collect();
+            format!("`{id}` is not an agent that is read; there are {}", known.join(", "))
+        })
+    };
+    ids.iter().map(named).collect()
+}
+
+/// Reads what is new in the stores into the ledger, and waits until it is written.
 pub(crate) fn sync(
-    environment: &Environment,
+    stores: &mut Stores,
     writer: &Writer,
     reader: &Reader,
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Synced> {
-    let (inventory, known) = look(environment, reader)?;
+    let (inventory, known) = look(stores, reader)?;
     // A closed writer means that the process is ending: what is lost will be read again.
     let emit = |batch| {
         let _is_queued = writer.submit(batch);
     };
     let synced = read(inventory, &Known(known), threads, &emit, progress);
-    let _is_written = writer.flush();
+    if writer.flush() {
+        forget_events(&synced.inventory, crate::clock::now());
+    }
     // Only where somebody waits for it: a look that finds nothing new must write nothing.
     if reader.has_pending_claims()? {
         emit(Batch { is_poll: true, ..Batch::default() });
@@ -67,10 +105,30 @@ pub(crate) fn sync(
     Ok(synced)
 }
 
+/// How long events of hooks are kept once they were read, so that a rebuild hears them again.
+const EVENTS_KEPT_MS: i64 = 30 * DAY_MS;
+
+/// How many are kept: far fewer than a hook leaves before it drops any.
+const EVENTS_KEPT_MAX: usize = 2_000;
+
+/// Removes the oldest events of hooks; all of them were read.
+fn forget_events(inventory: &Inventory, now: UnixMs) {
+    let mut events: Vec<&Store> =
+        inventory.stores.iter().filter(|store| store.is_event()).collect();
+    events.sort_by_key(|event| std::cmp::Reverse(event.stamp.modified_ns));
+    let is_old = |event: &Store| event.modified().0 < now.0 - EVENTS_KEPT_MS;
+    for (at, event) in events.into_iter().enumerate() {
+        if at >= EVENTS_KEPT_MAX || is_old(event) {
+            // One that cannot be removed is read and known, and costs nothing but its place.
+            let _is_removed = std::fs::remove_file(&event.path).is_ok();
+        }
+    }
+}
+
 /// Looks for the stores, and meanwhile for how far they were read.
-fn look(environment: &Environment, reader: &Reader) -> Result<(Inventory, StoredPositions)> {
+fn look(stores: &mut Stores, reader: &Reader) -> Result<(Inventory, StoredPositions)> {
     std::thread::scope(|scope| {
-        let found = scope.spawn(|| discover(AGENTS, environment));
+        let found = scope.spawn(|| stores.look());
         let known = reader.positions()?;
         let inventory = found.join().map_err(|_| anyhow!("the search for stores has failed"))?;
         Ok((inventory, known))
@@ -84,7 +142,7 @@ pub(crate) fn read_all(
     emit: &(dyn Fn(Batch) + Sync),
     progress: &dyn Progress,
 ) -> Synced {
-    read(discover(AGENTS, environment), &(), threads, emit, progress)
+    read(Stores::of_all(environment).look(), &(), threads, emit, progress)
 }
 
 fn read(
@@ -96,6 +154,17 @@ fn read(
 ) -> Synced {
     if !inventory.problems.is_empty() {
         emit(Batch { problems: inventory.problems.clone(), ..Batch::default() });
+    }
+    for guide in &inventory.guides {
+        let (store, position) = (&guide.guide, guide.position());
+        if positions.position(store).unwrap_or_default() != position {
+            emit(Batch {
+                positions: vec![(store.clone(), position)],
+                restarted: vec![store.clone()],
+                problems: guide.problems.iter().map(|of| (store.clone(), of.clone())).collect(),
+                ..Batch::default()
+            });
+        }
     }
     let bytes = inventory.stores.iter().map(|store| store.stamp.size_bytes).sum();
     progress.begin(inventory.stores.len(), bytes);

@@ -9,7 +9,14 @@ use trueup_core::{
 };
 use trueup_ledger::{Check, Ledger, LedgerError, OpenOptions, Reader, Width};
 
-fn call(key: u8, variant: i64, standing: u8, output: u64, minute: i64, session: u8) -> Call {
+pub(crate) fn call(
+    key: u8,
+    variant: i64,
+    standing: u8,
+    output: u64,
+    minute: i64,
+    session: u8,
+) -> Call {
     let tokens = Tokens { input: 10, output, ..Tokens::ZERO };
     let session = format!("s{session}");
     Call {
@@ -40,7 +47,7 @@ fn call(key: u8, variant: i64, standing: u8, output: u64, minute: i64, session: 
     }
 }
 
-fn batch(calls: &[Call]) -> Batch {
+pub(crate) fn batch(calls: &[Call]) -> Batch {
     Batch {
         facts: calls.iter().cloned().map(|call| Fact::Call(Box::new(call))).collect(),
         ..Batch::default()
@@ -67,7 +74,7 @@ fn model(calls: &[Call]) -> Counters {
         .fold(Counters::default(), |sum, c| sum.plus(&c))
 }
 
-fn total(reader: &Reader, width: Width) -> Counters {
+pub(crate) fn total(reader: &Reader, width: Width) -> Counters {
     let mut sum = Counters::default();
     reader
         .usage_by_time(width, UnixMs(i64::MIN), UnixMs(i64::MAX), |usage| {
@@ -77,7 +84,7 @@ fn total(reader: &Reader, width: Width) -> Counters {
     sum
 }
 
-fn session_total(reader: &Reader) -> Counters {
+pub(crate) fn session_total(reader: &Reader) -> Counters {
     let mut sum = Counters::default();
     reader
         .usage_by_session(UnixMs(i64::MIN), UnixMs(i64::MAX), |usage| {
@@ -88,7 +95,7 @@ fn session_total(reader: &Reader) -> Counters {
 }
 
 prop_compose! {
-    fn any_call()(key in 0..12_u8, variant in 0..2_i64, standing in 0..3_u8, output in 0..50_u64, minute in 0..200_000_i64, session in 0..4_u8) -> Call {
+    pub(crate) fn any_call()(key in 0..12_u8, variant in 0..2_i64, standing in 0..3_u8, output in 0..50_u64, minute in 0..200_000_i64, session in 0..4_u8) -> Call {
         call(key, variant, standing, output, minute, session)
     }
 }

@@ -87,7 +87,8 @@ fn read_new(config: &Config, ledger: Ledger, threads: usize) -> Result<Inventory
     let writer = Writer::spawn(ledger, SCAN_LIMITS, crate::clock::now)?;
     let reader = Reader::open(&path)?.context("the ledger has vanished")?;
     let bar = Bar::default();
-    let synced = sync::sync(&config.environment, &writer, &reader, threads, &bar)?;
+    let mut stores = sync::Stores::of_all(&config.environment);
+    let synced = sync::sync(&mut stores, &writer, &reader, threads, &bar)?;
     bar.finish();
     drop(writer.close(CLOSE_PATIENCE));
     Ok(synced.inventory)

@@ -48,6 +48,9 @@ struct Global {
     /// The ledger file; `trueup config` shows the one in use
     #[arg(long, global = true, value_name = "FILE", display_order = GLOBAL_ORDER)]
     ledger: Option<String>,
+    /// Read this state folder of OpenClaw, and no other
+    #[arg(long, global = true, value_name = "DIR", display_order = GLOBAL_ORDER)]
+    openclaw_dir: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,10 +143,11 @@ impl Global {
     /// The settings, with these flags and a verb's own.
     fn settings(&self, flags: &[(&'static str, Option<OsString>)]) -> Result<Config> {
         let ledger = self.ledger.clone().map(|path| ("ledger", path));
+        let openclaw_dir = self.openclaw_dir.clone().map(|path| ("openclaw_dir", path));
         let own = flags.iter().filter_map(|(key, value)| {
             Some((*key, value.as_ref()?.to_string_lossy().into_owned()))
         });
-        let flags: Vec<_> = ledger.into_iter().chain(own).collect();
+        let flags: Vec<_> = ledger.into_iter().chain(openclaw_dir).chain(own).collect();
         Config::of_process(self.config.as_deref(), &flags)
     }
 }

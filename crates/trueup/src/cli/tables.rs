@@ -70,6 +70,7 @@ struct Table {
 
 fn header(report: &Report, is_compact: bool) -> Vec<&'static str> {
     let names = report.by.iter().map(|dimension| match dimension {
+        Dimension::HalfHour => "Half hour",
         Dimension::Hour => "Hour",
         Dimension::Day => "Day",
         Dimension::Week => "Week of",
@@ -109,9 +110,11 @@ impl Table {
 
     fn row(&mut self, report: &Report, row: &Row) {
         let keys = report.by.iter().zip(&row.keys).map(|(dimension, key)| match dimension {
-            Dimension::Hour | Dimension::Day | Dimension::Week | Dimension::Month => {
-                Cell::Text(key.to_string())
-            }
+            Dimension::HalfHour
+            | Dimension::Hour
+            | Dimension::Day
+            | Dimension::Week
+            | Dimension::Month => Cell::Text(key.to_string()),
             Dimension::Agent | Dimension::Model | Dimension::Project | Dimension::Session => {
                 Cell::Name(named(key).to_owned())
             }

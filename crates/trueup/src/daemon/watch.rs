@@ -6,13 +6,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use trueup_agents::Environment;
 use trueup_core::UnixMs;
 use trueup_ledger::{Reader, Writer};
 
 use super::Ticker;
 use crate::clock;
-use crate::sync;
+use crate::sync::{self, Stores};
 
 /// How often new records are worth a line in the log.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
@@ -47,7 +46,7 @@ impl Watch {
 
 /// What the thread works with.
 pub(super) struct Task {
-    pub(super) environment: Environment,
+    pub(super) stores: Stores,
     pub(super) threads: usize,
     pub(super) writer: Arc<Writer>,
     pub(super) reader: Reader,
@@ -57,7 +56,7 @@ pub(super) struct Task {
 
 /// Starts the thread. It ends with its ticker, or with the process: what it had not finished is read
 /// again.
-pub(super) fn spawn(task: Task) -> std::io::Result<()> {
+pub(super) fn spawn(mut task: Task) -> std::io::Result<()> {
     let run = move || {
         let mut news = News::default();
         loop {
@@ -71,9 +70,9 @@ pub(super) fn spawn(task: Task) -> std::io::Result<()> {
 }
 
 impl Task {
-    fn look(&self, news: &mut News) {
-        let Self { environment, threads, writer, reader, .. } = self;
-        let result = sync::sync(environment, writer, reader, *threads, &());
+    fn look(&mut self, news: &mut News) {
+        let Self { stores, threads, writer, reader, .. } = self;
+        let result = sync::sync(stores, writer, reader, *threads, &());
         let mut seen = self.watch.lock();
         let before = seen.error.take();
         match result {

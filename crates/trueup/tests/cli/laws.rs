@@ -11,7 +11,9 @@ use crate::home::{Home, Running, finish};
 use crate::schema::{Report, Usd, report};
 use crate::sessions::{Answer, claude, codex, rollout, time, transcript};
 
-const BY: [&str; 12] = [
+const BY: [&str; 14] = [
+    "30m",
+    "30m,model,project",
     "hour",
     "day",
     "week",

@@ -14,6 +14,7 @@
 mod bad_input;
 mod ccusage;
 mod demo;
+mod discovery;
 mod golden;
 mod home;
 mod hook_handler;

@@ -24,6 +24,8 @@ pub(crate) struct Report {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Row {
+    #[serde(rename = "30m")]
+    half_hour: Option<String>,
     hour: Option<String>,
     day: Option<String>,
     week: Option<String>,
@@ -141,7 +143,8 @@ pub(crate) fn report(home: &Home, line: &str) -> Report {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{line}: {error}\n{text}"))
 }
 
-const BY: [&str; 11] = [
+const BY: [&str; 12] = [
+    "30m",
     "hour",
     "day",
     "week",
@@ -159,6 +162,7 @@ impl Row {
     /// The value of a dimension.
     fn key(&self, dimension: &str) -> Option<&str> {
         let key = match dimension {
+            "30m" => &self.half_hour,
             "hour" => &self.hour,
             "day" => &self.day,
             "week" => &self.week,
@@ -174,7 +178,9 @@ impl Row {
 
     /// Whether it has the fields of its report, and no others.
     fn is_of(&self, by: &str, has_models: bool) -> bool {
-        let all = ["hour", "day", "week", "month", "agent", "model", "project", "session", "block"];
+        let all = [
+            "30m", "hour", "day", "week", "month", "agent", "model", "project", "session", "block",
+        ];
         let has_keys = all.iter().all(|dimension| {
             let is_asked_for = by.split(',').any(|asked| asked == *dimension);
             self.key(dimension).is_some() == is_asked_for

@@ -3,5 +3,6 @@
 mod daemon;
 mod life;
 mod posts;
+mod reports;
 mod security;
 mod views;

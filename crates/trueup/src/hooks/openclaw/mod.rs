@@ -18,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use trueup_agents::{Environment, Root};
+use trueup_agents::{Environment, Root, folders_of};
 
 /// OpenClaw's source id, and its folder in the spool.
 pub(crate) const SOURCE: &str = "openclaw";
@@ -39,7 +39,7 @@ pub(crate) struct StateFolders {
 pub(crate) fn state_folders(environment: &Environment) -> StateFolders {
     let mut folders = StateFolders::default();
     let mut seen = BTreeSet::new();
-    let roots = trueup_agents::agent(SOURCE).map(|agent| agent.roots(environment));
+    let roots = trueup_agents::agent(SOURCE).map(|agent| folders_of(agent, environment));
     for mut root in roots.unwrap_or_default() {
         // Files that name it are read from elsewhere. Only an empty path cannot be made whole.
         root.path = std::path::absolute(&root.path).unwrap_or(root.path);
@@ -81,7 +81,7 @@ mod tests {
         let folders = state_folders(&environment);
         let found: Vec<_> = folders.found.iter().map(|root| root.origin).collect();
         assert_eq!(found, ["~/.openclaw", "~/.moltbot"]);
-        assert_eq!(folders.missing.len(), 2);
+        assert_eq!(folders.missing, [home.path().join(".moldbot")]);
         assert!(check_folder(&home.path().join(".openclaw")).is_ok());
         assert!(check_folder(&home.path().join(".moltbot")).is_err());
     }

@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn commands_can_be_pasted() {
-        let root = |path: &str, origin| Root { path: path.into(), origin };
+        let root = |path: &str, origin| Root::new(path.into(), origin);
         let command = |root| command(Ask::Enable, &root);
         assert_eq!(command(root("/h/.openclaw", "~/.openclaw")), "openclaw hooks enable trueup");
         assert_eq!(
