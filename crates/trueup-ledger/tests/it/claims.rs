@@ -68,15 +68,15 @@ proptest! {
     #[test]
     fn the_order_of_claims_and_calls_does_not_matter(
         claims in prop::collection::vec((0..2_u8, 0..4_u64, -3..60_i64), 0..8),
-        calls in prop::collection::vec((0..6_u8, 0..60_i64, 0..2_u8), 0..8),
+        calls in prop::collection::vec((0..60_i64, 0..2_u8), 0..8),
         order in prop::collection::vec(any::<u16>(), 16),
     ) {
         let mut facts: Vec<Fact> = claims
             .iter()
             .map(|(session, run, minutes)| claim(*session, *run, CALLS_MS + minutes * 60_000))
             .collect();
-        for (number, minute, session) in &calls {
-            facts.extend(batch(&[call(*number, 0, 0, 5, *minute, *session)]).facts);
+        for (number, (minute, session)) in (0..).zip(&calls) {
+            facts.extend(batch(&[call(number, 0, 0, 5, *minute, *session)]).facts);
         }
         // In one transaction; again in many, where a claim may be covered before a better one comes.
         let counted_of = |facts: &[Fact]| {
