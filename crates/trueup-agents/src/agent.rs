@@ -13,6 +13,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use trueup_core::{Problem, ProblemKind, Stamp, Text, UnixMs};
 
+use crate::discover::SPOOL;
 use crate::{Found, Line, Positions};
 
 /// One coding agent.
@@ -207,6 +208,12 @@ impl Store {
         below(&self.path, &self.root, &self.stands_for)
     }
 
+    /// Whether it is an event that a hook of ours left: our own file, not the agent's.
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        self.stands_for == Path::new(SPOOL)
+    }
+
     /// The file name up to its first dot.
     #[must_use]
     pub fn stem(&self) -> &str {
@@ -265,6 +272,8 @@ pub struct Environment {
     /// Folders that trueup's own settings name, by source id. One stands in the place of all that the
     /// agent would otherwise be looked for in.
     pub pointed: BTreeMap<&'static str, Root>,
+    /// The folders that hooks leave events in, by source id.
+    pub spools: BTreeMap<&'static str, PathBuf>,
 }
 
 impl Environment {

@@ -46,6 +46,9 @@ pub struct Inventory {
     pub guides: Vec<GuideProblems>,
 }
 
+/// What the folder that a hook leaves events in would be called in a root.
+pub(crate) const SPOOL: &str = "spool";
+
 /// Deepest folder that is looked into: agents nest a handful deep, and a loop must end.
 const DEPTH_MAX: usize = 16;
 
@@ -61,25 +64,6 @@ pub fn discover(agents: &[&'static dyn Agent], environment: &Environment) -> Inv
     Discovery::default().look(agents, environment)
 }
 
-/// The folders in which an agent may keep sessions, there or not; each that a pattern stands for, or
-/// the pattern itself where there is none.
-#[must_use]
-pub fn roots(agent: &dyn Agent, environment: &Environment) -> Vec<Root> {
-    if let Some(root) = environment.pointed.get(agent.id()) {
-        return vec![root.clone()];
-    }
-    let mut roots = Vec::new();
-    for root in agent.roots(environment) {
-        let found = pattern::places(&root).into_iter().filter(|found| found.path.is_dir());
-        let before = roots.len();
-        roots.extend(found);
-        if roots.len() == before {
-            roots.push(root);
-        }
-    }
-    roots
-}
-
 impl Discovery {
     /// Looks for the stores of `agents`.
     pub fn look(&mut self, agents: &[&'static dyn Agent], environment: &Environment) -> Inventory {
@@ -90,6 +74,7 @@ impl Discovery {
             for root in roots(*agent, environment) {
                 search.root(root);
             }
+            search.spool(environment);
             self.follow(&mut search, environment);
         }
         self.guides.forget_unseen();
@@ -129,6 +114,24 @@ impl Discovery {
     }
 }
 
+/// The folders that an agent may keep all its things in, there or not; patterns stand for what they
+/// match.
+pub fn folders_of(agent: &dyn Agent, environment: &Environment) -> Vec<Root> {
+    let expand = |root: Root| match pattern::places(&root) {
+        found if found.is_empty() && !root.is_pattern => vec![root],
+        found => found,
+    };
+    let is_meant = |root: &Root| !root.is_pattern || root.path.is_dir();
+    roots(agent, environment).into_iter().flat_map(expand).filter(is_meant).collect()
+}
+
+fn roots(agent: &dyn Agent, environment: &Environment) -> Vec<Root> {
+    match environment.pointed.get(agent.id()) {
+        Some(root) => vec![root.clone()],
+        None => agent.roots(environment),
+    }
+}
+
 fn order(store: &Store) -> (&str, &std::ffi::OsStr) {
     (store.source, store.path.as_os_str())
 }
@@ -143,12 +146,31 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn root(&mut self, root: Root) {
-        // Two names of one folder are one root: its files must not be read twice.
-        let canonical = root.path.canonicalize().ok().filter(|path| path.is_dir());
-        let exists = canonical.is_some();
-        let is_new = canonical.is_some_and(|path| self.walk_once(path, &root.stands_for));
-        if is_new || !exists || !root.is_pattern {
-            self.found(root, exists);
+        let found = pattern::places(&root);
+        if root.is_pattern && found.is_empty() {
+            self.found(root, false);
+            return;
+        }
+        for found in found {
+            // Two names of one folder are one root: its files must not be read twice.
+            let canonical = found.path.canonicalize().ok().filter(|path| path.is_dir());
+            let exists = canonical.is_some();
+            let is_new = canonical.is_some_and(|path| self.walk_once(path, &found.stands_for));
+            if is_new || !found.is_pattern {
+                self.found(found, exists);
+            }
+        }
+    }
+
+    /// Looks at the events that a hook left: those of the agent as it runs here, not of a folder that
+    /// trueup was pointed at.
+    fn spool(&mut self, environment: &Environment) {
+        let is_pointed = environment.pointed.contains_key(self.agent.id());
+        let folder = environment.spools.get(self.agent.id()).filter(|_| !is_pointed);
+        if let Some(path) = folder.and_then(|folder| folder.canonicalize().ok()) {
+            let stands_for = PathBuf::from(SPOOL);
+            walk(self.agent, &path, &stands_for, self.inventory);
+            self.found(Root { stands_for, ..Root::new(path, "spool_dir") }, true);
         }
     }
 

@@ -27,7 +27,7 @@ pub use agent::{
     StoreKind,
 };
 pub use discover::{
-    Discovery, FoundRoot, GuideProblems, Inventory, discover, roots, session_stores,
+    Discovery, FoundRoot, GuideProblems, Inventory, discover, folders_of, session_stores,
 };
 pub use found::Found;
 pub use lines::{LINE_BYTES_MAX, Line};

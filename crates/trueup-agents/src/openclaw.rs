@@ -22,6 +22,7 @@ mod database;
 mod entry;
 mod guide;
 mod index;
+mod spool;
 mod transcript;
 mod usage;
 
@@ -96,6 +97,7 @@ impl Agent for OpenClaw {
             "sessions" => artifact::in_sessions(name),
             "session-sqlite-import-archive" => artifact::in_import_archive(name),
             "cold" => artifact::in_cold_storage(name),
+            "spool" => spool::is_event(name).then_some(StoreKind::Document),
             "agent" => (name == "openclaw-agent.sqlite").then_some(StoreKind::Database),
             _ => None,
         }
@@ -146,6 +148,11 @@ impl Agent for OpenClaw {
 
     fn index(&self, store: &Store, index: &mut dyn Read, found: &mut Found<'_>) {
         index::read(index, store.modified(), found);
+    }
+
+    /// What a hook left.
+    fn document(&self, store: &Store, bytes: &[u8], found: &mut Found<'_>) {
+        spool::read(bytes, store.modified(), found);
     }
 
     fn database(

@@ -278,7 +278,7 @@ impl<'a> Account<'a> {
         let is_first = self
             .database
             .prepare_cached(
-                "INSERT OR IGNORE INTO fact_keys (key, variant, rank, id) VALUES (?1, 0, zeroblob(16), ?2)",
+                "INSERT OR IGNORE INTO fact_keys (key, variant, rank, id) VALUES (?1, 0, x'00', ?2)",
             )?
             .execute(params![key.0, id.0])?
             > 0;

@@ -20,6 +20,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::tz::TimeZone;
 use trueup_agents::{Environment, Root};
 
+use crate::hooks::openclaw;
+
 /// One setting.
 #[derive(Debug)]
 pub(crate) struct Setting {
@@ -222,9 +224,12 @@ impl Config {
         }
         if let Some((folder, _)) = values.get("openclaw_dir").filter(|(path, _)| !path.is_empty()) {
             let root = Root::new(environment.expand(folder), "openclaw_dir");
-            environment.pointed.insert("openclaw", root);
+            environment.pointed.insert(openclaw::SOURCE, root);
         }
-        Ok(Self { values, environment })
+        let mut config = Self { values, environment };
+        let spool = config.spool().join(openclaw::SOURCE);
+        config.environment.spools.insert(openclaw::SOURCE, spool);
+        Ok(config)
     }
 
     /// The value of a setting and where it came from.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use trueup_agents::{
     AGENTS, Agent, Discovery, Environment, Inventory, Positions, Scanned, Store, scan,
 };
-use trueup_core::{Batch, Position, StoreId};
+use trueup_core::{Batch, DAY_MS, Position, StoreId, UnixMs};
 use trueup_ledger::{Ledger, Reader, StoredPositions, Writer};
 
 /// What one look at the stores came to.
@@ -97,7 +97,9 @@ pub(crate) fn sync(
         let _is_queued = writer.submit(batch);
     };
     let synced = read(inventory, &Known(known), threads, &emit, progress);
-    let _is_written = writer.flush();
+    if writer.flush() {
+        forget_events(&synced.inventory, crate::clock::now());
+    }
     // Only where somebody waits for it: a look that finds nothing new must write nothing.
     if reader.has_pending_claims()? {
         emit(Batch { is_poll: true, ..Batch::default() });
@@ -152,6 +154,26 @@ pub(crate) fn read_anew(
         }
         reading.join().map_err(|_| anyhow!("reading the stores has failed"))
     })
+}
+
+/// How long events of hooks are kept once they were read, so that a rebuild hears them again.
+const EVENTS_KEPT_MS: i64 = 30 * DAY_MS;
+
+/// How many are kept: far fewer than a hook leaves before it drops any.
+const EVENTS_KEPT_MAX: usize = 2_000;
+
+/// Removes the oldest events of hooks; all of them were read.
+fn forget_events(inventory: &Inventory, now: UnixMs) {
+    let mut events: Vec<&Store> =
+        inventory.stores.iter().filter(|store| store.is_event()).collect();
+    events.sort_by_key(|event| std::cmp::Reverse(event.stamp.modified_ns));
+    let is_old = |event: &Store| event.modified().0 < now.0 - EVENTS_KEPT_MS;
+    for (at, event) in events.into_iter().enumerate() {
+        if at >= EVENTS_KEPT_MAX || is_old(event) {
+            // One that cannot be removed is read and known, and costs nothing but its place.
+            let _is_removed = std::fs::remove_file(&event.path).is_ok();
+        }
+    }
 }
 
 /// Looks for the stores, and meanwhile for how far they were read.

@@ -12,6 +12,9 @@ use crate::intern::Names;
 use crate::rollup::Place;
 use crate::row::tokens_of_row;
 
+/// The time of what is put in: nothing is.
+const NOTHING_NEW: UnixMs = UnixMs(0);
+
 /// Rows that are taken out before the sums are brought up to them.
 const PAGE_ROWS: i64 = 5_000;
 
@@ -94,7 +97,7 @@ fn drop_calls(database: &Connection, names: &mut Names, session: i64) -> rusqlit
         )?
         .query_map([session, PAGE_ROWS], |row| Ok(FactId(row.get(0)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut account = Account::new(database, names, false, UnixMs(0))?;
+    let mut account = Account::new(database, names, false, NOTHING_NEW)?;
     for id in &page {
         account.remove_call(*id)?;
     }
@@ -120,7 +123,7 @@ fn drop_claims(database: &Connection, names: &mut Names, source: &str) -> rusqli
             Ok((FactId(row.get(0)?), place, row.get::<_, bool>(4)?, counters))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut account = Account::new(database, names, false, UnixMs(0))?;
+    let mut account = Account::new(database, names, false, NOTHING_NEW)?;
     let mut delete = database.prepare_cached("DELETE FROM session_totals WHERE id = ?1")?;
     for (id, place, is_superseded, counters) in &claims {
         delete.execute([id.0])?;

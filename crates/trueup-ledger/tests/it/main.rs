@@ -6,6 +6,7 @@
     reason = "a broken law panics, in whichever helper it shows"
 )]
 
+mod claims;
 mod laws;
 mod rebuild;
 mod writer;

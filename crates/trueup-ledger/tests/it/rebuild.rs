@@ -42,13 +42,13 @@ fn claim(session: &str) -> Fact {
             provider: "p".into(),
             model: "m".into(),
             project: "".into(),
-            kind: "".into(),
             session: session.into(),
+            kind: "".into(),
         },
-        tokens: Tokens { input: 1_000, ..Tokens::ZERO },
-        reported_cost: None,
         started: None,
         parent: "".into(),
+        tokens: Tokens { input: 1_000, ..Tokens::ZERO },
+        reported_cost: None,
     }))
 }
 
