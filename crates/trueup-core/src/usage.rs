@@ -101,11 +101,12 @@ impl Series {
     #[must_use]
     pub fn is_of(&self, call: &Call) -> bool {
         let Origin { source, provider, model, project, session: _ } = &call.origin;
-        self.witness == Witness::Measured
+        // What differs most often first.
+        (&self.model, &self.project) == (model, project)
             && self.class == call.billing.class(call.tokens.prompt())
             && self.has_reported_cost == call.reported_cost.is_some()
+            && self.witness == Witness::Measured
             && (&self.source, &self.provider) == (source, provider)
-            && (&self.model, &self.project) == (model, project)
     }
 
     /// The series of a claimed total. A total says nothing of the single prompts in it: it is priced

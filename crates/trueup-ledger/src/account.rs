@@ -3,8 +3,6 @@
 //! Copies of a call are settled among themselves first, then against what the file knows. Only what
 //! really counts touches the tables and the sums.
 
-use std::collections::HashMap;
-
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use trueup_core::{
     Batch, Call, CallBody, Counters, CustomEvent, ErrorEvent, Fact, FactId, HostMetric, Key,
@@ -12,7 +10,7 @@ use trueup_core::{
 };
 
 use crate::intern::Names;
-use crate::rollup::{Changes, Place};
+use crate::rollup::{Changes, KnownSums, Place};
 use crate::row::{signed, token_values, tokens_of_row};
 
 /// What was written of some facts.
@@ -62,7 +60,7 @@ impl<'a> Account<'a> {
                 "INSERT INTO fact_keys (key, variant, rank, id) VALUES (?1, ?2, ?3, ?4)",
             )?,
             insert: database.prepare_cached(
-                "INSERT INTO llm_traces (id, created_at, series, session, input, cache_read,
+                "INSERT INTO llm_calls (id, created_at, series, session, input, cache_read,
                  cache_write_5m, cache_write_1h, cache_write, output, reasoning,
                  reported_cost_nanousd, latency_ms, time_to_first_token_ms, error_type,
                  client_trace_id)
@@ -85,10 +83,9 @@ impl<'a> Account<'a> {
                 Fact::Quota(quota) => self.quota(quota)?,
             }
         }
-        let (mut calls, copies) = settled(calls);
-        self.written.known += copies;
         // Each table is walked in its own order, so that a batch touches each of its pages once.
-        calls.sort_unstable_by_key(|call| call.key);
+        let (calls, copies) = settled(calls);
+        self.written.known += copies;
         let mut new = Vec::with_capacity(calls.len());
         for call in calls {
             if self.takes(call)? {
@@ -100,8 +97,8 @@ impl<'a> Account<'a> {
     }
 
     /// Brings the sums up to the facts; the last step of the transaction.
-    pub(crate) fn finish(self) -> rusqlite::Result<Written> {
-        self.changes.write(self.database)?;
+    pub(crate) fn finish(self, known: &mut KnownSums) -> rusqlite::Result<Written> {
+        self.changes.write(self.database, known)?;
         Ok(self.written)
     }
 
@@ -157,9 +154,7 @@ impl<'a> Account<'a> {
     }
 
     fn insert_call(&mut self, id: FactId, call: &Call) -> rusqlite::Result<()> {
-        let series = self.names.series(self.database, &Series::of_call(call))?;
-        let session =
-            self.names.session(self.database, &call.origin.source, &call.origin.session)?;
+        let (series, session) = self.names.of_call(self.database, call)?;
         let [input, cache_read, write_5m, write_1h, write, output, reasoning] =
             token_values(&call.tokens);
         let error_type = match &call.outcome {
@@ -222,7 +217,7 @@ impl<'a> Account<'a> {
             .prepare_cached(
                 "SELECT series, session, created_at, error_type IS NOT NULL,
                  coalesce(reported_cost_nanousd, 0), input, cache_read, cache_write_5m,
-                 cache_write_1h, cache_write, output, reasoning FROM llm_traces WHERE id = ?1",
+                 cache_write_1h, cache_write, output, reasoning FROM llm_calls WHERE id = ?1",
             )?
             .query_row([id.0], |row| {
                 let place =
@@ -239,7 +234,7 @@ impl<'a> Account<'a> {
         let Some((place, counters)) = found else { return Ok(false) };
         self.changes.remove(place, &counters);
         for statement in
-            ["DELETE FROM llm_traces WHERE id = ?1", "DELETE FROM llm_trace_texts WHERE id = ?1"]
+            ["DELETE FROM llm_calls WHERE id = ?1", "DELETE FROM llm_trace_texts WHERE id = ?1"]
         {
             self.database.prepare_cached(statement)?.execute([id.0])?;
         }
@@ -450,12 +445,25 @@ fn claimed(tokens: Tokens, cost: Option<NanoUsd>) -> Counters {
     Counters { calls: 1, errors: 0, tokens, reported_cost: cost.unwrap_or_default() }
 }
 
-/// The calls that count among themselves, and how many copies of them there were.
-fn settled(calls: Vec<&Call>) -> (Vec<&Call>, u64) {
-    let before = calls.len();
-    let mut by_key: HashMap<Key, Vec<&Call>> = HashMap::with_capacity(before);
-    for call in calls {
-        let counted = by_key.entry(call.key).or_default();
+/// The calls that count among themselves, in the order of their keys, and how many copies of them there
+/// were.
+fn settled(mut calls: Vec<&Call>) -> (Vec<&Call>, u64) {
+    calls.sort_by_key(|call| call.key);
+    let mut counted = Vec::with_capacity(calls.len());
+    for copies in calls.chunk_by(|one, next| one.key == next.key) {
+        match copies {
+            [only] => counted.push(*only),
+            copies => counted.extend(settled_copies(copies)),
+        }
+    }
+    let copies = (calls.len() - counted.len()) as u64;
+    (counted, copies)
+}
+
+/// Those that count of calls that share a key.
+fn settled_copies<'c>(copies: &[&'c Call]) -> Vec<&'c Call> {
+    let mut counted: Vec<&Call> = Vec::new();
+    for call in copies {
         let ranks: Vec<_> = counted.iter().map(|call| (call.variant, call.rank)).collect();
         match settle(&ranks, call.variant, call.rank) {
             Verdict::Ignore => {}
@@ -465,10 +473,8 @@ fn settled(calls: Vec<&Call>) -> (Vec<&Call>, u64) {
                     *old = call;
                 }
             }
-            Verdict::ReplaceAll => *counted = vec![call],
+            Verdict::ReplaceAll => counted = vec![call],
         }
     }
-    let calls: Vec<&Call> = by_key.into_values().flatten().collect();
-    let copies = (before - calls.len()) as u64;
-    (calls, copies)
+    counted
 }

@@ -11,6 +11,7 @@ use trueup_core::{Batch, Position, Problem, StoreId, UnixMs};
 
 use crate::account::Account;
 use crate::intern::Names;
+use crate::rollup::KnownSums;
 use crate::row::signed;
 use crate::{LedgerError, schema};
 
@@ -19,6 +20,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Kilobytes of pages that a connection keeps in memory.
 const CACHE_KIB: i64 = 4_000;
+
+/// Pages of the write-ahead log after which it is moved into the file: 16 MB. The pages of sums are
+/// written with nearly every transaction, and moved once for all of them.
+const CHECKPOINT_PAGES: i64 = 4_000;
 
 /// Prepared statements that a connection keeps.
 const STATEMENTS_CACHED_MAX: usize = 64;
@@ -36,6 +41,7 @@ pub struct Ledger {
     path: PathBuf,
     database: Connection,
     names: Names,
+    sums: KnownSums,
     options: OpenOptions,
     /// Held, not read: the operating system releases it when the process ends, however it ends.
     _lock: File,
@@ -73,7 +79,10 @@ impl Ledger {
                 database.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
             }
             database.pragma_update(None, "journal_mode", "WAL")?;
-            database.pragma_update(None, "synchronous", "FULL")
+            database.pragma_update(None, "synchronous", "FULL")?;
+            database.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            // Rows point only to numbers that their own transaction looked up or made; `check` looks.
+            database.pragma_update(None, "foreign_keys", false)
         };
         set_up(&database).map_err(LedgerError::sqlite(path))?;
         schema::migrate(&mut database, path)?;
@@ -81,6 +90,7 @@ impl Ledger {
             path: path.to_path_buf(),
             database,
             names: Names::default(),
+            sums: KnownSums::default(),
             options,
             _lock: lock,
         })
@@ -97,10 +107,11 @@ impl Ledger {
     /// # Errors
     /// What SQLite says; nothing was written.
     pub fn append(&mut self, batches: &[&Batch], now: UnixMs) -> Result<Appended, LedgerError> {
-        let Self { path, database, names, options, .. } = self;
-        let result = append(database, names, *options, batches, now);
+        let Self { path, database, names, sums, options, .. } = self;
+        let result = append(database, names, sums, *options, batches, now);
         if result.is_err() {
             names.clear();
+            sums.clear();
         }
         result.map_err(LedgerError::sqlite(path))
     }
@@ -187,6 +198,7 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
 fn append(
     database: &mut Connection,
     names: &mut Names,
+    sums: &mut KnownSums,
     options: OpenOptions,
     batches: &[&Batch],
     now: UnixMs,
@@ -194,7 +206,7 @@ fn append(
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut account = Account::new(&transaction, names, options.has_outbox)?;
     account.batches(batches)?;
-    let written = account.finish()?;
+    let written = account.finish(sums)?;
     for batch in batches {
         for store in &batch.restarted {
             transaction
