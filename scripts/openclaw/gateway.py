@@ -64,7 +64,7 @@ class Gateway:
                 "defaults": {
                     "model": {"primary": f"mock/{MODEL}"},
                     "workspace": str(self.home / "workspace"),
-                    "heartbeat": {"every": "0m"},
+                    "heartbeat": {"every": "24h"},
                     "compaction": {"mode": "default"},
                 }
             },

@@ -52,6 +52,8 @@ class Mock:
     def let_go(self) -> None:
         """Ends what is held open, without an answer."""
         self.released.set()
+        while self.is_held():
+            time.sleep(0.05)
         self.released = threading.Event()
 
     def begin(self, request: dict) -> Call:
