@@ -38,11 +38,13 @@ pub enum Dimension {
     Project,
     /// Sessions.
     Session,
+    /// Kinds of session, as their sources name them.
+    Kind,
 }
 
 impl Dimension {
     /// Every dimension.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::HalfHour,
         Self::Hour,
         Self::Day,
@@ -52,6 +54,7 @@ impl Dimension {
         Self::Model,
         Self::Project,
         Self::Session,
+        Self::Kind,
     ];
 
     /// The name in options and output.
@@ -67,6 +70,7 @@ impl Dimension {
             Self::Model => "model",
             Self::Project => "project",
             Self::Session => "session",
+            Self::Kind => "kind",
         }
     }
 
@@ -79,7 +83,7 @@ impl Dimension {
             Self::Day => Some(Bucket::Day),
             Self::Week => Some(Bucket::Week),
             Self::Month => Some(Bucket::Month),
-            Self::Agent | Self::Model | Self::Project | Self::Session => None,
+            Self::Agent | Self::Model | Self::Project | Self::Session | Self::Kind => None,
         }
     }
 }
@@ -270,6 +274,7 @@ impl<'a> ReportBuilder<'a> {
             Dimension::Model => Text::clone(&entry.series.model),
             Dimension::Project => Text::clone(&entry.series.project),
             Dimension::Session => entry.session.into(),
+            Dimension::Kind => Text::clone(&entry.series.kind),
             Dimension::HalfHour
             | Dimension::Hour
             | Dimension::Day
@@ -296,7 +301,7 @@ impl<'a> ReportBuilder<'a> {
                     (ends.get(&session).copied(), session, row.times.1, row.keys.clone())
                 });
             }
-            Some(Dimension::Agent | Dimension::Model | Dimension::Project)
+            Some(Dimension::Agent | Dimension::Model | Dimension::Project | Dimension::Kind)
                 if self.by.len() == 1 =>
             {
                 rows.sort_by(|a, b| {
@@ -312,7 +317,8 @@ impl<'a> ReportBuilder<'a> {
                 | Dimension::Month
                 | Dimension::Agent
                 | Dimension::Model
-                | Dimension::Project,
+                | Dimension::Project
+                | Dimension::Kind,
             )
             | None => {}
         }

@@ -9,8 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 use trueup_core::{Batch, Position, Problem, StoreId, UnixMs};
 
-use crate::account::{self, Account, Written, claims, drop_source};
-use crate::intern::Names;
+use crate::account::{self, Account, Memory, Written, claims, drop_source};
 use crate::row::signed;
 use crate::{LedgerError, schema};
 
@@ -19,6 +18,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Kilobytes of pages that a connection keeps in memory.
 const CACHE_KIB: i64 = 4_000;
+
+/// Pages of the write-ahead log after which it is moved into the file: 16 MB. The pages of sums are
+/// written with nearly every transaction, and moved once for all of them.
+const CHECKPOINT_PAGES: i64 = 4_000;
 
 /// Prepared statements that a connection keeps.
 const STATEMENTS_CACHED_MAX: usize = 64;
@@ -35,7 +38,7 @@ pub struct OpenOptions {
 pub struct Ledger {
     path: PathBuf,
     database: Connection,
-    names: Names,
+    memory: Memory,
     options: OpenOptions,
     /// Held, not read: the operating system releases it when the process ends, however it ends.
     _lock: File,
@@ -46,7 +49,7 @@ pub struct Ledger {
 pub struct Rebuild<'a> {
     path: &'a Path,
     database: &'a Connection,
-    names: &'a mut Names,
+    memory: &'a mut Memory,
     options: OpenOptions,
     source: &'a str,
     now: UnixMs,
@@ -58,8 +61,8 @@ impl Rebuild<'_> {
     /// # Errors
     /// What SQLite says.
     pub fn append(&mut self, batches: &[&Batch]) -> Result<Appended, LedgerError> {
-        let Self { path, database, names, options, now, .. } = self;
-        write(database, names, *options, batches, *now).map_err(LedgerError::sqlite(path))
+        let Self { path, database, memory, options, now, .. } = self;
+        write(database, memory, *options, batches, *now).map_err(LedgerError::sqlite(path))
     }
 
     /// How many calls, and how many claimed runs, of the old account are not in the new one.
@@ -107,14 +110,17 @@ impl Ledger {
                 database.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
             }
             database.pragma_update(None, "journal_mode", "WAL")?;
-            database.pragma_update(None, "synchronous", "FULL")
+            database.pragma_update(None, "synchronous", "FULL")?;
+            database.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            // Rows point only to numbers that their own transaction looked up or made; `check` looks.
+            database.pragma_update(None, "foreign_keys", false)
         };
         set_up(&database).map_err(LedgerError::sqlite(path))?;
         schema::migrate(&mut database, path)?;
         Ok(Self {
             path: path.to_path_buf(),
             database,
-            names: Names::default(),
+            memory: Memory::default(),
             options,
             _lock: lock,
         })
@@ -131,10 +137,10 @@ impl Ledger {
     /// # Errors
     /// What SQLite says; nothing was written.
     pub fn append(&mut self, batches: &[&Batch], now: UnixMs) -> Result<Appended, LedgerError> {
-        let Self { path, database, names, options, .. } = self;
-        let result = append(database, names, *options, batches, now);
+        let Self { path, database, memory, options, .. } = self;
+        let result = append(database, memory, *options, batches, now);
         if result.is_err() {
-            names.clear();
+            memory.clear();
         }
         result.map_err(LedgerError::sqlite(path))
     }
@@ -154,20 +160,20 @@ impl Ledger {
         now: UnixMs,
         fill: impl FnOnce(&mut Rebuild<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let Self { path, database, names, options, .. } = self;
+        let Self { path, database, memory, options, .. } = self;
         let begin = |database| Transaction::new(database, TransactionBehavior::Immediate);
         let run = || {
             let transaction = begin(database).map_err(LedgerError::sqlite(path))?;
-            let dropped = drop_source(&transaction, names, options.has_outbox, source);
+            let dropped = drop_source(&transaction, memory, options.has_outbox, source);
             dropped.map_err(LedgerError::sqlite(path))?;
             let mut rebuild =
-                Rebuild { path, database: &transaction, names, options: *options, source, now };
+                Rebuild { path, database: &transaction, memory, options: *options, source, now };
             let filled = fill(&mut rebuild)?;
             transaction.commit().map_err(LedgerError::sqlite(path))?;
             Ok(filled)
         };
         let result = run();
-        names.clear();
+        memory.clear();
         result
     }
 
@@ -252,13 +258,13 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
 
 fn append(
     database: &mut Connection,
-    names: &mut Names,
+    memory: &mut Memory,
     options: OpenOptions,
     batches: &[&Batch],
     now: UnixMs,
 ) -> rusqlite::Result<Appended> {
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let appended = write(&transaction, names, options, batches, now)?;
+    let appended = write(&transaction, memory, options, batches, now)?;
     transaction.commit()?;
     Ok(appended)
 }
@@ -266,12 +272,12 @@ fn append(
 /// Writes batches in the transaction that is open.
 fn write(
     database: &Connection,
-    names: &mut Names,
+    memory: &mut Memory,
     options: OpenOptions,
     batches: &[&Batch],
     now: UnixMs,
 ) -> rusqlite::Result<Appended> {
-    let mut account = Account::new(database, names, options.has_outbox, now)?;
+    let mut account = Account::new(database, memory, options.has_outbox, now)?;
     account.batches(batches)?;
     let written = account.finish()?;
     for batch in batches {

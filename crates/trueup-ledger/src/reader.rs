@@ -305,7 +305,7 @@ impl Reader {
         let sql = "WITH read AS (SELECT source, count(DISTINCT path) AS stores, sum(size_bytes) AS bytes,
                 max(read_at) AS last_read FROM positions GROUP BY source),
              counted AS (SELECT series.source, sum(calls) AS calls FROM usage_time
-                JOIN series ON series.id = usage_time.series WHERE width_minutes = 43200
+                JOIN series ON series.id = usage_time.series WHERE width_minutes = 1440
                 GROUP BY series.source),
              wrong AS (SELECT source, count(*) AS problems FROM problems GROUP BY source),
              names AS (SELECT source FROM read UNION SELECT source FROM counted UNION SELECT source FROM wrong)
@@ -405,9 +405,17 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn check(&self) -> Result<Check, LedgerError> {
-        let damage: Vec<String> = self.all("PRAGMA integrity_check", [], |row| row.get(0))?;
+        let mut damage: Vec<String> = self.all("PRAGMA integrity_check", [], |row| row.get(0))?;
+        damage.retain(|line| line != "ok");
+        // Rows that point to nothing: by table and by what they point to.
+        let dangling: Vec<String> = self.all(
+            "SELECT \"table\" || ' without ' || parent FROM pragma_foreign_key_check LIMIT 100",
+            [],
+            |row| row.get(0),
+        )?;
+        damage.extend(dangling);
         let wrong_sums = self.all(include_str!("schema/check_sums.sql"), [], |row| row.get(0))?;
-        Ok(Check { damage: damage.into_iter().filter(|line| line != "ok").collect(), wrong_sums })
+        Ok(Check { damage, wrong_sums })
     }
 
     fn all<T, C: FromIterator<T>>(

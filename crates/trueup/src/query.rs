@@ -33,6 +33,9 @@ pub(crate) enum By {
     Model,
     #[value(alias = "projects")]
     Project,
+    /// Kinds of session, such as main, cron and subagent
+    #[value(alias = "kinds")]
+    Kind,
     #[value(aliases = ["agents", "source", "sources"])]
     Agent,
     /// Blocks of five hours, with burn rate and projection
@@ -57,6 +60,7 @@ pub(crate) fn dimensions(by: &[By]) -> Result<Option<Vec<Dimension>>, String> {
             By::Model => Dimension::Model,
             By::Project => Dimension::Project,
             By::Agent => Dimension::Agent,
+            By::Kind => Dimension::Kind,
             By::Block => return Err("blocks cannot be combined with other rows".to_owned()),
         };
         if !dimensions.contains(&dimension) {
@@ -169,7 +173,8 @@ const fn kept_ms(dimension: Dimension) -> Option<i64> {
         | Dimension::Agent
         | Dimension::Model
         | Dimension::Project
-        | Dimension::Session => None,
+        | Dimension::Session
+        | Dimension::Kind => None,
     }
 }
 

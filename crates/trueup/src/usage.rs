@@ -5,9 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use trueup_core::report::{Entry, Window};
-use trueup_core::{
-    Account, Counted, Counters, DAY_MS, HOUR_MS, QUARTER_MS, Quota, Series, Text, UnixMs,
-};
+use trueup_core::{Account, Counted, Counters, DAY_MS, QUARTER_MS, Quota, Series, Text, UnixMs};
 use trueup_ledger::{Reader, SessionUsage, Width};
 
 /// Usage, wherever it is kept.
@@ -119,18 +117,16 @@ impl Usage {
 /// The widest kept bucket that is no wider than asked for.
 const fn width(width_ms: i64) -> Width {
     match width_ms {
-        ..HOUR_MS => Width::Quarter,
-        HOUR_MS..DAY_MS => Width::Hour,
-        DAY_MS..MONTH_MS => Width::Day,
-        _ => Width::Month,
+        ..DAY_MS => Width::Quarter,
+        _ => Width::Day,
     }
 }
 
-/// Asks for sums over whole months: for reports without any time in them.
+/// Asks for the widest sums there are: for reports without any time in them.
 pub(crate) const MONTH_MS: i64 = 28 * DAY_MS;
 
 fn by_bucket(account: &Account, width_ms: i64, window: Window, each: &mut dyn FnMut(Entry<'_>)) {
-    let width_ms = if width_ms >= MONTH_MS { DAY_MS } else { width_ms.max(QUARTER_MS) };
+    let width_ms = width_ms.clamp(QUARTER_MS, DAY_MS);
     let mut sums: HashMap<(UnixMs, *const Series), Sum<'_>> = HashMap::new();
     for call in account.counted() {
         if window.contains(call.time) {

@@ -186,7 +186,7 @@ impl Account<'_> {
         (from, until): (UnixMs, UnixMs),
     ) -> rusqlite::Result<Vec<MeasuredCall>> {
         let mut statement = self.database.prepare_cached(
-            "SELECT created_at, input, output FROM llm_traces
+            "SELECT created_at, input, output FROM llm_calls
              WHERE session = ?1 AND id >= ?2 AND id < ?3 ORDER BY id",
         )?;
         let (from, until) = (FactId::first_at(from), FactId::first_at(UnixMs(until.0 + 1)));

@@ -7,8 +7,7 @@
 use rusqlite::{Connection, params};
 use trueup_core::{Counters, FactId, NanoUsd, UnixMs};
 
-use super::Account;
-use crate::intern::Names;
+use super::{Account, Memory};
 use crate::rollup::Place;
 use crate::row::tokens_of_row;
 
@@ -23,7 +22,7 @@ const PAGE_ROWS: i64 = 5_000;
 macro_rules! is_read {
     ($id:literal) => {
         concat!(
-            "(EXISTS (SELECT 1 FROM llm_traces t JOIN series s ON s.id = t.series
+            "(EXISTS (SELECT 1 FROM llm_calls t JOIN series s ON s.id = t.series
                 WHERE t.id = ",
             $id,
             " AND s.source = ?1 AND t.client_trace_id IS NULL)
@@ -39,11 +38,11 @@ macro_rules! is_read {
 /// the sums. The names of its series and sessions stay: who reads beside us may just have read them.
 pub(crate) fn drop_source(
     database: &Connection,
-    names: &mut Names,
+    memory: &mut Memory,
     has_outbox: bool,
     source: &str,
 ) -> rusqlite::Result<()> {
-    names.clear();
+    memory.clear();
     if has_outbox {
         // All at once: a row of it is not found by its id.
         let queued = concat!("DELETE FROM outbox WHERE kind = 0 AND ", is_read!("outbox.id"));
@@ -55,9 +54,9 @@ pub(crate) fn drop_source(
         .query_map([source], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for session in sessions {
-        while drop_calls(database, names, session)? {}
+        while drop_calls(database, memory, session)? {}
     }
-    while drop_claims(database, names, source)? {}
+    while drop_claims(database, memory, source)? {}
     for statement in [
         "DELETE FROM positions WHERE source = ?1",
         "DELETE FROM problems WHERE source = ?1",
@@ -89,15 +88,15 @@ fn forget_keys(database: &Connection, source: &str) -> rusqlite::Result<()> {
 }
 
 /// Takes out a page of a session's calls; whether there was one.
-fn drop_calls(database: &Connection, names: &mut Names, session: i64) -> rusqlite::Result<bool> {
+fn drop_calls(database: &Connection, memory: &mut Memory, session: i64) -> rusqlite::Result<bool> {
     let page: Vec<FactId> = database
         .prepare_cached(
-            "SELECT id FROM llm_traces WHERE session = ?1 AND client_trace_id IS NULL
+            "SELECT id FROM llm_calls WHERE session = ?1 AND client_trace_id IS NULL
              ORDER BY id LIMIT ?2",
         )?
         .query_map([session, PAGE_ROWS], |row| Ok(FactId(row.get(0)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut account = Account::new(database, names, false, NOTHING_NEW)?;
+    let mut account = Account::new(database, memory, false, NOTHING_NEW)?;
     for id in &page {
         account.remove_call(*id)?;
     }
@@ -106,7 +105,7 @@ fn drop_calls(database: &Connection, names: &mut Names, session: i64) -> rusqlit
 }
 
 /// Takes out a page of a source's claims; whether there was one.
-fn drop_claims(database: &Connection, names: &mut Names, source: &str) -> rusqlite::Result<bool> {
+fn drop_claims(database: &Connection, memory: &mut Memory, source: &str) -> rusqlite::Result<bool> {
     let mut page = database.prepare_cached(
         "SELECT t.id, t.series, t.session, t.created_at, t.is_superseded, t.reported_cost_nanousd,
          t.input, t.cache_read, t.cache_write_5m, t.cache_write_1h, t.cache_write, t.output,
@@ -123,7 +122,7 @@ fn drop_claims(database: &Connection, names: &mut Names, source: &str) -> rusqli
             Ok((FactId(row.get(0)?), place, row.get::<_, bool>(4)?, counters))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut account = Account::new(database, names, false, NOTHING_NEW)?;
+    let mut account = Account::new(database, memory, false, NOTHING_NEW)?;
     let mut delete = database.prepare_cached("DELETE FROM session_totals WHERE id = ?1")?;
     for (id, place, is_superseded, counters) in &claims {
         delete.execute([id.0])?;
@@ -155,7 +154,7 @@ pub(crate) fn lost(
         Ok(lost)
     };
     let calls = lost(
-        "SELECT k.key FROM fact_keys k JOIN llm_traces t ON t.id = k.id
+        "SELECT k.key FROM fact_keys k JOIN llm_calls t ON t.id = k.id
          JOIN series s ON s.id = t.series WHERE s.source = ?1 AND t.client_trace_id IS NULL",
     )?;
     let runs = lost(

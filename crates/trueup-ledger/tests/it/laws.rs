@@ -231,8 +231,26 @@ fn a_sum_stops_at_the_largest_number_and_writing_goes_on() {
     for key in [1, 7, 11] {
         ledger.append(&[&batch(&[call(key, 0, 0, u64::MAX, 0, 0)])], UnixMs(1)).unwrap();
     }
-    let sum = total(&Reader::open(&path).unwrap().unwrap(), Width::Month);
+    let sum = total(&Reader::open(&path).unwrap().unwrap(), Width::Day);
     assert_eq!((sum.calls, sum.tokens.output), (3, i64::MAX.cast_unsigned()));
+}
+
+#[test]
+fn a_check_finds_calls_without_their_names_and_sums_without_their_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    Ledger::open(&path, OpenOptions::default())
+        .unwrap()
+        .append(&[&batch(&[call(1, 0, 0, 1, 0, 0)])], UnixMs(1))
+        .unwrap();
+    let check = || Reader::open(&path).unwrap().unwrap().check().unwrap();
+    assert_eq!(check(), Check::default());
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.pragma_update(None, "foreign_keys", false).unwrap();
+    database.execute("DELETE FROM series", []).unwrap();
+    assert_eq!(check().damage, ["llm_calls without series"]);
+    database.execute("DELETE FROM llm_calls", []).unwrap();
+    assert_eq!(check().wrong_sums.len(), 3);
 }
 
 #[test]
@@ -243,7 +261,7 @@ fn no_report_reads_the_facts() {
     let database = rusqlite::Connection::open(&path).unwrap();
     // The statements of `Reader` that reports use; the plan of none scans a table of facts.
     for sql in [
-        "SELECT start_ms, series FROM usage_time WHERE width_minutes = 60 AND start_ms >= 1 AND start_ms < 9",
+        "SELECT start_ms, series FROM usage_time WHERE width_minutes = 15 AND start_ms >= 1 AND start_ms < 9",
         "SELECT usage_session.session FROM usage_session JOIN sessions ON sessions.id = usage_session.session WHERE last_ms >= 1 AND first_ms < 2",
         "SELECT created_at FROM llm_traces WHERE session = 1 AND id >= x'00' AND id < x'01' ORDER BY id",
         "SELECT min(created_at) FROM llm_traces WHERE id >= x'00' AND id < x'01' AND series = 1",
@@ -255,6 +273,6 @@ fn no_report_reads_the_facts() {
             .unwrap()
             .collect::<Result<_, _>>()
             .unwrap();
-        assert!(!plan.iter().any(|step| step.contains("SCAN llm_traces")), "{sql}: {plan:?}");
+        assert!(!plan.iter().any(|step| step.contains("SCAN llm_calls")), "{sql}: {plan:?}");
     }
 }

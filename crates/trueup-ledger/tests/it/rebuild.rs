@@ -110,15 +110,15 @@ fn who_reads_meanwhile_sees_the_old_account_and_so_does_who_comes_after_a_failur
     let path = folder.path().join("l.db");
     let mut ledger = open(&path);
     ledger.append(&[&batch(&[call(1, 0, 0, 7, 0, 0), call(2, 0, 0, 8, 0, 0)])], UnixMs(1)).unwrap();
-    let before = total(&reader(&path), Width::Month);
+    let before = total(&reader(&path), Width::Day);
     let failed = ledger.rebuild("test", UnixMs(2), |rebuild| {
         rebuild.append(&[&batch(&[call(2, 0, 0, 8, 0, 0)])])?;
-        assert_eq!(total(&reader(&path), Width::Month), before);
+        assert_eq!(total(&reader(&path), Width::Day), before);
         assert_eq!(rebuild.lost()?, (1, 0));
         Err::<(), _>(LedgerError::NotALedger { path: path.clone(), what: "a test" })
     });
     assert!(failed.is_err());
-    assert_eq!(total(&reader(&path), Width::Month), before);
+    assert_eq!(total(&reader(&path), Width::Day), before);
     // Names that the failed one gave numbers to are not taken for known.
     ledger.append(&[&batch(&[call(3, 0, 0, 1, 0, 3)])], UnixMs(3)).unwrap();
     assert_eq!(rebuild(&mut ledger, &[batch(&[call(2, 0, 0, 8, 0, 0)])]), (2, 0));
@@ -137,7 +137,7 @@ fn what_is_no_longer_there_as_a_row_stays_known_and_counted() {
     let before = total(&reader(&path), Width::Day);
     // As retention will: the row goes, its sums and its key stay.
     let database = Connection::open(&path).unwrap();
-    database.execute("DELETE FROM llm_traces WHERE output = 7", []).unwrap();
+    database.execute("DELETE FROM llm_calls WHERE output = 7", []).unwrap();
     drop(database);
     assert_eq!(rebuild(&mut ledger, &[both]), (0, 0));
     assert_eq!(total(&reader(&path), Width::Day), before);
@@ -184,7 +184,7 @@ fn many_pages_of_calls_are_put_in_the_place_of_as_many() {
     ledger.append(&[&calls(0, 17_000)], UnixMs(1)).unwrap();
     assert_eq!(rebuild(&mut ledger, &[calls(0, 9_000), calls(9_000, 16_000)]), (1_000, 0));
     let reader = reader(&path);
-    assert_eq!(total(&reader, Width::Month).calls, 16_000);
+    assert_eq!(total(&reader, Width::Day).calls, 16_000);
     assert_eq!(reader.check().unwrap(), Check::default());
 }
 

@@ -79,6 +79,7 @@ fn header(report: &Report, is_compact: bool) -> Vec<&'static str> {
         Dimension::Model => "Model",
         Dimension::Project => "Project",
         Dimension::Session => "Session",
+        Dimension::Kind => "Kind",
     });
     let numbers = if is_compact { NUMBERS.get(5..).unwrap_or_default() } else { &NUMBERS };
     names.chain(numbers.iter().copied()).collect()
@@ -115,9 +116,11 @@ impl Table {
             | Dimension::Day
             | Dimension::Week
             | Dimension::Month => Cell::Text(key.to_string()),
-            Dimension::Agent | Dimension::Model | Dimension::Project | Dimension::Session => {
-                Cell::Name(named(key).to_owned())
-            }
+            Dimension::Agent
+            | Dimension::Model
+            | Dimension::Project
+            | Dimension::Session
+            | Dimension::Kind => Cell::Name(named(key).to_owned()),
         });
         self.sums(Look::Plain, keys.collect(), &row.sums);
     }

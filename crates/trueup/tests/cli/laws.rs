@@ -11,7 +11,7 @@ use crate::home::{Home, Running, finish};
 use crate::schema::{Report, Usd, report};
 use crate::sessions::{Answer, claude, codex, rollout, time, transcript};
 
-const BY: [&str; 14] = [
+const BY: [&str; 15] = [
     "30m",
     "30m,model,project",
     "hour",
@@ -26,6 +26,7 @@ const BY: [&str; 14] = [
     "day,agent",
     "project,model",
     "session,model",
+    "kind",
 ];
 
 /// Zones whose days begin at full hours, at half hours and at quarters, three of which change their

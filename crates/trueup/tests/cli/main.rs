@@ -22,6 +22,7 @@ mod hook_handler;
 mod hooks;
 mod kill;
 mod laws;
+mod openclaw;
 mod pipe;
 mod schema;
 mod sessions;

@@ -33,7 +33,8 @@ pub(crate) struct Row {
     agent: Option<String>,
     model: Option<String>,
     project: Option<String>,
-    session: Option<String>,
+    pub(crate) session: Option<String>,
+    pub(crate) kind: Option<String>,
     block: Option<String>,
     agents: Option<Vec<String>>,
     projects: Option<Vec<String>>,
@@ -143,7 +144,7 @@ pub(crate) fn report(home: &Home, line: &str) -> Report {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{line}: {error}\n{text}"))
 }
 
-const BY: [&str; 12] = [
+const BY: [&str; 14] = [
     "30m",
     "hour",
     "day",
@@ -156,6 +157,8 @@ const BY: [&str; 12] = [
     "block",
     "day,agent",
     "session,model",
+    "kind",
+    "kind,model",
 ];
 
 impl Row {
@@ -171,6 +174,7 @@ impl Row {
             "model" => &self.model,
             "project" => &self.project,
             "session" => &self.session,
+            "kind" => &self.kind,
             _ => &self.block,
         };
         key.as_deref()
@@ -179,7 +183,8 @@ impl Row {
     /// Whether it has the fields of its report, and no others.
     fn is_of(&self, by: &str, has_models: bool) -> bool {
         let all = [
-            "30m", "hour", "day", "week", "month", "agent", "model", "project", "session", "block",
+            "30m", "hour", "day", "week", "month", "agent", "model", "project", "session", "kind",
+            "block",
         ];
         let has_keys = all.iter().all(|dimension| {
             let is_asked_for = by.split(',').any(|asked| asked == *dimension);
