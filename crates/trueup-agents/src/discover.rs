@@ -117,11 +117,12 @@ impl Discovery {
 /// The folders that an agent may keep all its things in, there or not; patterns stand for what they
 /// match.
 pub fn folders_of(agent: &dyn Agent, environment: &Environment) -> Vec<Root> {
-    let expand = |root: Root| match pattern::folders(&root) {
+    let expand = |root: Root| match pattern::places(&root) {
         found if found.is_empty() && !root.is_pattern => vec![root],
         found => found,
     };
-    roots(agent, environment).into_iter().flat_map(expand).collect()
+    let is_meant = |root: &Root| !root.is_pattern || root.path.is_dir();
+    roots(agent, environment).into_iter().flat_map(expand).filter(is_meant).collect()
 }
 
 fn roots(agent: &dyn Agent, environment: &Environment) -> Vec<Root> {
@@ -145,7 +146,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn root(&mut self, root: Root) {
-        let found = pattern::folders(&root);
+        let found = pattern::places(&root);
         if root.is_pattern && found.is_empty() {
             self.found(root, false);
             return;
@@ -191,7 +192,7 @@ impl Search<'_> {
     fn place(&mut self, place: Place) -> Vec<Problem> {
         let Place { root, line, is_required } = place;
         let mut problems = Vec::new();
-        let found = pattern::folders(&root);
+        let found = pattern::places(&root);
         if found.is_empty() {
             self.found(root, false);
             return problems;

@@ -138,8 +138,8 @@ impl Agent for OpenClaw {
     }
 
     fn index_beside(&self, store: &Store) -> Option<PathBuf> {
-        let folder = store.path.parent().filter(|folder| folder.ends_with("sessions"))?;
-        Some(folder.join("sessions.json"))
+        let is_in_sessions = store.below_root().parent()?.ends_with("sessions");
+        is_in_sessions.then(|| store.path.with_file_name("sessions.json"))
     }
 
     fn session_kinds(&self, index: &mut dyn Read) -> SessionKinds {
@@ -176,7 +176,8 @@ fn default_roots(environment: &Environment) -> Vec<Root> {
     {
         roots.push(Root::new(home.join(format!(".openclaw-{profile}")), "OPENCLAW_PROFILE"));
     }
-    // A profile has a state folder of its own, and so has `--dev`.
+    // `--dev` has a state folder of its own, and so has every profile.
+    roots.push(of_home(".openclaw-dev", "~/.openclaw-dev"));
     roots.push(Root { is_pattern: true, ..of_home(".openclaw-*", "~/.openclaw-<profile>") });
     roots
 }
@@ -217,7 +218,7 @@ mod tests {
     fn variables_name_the_state_folder_as_openclaw_reads_them() {
         let defaults = roots(&[]);
         assert_eq!(defaults.first().map(String::as_str), Some("/home/u/.openclaw"));
-        assert_eq!(defaults.len(), 5);
+        assert_eq!(defaults.len(), 6);
         assert_eq!(roots(&[("OPENCLAW_STATE_DIR", "~/claw")]), ["/home/u/claw"]);
         assert_eq!(roots(&[("OPENCLAW_DIR", "/a, ~/b")]), ["/a", "/home/u/b"]);
         assert_eq!(roots(&[("OPENCLAW_STATE_DIR", "undefined")]), defaults);

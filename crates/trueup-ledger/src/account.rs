@@ -14,7 +14,7 @@ use trueup_core::{
     NanoUsd, Outcome, Quota, Rank, UnixMs, Variant, Verdict, settle,
 };
 
-pub(crate) use drop_source::{drop_source, lost_calls};
+pub(crate) use drop_source::{drop_source, lost};
 
 use crate::intern::Names;
 use crate::rollup::{Changes, KnownSums, Place};
@@ -26,6 +26,8 @@ pub(crate) struct Written {
     pub(crate) added: u64,
     pub(crate) replaced: u64,
     pub(crate) known: u64,
+    /// Those of the added that are claims.
+    pub(crate) claims: u64,
 }
 
 /// The number of a kind of row in the outbox.

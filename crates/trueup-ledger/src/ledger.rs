@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 use trueup_core::{Batch, Position, Problem, StoreId, UnixMs};
 
-use crate::account::{self, Account, Memory, claims, drop_source};
+use crate::account::{self, Account, Memory, Written, claims, drop_source};
 use crate::row::signed;
 use crate::{LedgerError, schema};
 
@@ -65,15 +65,14 @@ impl Rebuild<'_> {
         write(database, memory, *options, batches, *now).map_err(LedgerError::sqlite(path))
     }
 
-    /// How many calls of the old account are not in the new one.
+    /// How many calls, and how many claimed runs, of the old account are not in the new one.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn lost_calls(&self) -> Result<u64, LedgerError> {
+    pub fn lost(&self) -> Result<(u64, u64), LedgerError> {
         // Another connection, which sees what is committed: the old account.
         let old = connect(self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        account::lost_calls(&old, self.database, self.source)
-            .map_err(LedgerError::sqlite(self.path))
+        account::lost(&old, self.database, self.source).map_err(LedgerError::sqlite(self.path))
     }
 }
 
@@ -86,6 +85,8 @@ pub struct Appended {
     pub replaced: u64,
     /// Facts that were known already.
     pub known: u64,
+    /// Those of the added that agents claim, rather than calls that were measured.
+    pub claims: u64,
 }
 
 impl Ledger {
@@ -295,7 +296,8 @@ fn write(
     if batches.iter().any(|batch| batch.is_poll) {
         claims::note_poll(database)?;
     }
-    Ok(Appended { added: written.added, replaced: written.replaced, known: written.known })
+    let Written { added, replaced, known, claims } = written;
+    Ok(Appended { added, replaced, known, claims })
 }
 
 fn put_position(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -18,6 +19,8 @@ pub(crate) struct Synced {
     pub(crate) inventory: Inventory,
     /// Bytes that were new.
     pub(crate) bytes_read: u64,
+    /// Places that could not be understood, of those that were looked at.
+    pub(crate) problems: u64,
 }
 
 /// Told of progress while stores are read.
@@ -105,6 +108,54 @@ pub(crate) fn sync(
     Ok(synced)
 }
 
+/// Nothing counts as read, and where reading ends is kept.
+struct Anew;
+
+impl Positions for Anew {
+    fn position(&self, _: &StoreId) -> Option<Position> {
+        None
+    }
+
+    fn parts(&self, _: &str, _: &str) -> BTreeMap<String, Position> {
+        BTreeMap::new()
+    }
+
+    fn is_anew(&self) -> bool {
+        true
+    }
+}
+
+/// Batches that are read ahead of `take`.
+const BATCHES_AHEAD_MAX: usize = 8;
+
+/// Reads the stores from their start, whatever was read before. `take` is handed what is read, some
+/// batches at a time, on this thread; after its first error, what is left is passed over.
+pub(crate) fn read_anew(
+    stores: &mut Stores,
+    threads: usize,
+    progress: &dyn Progress,
+    mut take: impl FnMut(&[&Batch]) -> Result<()>,
+) -> Result<Synced> {
+    let inventory = stores.look();
+    let (sender, batches) = sync_channel::<Batch>(BATCHES_AHEAD_MAX);
+    // The receiver goes with the closure: after an error nobody waits to be taken from.
+    std::thread::scope(move |scope| {
+        let reading = scope.spawn(move || {
+            // Nobody takes any more: the error is told below.
+            let emit = |batch| {
+                let _is_taken = sender.send(batch).is_ok();
+            };
+            read(inventory, &Anew, threads, &emit, progress)
+        });
+        while let Ok(first) = batches.recv() {
+            let taken: Vec<Batch> =
+                std::iter::once(first).chain(batches.try_iter().take(BATCHES_AHEAD_MAX)).collect();
+            take(&taken.iter().collect::<Vec<_>>())?;
+        }
+        reading.join().map_err(|_| anyhow!("reading the stores has failed"))
+    })
+}
+
 /// How long events of hooks are kept once they were read, so that a rebuild hears them again.
 const EVENTS_KEPT_MS: i64 = 30 * DAY_MS;
 
@@ -168,12 +219,16 @@ fn read(
     }
     let bytes = inventory.stores.iter().map(|store| store.stamp.size_bytes).sum();
     progress.begin(inventory.stores.len(), bytes);
-    let bytes_read = AtomicU64::new(0);
+    let (bytes_read, problems) = (AtomicU64::new(0), AtomicU64::new(0));
     scan(AGENTS, &inventory.stores, positions, threads, emit, &|store, scanned| {
         bytes_read.fetch_add(scanned.bytes, Ordering::Relaxed);
+        problems.fetch_add(scanned.problems, Ordering::Relaxed);
         progress.store(store, scanned);
     });
-    Synced { inventory, bytes_read: bytes_read.into_inner() }
+    let of_guides: usize = inventory.guides.iter().map(|guide| guide.problems.len()).sum();
+    let of_folders = (inventory.problems.len() + of_guides) as u64;
+    let problems = problems.into_inner() + of_folders;
+    Synced { inventory, bytes_read: bytes_read.into_inner(), problems }
 }
 
 /// Reads what is new in a few stores straight into a ledger: for the one session that somebody looks
@@ -214,5 +269,30 @@ pub(crate) fn threads(setting: usize) -> usize {
     match setting {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         threads => threads,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_ends_where_what_is_read_cannot_be_taken() {
+        let home = tempfile::tempdir().unwrap();
+        let sessions = home.path().join(".openclaw/agents/main/sessions");
+        std::fs::create_dir_all(&sessions).unwrap();
+        for at in 0..10 * BATCHES_AHEAD_MAX {
+            std::fs::write(sessions.join(format!("{at}.jsonl")), "{}\n").unwrap();
+        }
+        let environment = Environment { home: home.path().into(), ..Environment::default() };
+        let mut stores = Stores::of(agents_named(&["openclaw".into()]).unwrap(), &environment);
+        let mut batches = 0;
+        let synced = read_anew(&mut stores, 2, &(), |taken| {
+            batches += taken.len();
+            Ok(())
+        });
+        assert_eq!(synced.unwrap().inventory.stores.len(), batches);
+        let failed = read_anew(&mut stores, 2, &(), |_| Err(anyhow!("no room")));
+        assert_eq!(failed.unwrap_err().to_string(), "no room");
     }
 }

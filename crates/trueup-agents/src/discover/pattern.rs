@@ -1,4 +1,4 @@
-//! Folders by a pattern: `~/.openclaw-*`, `/srv/claws/*/sessions`.
+//! Folders and files by a pattern: `~/.openclaw-*`, `/srv/claws/*/sessions`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::Root;
 
-/// Folders that a pattern may stand for; further ones are not looked at.
+/// Places that a pattern may stand for; further ones are not looked at.
 const FOUND_MAX: usize = 1_000;
 
-/// The folders that a root stands for: itself, or all that match it, in order.
-pub(super) fn folders(root: &Root) -> Vec<Root> {
+/// The places that a root stands for: itself, or all that match it, in order.
+pub(super) fn places(root: &Root) -> Vec<Root> {
     if !root.is_pattern {
         return vec![root.clone()];
     }
@@ -25,7 +25,7 @@ pub(super) fn folders(root: &Root) -> Vec<Root> {
     }
     let mut roots: Vec<Root> = found
         .into_iter()
-        .filter(|(path, _)| path.is_dir())
+        .filter(|(path, _)| path.exists())
         .map(|(path, first)| Root {
             path,
             stands_for: named(&root.stands_for, first),
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_stand_for_every_folder_that_matches() {
+    fn patterns_stand_for_every_place_that_matches() {
         let folder = tempfile::tempdir().unwrap();
         for name in [".claw-b/x", ".claw-a/x", ".claw-", ".claw", "b/x-b", "c/x-d"] {
             fs::create_dir_all(folder.path().join(name)).unwrap();
@@ -75,10 +75,11 @@ mod tests {
                 Root { is_pattern: true, stands_for: "agents/*".into(), ..Root::new(path, "") };
             let text = |path: &Path| path.display().to_string();
             let below = |path: &Path| text(path.strip_prefix(folder.path()).unwrap());
-            folders(&root).iter().map(|root| (below(&root.path), text(&root.stands_for))).collect()
+            places(&root).iter().map(|root| (below(&root.path), text(&root.stands_for))).collect()
         };
         let pair = |path: &str, stands_for: &str| (path.to_owned(), stands_for.to_owned());
-        let expected = [pair(".claw-a", "agents/a"), pair(".claw-b", "agents/b")];
+        let expected = [".claw-a", ".claw-b", ".claw-file"];
+        let expected = expected.map(|name| pair(name, &name.replace(".claw-", "agents/")));
         assert_eq!(found(".claw-*"), expected);
         assert_eq!(found(".claw-*/x").len(), 2);
         assert_eq!(found("*/x-*"), [pair("b/x-b", "agents/b")]);

@@ -95,7 +95,7 @@ pub(super) fn settings(guide: &Guide, text: &[u8], environment: &Environment, to
     include(guide, settings.session.include, SESSION, environment, to);
     if let Some(store) = settings.session.store {
         match session_store(&store, environment) {
-            Ok(place) => to.places.push(place),
+            Ok(places) => to.places.extend(places),
             Err(detail) => to.problem(ProblemKind::BadRecord, 0, detail),
         }
     }
@@ -192,22 +192,33 @@ fn include(
     to.guides.extend(guides);
 }
 
-/// The folder of transcripts beside a session index.
-fn session_store(store: &str, environment: &Environment) -> Result<Place, String> {
-    let path = agent::expand(&with_variables(store.trim(), environment)?, &home(environment).0);
-    if !path.is_absolute() {
+/// A session index, and the folder of transcripts beside it.
+fn session_store(store: &str, environment: &Environment) -> Result<Vec<Place>, String> {
+    let index = agent::expand(&with_variables(store.trim(), environment)?, &home(environment).0);
+    let (true, Some(folder)) = (index.is_absolute(), index.parent()) else {
         let why = "depends on where OpenClaw was started: write it in full";
         return Err(format!("`session.store` is a relative path, which {why}"));
-    }
-    let folder = path.parent().unwrap_or(&path);
-    let is_pattern = folder.to_string_lossy().contains(AGENT);
-    let (path, agent) = match folder.to_str() {
-        Some(text) if is_pattern => (text.replace(AGENT, "*").into(), "*"),
-        _ => (folder.to_path_buf(), "main"),
     };
-    let stands_for = PathBuf::from(format!("agents/{agent}/sessions"));
+    let mut places = vec![place(folder, "sessions")];
+    if !index.ends_with(INDEX) {
+        // In the folder, nothing tells it from other files.
+        places.push(place(&index, "sessions/sessions.json"));
+    }
+    Ok(places)
+}
+
+/// The index's usual name, by which it is found in its folder.
+const INDEX: &str = "sessions.json";
+
+/// What stands for a part of an agent's folder.
+fn place(path: &Path, part: &str) -> Place {
+    let text = path.to_string_lossy();
+    let is_pattern = text.contains(AGENT);
+    let agent = if is_pattern { "*" } else { "main" };
+    let stands_for = PathBuf::from(format!("agents/{agent}/{part}"));
+    let path = text.replace(AGENT, "*").into();
     let root = Root { path, origin: "session.store", is_pattern, stands_for };
-    Ok(Place { root, line: 0, is_required: false })
+    Place { root, line: 0, is_required: false }
 }
 
 /// A value with `${NAME}` replaced, as OpenClaw does.
@@ -303,7 +314,7 @@ mod tests {
                 "// ours\n{{ gateway: {{ port: 0x10, }}, session: {{ store: '{store}' }} }}"
             );
             let directions = read(text.as_bytes());
-            let [place] = directions.places.as_slice() else { panic!("{directions:?}") };
+            let [place, ..] = directions.places.as_slice() else { panic!("{directions:?}") };
             assert_eq!(place.root.path, Path::new(folder), "{store}");
             assert_eq!(place.root.stands_for, Path::new(stands_for), "{store}");
             assert_eq!(place.root.is_pattern, folder.contains('*'), "{store}");

@@ -43,6 +43,7 @@ impl Account<'_> {
                 Ok(())
             };
         }
+        self.written.claims += 1;
         let source = &claim.origin.source;
         let series = self.names.series(self.database, &Series::of_claim(claim))?;
         let session = self.names.session(self.database, source, &claim.origin.session)?;

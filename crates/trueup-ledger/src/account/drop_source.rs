@@ -134,23 +134,32 @@ fn drop_claims(database: &Connection, memory: &mut Memory, source: &str) -> rusq
     Ok(!claims.is_empty())
 }
 
-/// How many calls that were read from stores of a source `old` has and `new` has not.
-pub(crate) fn lost_calls(
+/// How many calls that were read from stores of a source, and how many claimed runs, `old` has and
+/// `new` has not.
+pub(crate) fn lost(
     old: &Connection,
     new: &Connection,
     source: &str,
-) -> rusqlite::Result<u64> {
-    let mut known = new.prepare("SELECT 1 FROM fact_keys WHERE key = ?1")?;
-    let mut calls = old.prepare(
+) -> rusqlite::Result<(u64, u64)> {
+    let lost = |facts: &str| -> rusqlite::Result<u64> {
+        let mut known = new.prepare("SELECT 1 FROM fact_keys WHERE key = ?1")?;
+        let mut facts = old.prepare(facts)?;
+        let mut facts = facts.query([source])?;
+        let mut lost = 0;
+        while let Some(fact) = facts.next()? {
+            if !known.exists([fact.get::<_, [u8; 16]>(0)?])? {
+                lost += 1;
+            }
+        }
+        Ok(lost)
+    };
+    let calls = lost(
         "SELECT k.key FROM fact_keys k JOIN llm_calls t ON t.id = k.id
          JOIN series s ON s.id = t.series WHERE s.source = ?1 AND t.client_trace_id IS NULL",
     )?;
-    let mut calls = calls.query([source])?;
-    let mut lost = 0;
-    while let Some(call) = calls.next()? {
-        if !known.exists([call.get::<_, [u8; 16]>(0)?])? {
-            lost += 1;
-        }
-    }
-    Ok(lost)
+    let runs = lost(
+        "SELECT k.key FROM fact_keys k JOIN session_totals t ON t.id = k.id
+         JOIN series s ON s.id = t.series WHERE s.source = ?1",
+    )?;
+    Ok((calls, runs))
 }

@@ -52,12 +52,12 @@ fn claim(session: &str) -> Fact {
     }))
 }
 
-fn rebuild(ledger: &mut Ledger, batches: &[Batch]) -> u64 {
+fn rebuild(ledger: &mut Ledger, batches: &[Batch]) -> (u64, u64) {
     let filled = ledger.rebuild("test", UnixMs(9), |rebuild| {
         for batch in batches {
             rebuild.append(&[batch])?;
         }
-        rebuild.lost_calls()
+        rebuild.lost()
     });
     filled.map_err(|error: LedgerError| error.to_string()).unwrap()
 }
@@ -114,14 +114,14 @@ fn who_reads_meanwhile_sees_the_old_account_and_so_does_who_comes_after_a_failur
     let failed = ledger.rebuild("test", UnixMs(2), |rebuild| {
         rebuild.append(&[&batch(&[call(2, 0, 0, 8, 0, 0)])])?;
         assert_eq!(total(&reader(&path), Width::Day), before);
-        assert_eq!(rebuild.lost_calls()?, 1);
+        assert_eq!(rebuild.lost()?, (1, 0));
         Err::<(), _>(LedgerError::NotALedger { path: path.clone(), what: "a test" })
     });
     assert!(failed.is_err());
     assert_eq!(total(&reader(&path), Width::Day), before);
     // Names that the failed one gave numbers to are not taken for known.
     ledger.append(&[&batch(&[call(3, 0, 0, 1, 0, 3)])], UnixMs(3)).unwrap();
-    assert_eq!(rebuild(&mut ledger, &[batch(&[call(2, 0, 0, 8, 0, 0)])]), 2);
+    assert_eq!(rebuild(&mut ledger, &[batch(&[call(2, 0, 0, 8, 0, 0)])]), (2, 0));
     let reader = reader(&path);
     assert_eq!(total(&reader, Width::Quarter).calls, 1);
     assert_eq!(reader.check().unwrap(), Check::default());
@@ -139,7 +139,7 @@ fn what_is_no_longer_there_as_a_row_stays_known_and_counted() {
     let database = Connection::open(&path).unwrap();
     database.execute("DELETE FROM llm_calls WHERE output = 7", []).unwrap();
     drop(database);
-    assert_eq!(rebuild(&mut ledger, &[both]), 0);
+    assert_eq!(rebuild(&mut ledger, &[both]), (0, 0));
     assert_eq!(total(&reader(&path), Width::Day), before);
     rebuild(&mut ledger, &[]);
     assert_eq!(total(&reader(&path), Width::Day).tokens.output, 7);
@@ -182,7 +182,7 @@ fn many_pages_of_calls_are_put_in_the_place_of_as_many() {
         batch(&(from..until).map(one).collect::<Vec<_>>())
     };
     ledger.append(&[&calls(0, 17_000)], UnixMs(1)).unwrap();
-    assert_eq!(rebuild(&mut ledger, &[calls(0, 9_000), calls(9_000, 16_000)]), 1_000);
+    assert_eq!(rebuild(&mut ledger, &[calls(0, 9_000), calls(9_000, 16_000)]), (1_000, 0));
     let reader = reader(&path);
     assert_eq!(total(&reader, Width::Day).calls, 16_000);
     assert_eq!(reader.check().unwrap(), Check::default());
@@ -200,4 +200,19 @@ fn a_copy_is_the_whole_ledger() {
     let mut copied = open(&copy);
     let known = copied.append(&[&batch(&[call(1, 0, 0, 7, 0, 0)])], UnixMs(1)).unwrap();
     assert_eq!((known.added, known.known), (0, 1));
+}
+
+#[test]
+fn a_claim_that_is_read_again_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let mut ledger = open(&path);
+    let claims = || Batch { facts: vec![claim("s1")], ..Batch::default() };
+    let first = ledger.append(&[&claims()], UnixMs(1)).unwrap();
+    assert_eq!((first.added, first.claims), (1, 1));
+    let second = ledger.append(&[&claims()], UnixMs(2)).unwrap();
+    assert_eq!((second.added, second.known, second.claims), (0, 1, 0));
+    assert_eq!(rebuild(&mut ledger, &[claims()]), (0, 0));
+    assert_eq!(rebuild(&mut ledger, &[]), (0, 1));
+    assert_eq!(reader(&path).check().unwrap(), Check::default());
 }

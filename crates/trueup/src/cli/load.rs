@@ -178,7 +178,7 @@ fn read_overrides(path: &Path) -> Result<Vec<Override>> {
 
 /// A bar on standard error, while a long scan runs in front of somebody.
 #[derive(Debug, Default)]
-struct Bar(Mutex<Option<ProgressBar>>);
+pub(super) struct Bar(Mutex<Option<ProgressBar>>);
 
 impl Bar {
     fn with(&self, act: impl FnOnce(&ProgressBar)) {
@@ -187,7 +187,7 @@ impl Bar {
         }
     }
 
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.with(ProgressBar::finish_and_clear);
     }
 }

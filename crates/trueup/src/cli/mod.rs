@@ -1,5 +1,6 @@
 //! The command line: one file per verb.
 
+mod backfill;
 mod check;
 mod config;
 mod demo;
@@ -7,6 +8,7 @@ mod hooks;
 mod load;
 mod notes;
 mod prices;
+mod rebuild;
 mod report;
 mod serve;
 mod sessions;
@@ -61,6 +63,16 @@ enum Verb {
     Sessions(sessions::Sessions),
     /// Read what is new in the agents' stores into the ledger
     Sync(sync::Sync),
+    /// Read all that an agent has left on disk from its start again
+    ///
+    /// Each call counts once, however often it is read: what is known is passed over, and a second
+    /// run changes nothing.
+    Backfill(backfill::Backfill),
+    /// Drop what was read of an agent, and read it anew
+    ///
+    /// In one transaction: whatever happens, the ledger holds the old account or the new one. Calls
+    /// that are in no store any more are lost; without --yes it only says what would become of them.
+    Rebuild(rebuild::RebuildSource),
     /// Show what was found where, how much was read, and what could not be understood
     Sources(sources::Sources),
     /// Look into the price table
@@ -127,6 +139,8 @@ impl Verb {
             Self::Report(report) => report.run(&global.settings(&[])?),
             Self::Sessions(sessions) => sessions.run(&global.settings(&[])?),
             Self::Sync(sync) => sync.run(&global.settings(&[])?),
+            Self::Backfill(backfill) => backfill.run(&global.settings(&[])?),
+            Self::Rebuild(rebuild) => rebuild.run(&global.settings(&[])?),
             Self::Sources(sources) => sources.run(&global.settings(&[])?),
             Self::Prices(prices) => prices.run(&global.settings(&[])?),
             Self::Statusline(_) => statusline::Statusline::run(&global.settings(&[])?),

@@ -155,6 +155,23 @@ fn stores_that_the_settings_name_are_read_beside_the_usual_ones() {
 }
 
 #[test]
+fn an_index_of_another_name_says_what_its_sessions_used() {
+    let home = Home::new();
+    put(&home, ".openclaw", 1);
+    home.write(".openclaw/openclaw.json", "{ session: { store: '~/x/{agentId}/claw.json' } }");
+    let entry = r#"{"sessionId":"a","updatedAt":1795212510117,"inputTokens":690,"outputTokens":66,
+        "cacheRead":400,"totalTokens":1090}"#;
+    home.write("x/main/claw.json", format!("{{\"agent:main:main\":{entry}}}"));
+    let report: Value = serde_json::from_str(&home.print("report --json")).unwrap();
+    assert_eq!(report["totals"]["estimated"]["total"], 1_156, "{report}");
+    // And no longer, once the transcript beside it has the run.
+    home.write("x/main/a.jsonl", transcript("a", 756));
+    let report: Value = serde_json::from_str(&home.print("report --json")).unwrap();
+    assert_eq!(report["totals"]["exact"]["total"], 757, "{report}");
+    assert_eq!(report["totals"]["estimated"]["total"], 0, "{report}");
+}
+
+#[test]
 fn settings_that_cannot_be_followed_are_problems_until_they_can() {
     let home = Home::new();
     put(&home, ".openclaw", 1);

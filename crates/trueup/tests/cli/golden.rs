@@ -155,6 +155,8 @@ fn help_of_every_verb() {
         "report",
         "sessions",
         "sync",
+        "backfill",
+        "rebuild",
         "sources",
         "prices",
         "prices show",

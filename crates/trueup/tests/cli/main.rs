@@ -11,6 +11,7 @@
     reason = "what does not hold panics, in whichever function it shows; homes are small"
 )]
 
+mod backfill;
 mod bad_input;
 mod ccusage;
 mod demo;
