@@ -418,7 +418,7 @@ impl Reader {
         Ok(Check { damage, wrong_sums })
     }
 
-    fn all<T, C: FromIterator<T>>(
+    pub(crate) fn all<T, C: FromIterator<T>>(
         &self,
         sql: &str,
         values: impl rusqlite::Params,
@@ -431,7 +431,7 @@ impl Reader {
         read().map_err(LedgerError::sqlite(&self.path))
     }
 
-    fn each(
+    pub(crate) fn each(
         &self,
         sql: &str,
         values: impl rusqlite::Params,
