@@ -151,7 +151,8 @@ impl Reader {
              FROM claimed JOIN sessions n ON n.id = claimed.session GROUP BY n.source"
         );
         self.all(&sql, [], |row| {
-            let count = |at: usize| Ok::<_, rusqlite::Error>(row.get::<_, i64>(at)?.cast_unsigned());
+            let count =
+                |at: usize| Ok::<_, rusqlite::Error>(row.get::<_, i64>(at)?.cast_unsigned());
             let counts = ClaimCounts {
                 runs_estimated: count(1)?,
                 sessions_estimated: count(2)?,
@@ -167,7 +168,8 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn newest(&self) -> Result<Newest, LedgerError> {
-        let sql = "SELECT coalesce((SELECT max(start_ms) FROM usage_time WHERE width_minutes = 15), 0),
+        let sql =
+            "SELECT coalesce((SELECT max(start_ms) FROM usage_time WHERE width_minutes = 15), 0),
              coalesce((SELECT max(read_at) FROM positions), 0)";
         let newest: Vec<Newest> = self.all(sql, [], |row| {
             Ok(Newest { usage: UnixMs(row.get(0)?), read: UnixMs(row.get(1)?) })

@@ -221,7 +221,13 @@ mod tests {
             let counters = Counters { calls: 7, ..Counters::default() };
             let start = time(start);
             let times = (start, start);
-            report.usage(&Entry { start, times, series: &series, session: "", counters: &counters });
+            report.usage(&Entry {
+                start,
+                times,
+                series: &series,
+                session: "",
+                counters: &counters,
+            });
         }
         let report = report.finish();
         assert_eq!((report.rows.len(), report.totals.calls), (1, 7));

@@ -16,6 +16,7 @@ mod bad_input;
 mod ccusage;
 mod demo;
 mod discovery;
+mod doctor;
 mod golden;
 mod home;
 mod hook_handler;
