@@ -2,6 +2,7 @@
 
 mod backfill;
 mod check;
+mod completeness;
 mod config;
 mod demo;
 mod doctor;

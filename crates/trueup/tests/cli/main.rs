@@ -14,6 +14,7 @@
 mod backfill;
 mod bad_input;
 mod ccusage;
+mod completeness;
 mod demo;
 mod discovery;
 mod doctor;
