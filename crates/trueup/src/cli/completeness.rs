@@ -123,7 +123,7 @@ fn table(
     let first = match report.bucket {
         Bucket::Week => "Week of",
         Bucket::Month => "Month",
-        Bucket::Day | Bucket::Hour => "Day",
+        Bucket::Day | Bucket::Hour | Bucket::HalfHour => "Day",
     };
     let title = format!("Completeness by {name} and agent, days in {}", report.zone);
     writeln!(out, "{}\n", terminal.bold(&title))?;

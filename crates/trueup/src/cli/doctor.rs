@@ -9,8 +9,8 @@ use clap::Args;
 use serde_json::json;
 use tempfile::TempDir;
 use trueup_agents::{AGENTS, Inventory, discover};
-use trueup_core::UnixMs;
-use trueup_ledger::{Ledger, LedgerError, OpenOptions, Reader};
+use trueup_core::{Batch, UnixMs};
+use trueup_ledger::{Ledger, LedgerError, OpenOptions, Reader, Writer};
 
 use super::{WrongUsage, load};
 use crate::config::Config;
@@ -166,7 +166,15 @@ fn in_place_of_it(config: &Config, state: LedgerState) -> Result<Seen> {
     let threads = sync::threads(config.parse("threads", "a number of threads")?);
     let (temporary, ledger) = temporary()?;
     let path = ledger.path().to_path_buf();
-    let inventory = load::read_new(config, ledger, threads)?;
+    // Not a sync: that tidies up what was read, and nothing stays of what is read here.
+    let writer = Writer::spawn(ledger, load::SCAN_LIMITS, crate::clock::now)?;
+    let emit = |batch| {
+        let _is_queued = writer.submit(batch);
+    };
+    let inventory = sync::read_all(&config.environment, threads, &emit, &()).inventory;
+    emit(Batch { is_poll: true, ..Batch::default() });
+    let _is_written = writer.flush();
+    drop(writer.close(load::CLOSE_PATIENCE));
     let reader = Reader::open(&path)?.context("the temporary ledger has vanished")?;
     Ok(Seen { state, reader, inventory, temporary: Some(temporary) })
 }
@@ -318,7 +326,11 @@ impl Page<'_> {
         }
         self.text(&item.reason, INDENT + 2, out)?;
         if let Some(mend) = &item.mend {
-            let lines = wrapped(mend, self.terminal.columns, INDENT + 4);
+            let text = match &item.first {
+                Some(first) => format!("{first}, then `{mend}`"),
+                None => format!("`{mend}`"),
+            };
+            let lines = wrapped(&text, self.terminal.columns, INDENT + 4);
             for (at, line) in lines.iter().enumerate() {
                 let arrow = if at == 0 { "  → " } else { "    " };
                 writeln!(out, "{:INDENT$}{arrow}{}", "", line.trim_start())?;

@@ -59,22 +59,17 @@ pub(super) fn estimate_used_sessions(sight: &Sight<'_>) -> Verdict {
 }
 
 fn partly_read(sight: &Sight<'_>, open: &OpenSession) -> Item {
+    let reason = format!(
+        "{} of the session read, but none of {} with {} tokens, the last of {}",
+        counted(open.calls, "call"),
+        counted(open.runs, "run"),
+        grouped(open.tokens),
+        open.last,
+    );
     let path = sight.transcripts().path_of(sight, &open.session);
-    Item {
-        session: Some(open.session.to_string()),
-        path,
-        reason: format!(
-            "{} of the session read, but none of {} with {} tokens, the last of {}",
-            match open.calls {
-                1 => "1 call".to_owned(),
-                calls => format!("{} calls", grouped(calls)),
-            },
-            counted(open.runs, "run"),
-            grouped(open.tokens),
-            open.last,
-        ),
-        mend: Some("put the whole transcript back from a backup, then `trueup sync`".to_owned()),
-    }
+    let item = Item { path, ..Item::new(reason) };
+    item.of(&open.session)
+        .mended((Some("put the whole transcript back from a backup"), "trueup sync"))
 }
 
 /// Sessions with an estimate whose transcript is nowhere.

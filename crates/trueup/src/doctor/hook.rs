@@ -1,6 +1,7 @@
 //! Whether the hook in OpenClaw runs, where it was installed. No account needs it.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use trueup_agents::Root;
 
@@ -37,15 +38,15 @@ pub(super) fn hook_not_loaded(sight: &Sight<'_>) -> Verdict {
 struct State {
     is_installed: bool,
     fault: Option<Item>,
-    spool: Option<std::path::PathBuf>,
+    spool: Option<PathBuf>,
 }
 
 fn state(root: &Root, config: &Config) -> State {
     let fault = |reason: String, mend: String| {
-        let path = Some(files::folder(&root.path).display().to_string());
-        Some(Item { session: None, path, reason, mend: Some(mend) })
+        let item = Item::new(reason).at(&files::folder(&root.path));
+        Some(Item { mend: Some(mend), ..item })
     };
-    let look = "`trueup hooks status` says more".to_owned();
+    let look = "trueup hooks status".to_owned();
     match files::look(&root.path) {
         Ok(Present::Nothing) => State { is_installed: false, fault: None, spool: None },
         Ok(Present::Foreign(why)) => {
@@ -58,7 +59,7 @@ fn state(root: &Root, config: &Config) -> State {
             let fault = match enabled::look(&root.path, &config.environment) {
                 Enabled::No => fault(
                     "it is installed, but OpenClaw does not load it".to_owned(),
-                    format!("`{}`", program::command(Ask::Enable, root)),
+                    program::command(Ask::Enable, root),
                 ),
                 // That the configuration cannot be understood is no fault of the hook.
                 Enabled::Yes | Enabled::Unknown(_) => None,
@@ -72,21 +73,17 @@ fn state(root: &Root, config: &Config) -> State {
 fn drops(config: &Config, hooks: &[State]) -> Vec<Item> {
     let used = hooks.iter().filter_map(|hook| hook.spool.clone());
     let spools: BTreeSet<_> = used.chain([config.spool().join(SOURCE)]).collect();
-    let item = |path: std::path::PathBuf, reason: String| Item {
-        session: None,
-        path: Some(path.display().to_string()),
-        reason,
-        mend: Some("`trueup sync` reads what waits there".to_owned()),
-    };
+    let item =
+        |path: &Path, reason: String| Item::new(reason).at(path).mended((None, "trueup sync"));
     spools
         .into_iter()
         .filter_map(|path| match spool::look(&path) {
             Ok(waiting) if waiting.dropped == 0 => None,
             Ok(waiting) => {
                 let reason = format!("{} found no room", counted(waiting.dropped, "event"));
-                Some(item(path, reason))
+                Some(item(&path, reason))
             }
-            Err(error) => Some(item(path, format!("{error:#}"))),
+            Err(error) => Some(item(&path, format!("{error:#}"))),
         })
         .collect()
 }

@@ -1,9 +1,11 @@
 //! The ledger's file, and the machine that it lies on.
 
+use std::path::Path;
+
 use trueup_agents::Agent;
 use trueup_core::{DAY_MS, HOUR_MS, UnixMs};
 
-use super::{Item, LedgerState, Sight, Status, Verdict, counted};
+use super::{Item, LedgerState, Mend, Sight, Status, Verdict, counted};
 use crate::render::number;
 
 /// Largest ledger whose pages are all looked at: longer than a second nobody wants to wait.
@@ -13,27 +15,21 @@ const QUICK_CHECK_BYTES_MAX: u64 = 256 << 20;
 const FAULTS_MAX: u32 = 10;
 
 /// What is wrong with the pages of a ledger, in a quick look; empty for one that is too large for it.
-pub(crate) fn damage(reader: &trueup_ledger::Reader, path: &std::path::Path) -> Vec<String> {
+pub(crate) fn damage(reader: &trueup_ledger::Reader, path: &Path) -> Vec<String> {
     if size(path) > QUICK_CHECK_BYTES_MAX {
         return Vec::new();
     }
     reader.quick_check(FAULTS_MAX).unwrap_or_else(|error| vec![error.to_string()])
 }
 
-fn size(path: &std::path::Path) -> u64 {
+fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |file| file.len())
 }
 
 /// Whether the file is whole.
 pub(super) fn ledger_integrity(sight: &Sight<'_>) -> Verdict {
-    let path = sight.ledger.display().to_string();
     let bytes = size(&sight.ledger);
-    let item = |reason: &String, mend: &str| Item {
-        session: None,
-        path: Some(path.clone()),
-        reason: reason.clone(),
-        mend: Some(mend.to_owned()),
-    };
+    let item = |reason: &str, mend: Mend| Item::new(reason).at(&sight.ledger).mended(mend);
     match &sight.state {
         LedgerState::UpToDate
         | LedgerState::OnlyRead
@@ -44,14 +40,14 @@ pub(super) fn ledger_integrity(sight: &Sight<'_>) -> Verdict {
             Verdict::ok(detail).meta("bytes", bytes).meta("pages_checked", is_quick)
         }
         LedgerState::Absent => Verdict::new(Status::Warn, "there is no ledger yet")
-            .with(vec![item(&"not there".to_owned(), "`trueup sync` makes it")]),
+            .with(vec![item("not there", (None, "trueup sync"))]),
         LedgerState::CannotBeMade { why } => {
-            let mend = "let the user of trueup write there, or name another with --ledger";
+            let first = "let the user of trueup write there, or name another with --ledger";
             Verdict::new(Status::Fail, "there is no ledger, and none can be made: nothing is kept")
-                .with(vec![item(why, mend)])
+                .with(vec![item(why, (Some(first), "trueup sync"))])
         }
         LedgerState::Unusable { why } => {
-            let mend = "move it away and keep it; `trueup sync` makes a new one";
+            let mend = (Some("move it away, and keep it"), "trueup sync");
             let detail = "it cannot be used; what follows was read anew from what is still on disk";
             Verdict::new(Status::Fail, detail).with(why.iter().map(|why| item(why, mend)).collect())
         }
@@ -68,12 +64,8 @@ pub(super) fn ledger_lock(sight: &Sight<'_>) -> Verdict {
             Verdict::ok(format!("process {owner} keeps it")).meta("owner", owner.clone())
         }
         LedgerState::ReadOnly { why } | LedgerState::CannotBeMade { why } => {
-            let item = Item {
-                session: None,
-                path: Some(sight.ledger.display().to_string()),
-                reason: why.clone(),
-                mend: Some("run trueup as the user who may write it".to_owned()),
-            };
+            let mend = (Some("run it as the user who may write it"), "trueup sync");
+            let item = Item::new(why).at(&sight.ledger).mended(mend);
             Verdict::new(Status::Warn, "it cannot be written: what is new does not get into it")
                 .with(vec![item])
         }
@@ -88,13 +80,10 @@ const FREE_BYTES_FAIL: u64 = 20_000_000;
 /// Whether the ledger has room to grow.
 pub(super) fn disk_space(sight: &Sight<'_>) -> Verdict {
     let mut folders = sight.ledger.ancestors().skip(1);
-    let folder =
-        folders.find(|folder| folder.is_dir()).unwrap_or_else(|| std::path::Path::new("."));
-    let item = |reason: String| Item {
-        session: None,
-        path: Some(folder.display().to_string()),
-        reason,
-        mend: Some("make room there, or name another ledger with --ledger".to_owned()),
+    let folder = folders.find(|folder| folder.is_dir()).unwrap_or_else(|| Path::new("."));
+    let item = |reason: String| {
+        let first = "make room there, or name another ledger with --ledger";
+        Item::new(reason).at(folder).mended((Some(first), "trueup doctor"))
     };
     let volume = match rustix::fs::statvfs(folder) {
         Ok(volume) => volume,
@@ -122,17 +111,15 @@ pub(super) fn clock(sight: &Sight<'_>) -> Verdict {
     let newest = sight.newest;
     let limit = UnixMs(sight.now.0.saturating_add(AHEAD_MS));
     let mut items = Vec::new();
-    let mut note = |reason: String, mend: &str| {
-        items.push(Item { reason, mend: Some(mend.to_owned()), ..Item::default() });
-    };
     if newest.read > limit {
-        let mend = "set the clock of this machine: `timedatectl`";
-        note(format!("the ledger was last written at {}, after now", newest.read), mend);
+        let reason = format!("the ledger was last written at {}, after now", newest.read);
+        let mend = (Some("set the clock of this machine"), "timedatectl");
+        items.push(Item::new(reason).mended(mend));
     }
     if newest.usage > limit {
-        let mend = "`trueup report day` shows which days; see to the clock of the machine that \
-             wrote them";
-        note(format!("there is usage of {}, after now", newest.usage), mend);
+        let reason = format!("there is usage of {}, after now", newest.usage);
+        let mend = (Some("see to the clock of the machine that wrote it"), "trueup report day");
+        items.push(Item::new(reason).mended(mend));
     }
     match items.len() as u64 {
         0 => Verdict::ok("nothing is of the future"),
@@ -154,12 +141,7 @@ pub(super) fn last_success(sight: &Sight<'_>, agent: &dyn Agent) -> Verdict {
     let roots: Vec<_> =
         sight.inventory.roots.iter().filter(|found| found.source == agent.id()).collect();
     let stores = sight.inventory.stores.iter().filter(|store| store.source == agent.id()).count();
-    let item = |reason: &str, mend: &str, path: &std::path::Path| Item {
-        session: None,
-        path: Some(path.display().to_string()),
-        reason: reason.to_owned(),
-        mend: Some(mend.to_owned()),
-    };
+    let item = |reason: &str, mend: Mend, path: &Path| Item::new(reason).at(path).mended(mend);
     if let Some(state) = state.filter(|state| state.last_read.0 > 0) {
         let age_ms = sight.now.0.saturating_sub(state.last_read.0).max(0);
         let age = if age_ms < 60_000 { "just now".to_owned() } else { ago(age_ms) };
@@ -169,20 +151,24 @@ pub(super) fn last_success(sight: &Sight<'_>, agent: &dyn Agent) -> Verdict {
             .meta("stores", state.stores)
             .meta("calls", state.calls);
     }
-    let found: Vec<&std::path::Path> =
+    let found: Vec<&Path> =
         roots.iter().filter(|found| found.exists).map(|found| &*found.root.path).collect();
     let (detail, items) = if found.is_empty() {
         let items = roots.iter().map(|found| {
-            item("not there", "set the variable that names its folder", &found.root.path)
+            let mend = (Some("set the variable that names its folder"), "trueup sources");
+            item("not there", mend, &found.root.path)
         });
         (format!("no folder of {} is here", agent.title()), items.collect::<Vec<_>>())
     } else if stores == 0 {
-        let mend = "where it keeps its sessions elsewhere, name that folder: `trueup sources`";
+        let first =
+            "where it keeps its sessions elsewhere, set the variable that names that folder";
+        let mend = (Some(first), "trueup sources");
         let items = found.iter().map(|path| item("no session in it", mend, path));
         (format!("{} is here, and nothing was read of it", agent.title()), items.collect())
     } else {
         let items = found.iter().map(|path| {
-            item(&format!("{} never read", counted(stores as u64, "store")), "`trueup sync`", path)
+            let reason = format!("{} never read", counted(stores as u64, "store"));
+            item(&reason, (None, "trueup sync"), path)
         });
         (format!("{} is here, and nothing was read of it", agent.title()), items.collect())
     };

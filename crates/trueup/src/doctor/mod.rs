@@ -5,7 +5,7 @@
 //!
 //! ```json
 //! {"id":"totals_without_transcript_usage","source":"openclaw","status":"fail","detail":"…",
-//!  "items":[{"session":"3e5aebe9-…","reason":"no transcript file","mend":"…"}],"meta":{}}
+//!  "items":[{"session":"3e5aebe9-…","reason":"no transcript file","mend":"trueup sync"}],"meta":{}}
 //! ```
 
 mod claims;
@@ -15,6 +15,8 @@ mod parity;
 mod sight;
 mod stores;
 mod transcripts;
+
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -54,9 +56,40 @@ pub(crate) struct Item {
     pub(crate) path: Option<String>,
     /// What is wrong with it.
     pub(crate) reason: String,
-    /// What to do; none where nothing is to be done.
+    /// What to do before the command, where that is not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) first: Option<String>,
+    /// The command that mends it, or says more; none where nothing is to be done.
     pub(crate) mend: Option<String>,
 }
+
+impl Item {
+    fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), ..Self::default() }
+    }
+
+    fn at(mut self, path: &Path) -> Self {
+        self.path = Some(path.display().to_string());
+        self
+    }
+
+    fn of(mut self, session: &str) -> Self {
+        self.session = Some(session.to_owned());
+        self
+    }
+
+    fn mended(mut self, mend: Mend) -> Self {
+        self.first = mend.0.map(ToOwned::to_owned);
+        self.mend = Some(mend.1.to_owned());
+        self
+    }
+}
+
+/// What to do first, where anything, and the command.
+type Mend = (Option<&'static str>, &'static str);
+
+/// What lies elsewhere is put back, and read.
+const RESTORE: Mend = (Some("put it back from a backup"), "trueup sync");
 
 /// What one check found.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use jiff::ToSpan as _;
 use serde_json::Value;
-use trueup_agents::{AGENTS, Root, Store, StoreKind, scan};
+use trueup_agents::{AGENTS, FoundRoot, Root, Store, StoreKind, scan};
 use trueup_core::report::Window;
 use trueup_core::{Account, Batch, Calendar, Fact};
 
@@ -42,17 +42,15 @@ pub(super) fn openclaw_parity(sight: &Sight<'_>) -> Verdict {
     let Some(program) = program::find(&sight.config.environment) else {
         return Verdict::ok("skipped: no `openclaw` on the path");
     };
-    let roots = sight.inventory.roots.iter();
-    let Some(root) = roots.filter(|found| found.source == OPENCLAW).find(|found| found.exists)
-    else {
+    let is_state_folder = |found: &&FoundRoot| {
+        found.source == OPENCLAW && found.exists && found.root.stands_for.as_os_str().is_empty()
+    };
+    let Some(root) = sight.inventory.roots.iter().find(is_state_folder) else {
         return Verdict::ok("skipped: no state folder of OpenClaw is here");
     };
     account(sight, &program, &root.root, days).unwrap_or_else(|error| {
-        let item = Item {
-            reason: format!("{error:#}"),
-            mend: Some("start the gateway, then `trueup doctor --parity`".to_owned()),
-            ..Item::default()
-        };
+        let mend = (Some("start its gateway"), "trueup doctor --parity");
+        let item = Item::new(format!("{error:#}")).mended(mend);
         Verdict::new(Status::Warn, "the two accounts could not be compared").with(vec![item])
     })
 }
@@ -178,13 +176,9 @@ fn compare(theirs: u64, ours: u64, raw: Raw, days: u16) -> Verdict {
     } else if unexplained == 0 {
         Verdict::ok(format!("all explained; {detail}"))
     } else {
-        let item = Item {
-            reason: format!("{unexplained} tokens of its account have no call on disk"),
-            mend: Some(
-                "see \"Totals differ from OpenClaw's own\" in docs/runbooks/openclaw.md".to_owned(),
-            ),
-            ..Item::default()
-        };
+        let first = "look into docs/runbooks/openclaw.md, \"Totals differ from OpenClaw's own\"";
+        let item = Item::new(format!("{unexplained} tokens of its account have no call on disk"))
+            .mended((Some(first), "trueup report day --source openclaw"));
         Verdict::new(Status::Warn, detail).with(vec![item])
     };
     verdict

@@ -1,11 +1,12 @@
 //! Stores and lines that could not be read: what the readers have said of them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use trueup_core::{ProblemKind, Text};
 use trueup_ledger::StoredProblem;
 
-use super::{Item, OPENCLAW, Sight, Status, Verdict, counted};
+use super::{Item, OPENCLAW, RESTORE, Sight, Status, Verdict, counted};
 
 /// Lines that could not be understood, by store.
 pub(super) fn bad_lines(sight: &Sight<'_>) -> Verdict {
@@ -34,23 +35,17 @@ fn bad_lines_of(path: &Text, problems: &[&StoredProblem]) -> Item {
     });
     let more = problems.len().saturating_sub(1);
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    Item {
-        session: None,
-        path: Some(path.to_string()),
-        reason: format!("{first}{more}"),
-        mend: Some("`trueup sources --problems` names every line".to_owned()),
-    }
+    let item = Item::new(format!("{first}{more}")).at(Path::new(&**path));
+    item.mended((None, "trueup sources --problems"))
 }
 
 /// Stores whose tables this version does not know.
 pub(super) fn schema_unknown(sight: &Sight<'_>) -> Verdict {
     let items: Vec<Item> = of_kind(sight, ProblemKind::UnknownSchema)
         .map(|problem| {
-            let mend = format!(
-                "install a trueup that knows it, then `trueup rebuild --source {} --yes`",
-                problem.store.source
-            );
-            item(problem, mend)
+            let rebuild = format!("trueup rebuild --source {} --yes", problem.store.source);
+            let first = Some("install a trueup that knows it".to_owned());
+            Item { first, mend: Some(rebuild), ..item(problem) }
         })
         .collect();
     failure(items, "every store has a known schema", |count| {
@@ -62,7 +57,7 @@ pub(super) fn schema_unknown(sight: &Sight<'_>) -> Verdict {
 pub(super) fn cold_archive_missing(sight: &Sight<'_>) -> Verdict {
     let items: Vec<Item> = of_kind(sight, ProblemKind::Missing)
         .filter(|problem| is_of_openclaw(problem))
-        .map(|problem| item(problem, "put it back from a backup, then `trueup sync`"))
+        .map(|problem| archive(sight, problem))
         .collect();
     failure(items, "no cold archive is missing", |count| {
         format!("gone, with the only copy of a session: {}", counted(count, "cold archive"))
@@ -73,7 +68,7 @@ pub(super) fn cold_archive_missing(sight: &Sight<'_>) -> Verdict {
 pub(super) fn cold_archive_corrupt(sight: &Sight<'_>) -> Verdict {
     let items: Vec<Item> = of_kind(sight, ProblemKind::Corrupt)
         .filter(|problem| is_archive(problem))
-        .map(|problem| item(problem, "put it back from a backup, then `trueup sync`"))
+        .map(|problem| archive(sight, problem))
         .collect();
     failure(items, "no archive is damaged", |count| {
         format!("damaged, and not counted: {}", counted(count, "archive"))
@@ -96,7 +91,9 @@ pub(super) fn paths_readable(sight: &Sight<'_>) -> Verdict {
         .problems
         .iter()
         .filter(is_other)
-        .map(|problem| item(problem, "let the user of trueup read it whole, then `trueup sync`"))
+        .map(|problem| {
+            item(problem).mended((Some("let the user of trueup read it whole"), "trueup sync"))
+        })
         .collect();
     failure(items, "everything found can be read", |count| {
         format!("not readable, and not counted: {}", counted(count, "place"))
@@ -110,13 +107,17 @@ fn failure(items: Vec<Item>, well: &str, said: impl Fn(u64) -> String) -> Verdic
     }
 }
 
-fn item(problem: &StoredProblem, mend: impl Into<String>) -> Item {
+fn item(problem: &StoredProblem) -> Item {
     let line = if problem.line > 0 { format!("line {}: ", problem.line) } else { String::new() };
-    Item {
-        session: None,
-        path: Some(problem.store.path.to_string()),
-        reason: format!("{line}{}", problem.detail),
-        mend: Some(mend.into()),
+    Item::new(format!("{line}{}", problem.detail)).at(Path::new(&*problem.store.path))
+}
+
+/// An archive, and the session that waits for it, where its problem names one.
+fn archive(sight: &Sight<'_>, problem: &StoredProblem) -> Item {
+    let item = item(problem).mended(RESTORE);
+    match sight.open.iter().find(|open| problem.detail.contains(&*open.session)) {
+        Some(open) => item.of(&open.session),
+        None => item,
     }
 }
 

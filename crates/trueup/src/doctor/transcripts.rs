@@ -10,7 +10,7 @@ use trueup_core::{Position, ProblemKind, StoreId, Text};
 use trueup_ledger::OpenSession;
 
 use super::stores::{is_archive, kind};
-use super::{Item, OPENCLAW, Sight, Status, Verdict, counted};
+use super::{Item, Mend, OPENCLAW, RESTORE, Sight, Status, Verdict, counted};
 use crate::render::number;
 
 /// The transcripts of OpenClaw's sessions.
@@ -103,12 +103,8 @@ impl Transcripts {
             .or_else(|| self.in_a_store(session))
             .or_else(|| unknown_schema(sight))
             .unwrap_or_else(|| (self.expected(session), "no transcript file".into(), FIND));
-        Item {
-            session: Some(session.to_owned()),
-            path: path.map(|path| path.display().to_string()),
-            reason,
-            mend: Some(mend.to_owned()),
-        }
+        let path = path.map(|path| path.display().to_string());
+        Item { path, ..Item::new(reason) }.of(session).mended(mend)
     }
 
     /// A cold archive of the session that is gone, or one that is damaged and may be the session's.
@@ -165,33 +161,35 @@ fn in_files(stores: &[&Store]) -> Option<Reason> {
 }
 
 /// Where it is, what is wrong, and what mends it.
-type Reason = (Option<PathBuf>, String, &'static str);
+type Reason = (Option<PathBuf>, String, Mend);
 
-const RESTORE: &str = "put it back from a backup, then `trueup sync`";
-const FIND: &str = "put it back from a backup, or name the state folder that has it in \
-     OPENCLAW_STATE_DIR, then `trueup sync`";
-const READ: &str = "let the user of trueup read it, then `trueup sync`";
+const FIND: Mend = (
+    Some("put it back from a backup, or name the state folder that has it in OPENCLAW_STATE_DIR"),
+    "trueup sync",
+);
+const READ: Mend = (Some("let the user of trueup read it"), "trueup sync");
 
 /// Why a transcript with these lines has no call.
-fn why(contents: &Contents, bytes: u64) -> (String, &'static str) {
+fn why(contents: &Contents, bytes: u64) -> (String, Mend) {
     let Contents { lines, headers, answers, answers_without_usage, mirrors, bad } = *contents;
     if answers > 0 {
         let answers = counted(answers, "answer");
         let reason = format!("{answers} in the transcript, counted in the session it is a copy of");
-        return (reason, "`trueup report session --source openclaw` shows where they count");
+        return (reason, (None, "trueup report session --source openclaw"));
     }
     if answers_without_usage > 0 {
         let answers = counted(answers_without_usage, "answer");
-        let mend = "have the provider report usage: `supportsUsageInStreaming` in OpenClaw's model \
-             settings; what is past stays an estimate";
+        let first = "have the provider report usage (`supportsUsageInStreaming` of OpenClaw's model \
+             settings); what is past stays an estimate";
+        let mend = (Some(first), "trueup sync");
         return (format!("{answers} in the transcript, without usage"), mend);
     }
     if bad > 0 {
         let reason = format!("unreadable lines: {bad} of {lines}");
-        return (reason, "`trueup sources --problems` names them; mend them, then `trueup sync`");
+        return (reason, (Some("mend the lines that this names"), "trueup sources --problems"));
     }
     if mirrors > 0 {
-        let mend = "look for the agent that made the calls: `trueup sources`";
+        let mend = (Some("look for the agent that made the calls"), "trueup sources");
         return ("only delivery mirrors: no model was called here".to_owned(), mend);
     }
     let reason = match (lines, headers, bytes) {
@@ -217,7 +215,7 @@ fn unknown_schema(sight: &Sight<'_>) -> Option<Reason> {
         *problem.store.source == *OPENCLAW && kind(problem) == ProblemKind::UnknownSchema
     })?;
     let reason = format!("no transcript, and a store with an unknown schema: {}", problem.detail);
-    let mend = "install a trueup that knows it, then `trueup rebuild --source openclaw --yes`";
+    let mend = (Some("install a trueup that knows it"), "trueup rebuild --source openclaw --yes");
     Some((Some(PathBuf::from(&*problem.store.path)), reason, mend))
 }
 
@@ -241,9 +239,7 @@ pub(super) fn orphan_transcripts(sight: &Sight<'_>) -> Verdict {
         .filter(is_orphan)
         .map(|store| Item {
             session: agent.session_named(store).map(ToOwned::to_owned),
-            path: Some(store.path.display().to_string()),
-            reason: "no index names it; its calls count".to_owned(),
-            mend: None,
+            ..Item::new("no index names it; its calls count").at(&store.path)
         })
         .collect();
     let detail = match items.len() as u64 {
@@ -290,18 +286,11 @@ pub(super) fn partial_tail_stuck(sight: &Sight<'_>) -> Verdict {
 
 fn stuck(store: &Store, position: &Position, age_ms: i64) -> Item {
     let bytes = number::bytes(store.stamp.size_bytes.saturating_sub(position.offset));
-    Item {
-        session: None,
-        path: Some(store.path.display().to_string()),
-        reason: format!(
-            "{bytes} behind the last newline, unchanged for {}",
-            number::duration_ms(age_ms)
-        ),
-        mend: Some(
-            "start the agent again, which ends the line; or end it yourself, then `trueup sync`"
-                .to_owned(),
-        ),
-    }
+    let age = number::duration_ms(age_ms);
+    let first = "start the agent again, which ends the line, or end it yourself";
+    Item::new(format!("{bytes} behind the last newline, unchanged for {age}"))
+        .at(&store.path)
+        .mended((Some(first), "trueup sync"))
 }
 
 /// Bytes of a tail that are looked at.
