@@ -12,6 +12,7 @@ mod codex;
 mod discover;
 mod found;
 mod gemini_cli;
+mod inspect;
 mod json;
 mod lines;
 mod lossy;
@@ -30,6 +31,7 @@ pub use discover::{
     Discovery, FoundRoot, GuideProblems, Inventory, discover, folders_of, session_stores,
 };
 pub use found::Found;
+pub use inspect::{Contents, LineKind, inspect, sessions_in_index};
 pub use lines::{LINE_BYTES_MAX, Line};
 pub use scan::{Positions, Scanned, scan};
 

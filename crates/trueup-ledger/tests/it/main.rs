@@ -7,6 +7,7 @@
 )]
 
 mod claims;
+mod completeness;
 mod laws;
 mod rebuild;
 mod writer;
