@@ -10,10 +10,12 @@ mod demo;
 mod doctor;
 mod hooks;
 mod intake;
+mod notice;
 mod problems;
 mod query;
 mod render;
 mod sync;
+mod ticker;
 mod usage;
 
 use std::process::ExitCode;

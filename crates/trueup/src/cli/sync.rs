@@ -2,6 +2,8 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -11,8 +13,13 @@ use trueup_ledger::{Ledger, OpenOptions, Reader, Writer};
 use super::WrongUsage;
 use super::load::{CLOSE_PATIENCE, SCAN_LIMITS};
 use crate::config::Config;
+use crate::notice::Notice;
 use crate::render::number;
 use crate::sync::{self, Stores};
+use crate::ticker::Ticker;
+
+/// The rest between two looks: writes come in bursts.
+const REST: Duration = Duration::from_millis(500);
 
 /// Read what is new in the agents' stores into the ledger
 #[derive(Debug, Args)]
@@ -38,6 +45,8 @@ impl Sync {
         let path = ledger.path().to_path_buf();
         let writer = Writer::spawn(ledger, SCAN_LIMITS, crate::clock::now)?;
         let reader = Reader::open(&path)?.context("the ledger has vanished")?;
+        let ticker = Arc::new(Ticker::new(interval));
+        let mut notice = if self.watch { Notice::spawn(Arc::clone(&ticker)) } else { None };
         loop {
             let synced = sync::sync(&mut stores, &writer, &reader, threads, &())?;
             if synced.bytes_read > 0 || !self.watch {
@@ -52,9 +61,12 @@ impl Sync {
             if !self.watch {
                 break;
             }
+            if let Some(notice) = &mut notice {
+                notice.watch(&synced.inventory.folders);
+            }
             // An interrupt ends the process here or anywhere: what is read is committed with how far
             // it was read.
-            std::thread::park_timeout(interval);
+            ticker.tick(REST);
         }
         drop(writer.close(CLOSE_PATIENCE));
         Ok(ExitCode::SUCCESS)

@@ -8,7 +8,6 @@ mod listen;
 mod log;
 mod monitor;
 mod settings;
-mod ticker;
 mod watch;
 
 use std::net::IpAddr;
@@ -28,9 +27,9 @@ use crate::api::{self, App, Counts, Guard};
 use crate::clock;
 use crate::config::Config;
 use crate::sync::Stores;
+use crate::ticker::Ticker;
 pub(crate) use listen::{Limits, bind};
 pub(crate) use settings::Settings;
-pub(crate) use ticker::Ticker;
 pub(crate) use watch::Watch;
 
 /// How long the end waits for requests under way.
@@ -109,7 +108,7 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
     let reader = Reader::open(&settings.ledger)?.context("the ledger has vanished")?;
     let counts = Counts::new(reader.counter(DROPPED)?, reader.counter(REFUSED)?);
     let writer = Arc::new(Writer::spawn(ledger, settings.queue, clock::now)?);
-    let ticker = Arc::new(Ticker::new(settings.sync_interval));
+    let (ticker, notice) = watch::ticker(settings.sync_interval);
     let watch = Arc::new(Watch::default());
     watch::spawn(watch::Task {
         stores: Stores::of_all(&config.environment),
@@ -117,6 +116,7 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
         writer: Arc::clone(&writer),
         reader,
         ticker: Arc::clone(&ticker),
+        notice,
         watch: Arc::clone(&watch),
     })?;
     let guard = Guard::new(settings.token.clone(), address);

@@ -1,7 +1,7 @@
 //! Keeps the account up to what lies in the agents' stores.
 //!
-//! A thread looks at the stores at an interval. Looking costs a walk over folders; only what has
-//! grown is read. Nothing that goes wrong there ends the process.
+//! A thread looks at the stores when something is written in them, and at an interval. Looking costs a
+//! walk over folders; only what has grown is read. Nothing that goes wrong there ends the process.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,13 +9,23 @@ use std::time::{Duration, Instant};
 use trueup_core::UnixMs;
 use trueup_ledger::{Reader, Writer};
 
-use super::Ticker;
 use crate::clock;
 use crate::completeness::{self, Lack};
+use crate::notice::Notice;
 use crate::sync::{self, Stores};
+use crate::ticker::Ticker;
 
 /// How often new records are worth a line in the log.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
+
+/// The least rest between two looks: writes come in bursts.
+const REST_MIN: Duration = Duration::from_millis(200);
+
+/// Rest for each moment of looking: agents that write all the time must not keep us busy.
+const REST_FACTOR: u32 = 20;
+
+/// How often to look where nobody tells of writes.
+const UNTOLD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the thread has done so far.
 #[derive(Debug, Default)]
@@ -52,7 +62,18 @@ pub(super) struct Task {
     pub(super) writer: Arc<Writer>,
     pub(super) reader: Reader,
     pub(super) ticker: Arc<Ticker>,
+    pub(super) notice: Option<Notice>,
     pub(super) watch: Arc<Watch>,
+}
+
+/// What ticks for the thread, and what wakes it. Where the system tells nobody of writes, it looks more
+/// often.
+pub(super) fn ticker(interval: Duration) -> (Arc<Ticker>, Option<Notice>) {
+    let ticker = Arc::new(Ticker::new(interval));
+    match Notice::spawn(Arc::clone(&ticker)) {
+        Some(notice) => (ticker, Some(notice)),
+        None => (Arc::new(Ticker::new(interval.min(UNTOLD_INTERVAL))), None),
+    }
 }
 
 /// Starts the thread. It ends with its ticker, or with the process: what it had not finished is read
@@ -61,8 +82,9 @@ pub(super) fn spawn(mut task: Task) -> std::io::Result<()> {
     let run = move || {
         let mut news = News { lack: task.lack(), ..News::default() };
         loop {
+            let start = Instant::now();
             task.look(&mut news);
-            if !task.ticker.tick() {
+            if !task.ticker.tick(REST_MIN.max(start.elapsed() * REST_FACTOR)) {
                 break;
             }
         }
@@ -86,6 +108,9 @@ impl Task {
                 seen.last_sync = Some(clock::now());
                 seen.bytes_read += synced.bytes_read;
                 seen.stores = synced.inventory.stores.len() as u64;
+                if let Some(notice) = &mut self.notice {
+                    notice.watch(&synced.inventory.folders);
+                }
                 news.add(synced.bytes_read, seen.stores);
                 drop(seen);
                 // What is not read anew lacks what it lacked.
