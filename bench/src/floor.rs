@@ -137,7 +137,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("floor");
         super::print(&folder, 1_000, 300).unwrap();
-        for (file, table) in [("bare.db", "call"), ("ledger.db", "llm_traces")] {
+        for (file, table) in [("bare.db", "call"), ("ledger.db", "llm_calls")] {
             let database = Connection::open(folder.join(file)).unwrap();
             let rows: i64 = database
                 .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))

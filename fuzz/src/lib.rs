@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
 use tempfile::TempDir;
-use trueup_agents::{Environment, Positions, Store, agent, scan};
+use trueup_agents::{Discovery, Environment, Positions, Store, agent, scan};
 use trueup_core::{Account, Batch, Position, Stamp, StoreId};
 
 /// The time of change of every store, so that it is not of the clock: 2026-11-18.
@@ -51,6 +51,23 @@ pub fn whole(source: &str, path: &str, bytes: &[u8]) {
     assert_eq!(reading.text(), once, "read twice");
 }
 
+/// Reads `bytes` as a file that says where further stores lie, twice: the second time from memory.
+pub fn guide(source: &str, path: &str, bytes: &[u8]) {
+    let home = Home::get();
+    let agent = agent(source).expect("an agent that is read");
+    let path = home.0.path().join(path);
+    fs::create_dir_all(path.parent().expect("it is in a folder")).expect("the folder is ours");
+    fs::write(&path, bytes).expect("the folder is ours");
+    let environment = Environment { home: home.0.path().to_path_buf(), ..Environment::default() };
+    let mut discovery = Discovery::default();
+    let mut look = || {
+        let inventory = discovery.look(&[agent], &environment);
+        inventory.guides.into_iter().map(|guide| guide.problems).collect::<Vec<_>>()
+    };
+    let once = look();
+    assert_eq!(look(), once, "looked at again");
+}
+
 /// Where to divide some bytes: anywhere.
 fn division(bytes: &[u8]) -> usize {
     let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
@@ -74,7 +91,7 @@ impl Home {
             fs::create_dir_all(folder).expect("the folder is ours");
         }
         let environment =
-            Environment { home: self.0.path().to_path_buf(), variables: BTreeMap::new() };
+            Environment { home: self.0.path().to_path_buf(), ..Environment::default() };
         let roots = agent.roots(&environment);
         let root = roots.iter().find(|root| path.starts_with(&root.path));
         let root: PathBuf = root.expect("the path is in one of the agent's folders").path.clone();
@@ -82,7 +99,7 @@ impl Home {
         let kind = agent.classify(below).expect("the path is a store's");
         // No file is stamped like this, so that none counts as unchanged.
         let stamp = Stamp { modified_ns: MODIFIED_NS, ..Stamp::default() };
-        Store { source: agent.id(), root, path, kind, stamp }
+        Store { source: agent.id(), root, stands_for: PathBuf::new(), path, kind, stamp }
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Nothing here opens a file. [`scan`](fn@crate::scan) does, and hands the bytes to a [`Decoder`].
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::Read;
@@ -10,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use trueup_core::{Stamp, Text, UnixMs};
+use trueup_core::{Problem, ProblemKind, Stamp, Text, UnixMs};
 
-use crate::{Found, Line, Positions};
+use crate::discover::SPOOL;
+use crate::{Found, Line, LineKind, Positions};
 
 /// One coding agent.
 pub trait Agent: Sync + fmt::Debug {
@@ -24,6 +26,25 @@ pub trait Agent: Sync + fmt::Debug {
 
     /// Where the agent may keep its sessions, whether or not these folders exist.
     fn roots(&self, environment: &Environment) -> Vec<Root>;
+
+    /// Files of the agent's own that may say where further stores lie, for a root that is there.
+    fn guides(&self, _root: &Path, _environment: &Environment) -> Vec<Guide> {
+        Vec::new()
+    }
+
+    /// Reads what a guide says.
+    ///
+    /// # Errors
+    /// What SQLite says of a database: it is reported as a problem of the guide.
+    fn follow(
+        &self,
+        _guide: &Guide,
+        _content: &Content<'_>,
+        _environment: &Environment,
+        _directions: &mut Directions,
+    ) -> rusqlite::Result<()> {
+        Ok(())
+    }
 
     /// How to read a file, by its path below the root. `None`: it holds no usage.
     fn classify(&self, below_root: &Path) -> Option<StoreKind>;
@@ -57,6 +78,16 @@ pub trait Agent: Sync + fmt::Debug {
     /// What such an index says.
     fn session_kinds(&self, _index: &mut dyn Read) -> SessionKinds {
         SessionKinds::default()
+    }
+
+    /// The session that the name of a transcript gives; `None` where names give none.
+    fn session_named<'a>(&self, _store: &'a Store) -> Option<&'a str> {
+        None
+    }
+
+    /// What one line of such a transcript is.
+    fn kind_of_line(&self, _line: &Line<'_>) -> LineKind {
+        LineKind::Other
     }
 
     /// Reads a [`StoreKind::Index`].
@@ -112,13 +143,66 @@ pub enum StoreKind {
     Database,
 }
 
+/// A file that says where further stores lie: a registry, a settings file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guide {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether it is a SQLite database; else it is a document.
+    pub is_database: bool,
+    /// What the agent knows it by.
+    pub about: &'static str,
+    /// The guide that names it, if one does: it must be there, and names no others.
+    pub named_by: Option<PathBuf>,
+}
+
+/// What is in a guide.
+#[derive(Debug)]
+pub enum Content<'a> {
+    /// All of a document.
+    Document(&'a [u8]),
+    /// A database, open for reading.
+    Database(&'a Connection),
+}
+
+/// What a guide says.
+#[derive(Debug, Clone, Default)]
+pub struct Directions {
+    /// Further places.
+    pub places: Vec<Place>,
+    /// Further guides.
+    pub guides: Vec<Guide>,
+    /// What could not be understood.
+    pub problems: Vec<Problem>,
+}
+
+impl Directions {
+    /// Something in the guide that could not be understood; `detail` never holds a secret.
+    pub fn problem(&mut self, kind: ProblemKind, line: u64, detail: impl Into<String>) {
+        self.problems.push(Problem { kind, line, detail: detail.into() });
+    }
+}
+
+/// A place that a guide names.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The file or folder.
+    pub root: Root,
+    /// The line or row that names it, from 1; 0 where that is not known.
+    pub line: u64,
+    /// Whether it is a problem of the guide that it is not there.
+    pub is_required: bool,
+}
+
 /// One file that holds usage.
 #[derive(Debug, Clone)]
 pub struct Store {
     /// The agent's source id.
     pub source: &'static str,
-    /// The folder in which it was found.
+    /// The folder in which it was found; the store itself where a guide names it.
     pub root: PathBuf,
+    /// What the root stands for; see [`Root`].
+    pub stands_for: PathBuf,
     /// Its absolute path.
     pub path: PathBuf,
     /// How it is read.
@@ -128,10 +212,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// The path below the root.
+    /// The path below the root, as if all of the agent's files lay in one.
     #[must_use]
-    pub fn below_root(&self) -> &Path {
-        self.path.strip_prefix(&self.root).unwrap_or(&self.path)
+    pub fn below_root(&self) -> Cow<'_, Path> {
+        below(&self.path, &self.root, &self.stands_for)
+    }
+
+    /// Whether it is an event that a hook of ours left: our own file, not the agent's.
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        self.stands_for == Path::new(SPOOL)
     }
 
     /// The file name up to its first dot.
@@ -148,13 +238,38 @@ impl Store {
     }
 }
 
+/// A path below a root that may stand for a part of another.
+pub(crate) fn below<'a>(path: &'a Path, root: &Path, stands_for: &'a Path) -> Cow<'a, Path> {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    if stands_for.as_os_str().is_empty() {
+        Cow::Borrowed(below)
+    } else if below.as_os_str().is_empty() {
+        Cow::Borrowed(stands_for)
+    } else {
+        Cow::Owned(stands_for.join(below))
+    }
+}
+
 /// A folder in which an agent may keep sessions, and why we think so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root {
-    /// The folder.
+    /// The folder; a single file where a guide names one.
     pub path: PathBuf,
-    /// The environment variable or the default that names it.
+    /// The environment variable, the default or the guide's entry that names it.
     pub origin: &'static str,
+    /// Whether it stands for every folder that it matches, `*` being any part of one name.
+    pub is_pattern: bool,
+    /// Where it would lie in a root of the usual kind, if it is only a part of one: classified as
+    /// such. A `*` in it is what the pattern's first one was found to be.
+    pub stands_for: PathBuf,
+}
+
+impl Root {
+    /// A folder that holds all that an agent keeps.
+    #[must_use]
+    pub const fn new(path: PathBuf, origin: &'static str) -> Self {
+        Self { path, origin, is_pattern: false, stands_for: PathBuf::new() }
+    }
 }
 
 /// The part of the environment that says where agents keep things.
@@ -164,6 +279,11 @@ pub struct Environment {
     pub home: PathBuf,
     /// The variables.
     pub variables: BTreeMap<String, String>,
+    /// Folders that trueup's own settings name, by source id. One stands in the place of all that the
+    /// agent would otherwise be looked for in.
+    pub pointed: BTreeMap<&'static str, Root>,
+    /// The folders that hooks leave events in, by source id.
+    pub spools: BTreeMap<&'static str, PathBuf>,
 }
 
 impl Environment {
@@ -178,13 +298,13 @@ impl Environment {
     pub fn folders(&self, name: &'static str) -> Option<Vec<Root>> {
         let value = self.variable(name)?;
         let folders = value.split(',').map(str::trim).filter(|folder| !folder.is_empty());
-        Some(folders.map(|folder| Root { path: self.expand(folder), origin: name }).collect())
+        Some(folders.map(|folder| Root::new(self.expand(folder), name)).collect())
     }
 
     /// A folder below the home folder.
     #[must_use]
     pub fn below_home(&self, folder: &str, origin: &'static str) -> Root {
-        Root { path: self.home.join(folder), origin }
+        Root::new(self.home.join(folder), origin)
     }
 
     /// A folder of the XDG variable `name`, or of its default below the home folder.
@@ -196,12 +316,17 @@ impl Environment {
     /// A path with `~` for the home folder.
     #[must_use]
     pub fn expand(&self, path: &str) -> PathBuf {
-        match path.strip_prefix('~') {
-            Some("") => self.home.clone(),
-            Some(rest) if rest.starts_with(['/', '\\']) => {
-                self.home.join(rest.trim_start_matches(['/', '\\']))
-            }
-            _ => PathBuf::from(path),
+        expand(path, &self.home)
+    }
+}
+
+/// A path with `~` for `home`.
+pub(crate) fn expand(path: &str, home: &Path) -> PathBuf {
+    match path.strip_prefix('~') {
+        Some("") => home.to_path_buf(),
+        Some(rest) if rest.starts_with(['/', '\\']) => {
+            home.join(rest.trim_start_matches(['/', '\\']))
         }
+        _ => PathBuf::from(path),
     }
 }

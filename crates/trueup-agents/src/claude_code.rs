@@ -57,7 +57,7 @@ impl Agent for ClaudeCode {
                 let xdg = environment.xdg("XDG_CONFIG_HOME", ".config").join("claude/projects");
                 vec![
                     environment.below_home(".claude/projects", "~/.claude"),
-                    Root { path: xdg, origin: "XDG_CONFIG_HOME" },
+                    Root::new(xdg, "XDG_CONFIG_HOME"),
                 ]
             },
             |folders| folders.into_iter().map(projects).collect(),
@@ -211,8 +211,8 @@ struct Answer<'a> {
 impl ClaudeCodeDecoder {
     fn new(store: &Store) -> Self {
         // `<session>/subagents/…/agent-x.jsonl` belongs to the session of its folder.
-        let above_subagents = store
-            .below_root()
+        let below_root = store.below_root();
+        let above_subagents = below_root
             .ancestors()
             .find(|above| above.ends_with("subagents"))
             .and_then(Path::parent)

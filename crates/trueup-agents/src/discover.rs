@@ -1,18 +1,26 @@
 //! Finds the stores: which roots exist, and which files in them hold usage.
 //!
 //! Every file below a root is looked at, never an index of an agent's own: orphaned transcripts
-//! count. Folders that cannot be read are named as problems and passed over; links are followed, and
-//! a loop of links ends where it began.
+//! count. Such an index only adds places, which the agent reads out of [`Guide`]s. Folders that
+//! cannot be read are named as problems and passed over; links are followed, and a loop of links
+//! ends where it began.
+
+mod guides;
+mod pattern;
 
 use std::collections::BTreeSet;
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use trueup_core::{Problem, ProblemKind, Stamp, StoreId};
 use walkdir::WalkDir;
 
+use crate::agent::{Guide, Place, below};
 use crate::{Agent, Environment, Root, Store};
+pub use guides::GuideProblems;
+use guides::Guides;
 
 /// A root that was looked for.
 #[derive(Debug, Clone)]
@@ -34,41 +42,201 @@ pub struct Inventory {
     pub stores: Vec<Store>,
     /// Folders and files that could not be looked at.
     pub problems: Vec<(StoreId, Problem)>,
+    /// Every guide that was read, and what is wrong with it.
+    pub guides: Vec<GuideProblems>,
 }
+
+/// What the folder that a hook leaves events in would be called in a root.
+pub(crate) const SPOOL: &str = "spool";
 
 /// Deepest folder that is looked into: agents nest a handful deep, and a loop must end.
 const DEPTH_MAX: usize = 16;
 
-/// Looks for the stores of `agents`.
+/// Looks for stores, again and again: what guides say is remembered while they are unchanged.
+#[derive(Debug, Default)]
+pub struct Discovery {
+    guides: Guides,
+}
+
+/// Looks for the stores of `agents`, once.
 #[must_use]
 pub fn discover(agents: &[&'static dyn Agent], environment: &Environment) -> Inventory {
-    let mut inventory = Inventory::default();
-    for agent in agents {
-        let mut seen = BTreeSet::new();
-        for root in agent.roots(environment) {
-            // Two names of one folder are one root: its files must not be read twice.
-            let canonical = root.path.canonicalize().ok().filter(|path| path.is_dir());
-            if let Some(path) = &canonical
-                && seen.insert(path.clone())
-            {
-                walk(*agent, path, &mut inventory);
+    Discovery::default().look(agents, environment)
+}
+
+impl Discovery {
+    /// Looks for the stores of `agents`.
+    pub fn look(&mut self, agents: &[&'static dyn Agent], environment: &Environment) -> Inventory {
+        let mut inventory = Inventory::default();
+        for agent in agents {
+            let mut search =
+                Search { agent: *agent, walked: Vec::new(), inventory: &mut inventory };
+            for root in roots(*agent, environment) {
+                search.root(root);
             }
-            let exists = canonical.is_some();
-            inventory.roots.push(FoundRoot { source: agent.id(), root, exists });
+            search.spool(environment);
+            self.follow(&mut search, environment);
+        }
+        self.guides.forget_unseen();
+        // By their bytes: to compare paths part by part costs more than to find them.
+        inventory.stores.sort_by(|a, b| order(a).cmp(&order(b)));
+        inventory.stores.dedup_by(|a, b| a.source == b.source && a.path == b.path);
+        inventory
+    }
+
+    /// Reads the guides of every root, and looks where they lead.
+    fn follow(&mut self, search: &mut Search<'_>, environment: &Environment) {
+        let agent = search.agent;
+        let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
+        let mut left: Vec<Guide> =
+            search.walked.iter().flat_map(|root| agent.guides(root, environment)).collect();
+        left.reverse();
+        while let Some(guide) = left.pop() {
+            if !seen.insert(guide.path.clone()) {
+                continue;
+            }
+            let Some(mut directions) = self.guides.read(agent, &guide, environment) else {
+                continue;
+            };
+            for next in directions.guides.drain(..).filter(|_| guide.named_by.is_none()) {
+                left.push(Guide { named_by: Some(guide.path.clone()), ..next });
+            }
+            for place in directions.places.drain(..) {
+                directions.problems.extend(search.place(place));
+            }
+            let problems = GuideProblems::new(agent, &guide, directions.problems);
+            let guides = &mut search.inventory.guides;
+            match guides.iter_mut().find(|known| known.guide == problems.guide) {
+                Some(known) => known.problems.extend(problems.problems),
+                None => guides.push(problems),
+            }
         }
     }
-    // By their bytes: to compare paths part by part costs more than to find them.
-    inventory.stores.sort_by(|a, b| order(a).cmp(&order(b)));
-    inventory.stores.dedup_by(|a, b| a.source == b.source && a.path == b.path);
-    inventory
+}
+
+/// The folders that an agent may keep all its things in, there or not; patterns stand for what they
+/// match.
+pub fn folders_of(agent: &dyn Agent, environment: &Environment) -> Vec<Root> {
+    let expand = |root: Root| match pattern::places(&root) {
+        found if found.is_empty() && !root.is_pattern => vec![root],
+        found => found,
+    };
+    let is_meant = |root: &Root| !root.is_pattern || root.path.is_dir();
+    roots(agent, environment).into_iter().flat_map(expand).filter(is_meant).collect()
+}
+
+fn roots(agent: &dyn Agent, environment: &Environment) -> Vec<Root> {
+    match environment.pointed.get(agent.id()) {
+        Some(root) => vec![root.clone()],
+        None => agent.roots(environment),
+    }
 }
 
 fn order(store: &Store) -> (&str, &std::ffi::OsStr) {
     (store.source, store.path.as_os_str())
 }
 
-fn walk(agent: &'static dyn Agent, root: &Path, inventory: &mut Inventory) {
-    let below = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_path_buf();
+/// The search for one agent's stores.
+struct Search<'a> {
+    agent: &'static dyn Agent,
+    /// Roots of the usual kind that are there, each under its one real name.
+    walked: Vec<PathBuf>,
+    inventory: &'a mut Inventory,
+}
+
+impl Search<'_> {
+    fn root(&mut self, root: Root) {
+        let found = pattern::places(&root);
+        if root.is_pattern && found.is_empty() {
+            self.found(root, false);
+            return;
+        }
+        for found in found {
+            // Two names of one folder are one root: its files must not be read twice.
+            let canonical = found.path.canonicalize().ok().filter(|path| path.is_dir());
+            let exists = canonical.is_some();
+            let is_new = canonical.is_some_and(|path| self.walk_once(path, &found.stands_for));
+            if is_new || !found.is_pattern {
+                self.found(found, exists);
+            }
+        }
+    }
+
+    /// Looks at the events that a hook left: those of the agent as it runs here, not of a folder that
+    /// trueup was pointed at.
+    fn spool(&mut self, environment: &Environment) {
+        let is_pointed = environment.pointed.contains_key(self.agent.id());
+        let folder = environment.spools.get(self.agent.id()).filter(|_| !is_pointed);
+        if let Some(path) = folder.and_then(|folder| folder.canonicalize().ok()) {
+            let stands_for = PathBuf::from(SPOOL);
+            walk(self.agent, &path, &stands_for, self.inventory);
+            self.found(Root { stands_for, ..Root::new(path, "spool_dir") }, true);
+        }
+    }
+
+    fn found(&mut self, root: Root, exists: bool) {
+        self.inventory.roots.push(FoundRoot { source: self.agent.id(), root, exists });
+    }
+
+    /// Walks over a folder that was not walked over yet.
+    fn walk_once(&mut self, path: PathBuf, stands_for: &Path) -> bool {
+        let is_new = !self.walked.contains(&path);
+        if is_new {
+            walk(self.agent, &path, stands_for, self.inventory);
+            self.walked.push(path);
+        }
+        is_new
+    }
+
+    /// Looks at a place that a guide names; what is wrong with it.
+    fn place(&mut self, place: Place) -> Vec<Problem> {
+        let Place { root, line, is_required } = place;
+        let mut problems = Vec::new();
+        let found = pattern::places(&root);
+        if found.is_empty() {
+            self.found(root, false);
+            return problems;
+        }
+        for found in found {
+            match found.path.canonicalize() {
+                Ok(path) if self.is_known(&path) => {}
+                Ok(path) => {
+                    walk(self.agent, &path, &found.stands_for, self.inventory);
+                    self.found(found, true);
+                }
+                Err(error) if is_required || error.kind() != io::ErrorKind::NotFound => {
+                    let what = if error.kind() == io::ErrorKind::NotFound {
+                        "is not there".to_owned()
+                    } else {
+                        format!("cannot be read: {error}")
+                    };
+                    let detail = format!("names {}, which {what}", found.path.display());
+                    problems.push(Problem { kind: ProblemKind::Unreadable, line, detail });
+                }
+                Err(_) => self.found(found, false),
+            }
+        }
+        problems
+    }
+
+    /// Whether a place lies in a root where it was found without being named.
+    fn is_known(&self, path: &Path) -> bool {
+        let is_file = path.is_file();
+        self.walked.iter().any(|root| {
+            let Ok(below) = path.strip_prefix(root) else { return false };
+            let folder = if is_file { below.parent().unwrap_or(below) } else { below };
+            let mut above = folder.ancestors().filter(|above| !above.as_os_str().is_empty());
+            above.all(|above| self.agent.enters(above))
+                && (!is_file || self.agent.classify(below).is_some())
+        }) || self
+            .inventory
+            .roots
+            .iter()
+            .any(|known| known.source == self.agent.id() && known.exists && known.root.path == path)
+    }
+}
+
+fn walk(agent: &'static dyn Agent, root: &Path, stands_for: &Path, inventory: &mut Inventory) {
     let mut entries = WalkDir::new(root).follow_links(true).max_depth(DEPTH_MAX).into_iter();
     while let Some(entry) = entries.next() {
         let entry = match entry {
@@ -78,16 +246,18 @@ fn walk(agent: &'static dyn Agent, root: &Path, inventory: &mut Inventory) {
                 continue;
             }
         };
+        let below = below(entry.path(), root, stands_for);
         if entry.file_type().is_dir() {
-            if entry.depth() > 0 && !agent.enters(&below(entry.path())) {
+            if entry.depth() > 0 && !agent.enters(&below) {
                 entries.skip_current_dir();
             }
-        } else if let Some(kind) = agent.classify(&below(entry.path())) {
+        } else if let Some(kind) = agent.classify(&below) {
             match entry.metadata() {
                 Ok(metadata) if metadata.is_file() => inventory.stores.push(Store {
                     source: agent.id(),
                     root: root.to_path_buf(),
-                    path: entry.into_path(),
+                    stands_for: stands_for.to_path_buf(),
+                    path: entry.path().to_path_buf(),
                     kind,
                     stamp: stamp(&metadata),
                 }),
@@ -106,7 +276,7 @@ fn walk_problem(
     error: &walkdir::Error,
 ) -> Option<(StoreId, Problem)> {
     let has_vanished =
-        error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
     let is_dangling = error.path().is_some_and(Path::is_symlink);
     if has_vanished && !is_dangling {
         return None;
@@ -152,8 +322,15 @@ pub fn session_stores(agent: &'static dyn Agent, transcript: &Path) -> Vec<Store
     let metadata = path.metadata().ok().filter(Metadata::is_file);
     if let (Some(metadata), Some(kind)) = (metadata, agent.classify(Path::new(name))) {
         let stamp = stamp(&metadata);
-        inventory.stores.push(Store { source: agent.id(), root, path: path.clone(), kind, stamp });
+        inventory.stores.push(Store {
+            source: agent.id(),
+            root,
+            stands_for: PathBuf::new(),
+            path: path.clone(),
+            kind,
+            stamp,
+        });
     }
-    walk(agent, &path.with_extension(""), &mut inventory);
+    walk(agent, &path.with_extension(""), Path::new(""), &mut inventory);
     inventory.stores
 }

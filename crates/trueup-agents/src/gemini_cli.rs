@@ -179,7 +179,8 @@ struct Reader {
 impl Reader {
     fn new(store: &Store, chat: Chat) -> Self {
         // The folder is named after the project, and in older versions after a hash of its path.
-        let folder = store.below_root().components().next();
+        let below_root = store.below_root();
+        let folder = below_root.components().next();
         let project = folder.and_then(|folder| folder.as_os_str().to_str()).unwrap_or_default();
         Self {
             chat,

@@ -12,6 +12,7 @@ mod codex;
 mod discover;
 mod found;
 mod gemini_cli;
+mod inspect;
 mod json;
 mod lines;
 mod lossy;
@@ -22,9 +23,15 @@ mod sha256;
 mod shorten;
 mod uuid;
 
-pub use agent::{Agent, Decoder, Environment, Root, SessionKinds, Store, StoreKind};
-pub use discover::{FoundRoot, Inventory, discover, session_stores};
+pub use agent::{
+    Agent, Content, Decoder, Directions, Environment, Guide, Place, Root, SessionKinds, Store,
+    StoreKind,
+};
+pub use discover::{
+    Discovery, FoundRoot, GuideProblems, Inventory, discover, folders_of, session_stores,
+};
 pub use found::Found;
+pub use inspect::{Contents, LineKind, inspect, sessions_in_index};
 pub use lines::{LINE_BYTES_MAX, Line};
 pub use scan::{Positions, Scanned, scan};
 

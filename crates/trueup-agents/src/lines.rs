@@ -276,7 +276,10 @@ impl<'b, R: Read> LineReader<'b, R> {
         self.end -= self.start;
         self.start = 0;
         let full = self.end + CHUNK_BYTES;
-        if self.buffer.len() < full {
+        if self.buffer.is_empty() {
+            // Zeroed by the system; `resize` would write each byte.
+            *self.buffer = vec![0; full];
+        } else if self.buffer.len() < full {
             self.buffer.resize(full, 0);
         }
         let free = self.buffer.get_mut(self.end..full).unwrap_or_default();

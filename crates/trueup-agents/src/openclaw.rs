@@ -20,7 +20,9 @@
 mod artifact;
 mod database;
 mod entry;
+mod guide;
 mod index;
+mod spool;
 mod transcript;
 mod usage;
 
@@ -30,8 +32,12 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::agent::{Agent, Decoder, Environment, Root, SessionKinds, Store, StoreKind};
+use crate::agent::{
+    self, Agent, Content, Decoder, Directions, Environment, Guide, Root, SessionKinds, Store,
+    StoreKind,
+};
 use crate::found::Found;
+use crate::inspect::LineKind;
 use crate::lines::Line;
 use crate::scan::Positions;
 use transcript::TranscriptDecoder;
@@ -61,8 +67,27 @@ impl Agent for OpenClaw {
 
     fn roots(&self, environment: &Environment) -> Vec<Root> {
         let mut named = environment.folders("OPENCLAW_DIR").unwrap_or_default();
-        named.extend(folder(environment, "OPENCLAW_STATE_DIR"));
+        let home = home(environment).0;
+        named.extend(folder(environment, "OPENCLAW_STATE_DIR", &home));
         if named.is_empty() { default_roots(environment) } else { named }
+    }
+
+    fn guides(&self, root: &Path, environment: &Environment) -> Vec<Guide> {
+        guide::of_state_folder(root, environment)
+    }
+
+    fn follow(
+        &self,
+        guide: &Guide,
+        content: &Content<'_>,
+        environment: &Environment,
+        directions: &mut Directions,
+    ) -> rusqlite::Result<()> {
+        match content {
+            Content::Document(text) => guide::settings(guide, text, environment, directions),
+            Content::Database(database) => guide::registry(guide, database, directions)?,
+        }
+        Ok(())
     }
 
     fn classify(&self, below_root: &Path) -> Option<StoreKind> {
@@ -73,6 +98,7 @@ impl Agent for OpenClaw {
             "sessions" => artifact::in_sessions(name),
             "session-sqlite-import-archive" => artifact::in_import_archive(name),
             "cold" => artifact::in_cold_storage(name),
+            "spool" => spool::is_event(name).then_some(StoreKind::Document),
             "agent" => (name == "openclaw-agent.sqlite").then_some(StoreKind::Database),
             _ => None,
         }
@@ -100,7 +126,7 @@ impl Agent for OpenClaw {
     /// A session that `sessions.compact` cut has its header in the copies that it left, and there in the
     /// first.
     fn head_elsewhere(&self, store: &Store, first: &Line<'_>) -> Option<String> {
-        let is_in_sessions = store.path.parent()?.ends_with("sessions");
+        let is_in_sessions = store.below_root().parent()?.ends_with("sessions");
         let is_head = first.opening().own_type() == Some(b"session");
         let name = store.path.file_name()?.to_str()?;
         (is_in_sessions && !is_head).then(|| artifact::backups(artifact::session(name)))
@@ -113,16 +139,32 @@ impl Agent for OpenClaw {
     }
 
     fn index_beside(&self, store: &Store) -> Option<PathBuf> {
-        let folder = store.path.parent().filter(|folder| folder.ends_with("sessions"))?;
-        Some(folder.join("sessions.json"))
+        let is_in_sessions = store.below_root().parent()?.ends_with("sessions");
+        is_in_sessions.then(|| store.path.with_file_name("sessions.json"))
     }
 
     fn session_kinds(&self, index: &mut dyn Read) -> SessionKinds {
         index::session_kinds(index)
     }
 
+    fn session_named<'a>(&self, store: &'a Store) -> Option<&'a str> {
+        let is_cold = store.path.parent()?.ends_with("cold");
+        let is_transcript = matches!(store.kind, StoreKind::Lines | StoreKind::ZstdLines);
+        let name = store.path.file_name()?.to_str()?;
+        (is_transcript && !is_cold).then(|| artifact::session(name))
+    }
+
+    fn kind_of_line(&self, line: &Line<'_>) -> LineKind {
+        transcript::kind_of_line(line)
+    }
+
     fn index(&self, store: &Store, index: &mut dyn Read, found: &mut Found<'_>) {
         index::read(index, store.modified(), found);
+    }
+
+    /// What a hook left.
+    fn document(&self, store: &Store, bytes: &[u8], found: &mut Found<'_>) {
+        spool::read(bytes, store.modified(), found);
     }
 
     fn database(
@@ -137,29 +179,33 @@ impl Agent for OpenClaw {
 }
 
 fn default_roots(environment: &Environment) -> Vec<Root> {
-    let home = folder(environment, "OPENCLAW_HOME");
-    let (home, home_origin) = home.map_or_else(
-        || (environment.home.clone(), None),
-        |root: Root| (root.path, Some(root.origin)),
-    );
-    let mut roots: Vec<Root> = STATE_FOLDERS
-        .into_iter()
-        .map(|(name, origin)| Root { path: home.join(name), origin: home_origin.unwrap_or(origin) })
-        .collect();
-    // A profile has a state folder of its own, and so has `--dev`.
-    roots.push(Root { path: home.join(".openclaw-dev"), origin: "~/.openclaw-dev" });
+    let (home, home_origin) = home(environment);
+    let of_home = |name: &str, origin| Root::new(home.join(name), home_origin.unwrap_or(origin));
+    let mut roots: Vec<Root> =
+        STATE_FOLDERS.into_iter().map(|(name, origin)| of_home(name, origin)).collect();
     if let Some(profile) = set(environment, "OPENCLAW_PROFILE")
-        && !matches!(profile, "default" | "dev")
+        && profile != "default"
     {
-        let path = home.join(format!(".openclaw-{profile}"));
-        roots.push(Root { path, origin: "OPENCLAW_PROFILE" });
+        roots.push(Root::new(home.join(format!(".openclaw-{profile}")), "OPENCLAW_PROFILE"));
     }
+    // `--dev` has a state folder of its own, and so has every profile.
+    roots.push(of_home(".openclaw-dev", "~/.openclaw-dev"));
+    roots.push(Root { is_pattern: true, ..of_home(".openclaw-*", "~/.openclaw-<profile>") });
     roots
 }
 
-fn folder(environment: &Environment, name: &'static str) -> Option<Root> {
-    let path: PathBuf = environment.expand(set(environment, name)?);
-    Some(Root { path, origin: name })
+/// The home folder as OpenClaw finds it, and the variable where that is its own.
+fn home(environment: &Environment) -> (PathBuf, Option<&'static str>) {
+    let of_user = ["HOME", "USERPROFILE"].into_iter().find_map(|name| set(environment, name));
+    let of_user = of_user.map_or_else(|| environment.home.clone(), PathBuf::from);
+    match folder(environment, "OPENCLAW_HOME", &of_user) {
+        Some(home) => (home.path, Some(home.origin)),
+        None => (of_user, None),
+    }
+}
+
+fn folder(environment: &Environment, name: &'static str, home: &Path) -> Option<Root> {
+    Some(Root::new(agent::expand(set(environment, name)?, home), name))
 }
 
 /// A variable that is set by OpenClaw's own rule: scripts leave JavaScript's words for nothing in it.
@@ -174,7 +220,8 @@ mod tests {
     fn roots(variables: &[(&str, &str)]) -> Vec<String> {
         let variables =
             variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        let environment = Environment { home: "/home/u".into(), variables };
+        let environment =
+            Environment { home: "/home/u".into(), variables, ..Environment::default() };
         let roots = OpenClaw.roots(&environment);
         roots.iter().map(|root| root.path.display().to_string()).collect()
     }
@@ -183,11 +230,24 @@ mod tests {
     fn variables_name_the_state_folder_as_openclaw_reads_them() {
         let defaults = roots(&[]);
         assert_eq!(defaults.first().map(String::as_str), Some("/home/u/.openclaw"));
-        assert_eq!(defaults.len(), 5);
+        assert_eq!(defaults.len(), 6);
         assert_eq!(roots(&[("OPENCLAW_STATE_DIR", "~/claw")]), ["/home/u/claw"]);
         assert_eq!(roots(&[("OPENCLAW_DIR", "/a, ~/b")]), ["/a", "/home/u/b"]);
         assert_eq!(roots(&[("OPENCLAW_STATE_DIR", "undefined")]), defaults);
-        assert!(roots(&[("OPENCLAW_HOME", "/srv")]).contains(&"/srv/.moltbot".to_owned()));
+        for (variables, expected) in [
+            (&[("OPENCLAW_HOME", "/srv"), ("HOME", "/h")][..], "/srv/.moltbot"),
+            (&[("OPENCLAW_HOME", "~/claw"), ("HOME", "/h")], "/h/claw/.openclaw"),
+            (&[("OPENCLAW_HOME", " "), ("HOME", "/h"), ("USERPROFILE", "/p")], "/h/.openclaw"),
+            (
+                &[("OPENCLAW_HOME", "null"), ("HOME", "undefined"), ("USERPROFILE", "/p")],
+                "/p/.openclaw",
+            ),
+            (&[("HOME", "null"), ("USERPROFILE", "undefined")], "/home/u/.openclaw"),
+            (&[("OPENCLAW_STATE_DIR", "~/s"), ("OPENCLAW_HOME", "/srv")], "/srv/s"),
+            (&[("OPENCLAW_PROFILE", "default")], "/home/u/.openclaw-*"),
+        ] {
+            assert!(roots(variables).contains(&expected.to_owned()), "{variables:?}");
+        }
         assert!(roots(&[("OPENCLAW_PROFILE", "work")]).contains(&"/home/u/.openclaw-work".into()));
     }
 

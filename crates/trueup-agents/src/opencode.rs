@@ -44,7 +44,7 @@ impl Agent for OpenCode {
     fn roots(&self, environment: &Environment) -> Vec<Root> {
         environment.folders("OPENCODE_DATA_DIR").unwrap_or_else(|| {
             let path = environment.xdg("XDG_DATA_HOME", ".local/share").join("opencode");
-            vec![Root { path, origin: "XDG_DATA_HOME" }]
+            vec![Root::new(path, "XDG_DATA_HOME")]
         })
     }
 

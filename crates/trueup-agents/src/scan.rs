@@ -28,6 +28,12 @@ pub trait Positions: Sync {
     /// Of every part of one database.
     fn parts(&self, source: &str, path: &str) -> BTreeMap<String, Position>;
 
+    /// Whether stores are read from their start although they were read before: what was wrong with
+    /// them then is forgotten.
+    fn is_anew(&self) -> bool {
+        false
+    }
+
     /// Whether the positions that are handed on are kept: others need not tell one file from another.
     fn are_kept(&self) -> bool {
         true
@@ -60,7 +66,7 @@ pub struct Scanned {
 
 /// Why a store could not be read to its end. What was read before counts.
 #[derive(Debug, thiserror::Error)]
-enum ScanError {
+pub(crate) enum ScanError {
     /// The system refused.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
@@ -178,6 +184,9 @@ fn read_store(
         path: store.path.to_string_lossy().as_ref().into(),
         part: "".into(),
     };
+    if positions.is_anew() {
+        found.restart();
+    }
     let before = positions.position(&id);
     if before.as_ref().is_some_and(|before| before.stamp == store.stamp)
         && store.kind != StoreKind::Database
@@ -351,12 +360,12 @@ fn siblings(agent: &dyn Agent, store: &Store, names: &str) -> io::Result<Vec<Sto
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_named).collect();
     paths.sort();
     let stores = paths.into_iter().map(|path| Store { path, ..store.clone() });
-    let known = |store: Store| Some(Store { kind: agent.classify(store.below_root())?, ..store });
+    let known = |store: Store| Some(Store { kind: agent.classify(&store.below_root())?, ..store });
     Ok(stores.filter_map(known).collect())
 }
 
 /// The bytes of a store of lines.
-fn lines_of(store: &Store) -> io::Result<Box<dyn Read>> {
+pub(crate) fn lines_of(store: &Store) -> io::Result<Box<dyn Read>> {
     let file = File::open(&store.path)?;
     Ok(match store.kind {
         StoreKind::ZstdLines => Box::new(zstd::stream::read::Decoder::new(file)?),
@@ -408,7 +417,7 @@ fn read_database(
 
 /// What tells whether a database was written to: its file, and its write-ahead log, in which SQLite
 /// keeps what it has not moved into the file yet.
-fn database_position(path: &Path) -> io::Result<Position> {
+pub(crate) fn database_position(path: &Path) -> io::Result<Position> {
     let stamp = crate::discover::stamp(&std::fs::metadata(path)?);
     let mut log_path = path.as_os_str().to_owned();
     log_path.push("-wal");
@@ -426,7 +435,7 @@ fn database_position(path: &Path) -> io::Result<Position> {
 }
 
 /// Opens an agent's database without ever writing to it, beside a live agent.
-fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(path, flags)?;
     database.busy_timeout(DATABASE_BUSY)?;

@@ -244,6 +244,19 @@ pub struct Quota {
 }
 
 impl Fact {
+    /// When it happened.
+    #[must_use]
+    pub const fn time(&self) -> UnixMs {
+        match self {
+            Self::Call(call) => call.time,
+            Self::SessionTotal(claim) => claim.time,
+            Self::Quota(quota) => quota.time,
+            Self::Error(error) => error.time,
+            Self::Event(event) => event.time,
+            Self::Host(host) => host.time,
+        }
+    }
+
     /// Bytes that the fact holds in memory, roughly: what bounded queues count.
     #[must_use]
     pub fn weight_bytes(&self) -> usize {

@@ -5,6 +5,7 @@
 //! price is not known is counted as unpriced, never as free.
 
 mod blocks;
+mod completeness;
 mod cost;
 mod filter;
 
@@ -14,12 +15,15 @@ use crate::prices::YoctoUsd;
 use crate::{Bucket, Calendar, Counters, NanoUsd, Series, Text, Tokens, UnixMs, Witness};
 
 pub use blocks::{BLOCK_MS, Block, blocks};
+pub use completeness::{ClaimSeen, Completeness, CompletenessBuilder, CompletenessReport};
 pub use cost::{CostMode, Pricer};
 pub use filter::{Filter, Window, matches};
 
 /// What rows are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dimension {
+    /// Half hours.
+    HalfHour,
     /// Hours.
     Hour,
     /// Calendar days.
@@ -36,11 +40,14 @@ pub enum Dimension {
     Project,
     /// Sessions.
     Session,
+    /// Kinds of session, as their sources name them.
+    Kind,
 }
 
 impl Dimension {
     /// Every dimension.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
+        Self::HalfHour,
         Self::Hour,
         Self::Day,
         Self::Week,
@@ -49,12 +56,14 @@ impl Dimension {
         Self::Model,
         Self::Project,
         Self::Session,
+        Self::Kind,
     ];
 
     /// The name in options and output.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::HalfHour => "30m",
             Self::Hour => "hour",
             Self::Day => "day",
             Self::Week => "week",
@@ -63,6 +72,7 @@ impl Dimension {
             Self::Model => "model",
             Self::Project => "project",
             Self::Session => "session",
+            Self::Kind => "kind",
         }
     }
 
@@ -70,11 +80,12 @@ impl Dimension {
     #[must_use]
     pub const fn bucket(self) -> Option<Bucket> {
         match self {
+            Self::HalfHour => Some(Bucket::HalfHour),
             Self::Hour => Some(Bucket::Hour),
             Self::Day => Some(Bucket::Day),
             Self::Week => Some(Bucket::Week),
             Self::Month => Some(Bucket::Month),
-            Self::Agent | Self::Model | Self::Project | Self::Session => None,
+            Self::Agent | Self::Model | Self::Project | Self::Session | Self::Kind => None,
         }
     }
 }
@@ -265,9 +276,12 @@ impl<'a> ReportBuilder<'a> {
             Dimension::Model => Text::clone(&entry.series.model),
             Dimension::Project => Text::clone(&entry.series.project),
             Dimension::Session => entry.session.into(),
-            Dimension::Hour | Dimension::Day | Dimension::Week | Dimension::Month => {
-                Text::default()
-            }
+            Dimension::Kind => Text::clone(&entry.series.kind),
+            Dimension::HalfHour
+            | Dimension::Hour
+            | Dimension::Day
+            | Dimension::Week
+            | Dimension::Month => Text::default(),
         }
     }
 
@@ -289,7 +303,7 @@ impl<'a> ReportBuilder<'a> {
                     (ends.get(&session).copied(), session, row.times.1, row.keys.clone())
                 });
             }
-            Some(Dimension::Agent | Dimension::Model | Dimension::Project)
+            Some(Dimension::Agent | Dimension::Model | Dimension::Project | Dimension::Kind)
                 if self.by.len() == 1 =>
             {
                 rows.sort_by(|a, b| {
@@ -298,13 +312,15 @@ impl<'a> ReportBuilder<'a> {
             }
             // Keys of time sort by time; with several dimensions, rows of one first key stay together.
             Some(
-                Dimension::Hour
+                Dimension::HalfHour
+                | Dimension::Hour
                 | Dimension::Day
                 | Dimension::Week
                 | Dimension::Month
                 | Dimension::Agent
                 | Dimension::Model
-                | Dimension::Project,
+                | Dimension::Project
+                | Dimension::Kind,
             )
             | None => {}
         }

@@ -141,6 +141,8 @@ impl fmt::Display for UnixMs {
 /// How wide the buckets of a report are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bucket {
+    /// Half an hour, from the full hour or the middle of it.
+    HalfHour,
     /// One hour.
     Hour,
     /// One calendar day.
@@ -188,7 +190,7 @@ impl Calendar {
     }
 
     /// The label of the bucket that `time` falls into: `2026-11-20`, `2026-11` for months,
-    /// `2026-11-16` (the Monday) for weeks, `2026-11-20 13:00` for hours.
+    /// `2026-11-16` (the Monday) for weeks, `2026-11-20 13:00` for hours, `2026-11-20 13:30` for half hours.
     pub fn label(&mut self, bucket: Bucket, time: UnixMs) -> &str {
         let is_same = self.last.as_ref().is_some_and(|span| {
             span.bucket == bucket && (span.start.0..span.end.0).contains(&time.0)
@@ -243,15 +245,8 @@ fn span_of(bucket: Bucket, time: UnixMs, zone: &TimeZone) -> Span {
     let at = time.zoned(zone);
     let day = at.date();
     let (start, end, label) = match bucket {
-        Bucket::Hour => {
-            let start = at.round(
-                jiff::ZonedRound::new().smallest(jiff::Unit::Hour).mode(jiff::RoundMode::Floor),
-            );
-            let start = start.unwrap_or_else(|_| at.clone());
-            let end = start.checked_add(1.hour()).unwrap_or_else(|_| start.clone());
-            let label = at.strftime("%Y-%m-%d %H:00").to_string();
-            return Span { bucket, start: ms(&start), end: ms(&end), label };
-        }
+        Bucket::HalfHour => return span_of_minutes(bucket, 30, &at),
+        Bucket::Hour => return span_of_minutes(bucket, 60, &at),
         Bucket::Day => (day, day.checked_add(1.day()), day.to_string()),
         Bucket::Week => {
             let back = i64::from(day.weekday().since(Weekday::Monday));
@@ -265,6 +260,24 @@ fn span_of(bucket: Bucket, time: UnixMs, zone: &TimeZone) -> Span {
     };
     let edge = |date: Date| date.to_zoned(zone.clone()).map_or(time, |edge| ms(&edge));
     Span { bucket, start: edge(start), end: end.map_or(UnixMs(i64::MAX), edge), label }
+}
+
+/// The part of an hour that a time falls into, by the clock on the wall. Where that clock is changed
+/// within it, the span is only this instant: the label holds for no more.
+fn span_of_minutes(bucket: Bucket, minutes: i8, at: &Zoned) -> Span {
+    let past_minutes = at.minute() % minutes;
+    let past_ms = i64::from(past_minutes) * 60_000 + i64::from(at.second()) * 1_000;
+    let start = UnixMs(ms(at).0.saturating_sub(past_ms + i64::from(at.millisecond())));
+    let end = UnixMs(start.0.saturating_add(i64::from(minutes) * 60_000));
+    let label = format!("{}:{:02}", at.strftime("%Y-%m-%d %H"), at.minute() - past_minutes);
+    let is_even = [start, UnixMs(end.0 - 1)]
+        .iter()
+        .all(|edge| edge.zoned(at.time_zone()).offset() == at.offset());
+    if is_even {
+        Span { bucket, start, end, label }
+    } else {
+        Span { bucket, start: ms(at), end: UnixMs(ms(at).0.saturating_add(1)), label }
+    }
 }
 
 fn ms(zoned: &Zoned) -> UnixMs {
@@ -313,8 +326,25 @@ mod tests {
         assert_eq!(calendar("UTC").label(Bucket::Day, late), "2026-11-20");
         assert_eq!(calendar("Asia/Kathmandu").label(Bucket::Day, late), "2026-11-21");
         assert_eq!(calendar("Asia/Kathmandu").label(Bucket::Hour, late), "2026-11-21 05:00");
+        assert_eq!(calendar("UTC").label(Bucket::HalfHour, late), "2026-11-20 23:30");
+        assert_eq!(calendar("Asia/Kathmandu").label(Bucket::HalfHour, late), "2026-11-21 05:00");
         assert_eq!(calendar("America/New_York").label(Bucket::Week, late), "2026-11-16");
         assert_eq!(calendar("Europe/Berlin").label(Bucket::Month, late), "2026-11");
+    }
+
+    #[test]
+    fn hours_in_which_clocks_change_keep_their_names() {
+        let mut calendar = calendar("Australia/Lord_Howe");
+        for (time, half_hour) in [
+            ("2026-10-03T15:29:59Z", "2026-10-04 01:30"),
+            ("2026-10-03T15:30:00Z", "2026-10-04 02:30"),
+            ("2026-10-03T15:59:59Z", "2026-10-04 02:30"),
+            ("2026-10-03T16:00:00Z", "2026-10-04 03:00"),
+        ] {
+            assert_eq!(calendar.label(Bucket::HalfHour, at(time)), half_hour, "{time}");
+            let hour = half_hour.replace(":30", ":00");
+            assert_eq!(calendar.label(Bucket::Hour, at(time)), hour, "{time}");
+        }
     }
 
     #[test]
@@ -342,7 +372,7 @@ mod tests {
         #[test]
         fn every_instant_lies_in_its_bucket(ms in 0..4_102_444_800_000_i64, zone in "UTC|Asia/Kathmandu|America/St_Johns|Australia/Lord_Howe") {
             let zone = TimeZone::get(&zone).unwrap();
-            for bucket in [Bucket::Hour, Bucket::Day, Bucket::Week, Bucket::Month] {
+            for bucket in [Bucket::HalfHour, Bucket::Hour, Bucket::Day, Bucket::Week, Bucket::Month] {
                 let span = span_of(bucket, UnixMs(ms), &zone);
                 prop_assert!((span.start.0..span.end.0).contains(&ms), "{span:?}");
             }

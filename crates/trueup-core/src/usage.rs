@@ -110,11 +110,12 @@ impl Series {
     #[must_use]
     pub fn is_of(&self, call: &Call) -> bool {
         let Origin { source, provider, model, project, kind, session: _ } = &call.origin;
-        self.witness == Witness::Measured
+        // What differs most often first.
+        (&self.model, &self.project, &self.kind) == (model, project, kind)
             && self.class == call.billing.class(call.tokens.prompt())
             && self.has_reported_cost == call.reported_cost.is_some()
+            && self.witness == Witness::Measured
             && (&self.source, &self.provider) == (source, provider)
-            && (&self.model, &self.project, &self.kind) == (model, project, kind)
     }
 
     /// The series of a claimed total. A total says nothing of the single prompts in it: it is priced

@@ -4,17 +4,20 @@
 //! really counts touches the tables and the sums.
 
 pub(crate) mod claims;
+mod drop_source;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use trueup_core::{
     Batch, Call, CallBody, Counters, CustomEvent, ErrorEvent, Fact, FactId, HostMetric, Key,
-    NanoUsd, Outcome, Quota, Rank, Series, UnixMs, Variant, Verdict, settle,
+    NanoUsd, Outcome, Quota, Rank, UnixMs, Variant, Verdict, settle,
 };
 
+pub(crate) use drop_source::{drop_source, lost};
+
 use crate::intern::Names;
-use crate::rollup::{Changes, Place};
+use crate::rollup::{Changes, KnownSums, Place};
 use crate::row::{signed, token_values, tokens_of_row};
 
 /// What was written of some facts.
@@ -23,6 +26,8 @@ pub(crate) struct Written {
     pub(crate) added: u64,
     pub(crate) replaced: u64,
     pub(crate) known: u64,
+    /// Those of the added that are claims.
+    pub(crate) claims: u64,
 }
 
 /// The number of a kind of row in the outbox.
@@ -34,11 +39,27 @@ enum Kind {
     Host = 3,
 }
 
+/// What is remembered of the file from one transaction to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    names: Names,
+    sums: KnownSums,
+}
+
+impl Memory {
+    /// Forgets everything: after a rollback the file is as it was before.
+    pub(crate) fn clear(&mut self) {
+        self.names.clear();
+        self.sums.clear();
+    }
+}
+
 /// One transaction's work on the account.
 pub(crate) struct Account<'a> {
     database: &'a Connection,
     hot: Hot<'a>,
     names: &'a mut Names,
+    sums: &'a mut KnownSums,
     has_outbox: bool,
     changes: Changes,
     /// Sessions whose claims must be held against their calls.
@@ -57,7 +78,7 @@ struct Hot<'a> {
 impl<'a> Account<'a> {
     pub(crate) fn new(
         database: &'a Connection,
-        names: &'a mut Names,
+        memory: &'a mut Memory,
         has_outbox: bool,
         now: UnixMs,
     ) -> rusqlite::Result<Self> {
@@ -68,7 +89,7 @@ impl<'a> Account<'a> {
                 "INSERT INTO fact_keys (key, variant, rank, id) VALUES (?1, ?2, ?3, ?4)",
             )?,
             insert: database.prepare_cached(
-                "INSERT INTO llm_traces (id, created_at, series, session, input, cache_read,
+                "INSERT INTO llm_calls (id, created_at, series, session, input, cache_read,
                  cache_write_5m, cache_write_1h, cache_write, output, reasoning,
                  reported_cost_nanousd, latency_ms, time_to_first_token_ms, error_type,
                  client_trace_id)
@@ -78,7 +99,8 @@ impl<'a> Account<'a> {
         Ok(Self {
             database,
             hot,
-            names,
+            names: &mut memory.names,
+            sums: &mut memory.sums,
             has_outbox,
             changes: Changes::default(),
             unsettled: BTreeSet::new(),
@@ -99,10 +121,9 @@ impl<'a> Account<'a> {
                 Fact::Quota(quota) => self.quota(quota)?,
             }
         }
-        let (mut calls, copies) = settled(calls);
-        self.written.known += copies;
         // Each table is walked in its own order, so that a batch touches each of its pages once.
-        calls.sort_unstable_by_key(|call| call.key);
+        let (calls, copies) = settled(calls);
+        self.written.known += copies;
         let mut new = Vec::with_capacity(calls.len());
         for call in calls {
             if self.takes(call)? {
@@ -116,7 +137,7 @@ impl<'a> Account<'a> {
     /// Brings the sums up to the facts; the last step of the transaction.
     pub(crate) fn finish(mut self) -> rusqlite::Result<Written> {
         self.settle_claims()?;
-        self.changes.write(self.database)?;
+        self.changes.write(self.database, self.sums)?;
         Ok(self.written)
     }
 
@@ -172,9 +193,7 @@ impl<'a> Account<'a> {
     }
 
     fn insert_call(&mut self, id: FactId, call: &Call) -> rusqlite::Result<()> {
-        let series = self.names.series(self.database, &Series::of_call(call))?;
-        let session =
-            self.names.session(self.database, &call.origin.source, &call.origin.session)?;
+        let (series, session) = self.names.of_call(self.database, call)?;
         let [input, cache_read, write_5m, write_1h, write, output, reasoning] =
             token_values(&call.tokens);
         let error_type = match &call.outcome {
@@ -237,7 +256,7 @@ impl<'a> Account<'a> {
             .prepare_cached(
                 "SELECT series, session, created_at, error_type IS NOT NULL,
                  coalesce(reported_cost_nanousd, 0), input, cache_read, cache_write_5m,
-                 cache_write_1h, cache_write, output, reasoning FROM llm_traces WHERE id = ?1",
+                 cache_write_1h, cache_write, output, reasoning FROM llm_calls WHERE id = ?1",
             )?
             .query_row([id.0], |row| {
                 let place =
@@ -254,7 +273,7 @@ impl<'a> Account<'a> {
         let Some((place, counters)) = found else { return Ok(false) };
         self.changes.remove(place, &counters);
         for statement in
-            ["DELETE FROM llm_traces WHERE id = ?1", "DELETE FROM llm_trace_texts WHERE id = ?1"]
+            ["DELETE FROM llm_calls WHERE id = ?1", "DELETE FROM llm_trace_texts WHERE id = ?1"]
         {
             self.database.prepare_cached(statement)?.execute([id.0])?;
         }
@@ -389,12 +408,25 @@ impl<'a> Account<'a> {
     }
 }
 
-/// The calls that count among themselves, and how many copies of them there were.
-fn settled(calls: Vec<&Call>) -> (Vec<&Call>, u64) {
-    let before = calls.len();
-    let mut by_key: HashMap<Key, Vec<&Call>> = HashMap::with_capacity(before);
-    for call in calls {
-        let counted = by_key.entry(call.key).or_default();
+/// The calls that count among themselves, in the order of their keys, and how many copies of them there
+/// were.
+fn settled(mut calls: Vec<&Call>) -> (Vec<&Call>, u64) {
+    calls.sort_by_key(|call| call.key);
+    let mut counted = Vec::with_capacity(calls.len());
+    for copies in calls.chunk_by(|one, next| one.key == next.key) {
+        match copies {
+            [only] => counted.push(*only),
+            copies => counted.extend(settled_copies(copies)),
+        }
+    }
+    let copies = (calls.len() - counted.len()) as u64;
+    (counted, copies)
+}
+
+/// Those that count of calls that share a key.
+fn settled_copies<'c>(copies: &[&'c Call]) -> Vec<&'c Call> {
+    let mut counted: Vec<&Call> = Vec::new();
+    for call in copies {
         let ranks: Vec<_> = counted.iter().map(|call| (call.variant, call.rank)).collect();
         match settle(&ranks, call.variant, call.rank) {
             Verdict::Ignore => {}
@@ -404,10 +436,8 @@ fn settled(calls: Vec<&Call>) -> (Vec<&Call>, u64) {
                     *old = call;
                 }
             }
-            Verdict::ReplaceAll => *counted = vec![call],
+            Verdict::ReplaceAll => counted = vec![call],
         }
     }
-    let calls: Vec<&Call> = by_key.into_values().flatten().collect();
-    let copies = (before - calls.len()) as u64;
-    (calls, copies)
+    counted
 }

@@ -75,10 +75,14 @@ impl LedgerError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Sqlite { source, .. } => !matches!(
-                source.sqlite_error_code(),
-                Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
-            ),
+            Self::Sqlite { source, .. } => match source.sqlite_error_code() {
+                // A value that is not what the reader of the row takes it for.
+                None => false,
+                Some(code) => !matches!(
+                    code,
+                    ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig
+                ),
+            },
             Self::File { .. } | Self::Locked { .. } => true,
             Self::Newer { .. } | Self::NotALedger { .. } => false,
         }

@@ -3,10 +3,16 @@
 use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use trueup_core::{PriceClass, Series, Text, Witness};
+use trueup_core::{Call, PriceClass, Series, Text, Witness};
 
 /// Names that are remembered; past it the memory is dropped and built anew.
 const REMEMBERED_MAX: usize = 50_000;
+
+/// Sessions that are looked at first, without hashing their names: calls come in runs that share theirs.
+const RECENT_MAX: usize = 8;
+
+/// Series of one of these sessions that are remembered: a handful of models, each in a few price classes.
+const RECENT_SERIES_MAX: usize = 32;
 
 /// The numbers of the names seen lately.
 #[derive(Debug, Default)]
@@ -15,6 +21,36 @@ pub(crate) struct Names {
     sessions: HashMap<(Text, Text), i64>,
     /// Which sessions' claims that count the calls of a session may cover; nothing until it is asked for.
     open_claims: Option<HashMap<i64, BTreeSet<i64>>>,
+    /// The sessions of the last calls.
+    recent: Vec<Session>,
+}
+
+/// A session, and the series of its last calls.
+#[derive(Debug)]
+struct Session {
+    source: Text,
+    name: Text,
+    id: i64,
+    series: Vec<(Series, i64)>,
+}
+
+impl Session {
+    fn is_of(&self, call: &Call) -> bool {
+        (&self.name, &self.source) == (&call.origin.session, &call.origin.source)
+    }
+
+    fn series_of(&self, call: &Call) -> Option<i64> {
+        let class = call.billing.class(call.tokens.prompt());
+        let is_it = |series: &Series| series.class == class && series.is_of(call);
+        self.series.iter().find(|(series, _)| is_it(series)).map(|(_, id)| *id)
+    }
+
+    fn remember(&mut self, series: Series, id: i64) {
+        if self.series.len() == RECENT_SERIES_MAX {
+            self.series.clear();
+        }
+        self.series.push((series, id));
+    }
 }
 
 impl Names {
@@ -22,7 +58,42 @@ impl Names {
     pub(crate) fn clear(&mut self) {
         self.series.clear();
         self.sessions.clear();
+        self.recent.clear();
         self.open_claims = None;
+    }
+
+    /// The numbers of a call's series and of its session.
+    pub(crate) fn of_call(
+        &mut self,
+        database: &Connection,
+        call: &Call,
+    ) -> rusqlite::Result<(i64, i64)> {
+        // Taken out and put back behind the others: the last one is found first.
+        let mut session = match self.recent.iter().rposition(|session| session.is_of(call)) {
+            Some(at) => self.recent.remove(at),
+            None => self.begin(database, call)?,
+        };
+        let series = if let Some(id) = session.series_of(call) {
+            id
+        } else {
+            let series = Series::of_call(call);
+            let id = self.series(database, &series)?;
+            session.remember(series, id);
+            id
+        };
+        let numbers = (series, session.id);
+        if self.recent.len() == RECENT_MAX {
+            self.recent.remove(0);
+        }
+        self.recent.push(session);
+        Ok(numbers)
+    }
+
+    fn begin(&mut self, database: &Connection, call: &Call) -> rusqlite::Result<Session> {
+        let (source, name) = (&call.origin.source, &call.origin.session);
+        let id = self.session(database, source, name)?;
+        let (source, name) = (Text::clone(source), Text::clone(name));
+        Ok(Session { source, name, id, series: Vec::new() })
     }
 
     /// The sessions with claims that count and that a call of `session` may cover: its own and its

@@ -6,11 +6,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 use trueup_core::{Batch, Position, Problem, StoreId, UnixMs};
 
-use crate::account::{Account, claims};
-use crate::intern::Names;
+use crate::account::{self, Account, Memory, Written, claims, drop_source};
 use crate::row::signed;
 use crate::{LedgerError, schema};
 
@@ -19,6 +18,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Kilobytes of pages that a connection keeps in memory.
 const CACHE_KIB: i64 = 4_000;
+
+/// Pages of the write-ahead log after which it is moved into the file: 16 MB. The pages of sums are
+/// written with nearly every transaction, and moved once for all of them.
+const CHECKPOINT_PAGES: i64 = 4_000;
 
 /// Prepared statements that a connection keeps.
 const STATEMENTS_CACHED_MAX: usize = 64;
@@ -35,10 +38,42 @@ pub struct OpenOptions {
 pub struct Ledger {
     path: PathBuf,
     database: Connection,
-    names: Names,
+    memory: Memory,
     options: OpenOptions,
     /// Held, not read: the operating system releases it when the process ends, however it ends.
     _lock: File,
+}
+
+/// A source's new account, on its way into the file.
+#[derive(Debug)]
+pub struct Rebuild<'a> {
+    path: &'a Path,
+    database: &'a Connection,
+    memory: &'a mut Memory,
+    options: OpenOptions,
+    source: &'a str,
+    now: UnixMs,
+}
+
+impl Rebuild<'_> {
+    /// Writes batches.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn append(&mut self, batches: &[&Batch]) -> Result<Appended, LedgerError> {
+        let Self { path, database, memory, options, now, .. } = self;
+        write(database, memory, *options, batches, *now).map_err(LedgerError::sqlite(path))
+    }
+
+    /// How many calls, and how many claimed runs, of the old account are not in the new one.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn lost(&self) -> Result<(u64, u64), LedgerError> {
+        // Another connection, which sees what is committed: the old account.
+        let old = connect(self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        account::lost(&old, self.database, self.source).map_err(LedgerError::sqlite(self.path))
+    }
 }
 
 /// What was written of some batches.
@@ -50,6 +85,8 @@ pub struct Appended {
     pub replaced: u64,
     /// Facts that were known already.
     pub known: u64,
+    /// Those of the added that agents claim, rather than calls that were measured.
+    pub claims: u64,
 }
 
 impl Ledger {
@@ -73,14 +110,17 @@ impl Ledger {
                 database.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
             }
             database.pragma_update(None, "journal_mode", "WAL")?;
-            database.pragma_update(None, "synchronous", "FULL")
+            database.pragma_update(None, "synchronous", "FULL")?;
+            database.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            // Rows point only to numbers that their own transaction looked up or made; `check` looks.
+            database.pragma_update(None, "foreign_keys", false)
         };
         set_up(&database).map_err(LedgerError::sqlite(path))?;
         schema::migrate(&mut database, path)?;
         Ok(Self {
             path: path.to_path_buf(),
             database,
-            names: Names::default(),
+            memory: Memory::default(),
             options,
             _lock: lock,
         })
@@ -97,12 +137,44 @@ impl Ledger {
     /// # Errors
     /// What SQLite says; nothing was written.
     pub fn append(&mut self, batches: &[&Batch], now: UnixMs) -> Result<Appended, LedgerError> {
-        let Self { path, database, names, options, .. } = self;
-        let result = append(database, names, *options, batches, now);
+        let Self { path, database, memory, options, .. } = self;
+        let result = append(database, memory, *options, batches, now);
         if result.is_err() {
-            names.clear();
+            memory.clear();
         }
         result.map_err(LedgerError::sqlite(path))
+    }
+
+    /// Puts another account of what was read from a source's stores in the place of the present one, in
+    /// one transaction: `fill` writes it. Whoever reads meanwhile sees the old one; so does whoever
+    /// opens the file after a crash, and where `fill` fails.
+    ///
+    /// What clients posted under the name of the source stays, and so do sums and keys of calls whose
+    /// rows are no longer there.
+    ///
+    /// # Errors
+    /// What SQLite says, and what `fill` does.
+    pub fn rebuild<T, E: From<LedgerError>>(
+        &mut self,
+        source: &str,
+        now: UnixMs,
+        fill: impl FnOnce(&mut Rebuild<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let Self { path, database, memory, options, .. } = self;
+        let begin = |database| Transaction::new(database, TransactionBehavior::Immediate);
+        let run = || {
+            let transaction = begin(database).map_err(LedgerError::sqlite(path))?;
+            let dropped = drop_source(&transaction, memory, options.has_outbox, source);
+            dropped.map_err(LedgerError::sqlite(path))?;
+            let mut rebuild =
+                Rebuild { path, database: &transaction, memory, options: *options, source, now };
+            let filled = fill(&mut rebuild)?;
+            transaction.commit().map_err(LedgerError::sqlite(path))?;
+            Ok(filled)
+        };
+        let result = run();
+        memory.clear();
+        result
     }
 
     /// Adds to numbers that must survive a restart.
@@ -186,33 +258,46 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
 
 fn append(
     database: &mut Connection,
-    names: &mut Names,
+    memory: &mut Memory,
     options: OpenOptions,
     batches: &[&Batch],
     now: UnixMs,
 ) -> rusqlite::Result<Appended> {
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut account = Account::new(&transaction, names, options.has_outbox, now)?;
+    let appended = write(&transaction, memory, options, batches, now)?;
+    transaction.commit()?;
+    Ok(appended)
+}
+
+/// Writes batches in the transaction that is open.
+fn write(
+    database: &Connection,
+    memory: &mut Memory,
+    options: OpenOptions,
+    batches: &[&Batch],
+    now: UnixMs,
+) -> rusqlite::Result<Appended> {
+    let mut account = Account::new(database, memory, options.has_outbox, now)?;
     account.batches(batches)?;
     let written = account.finish()?;
     for batch in batches {
         for store in &batch.restarted {
-            transaction
+            database
                 .prepare_cached("DELETE FROM problems WHERE source = ?1 AND path = ?2")?
                 .execute(params![&*store.source, &*store.path])?;
         }
         for (store, position) in &batch.positions {
-            put_position(&transaction, store, position, now)?;
+            put_position(database, store, position, now)?;
         }
         for (store, problem) in &batch.problems {
-            put_problem(&transaction, store, problem, now)?;
+            put_problem(database, store, problem, now)?;
         }
     }
     if batches.iter().any(|batch| batch.is_poll) {
-        claims::note_poll(&transaction)?;
+        claims::note_poll(database)?;
     }
-    transaction.commit()?;
-    Ok(Appended { added: written.added, replaced: written.replaced, known: written.known })
+    let Written { added, replaced, known, claims } = written;
+    Ok(Appended { added, replaced, known, claims })
 }
 
 fn put_position(

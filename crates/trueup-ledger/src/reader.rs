@@ -118,6 +118,14 @@ pub struct StoredProblem {
     pub seen_at: UnixMs,
 }
 
+impl StoredProblem {
+    /// Whether it is about one record, and the rest of the store could be read.
+    #[must_use]
+    pub fn is_bad_line(&self) -> bool {
+        self.kind.unwrap_or(ProblemKind::BadRecord).is_bad_line(self.line)
+    }
+}
+
 /// What a check of the file found; all is well where it is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Check {
@@ -140,6 +148,12 @@ impl Reader {
         let version = schema::check(&database, path)?;
         // A file without tables was just created by a writer that has not got to them yet.
         Ok((version > 0).then(|| Self { path: path.to_path_buf(), database }))
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Every series, by its number.
@@ -305,7 +319,7 @@ impl Reader {
         let sql = "WITH read AS (SELECT source, count(DISTINCT path) AS stores, sum(size_bytes) AS bytes,
                 max(read_at) AS last_read FROM positions GROUP BY source),
              counted AS (SELECT series.source, sum(calls) AS calls FROM usage_time
-                JOIN series ON series.id = usage_time.series WHERE width_minutes = 43200
+                JOIN series ON series.id = usage_time.series WHERE width_minutes = 1440
                 GROUP BY series.source),
              wrong AS (SELECT source, count(*) AS problems FROM problems GROUP BY source),
              names AS (SELECT source FROM read UNION SELECT source FROM counted UNION SELECT source FROM wrong)
@@ -377,6 +391,15 @@ impl Reader {
         })
     }
 
+    /// Copies the whole ledger, as it is now, into a new file.
+    ///
+    /// # Errors
+    /// What SQLite says, such as that there is no room for it.
+    pub fn copy(&self, to: &Path) -> Result<(), LedgerError> {
+        let copied = self.database.execute("VACUUM INTO ?1", [to.to_string_lossy()]);
+        copied.map(drop).map_err(LedgerError::sqlite(to))
+    }
+
     /// A number that survives restarts; zero where nothing was counted.
     ///
     /// # Errors
@@ -396,12 +419,20 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn check(&self) -> Result<Check, LedgerError> {
-        let damage: Vec<String> = self.all("PRAGMA integrity_check", [], |row| row.get(0))?;
+        let mut damage: Vec<String> = self.all("PRAGMA integrity_check", [], |row| row.get(0))?;
+        damage.retain(|line| line != "ok");
+        // Rows that point to nothing: by table and by what they point to.
+        let dangling: Vec<String> = self.all(
+            "SELECT \"table\" || ' without ' || parent FROM pragma_foreign_key_check LIMIT 100",
+            [],
+            |row| row.get(0),
+        )?;
+        damage.extend(dangling);
         let wrong_sums = self.all(include_str!("schema/check_sums.sql"), [], |row| row.get(0))?;
-        Ok(Check { damage: damage.into_iter().filter(|line| line != "ok").collect(), wrong_sums })
+        Ok(Check { damage, wrong_sums })
     }
 
-    fn all<T, C: FromIterator<T>>(
+    pub(crate) fn all<T, C: FromIterator<T>>(
         &self,
         sql: &str,
         values: impl rusqlite::Params,
@@ -414,7 +445,7 @@ impl Reader {
         read().map_err(LedgerError::sqlite(&self.path))
     }
 
-    fn each(
+    pub(crate) fn each(
         &self,
         sql: &str,
         values: impl rusqlite::Params,

@@ -1,43 +1,37 @@
 //! The sums over time and sessions, kept in the transaction of the facts.
 //!
 //! A transaction's changes are first added up in memory, so that a batch of calls of one hour touches
-//! each sum once. A fact that is replaced is taken out and its successor put in.
+//! each sum once. A fact that is replaced is taken out and its successor put in. Sums that were written
+//! lately are remembered: nobody else writes the file, so that they need not be read again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
-use rusqlite::types::Value;
-use rusqlite::{
-    CachedStatement, Connection, ErrorCode, OptionalExtension as _, params, params_from_iter,
-};
-use trueup_core::{Counters, DAY_MS, FactId, HOUR_MS, QUARTER_MS, UnixMs};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params, params_from_iter};
+use trueup_core::{Counters, DAY_MS, FactId, QUARTER_MS, UnixMs};
 
 use crate::row::{COUNTER_COLUMNS, counter_values, counters_of_row};
 
-/// The width of a sum over time.
+/// The width of a sum over time that is kept. Whoever asks for hours or months adds them up: an hour is
+/// at most four quarters, and reports over months are no larger than the usual ones, by day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Width {
     /// A quarter of an hour.
     Quarter,
-    /// An hour.
-    Hour,
     /// A day in UTC.
     Day,
-    /// A month in UTC.
-    Month,
 }
 
 impl Width {
     /// Every width, the finest first.
-    pub const ALL: [Self; 4] = [Self::Quarter, Self::Hour, Self::Day, Self::Month];
+    pub const ALL: [Self; 2] = [Self::Quarter, Self::Day];
 
-    /// The number in the table; that of a month is nominal.
+    /// The number in the table.
     #[must_use]
     pub const fn minutes(self) -> i64 {
         match self {
             Self::Quarter => 15,
-            Self::Hour => 60,
             Self::Day => 1_440,
-            Self::Month => 43_200,
         }
     }
 
@@ -46,44 +40,95 @@ impl Width {
     pub fn start(self, time: UnixMs) -> UnixMs {
         match self {
             Self::Quarter => time.floor(QUARTER_MS),
-            Self::Hour => time.floor(HOUR_MS),
             Self::Day => time.floor(DAY_MS),
-            Self::Month => time.floor_month_utc(),
         }
     }
 }
 
 /// What one transaction changes in one sum.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Change {
-    added: Counters,
-    removed: Counters,
-    /// Times of added and removed calls: first and last.
-    added_times: Option<(i64, i64)>,
-    removed_times: Option<(i64, i64)>,
+    added: Option<Sum>,
+    /// Boxed, as it is rare.
+    removed: Option<Box<Sum>>,
 }
 
 impl Change {
-    fn add(&mut self, counters: &Counters, time: UnixMs) {
-        self.added = self.added.plus(counters);
-        self.added_times = widen(self.added_times, time.0);
+    fn add(&mut self, sum: &Sum) {
+        self.added = Some(self.added.map_or(*sum, |added| added.plus(sum)));
     }
 
-    fn remove(&mut self, counters: &Counters, time: UnixMs) {
-        self.removed = self.removed.plus(counters);
-        self.removed_times = widen(self.removed_times, time.0);
+    fn remove(&mut self, sum: &Sum) {
+        let removed = self.removed.as_deref().map_or(*sum, |removed| removed.plus(sum));
+        self.removed = Some(Box::new(removed));
+    }
+
+    fn merge(&mut self, other: &Self) {
+        if let Some(added) = &other.added {
+            self.add(added);
+        }
+        if let Some(removed) = &other.removed {
+            self.remove(removed);
+        }
     }
 }
 
-fn widen(times: Option<(i64, i64)>, time: i64) -> Option<(i64, i64)> {
-    times.map_or(Some((time, time)), |(first, last)| Some((first.min(time), last.max(time))))
+/// A sum, and the times of its first and last call.
+#[derive(Debug, Clone, Copy)]
+struct Sum {
+    counters: Counters,
+    times: (i64, i64),
 }
 
-/// The changes of one transaction. Ordered, so that the tables are walked in the order of their keys.
+impl Sum {
+    fn plus(&self, other: &Self) -> Self {
+        let (first, last) = self.times;
+        Self {
+            counters: self.counters.plus(&other.counters),
+            times: (first.min(other.times.0), last.max(other.times.1)),
+        }
+    }
+}
+
+/// Changes of the sums of one table or width. Ordered, so that a table is walked in the order of its keys.
+type Ordered = BTreeMap<(i64, i64), Change>;
+
+/// The changes of one transaction, by what every sum is a sum of.
 #[derive(Debug, Default)]
-pub(crate) struct Changes {
-    time: BTreeMap<(Width, UnixMs, i64), Change>,
-    session: BTreeMap<(i64, i64), Change>,
+pub(crate) struct Changes(ByNumbers<Cell, Change>);
+
+/// The calls of one session and series in one quarter of an hour: they belong to the same sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Cell {
+    quarter: i64,
+    session: i64,
+    series: i64,
+}
+
+/// A map whose keys are a few numbers of our own making: nobody can choose them so that they collide.
+type ByNumbers<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+
+/// Mixes a few numbers, at less than it costs to look one up.
+#[derive(Debug, Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (numbers, _) = bytes.as_chunks();
+        for number in numbers {
+            self.write_i64(i64::from_ne_bytes(*number));
+        }
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        let mixed = self.0.rotate_left(25) ^ number.cast_unsigned();
+        self.0 = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        // The high bits are the best ones, and a table looks at both ends.
+        self.0 ^ (self.0 >> 32)
+    }
 }
 
 /// Which sums a fact belongs to.
@@ -94,52 +139,71 @@ pub(crate) struct Place {
     pub(crate) time: UnixMs,
 }
 
+impl Place {
+    fn cell(&self) -> Cell {
+        let quarter = Width::Quarter.start(self.time).0;
+        Cell { quarter, session: self.session, series: self.series }
+    }
+}
+
 impl Changes {
     pub(crate) fn add(&mut self, place: Place, counters: &Counters) {
-        self.each(place, |change| change.add(counters, place.time));
+        let times = (place.time.0, place.time.0);
+        self.0.entry(place.cell()).or_default().add(&Sum { counters: *counters, times });
     }
 
     pub(crate) fn remove(&mut self, place: Place, counters: &Counters) {
-        self.each(place, |change| change.remove(counters, place.time));
+        let times = (place.time.0, place.time.0);
+        self.0.entry(place.cell()).or_default().remove(&Sum { counters: *counters, times });
     }
 
-    fn each(&mut self, place: Place, mut touch: impl FnMut(&mut Change)) {
-        for width in Width::ALL {
-            touch(self.time.entry((width, width.start(place.time), place.series)).or_default());
-        }
-        touch(self.session.entry((place.session, place.series)).or_default());
+    /// The changes, added up over what `keys` makes of each cell.
+    fn by(&self, keys: impl Fn(&Cell) -> (i64, i64)) -> Ordered {
+        let mut sums = Ordered::new();
+        self.0.iter().for_each(|(cell, change)| sums.entry(keys(cell)).or_default().merge(change));
+        sums
     }
 
     /// Writes the sums. The facts must be written first: a first or last call that was taken out is
     /// looked for among them.
-    pub(crate) fn write(&self, database: &Connection) -> rusqlite::Result<()> {
-        let mut sums = Sums::prepare(database, &TIME)?;
-        for ((width, start, series), change) in &self.time {
-            let keys = [width.minutes(), start.0, *series];
-            sums.apply(&keys, change, || {
-                if *width != Width::Quarter {
-                    return Ok(None);
-                }
-                let (from, until) =
-                    (FactId::first_at(*start), FactId::first_at(UnixMs(start.0 + QUARTER_MS)));
+    pub(crate) fn write(
+        &self,
+        database: &Connection,
+        known: &mut KnownSums,
+    ) -> rusqlite::Result<()> {
+        let mut sums = Sums::prepare(database, &TIME, &mut known.time)?;
+        for ((start, series), change) in self.by(|cell| (cell.quarter, cell.series)) {
+            sums.apply([Width::Quarter.minutes(), start, series], &change, || {
+                let until = UnixMs(start.saturating_add(QUARTER_MS));
                 database
                     .prepare_cached(
                         "SELECT min(time), max(time) FROM (
-                         SELECT created_at AS time FROM llm_traces
+                         SELECT created_at AS time FROM llm_calls
                          WHERE id >= ?1 AND id < ?2 AND series = ?3
                          UNION ALL SELECT created_at FROM session_totals
                          WHERE id >= ?1 AND id < ?2 AND series = ?3 AND NOT is_superseded)",
                     )?
-                    .query_row(params![from.0, until.0, series], two_times)
+                    .query_row(
+                        params![
+                            FactId::first_at(UnixMs(start)).0,
+                            FactId::first_at(until).0,
+                            series
+                        ],
+                        two_times,
+                    )
             })?;
         }
-        let mut sums = Sums::prepare(database, &SESSION)?;
-        for ((session, series), change) in &self.session {
-            sums.apply(&[*session, *series], change, || {
+        let day = |cell: &Cell| Width::Day.start(UnixMs(cell.quarter)).0;
+        for ((start, series), change) in self.by(|cell| (day(cell), cell.series)) {
+            sums.apply([Width::Day.minutes(), start, series], &change, || Ok(None))?;
+        }
+        let mut sums = Sums::prepare(database, &SESSION, &mut known.session)?;
+        for ((session, series), change) in self.by(|cell| (cell.session, cell.series)) {
+            sums.apply([session, series], &change, || {
                 database
                     .prepare_cached(
                         "SELECT min(time), max(time) FROM (
-                         SELECT created_at AS time FROM llm_traces
+                         SELECT created_at AS time FROM llm_calls
                          WHERE session = ?1 AND series = ?2
                          UNION ALL SELECT created_at FROM session_totals
                          WHERE session = ?1 AND series = ?2 AND NOT is_superseded)",
@@ -155,39 +219,42 @@ fn two_times(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(i64, i64)>> {
     Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?))
 }
 
+/// Sums of each table that are remembered; past it the memory is dropped and built anew. A minute of
+/// many agents touches a few hundred.
+const REMEMBERED_MAX: usize = 1_000;
+
+/// Sums that are in the file, by their keys.
+#[derive(Debug, Default)]
+pub(crate) struct KnownSums {
+    time: ByNumbers<[i64; 3], Sum>,
+    session: ByNumbers<[i64; 2], Sum>,
+}
+
+impl KnownSums {
+    /// Forgets everything: after a rollback the file has other sums.
+    pub(crate) fn clear(&mut self) {
+        self.time.clear();
+        self.session.clear();
+    }
+}
+
 /// The statements of one table of sums.
 struct Statements {
-    add: &'static str,
     select: &'static str,
     insert: &'static str,
+    replace: &'static str,
     delete: &'static str,
 }
 
 macro_rules! statements {
-    ($table:literal, $keys:literal, $where:literal, $places:literal) => {
+    ($table:literal, $where:literal, $places:literal) => {
         Statements {
-            add: concat!(
-                "INSERT INTO ", $table, " (", $keys, ", calls, errors, input, cache_read, ",
-                "cache_write_5m, cache_write_1h, cache_write, output, reasoning, reported_cost_nanousd, ",
-                "first_ms, last_ms) VALUES (", $places, ") ON CONFLICT DO UPDATE SET ",
-                "calls = calls + excluded.calls, errors = errors + excluded.errors, ",
-                "input = input + excluded.input, cache_read = cache_read + excluded.cache_read, ",
-                "cache_write_5m = cache_write_5m + excluded.cache_write_5m, ",
-                "cache_write_1h = cache_write_1h + excluded.cache_write_1h, ",
-                "cache_write = cache_write + excluded.cache_write, ",
-                "output = output + excluded.output, reasoning = reasoning + excluded.reasoning, ",
-                "reported_cost_nanousd = reported_cost_nanousd + excluded.reported_cost_nanousd, ",
-                "first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms)"
-            ),
             select: concat!(
                 "SELECT calls, errors, input, cache_read, cache_write_5m, cache_write_1h, cache_write, ",
                 "output, reasoning, reported_cost_nanousd, first_ms, last_ms FROM ", $table, " WHERE ", $where
             ),
-            insert: concat!(
-                "INSERT OR REPLACE INTO ", $table, " (", $keys, ", calls, errors, input, cache_read, ",
-                "cache_write_5m, cache_write_1h, cache_write, output, reasoning, reported_cost_nanousd, ",
-                "first_ms, last_ms) VALUES (", $places, ")"
-            ),
+            insert: concat!("INSERT OR IGNORE INTO ", $table, " VALUES (", $places, ")"),
+            replace: concat!("INSERT OR REPLACE INTO ", $table, " VALUES (", $places, ")"),
             delete: concat!("DELETE FROM ", $table, " WHERE ", $where),
         }
     };
@@ -195,102 +262,113 @@ macro_rules! statements {
 
 static TIME: Statements = statements!(
     "usage_time",
-    "width_minutes, start_ms, series",
     "width_minutes = ?1 AND start_ms = ?2 AND series = ?3",
     "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 );
 static SESSION: Statements = statements!(
     "usage_session",
-    "session, series",
     "session = ?1 AND series = ?2",
     "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 );
 
-/// One table of sums, its statements prepared.
-struct Sums<'a> {
-    add: CachedStatement<'a>,
+/// One table of sums with `N` keys, its statements prepared.
+struct Sums<'a, const N: usize> {
     select: CachedStatement<'a>,
     insert: CachedStatement<'a>,
+    replace: CachedStatement<'a>,
     delete: CachedStatement<'a>,
+    known: &'a mut ByNumbers<[i64; N], Sum>,
 }
 
-impl<'a> Sums<'a> {
-    fn prepare(database: &'a Connection, table: &Statements) -> rusqlite::Result<Self> {
+impl<'a, const N: usize> Sums<'a, N> {
+    fn prepare(
+        database: &'a Connection,
+        table: &Statements,
+        known: &'a mut ByNumbers<[i64; N], Sum>,
+    ) -> rusqlite::Result<Self> {
         Ok(Self {
-            add: database.prepare_cached(table.add)?,
             select: database.prepare_cached(table.select)?,
             insert: database.prepare_cached(table.insert)?,
+            replace: database.prepare_cached(table.replace)?,
             delete: database.prepare_cached(table.delete)?,
+            known,
         })
     }
 
-    /// Applies a change. Nearly all changes only add, which is one statement, unless a sum passes what
-    /// SQLite can hold: then the statement fails, and the sum stops at the largest.
+    /// Applies a change to the sum of these keys.
     fn apply(
         &mut self,
-        keys: &[i64],
+        keys: [i64; N],
         change: &Change,
         recount_times: impl FnOnce() -> rusqlite::Result<Option<(i64, i64)>>,
     ) -> rusqlite::Result<()> {
-        if let (true, Some(times)) = (change.removed.is_zero(), change.added_times) {
-            match self.add.execute(params_from_iter(row(keys, &change.added, times))) {
-                Err(error) if is_out_of_range(&error) => {}
-                result => return result.map(drop),
-            }
-        }
-        self.merge(keys, change, recount_times)
-    }
-
-    fn merge(
-        &mut self,
-        keys: &[i64],
-        change: &Change,
-        recount_times: impl FnOnce() -> rusqlite::Result<Option<(i64, i64)>>,
-    ) -> rusqlite::Result<()> {
-        let stored = self
-            .select
-            .query_row(params_from_iter(keys), |row| {
-                Ok((counters_of_row(row, 0)?, (row.get::<_, i64>(10)?, row.get::<_, i64>(11)?)))
-            })
-            .optional()?;
-        let (stored, stored_times) =
-            stored.map_or((Counters::default(), None), |(sum, times)| (sum, Some(times)));
-        let after = stored.plus(&change.added).minus(&change.removed);
-        if after.calls == 0 {
-            self.delete.execute(params_from_iter(keys))?;
-            return Ok(());
-        }
-        let mut times = match (stored_times, change.added_times) {
-            (Some((a, b)), Some((c, d))) => (a.min(c), b.max(d)),
-            (Some(times), None) | (None, Some(times)) => times,
-            (None, None) => (0, 0),
+        let stored = match self.known.get(&keys).copied() {
+            Some(sum) => Some(sum),
+            None if self.is_new(keys, change)? => return Ok(()),
+            None => self.stored(keys)?,
         };
-        let is_edge_removed =
-            change.removed_times.is_some_and(|(first, last)| first <= times.0 || last >= times.1);
-        if is_edge_removed && let Some(recounted) = recount_times()? {
-            times = recounted;
+        if let Some(sum) = changed(stored, change, recount_times)? {
+            self.replace.execute(params_from_iter(row(keys, &sum)))?;
+            self.remember(keys, sum);
+        } else {
+            self.delete.execute(params_from_iter(keys))?;
+            self.known.remove(&keys);
         }
-        self.insert.execute(params_from_iter(row(keys, &after, times)))?;
         Ok(())
     }
+
+    /// Writes a sum of which the file has nothing yet, as of most that are not remembered; `false` where
+    /// it has.
+    fn is_new(&mut self, keys: [i64; N], change: &Change) -> rusqlite::Result<bool> {
+        let (Some(sum), None) = (change.added, &change.removed) else { return Ok(false) };
+        let is_new = self.insert.execute(params_from_iter(row(keys, &sum)))? > 0;
+        if is_new {
+            self.remember(keys, sum);
+        }
+        Ok(is_new)
+    }
+
+    fn remember(&mut self, keys: [i64; N], sum: Sum) {
+        if self.known.len() >= REMEMBERED_MAX {
+            self.known.clear();
+        }
+        self.known.insert(keys, sum);
+    }
+
+    fn stored(&mut self, keys: [i64; N]) -> rusqlite::Result<Option<Sum>> {
+        self.select
+            .query_row(params_from_iter(keys), |row| {
+                Ok(Sum { counters: counters_of_row(row, 0)?, times: (row.get(10)?, row.get(11)?) })
+            })
+            .optional()
+    }
 }
 
-/// The values of one row: keys, counters and times.
-fn row(
-    keys: &[i64],
-    counters: &Counters,
-    (first_ms, last_ms): (i64, i64),
-) -> impl Iterator<Item = Value> {
-    let times = [Value::Integer(first_ms), Value::Integer(last_ms)];
-    keys.iter().map(|key| Value::Integer(*key)).chain(counter_values(counters)).chain(times)
+/// The values of one row.
+fn row<const N: usize>(keys: [i64; N], sum: &Sum) -> impl Iterator<Item = i64> {
+    keys.into_iter().chain(counter_values(&sum.counters)).chain(<[i64; 2]>::from(sum.times))
 }
 
-/// Whether a sum became a floating point number, which a STRICT table refuses.
-fn is_out_of_range(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)
-    )
+/// A sum after a change; `None` where nothing is left of it.
+fn changed(
+    stored: Option<Sum>,
+    change: &Change,
+    recount_times: impl FnOnce() -> rusqlite::Result<Option<(i64, i64)>>,
+) -> rusqlite::Result<Option<Sum>> {
+    let sum = match (stored, change.added) {
+        (Some(stored), Some(added)) => Some(stored.plus(&added)),
+        (one, other) => one.or(other),
+    };
+    let (Some(mut sum), Some(removed)) = (sum, &change.removed) else { return Ok(sum) };
+    sum.counters = sum.counters.minus(&removed.counters);
+    if sum.counters.calls == 0 {
+        return Ok(None);
+    }
+    let is_edge_removed = removed.times.0 <= sum.times.0 || removed.times.1 >= sum.times.1;
+    if is_edge_removed && let Some(recounted) = recount_times()? {
+        sum.times = recounted;
+    }
+    Ok(Some(sum))
 }
 
 /// `SELECT` of the counters of a table of sums, for readers.

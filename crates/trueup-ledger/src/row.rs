@@ -1,7 +1,6 @@
 //! Counters as columns: one order of columns for every table that has them.
 
 use rusqlite::Row;
-use rusqlite::types::Value;
 use trueup_core::{Counters, NanoUsd, Tokens};
 
 /// SQLite holds signed integers; counts stop at the largest.
@@ -44,12 +43,11 @@ pub(crate) fn tokens_of_row(row: &Row<'_>, at: usize) -> rusqlite::Result<Tokens
 pub(crate) const COUNTER_COLUMNS: &str = "calls, errors, input, cache_read, cache_write_5m, \
      cache_write_1h, cache_write, output, reasoning, reported_cost_nanousd";
 
-pub(crate) fn counter_values(counters: &Counters) -> impl Iterator<Item = Value> {
+pub(crate) fn counter_values(counters: &Counters) -> impl Iterator<Item = i64> {
     [signed(counters.calls), signed(counters.errors)]
         .into_iter()
         .chain(token_values(&counters.tokens))
         .chain([counters.reported_cost.0])
-        .map(Value::Integer)
 }
 
 /// The counters in ten columns from `at` on.

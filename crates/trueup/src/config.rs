@@ -18,7 +18,9 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::tz::TimeZone;
-use trueup_agents::Environment;
+use trueup_agents::{Environment, Root};
+
+use crate::hooks::openclaw;
 
 /// One setting.
 #[derive(Debug)]
@@ -50,6 +52,13 @@ const fn setting(
 /// Every setting, in the order of the reference.
 pub(crate) static SETTINGS: &[Setting] = &[
     setting("ledger", "TRUEUP_LEDGER", &["TRACE_DB_PATH", "OCT_DB_PATH"], "", "The ledger file"),
+    setting(
+        "openclaw_dir",
+        "TRUEUP_OPENCLAW_DIR",
+        &[],
+        "",
+        "The state folder of OpenClaw to read, and no other",
+    ),
     setting(
         "prices",
         "TRUEUP_PRICES",
@@ -190,7 +199,7 @@ impl Config {
     ) -> Result<Self> {
         let home = variables.get("HOME").filter(|home| !home.is_empty());
         let home = home.map_or_else(|| PathBuf::from("/"), PathBuf::from);
-        let environment = Environment { home, variables };
+        let mut environment = Environment { home, variables, ..Environment::default() };
         let (path, is_named) = match (file, environment.variable("TRUEUP_CONFIG")) {
             (Some(path), _) => (path.to_path_buf(), true),
             (None, Some(path)) => (environment.expand(path), true),
@@ -213,7 +222,14 @@ impl Config {
                 .unwrap_or_else(|| (default_of(setting, &environment), Origin::Default));
             values.insert(setting.key, value);
         }
-        Ok(Self { values, environment })
+        if let Some((folder, _)) = values.get("openclaw_dir").filter(|(path, _)| !path.is_empty()) {
+            let root = Root::new(environment.expand(folder), "openclaw_dir");
+            environment.pointed.insert(openclaw::SOURCE, root);
+        }
+        let mut config = Self { values, environment };
+        let spool = config.spool().join(openclaw::SOURCE);
+        config.environment.spools.insert(openclaw::SOURCE, spool);
+        Ok(config)
     }
 
     /// The value of a setting and where it came from.
@@ -405,6 +421,21 @@ mod tests {
         let error = Config::resolve(variables(&[]), Some(&path), &[]).unwrap_err().to_string();
         assert!(error.contains("line 1"), "{error}");
         assert!(Config::resolve(variables(&[]), Some(Path::new("/nowhere.toml")), &[]).is_err());
+    }
+
+    #[test]
+    fn openclaw_is_read_where_the_setting_points() {
+        let folder =
+            |config: &Config| Some(config.environment.pointed.get("openclaw")?.path.clone());
+        let variable = [("TRUEUP_OPENCLAW_DIR", "~/claw"), ("OPENCLAW_STATE_DIR", "/other")];
+        let config = Config::resolve(variables(&variable), None, &[]).unwrap();
+        assert_eq!(folder(&config), Some("/nowhere/claw".into()));
+        let flags = [("openclaw_dir", "/flag".to_owned())];
+        let config = Config::resolve(variables(&variable), None, &flags).unwrap();
+        assert_eq!(folder(&config), Some("/flag".into()));
+        let config =
+            Config::resolve(variables(&[("TRUEUP_OPENCLAW_DIR", " ")]), None, &[]).unwrap();
+        assert_eq!(folder(&config), None);
     }
 
     #[test]

@@ -3,11 +3,15 @@
 mod api;
 mod cli;
 mod clock;
+mod completeness;
 mod config;
 mod daemon;
 mod demo;
+mod doctor;
 mod hooks;
 mod intake;
+mod problems;
+mod query;
 mod render;
 mod sync;
 mod usage;

@@ -552,7 +552,7 @@ fn shortened(
 }
 
 /// The columns of a table; none where there is no such table.
-fn columns(database: &Connection, table: &str) -> rusqlite::Result<BTreeSet<String>> {
+pub(super) fn columns(database: &Connection, table: &str) -> rusqlite::Result<BTreeSet<String>> {
     let mut statement = database.prepare("SELECT name FROM pragma_table_info(?1)")?;
     let names = statement.query_map([table], |row| row.get(0))?;
     names.collect()

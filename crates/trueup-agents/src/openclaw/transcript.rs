@@ -26,6 +26,7 @@ use super::SOURCE;
 use super::usage::Usage;
 use crate::agent::{Decoder, SessionKinds};
 use crate::found::Found;
+use crate::inspect::LineKind;
 use crate::lines::Line;
 use crate::lossy::{Object, Str, Time};
 use crate::scan::hash64;
@@ -328,6 +329,22 @@ impl Decoder for TranscriptDecoder {
 
     fn state(&self) -> String {
         serde_json::to_string(&self.state).unwrap_or_default()
+    }
+}
+
+/// What a line is, whether or not it counts.
+pub(super) fn kind_of_line(line: &Line<'_>) -> LineKind {
+    let Ok(event) = line.parse::<Event<'_>>() else { return LineKind::Bad };
+    match (event.r#type.filled(), &event.message.0) {
+        (Some("session"), _) => LineKind::Header,
+        (Some("message") | None, Some(message)) if message.role.is("assistant") => {
+            match &message.usage.0 {
+                _ if is_mirror(message) => LineKind::Mirror,
+                Some(_) => LineKind::Answer,
+                None => LineKind::AnswerWithoutUsage,
+            }
+        }
+        (Some(_) | None, _) => LineKind::Other,
     }
 }
 

@@ -161,7 +161,7 @@ pub(crate) fn cases() -> Vec<(&'static dyn Agent, String)> {
 /// The stores of a home folder. Times of change are set to one instant, so that they are the same on
 /// every machine.
 pub(crate) fn inventory(agent: &'static dyn Agent, home: &Path) -> Inventory {
-    let environment = Environment { home: home.to_path_buf(), variables: BTreeMap::new() };
+    let environment = Environment { home: home.to_path_buf(), ..Environment::default() };
     let mut inventory = discover(&[agent], &environment);
     for store in &mut inventory.stores {
         store.stamp.modified_ns = 1_795_000_000_000_000_000;

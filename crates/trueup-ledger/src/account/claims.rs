@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use trueup_core::{
-    ClaimedRun, Counters, FactId, MeasuredCall, NanoUsd, Series, SessionTotal, UnixMs, covered,
+    ClaimedRun, Counters, FactId, Key, MeasuredCall, NanoUsd, Series, SessionTotal, UnixMs, covered,
 };
 
 use super::Account;
@@ -32,12 +32,18 @@ impl Account<'_> {
     /// claim says when it was.
     pub(super) fn claim(&mut self, claim: &SessionTotal) -> rusqlite::Result<()> {
         let id = FactId::new(claim.time, claim.key);
-        let known = self.counted(claim.key)?;
-        if let Some((_, _, known)) = known.first() {
-            self.written.known += 1;
-            return if *known > id { self.claim_earlier(*known, id) } else { Ok(()) };
+        if !self.is_first(claim.key, id)? {
+            let known: [u8; 16] = self
+                .database
+                .prepare_cached("SELECT id FROM fact_keys WHERE key = ?1")?
+                .query_row([claim.key.0], |row| row.get(0))?;
+            return if known > id.0 {
+                self.claim_earlier(claim.key, FactId(known), id)
+            } else {
+                Ok(())
+            };
         }
-        self.is_first(claim.key, id)?;
+        self.written.claims += 1;
         let source = &claim.origin.source;
         let series = self.names.series(self.database, &Series::of_claim(claim))?;
         let session = self.names.session(self.database, source, &claim.origin.session)?;
@@ -78,7 +84,7 @@ impl Account<'_> {
     }
 
     /// Moves a claim to where it was first made.
-    fn claim_earlier(&mut self, known: FactId, id: FactId) -> rusqlite::Result<()> {
+    fn claim_earlier(&mut self, key: Key, known: FactId, id: FactId) -> rusqlite::Result<()> {
         let session: Option<i64> = self
             .database
             .prepare_cached("SELECT session FROM session_totals WHERE id = ?1")?
@@ -95,8 +101,8 @@ impl Account<'_> {
             .prepare_cached("UPDATE session_totals SET id = ?2, created_at = ?3 WHERE id = ?1")?
             .execute(params![known.0, id.0, id.time().0])?;
         self.database
-            .prepare_cached("UPDATE fact_keys SET id = ?2 WHERE id = ?1")?
-            .execute(params![known.0, id.0])?;
+            .prepare_cached("UPDATE fact_keys SET id = ?2 WHERE key = ?1")?
+            .execute(params![key.0, id.0])?;
         self.unsettled.insert(session);
         Ok(())
     }
@@ -180,7 +186,7 @@ impl Account<'_> {
         (from, until): (UnixMs, UnixMs),
     ) -> rusqlite::Result<Vec<MeasuredCall>> {
         let mut statement = self.database.prepare_cached(
-            "SELECT created_at, input, output FROM llm_traces
+            "SELECT created_at, input, output FROM llm_calls
              WHERE session = ?1 AND id >= ?2 AND id < ?3 ORDER BY id",
         )?;
         let (from, until) = (FactId::first_at(from), FactId::first_at(UnixMs(until.0 + 1)));

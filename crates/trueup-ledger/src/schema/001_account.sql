@@ -22,7 +22,9 @@ CREATE TABLE sessions (
     UNIQUE (source, session)
 ) STRICT;
 
-CREATE TABLE llm_traces (
+-- One row per counted call. `llm_traces` below is the same with what follows from it: SQLite works out
+-- generated columns at each insert, virtual ones too, which would cost as much as the insert.
+CREATE TABLE llm_calls (
     id BLOB NOT NULL PRIMARY KEY,
     created_at INTEGER NOT NULL,
     series INTEGER NOT NULL REFERENCES series (id),
@@ -39,17 +41,20 @@ CREATE TABLE llm_traces (
     time_to_first_token_ms INTEGER,
     error_type TEXT,                    -- null where the call was answered
     client_trace_id TEXT,
-    pushed_at INTEGER,
-    trace_id TEXT NOT NULL GENERATED ALWAYS AS (coalesce(client_trace_id, lower(
-        substr(hex(id), 1, 8) || '-' || substr(hex(id), 9, 4) || '-' || substr(hex(id), 13, 4) || '-'
-        || substr(hex(id), 17, 4) || '-' || substr(hex(id), 21)))) VIRTUAL,
-    prompt_tokens INTEGER NOT NULL GENERATED ALWAYS AS
-        (input + cache_read + cache_write_5m + cache_write_1h + cache_write) VIRTUAL,
-    completion_tokens INTEGER NOT NULL GENERATED ALWAYS AS (output) VIRTUAL,
-    status TEXT NOT NULL GENERATED ALWAYS AS (iif(error_type IS NULL, 'ok', 'error')) VIRTUAL
+    pushed_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX llm_traces_session ON llm_traces (session, id);
+CREATE INDEX llm_traces_session ON llm_calls (session, id);
+
+CREATE VIEW llm_traces AS
+SELECT *,
+    coalesce(client_trace_id, lower(
+        substr(hex(id), 1, 8) || '-' || substr(hex(id), 9, 4) || '-' || substr(hex(id), 13, 4) || '-'
+        || substr(hex(id), 17, 4) || '-' || substr(hex(id), 21))) AS trace_id,
+    input + cache_read + cache_write_5m + cache_write_1h + cache_write AS prompt_tokens,
+    output AS completion_tokens,
+    iif(error_type IS NULL, 'ok', 'error') AS status
+FROM llm_calls;
 
 -- The long parts of calls that clients posted, apart from the rows that reports walk over.
 CREATE TABLE llm_trace_texts (
@@ -152,8 +157,8 @@ CREATE TABLE quotas (
     PRIMARY KEY (source, window_minutes)
 ) STRICT, WITHOUT ROWID;
 
--- Sums over time, for every dashboard and report: 15 is a quarter of an hour, 60 an hour, 1440 a UTC
--- day and 43200 a UTC month. Only quarters know the times of their first and last call.
+-- Sums over time, for every dashboard and report: 15 is a quarter of an hour, 1440 a UTC day. Hours,
+-- weeks and months are added up from these. Only quarters know the times of their first and last call.
 CREATE TABLE usage_time (
     width_minutes INTEGER NOT NULL,
     start_ms INTEGER NOT NULL,

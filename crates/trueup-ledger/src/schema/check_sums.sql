@@ -5,7 +5,7 @@ WITH facts AS (
     SELECT series, session, created_at, (error_type IS NOT NULL) AS errors, input, cache_read,
         cache_write_5m, cache_write_1h, cache_write, output, reasoning,
         coalesce(reported_cost_nanousd, 0) AS cost
-    FROM llm_traces
+    FROM llm_calls
     UNION ALL
     SELECT series, session, created_at, 0, input, cache_read, cache_write_5m, cache_write_1h,
         cache_write, output, reasoning, coalesce(reported_cost_nanousd, 0)
@@ -14,11 +14,7 @@ WITH facts AS (
 by_width AS (
     SELECT 15 AS width, (created_at - ((created_at % 900000) + 900000) % 900000) AS start, * FROM facts
     UNION ALL
-    SELECT 60, (created_at - ((created_at % 3600000) + 3600000) % 3600000), * FROM facts
-    UNION ALL
     SELECT 1440, (created_at - ((created_at % 86400000) + 86400000) % 86400000), * FROM facts
-    UNION ALL
-    SELECT 43200, 1000 * unixepoch(date(created_at / 1000, 'unixepoch', 'start of month')), * FROM facts
 ),
 expected_time AS (
     SELECT width, start, series, count(*) AS calls, sum(errors) AS errors, sum(input) AS input,

@@ -9,7 +9,14 @@ use trueup_core::{
 };
 use trueup_ledger::{Check, Ledger, LedgerError, OpenOptions, Reader, Width};
 
-fn call(key: u8, variant: i64, standing: u8, output: u64, minute: i64, session: u8) -> Call {
+pub(crate) fn call(
+    key: u8,
+    variant: i64,
+    standing: u8,
+    output: u64,
+    minute: i64,
+    session: u8,
+) -> Call {
     let tokens = Tokens { input: 10, output, ..Tokens::ZERO };
     let session = format!("s{session}");
     Call {
@@ -40,7 +47,7 @@ fn call(key: u8, variant: i64, standing: u8, output: u64, minute: i64, session: 
     }
 }
 
-fn batch(calls: &[Call]) -> Batch {
+pub(crate) fn batch(calls: &[Call]) -> Batch {
     Batch {
         facts: calls.iter().cloned().map(|call| Fact::Call(Box::new(call))).collect(),
         ..Batch::default()
@@ -67,7 +74,7 @@ fn model(calls: &[Call]) -> Counters {
         .fold(Counters::default(), |sum, c| sum.plus(&c))
 }
 
-fn total(reader: &Reader, width: Width) -> Counters {
+pub(crate) fn total(reader: &Reader, width: Width) -> Counters {
     let mut sum = Counters::default();
     reader
         .usage_by_time(width, UnixMs(i64::MIN), UnixMs(i64::MAX), |usage| {
@@ -77,7 +84,7 @@ fn total(reader: &Reader, width: Width) -> Counters {
     sum
 }
 
-fn session_total(reader: &Reader) -> Counters {
+pub(crate) fn session_total(reader: &Reader) -> Counters {
     let mut sum = Counters::default();
     reader
         .usage_by_session(UnixMs(i64::MIN), UnixMs(i64::MAX), |usage| {
@@ -88,7 +95,7 @@ fn session_total(reader: &Reader) -> Counters {
 }
 
 prop_compose! {
-    fn any_call()(key in 0..12_u8, variant in 0..2_i64, standing in 0..3_u8, output in 0..50_u64, minute in 0..200_000_i64, session in 0..4_u8) -> Call {
+    pub(crate) fn any_call()(key in 0..12_u8, variant in 0..2_i64, standing in 0..3_u8, output in 0..50_u64, minute in 0..200_000_i64, session in 0..4_u8) -> Call {
         call(key, variant, standing, output, minute, session)
     }
 }
@@ -224,8 +231,26 @@ fn a_sum_stops_at_the_largest_number_and_writing_goes_on() {
     for key in [1, 7, 11] {
         ledger.append(&[&batch(&[call(key, 0, 0, u64::MAX, 0, 0)])], UnixMs(1)).unwrap();
     }
-    let sum = total(&Reader::open(&path).unwrap().unwrap(), Width::Month);
+    let sum = total(&Reader::open(&path).unwrap().unwrap(), Width::Day);
     assert_eq!((sum.calls, sum.tokens.output), (3, i64::MAX.cast_unsigned()));
+}
+
+#[test]
+fn a_check_finds_calls_without_their_names_and_sums_without_their_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    Ledger::open(&path, OpenOptions::default())
+        .unwrap()
+        .append(&[&batch(&[call(1, 0, 0, 1, 0, 0)])], UnixMs(1))
+        .unwrap();
+    let check = || Reader::open(&path).unwrap().unwrap().check().unwrap();
+    assert_eq!(check(), Check::default());
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.pragma_update(None, "foreign_keys", false).unwrap();
+    database.execute("DELETE FROM series", []).unwrap();
+    assert_eq!(check().damage, ["llm_calls without series"]);
+    database.execute("DELETE FROM llm_calls", []).unwrap();
+    assert_eq!(check().wrong_sums.len(), 3);
 }
 
 #[test]
@@ -236,7 +261,7 @@ fn no_report_reads_the_facts() {
     let database = rusqlite::Connection::open(&path).unwrap();
     // The statements of `Reader` that reports use; the plan of none scans a table of facts.
     for sql in [
-        "SELECT start_ms, series FROM usage_time WHERE width_minutes = 60 AND start_ms >= 1 AND start_ms < 9",
+        "SELECT start_ms, series FROM usage_time WHERE width_minutes = 15 AND start_ms >= 1 AND start_ms < 9",
         "SELECT usage_session.session FROM usage_session JOIN sessions ON sessions.id = usage_session.session WHERE last_ms >= 1 AND first_ms < 2",
         "SELECT created_at FROM llm_traces WHERE session = 1 AND id >= x'00' AND id < x'01' ORDER BY id",
         "SELECT min(created_at) FROM llm_traces WHERE id >= x'00' AND id < x'01' AND series = 1",
@@ -248,6 +273,6 @@ fn no_report_reads_the_facts() {
             .unwrap()
             .collect::<Result<_, _>>()
             .unwrap();
-        assert!(!plan.iter().any(|step| step.contains("SCAN llm_traces")), "{sql}: {plan:?}");
+        assert!(!plan.iter().any(|step| step.contains("SCAN llm_calls")), "{sql}: {plan:?}");
     }
 }

@@ -6,5 +6,8 @@
     reason = "a broken law panics, in whichever helper it shows"
 )]
 
+mod claims;
+mod completeness;
 mod laws;
+mod rebuild;
 mod writer;

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use crate::intake::Kind;
 
 /// Paths that requests are counted by; every other is `other`, so that clients cannot make metrics.
-const PATHS: [&str; 6] = ["/", "/health", "/metrics", "/v1/errors", "/v1/events", "/v1/traces"];
+const PATHS: [&str; 7] =
+    ["/", "/health", "/metrics", "/v1/errors", "/v1/events", "/v1/report", "/v1/traces"];
 
 /// The path as it is counted.
 pub(super) fn known_path(path: &str) -> &'static str {

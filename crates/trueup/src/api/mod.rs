@@ -12,6 +12,7 @@ mod metrics;
 mod page;
 mod post;
 mod problem;
+mod report;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -85,6 +86,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/traces", take(Kind::Trace))
         .route("/v1/errors", take(Kind::Error))
         .route("/v1/events", take(Kind::Event))
+        .route("/v1/report", get(report::get))
         .route(guard::HEALTH_PATH, get(health::get))
         .route("/metrics", get(metrics::get))
         .route("/", get(page::get))

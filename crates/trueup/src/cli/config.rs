@@ -108,8 +108,8 @@ the default. The file is `~/.config/trueup/trueup.toml` (under `$XDG_CONFIG_HOME
 set), or the one that `--config` or `TRUEUP_CONFIG` names. `trueup config` shows what holds and where
 it comes from.
 
-`token` has no flag: a command line can be read by everybody on the machine. `ledger` is an option of
-every verb. A length of time is written `500ms`, `30s`, `5m` or `1h`; `~` stands for the home folder.
+`token` has no flag: a command line can be read by everybody on the machine. `ledger` and `openclaw_dir`
+are options of every verb. A length of time is written `500ms`, `30s`, `5m` or `1h`; `~` stands for the home folder.
 
 ```toml
 port = 9090

@@ -1,12 +1,16 @@
 //! The command line: one file per verb.
 
+mod backfill;
 mod check;
+mod completeness;
 mod config;
 mod demo;
+mod doctor;
 mod hooks;
 mod load;
 mod notes;
 mod prices;
+mod rebuild;
 mod report;
 mod serve;
 mod sessions;
@@ -48,6 +52,9 @@ struct Global {
     /// The ledger file; `trueup config` shows the one in use
     #[arg(long, global = true, value_name = "FILE", display_order = GLOBAL_ORDER)]
     ledger: Option<String>,
+    /// Read this state folder of OpenClaw, and no other
+    #[arg(long, global = true, value_name = "DIR", display_order = GLOBAL_ORDER)]
+    openclaw_dir: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +65,16 @@ enum Verb {
     Sessions(sessions::Sessions),
     /// Read what is new in the agents' stores into the ledger
     Sync(sync::Sync),
+    /// Read all that an agent has left on disk from its start again
+    ///
+    /// Each call counts once, however often it is read: what is known is passed over, and a second
+    /// run changes nothing.
+    Backfill(backfill::Backfill),
+    /// Drop what was read of an agent, and read it anew
+    ///
+    /// In one transaction: whatever happens, the ledger holds the old account or the new one. Calls
+    /// that are in no store any more are lost; without --yes it only says what would become of them.
+    Rebuild(rebuild::RebuildSource),
     /// Show what was found where, how much was read, and what could not be understood
     Sources(sources::Sources),
     /// Look into the price table
@@ -68,6 +85,8 @@ enum Verb {
     Serve(serve::Serve),
     /// Let an agent tell of sessions that end, by a hook that leaves small files
     Hooks(hooks::Hooks),
+    /// Look for what the account lacks, and say what mends it
+    Doctor(doctor::Doctor),
     /// Check the ledger file, and every sum in it against the calls below it
     Check(check::CheckLedger),
     /// Show reports and the listener on built-in data, in a temporary folder that is removed again
@@ -124,11 +143,14 @@ impl Verb {
             Self::Report(report) => report.run(&global.settings(&[])?),
             Self::Sessions(sessions) => sessions.run(&global.settings(&[])?),
             Self::Sync(sync) => sync.run(&global.settings(&[])?),
+            Self::Backfill(backfill) => backfill.run(&global.settings(&[])?),
+            Self::Rebuild(rebuild) => rebuild.run(&global.settings(&[])?),
             Self::Sources(sources) => sources.run(&global.settings(&[])?),
             Self::Prices(prices) => prices.run(&global.settings(&[])?),
             Self::Statusline(_) => statusline::Statusline::run(&global.settings(&[])?),
             Self::Serve(serve) => serve.run(global),
             Self::Hooks(hooks) => hooks.run(&global.settings(&[])?),
+            Self::Doctor(doctor) => doctor.run(&global.settings(&[])?),
             Self::Check(_) => check::CheckLedger::run(&global.settings(&[])?),
             Self::Demo(demo) => demo.run(),
             Self::Config(show) => show.run(global),
@@ -140,10 +162,11 @@ impl Global {
     /// The settings, with these flags and a verb's own.
     fn settings(&self, flags: &[(&'static str, Option<OsString>)]) -> Result<Config> {
         let ledger = self.ledger.clone().map(|path| ("ledger", path));
+        let openclaw_dir = self.openclaw_dir.clone().map(|path| ("openclaw_dir", path));
         let own = flags.iter().filter_map(|(key, value)| {
             Some((*key, value.as_ref()?.to_string_lossy().into_owned()))
         });
-        let flags: Vec<_> = ledger.into_iter().chain(own).collect();
+        let flags: Vec<_> = ledger.into_iter().chain(openclaw_dir).chain(own).collect();
         Config::of_process(self.config.as_deref(), &flags)
     }
 }

@@ -1,47 +1,21 @@
 //! `trueup report`.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
-use trueup_core::report::{
-    CostMode, Dimension, Entry, Filter, Pricer, Report, ReportBuilder, Sums, Window, blocks,
-};
-use trueup_core::{Calendar, Counters, QUARTER_MS, Series, UnixMs};
+use trueup_core::Calendar;
+use trueup_core::report::{Dimension, Filter, Pricer, Report, Sums};
 
 use super::load::{self, Loaded};
-use super::{WrongUsage, notes};
+use super::{WrongUsage, completeness, notes};
 use crate::config::Config;
+use crate::query::{self, By, Cost, build, day};
 use crate::render::terminal::Terminal;
 use crate::render::{ccusage, csv, json};
-use crate::usage::{MONTH_MS, Usage};
-
-/// What the rows are about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum By {
-    #[value(alias = "hourly")]
-    Hour,
-    #[value(alias = "daily")]
-    Day,
-    #[value(alias = "weekly")]
-    Week,
-    #[value(alias = "monthly")]
-    Month,
-    #[value(alias = "sessions")]
-    Session,
-    #[value(alias = "models")]
-    Model,
-    #[value(alias = "projects")]
-    Project,
-    #[value(aliases = ["agents", "source", "sources"])]
-    Agent,
-    /// Blocks of five hours, with burn rate and projection
-    #[value(aliases = ["blocks", "5h"])]
-    Block,
-}
+use crate::usage::Usage;
 
 /// Which JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -50,18 +24,6 @@ enum JsonShape {
     Trueup,
     /// That of ccusage 20
     Ccusage,
-}
-
-/// Which cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Cost {
-    /// What the agent reported, where it did; else computed from the price table
-    #[default]
-    Auto,
-    /// Computed from the price table, for every call
-    Computed,
-    /// Only what agents reported
-    Reported,
 }
 
 /// Options that choose what is looked at; shared by several verbs.
@@ -78,13 +40,13 @@ pub(super) struct Selection {
     tz: Option<String>,
     /// Only this agent, by its id in `trueup sources`; may be repeated
     #[arg(long, value_name = "AGENT")]
-    source: Vec<String>,
+    pub(super) source: Vec<String>,
     /// Only this project: a path, its end, or a pattern with *; may be repeated
     #[arg(long, value_name = "PROJECT")]
-    project: Vec<String>,
+    pub(super) project: Vec<String>,
     /// Only this model: a name, or a pattern with *; may be repeated
     #[arg(long, value_name = "MODEL")]
-    model: Vec<String>,
+    pub(super) model: Vec<String>,
     /// Keep everything in memory: read all stores, write nothing
     #[arg(long)]
     pub(super) no_ledger: bool,
@@ -126,15 +88,13 @@ pub(super) struct ShowReport {
     /// Show only tokens and cost
     #[arg(long)]
     compact: bool,
+    /// Show by day, week or month what was measured, what only stands in for it, and what could not be
+    /// read
+    #[arg(long, conflicts_with_all = ["csv", "breakdown", "compact", "strict"])]
+    completeness: bool,
     /// Exit with 3 where a store could not be read or a price is not known
     #[arg(long)]
     strict: bool,
-}
-
-fn day(text: &str) -> Result<Date, String> {
-    let compact = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let parsed = if compact { Date::strptime("%Y%m%d", text) } else { text.parse() };
-    parsed.map_err(|_| "a day is written like 2026-11-20 or 20261120".to_owned())
 }
 
 impl Selection {
@@ -151,13 +111,8 @@ impl Selection {
 
     /// What passes.
     pub(super) fn filter(&self, calendar: &Calendar) -> Result<Filter> {
-        if let (Some(since), Some(until)) = (self.since, self.until)
-            && until < since
-        {
-            bail!(WrongUsage(format!("--until {until} lies before --since {since}")));
-        }
         Ok(Filter {
-            window: Window::of_days(calendar, self.since, self.until),
+            window: query::window(calendar, self.since, self.until, "--").map_err(WrongUsage)?,
             sources: self.source.clone(),
             projects: self.project.clone(),
             models: self.model.clone(),
@@ -167,14 +122,8 @@ impl Selection {
     /// Refuses agents that neither trueup reads nor the account knows: a typing error must not look
     /// like no usage.
     pub(super) fn check_sources(&self, usage: &Usage) -> Result<()> {
-        let mut known: BTreeSet<String> = usage.sources()?;
-        known.extend(trueup_agents::AGENTS.iter().map(|agent| agent.id().to_owned()));
-        match self.source.iter().find(|source| !known.contains(*source)) {
-            Some(unknown) => {
-                let known: Vec<String> = known.into_iter().collect();
-                let known = known.join(", ");
-                bail!(WrongUsage(format!("`{unknown}` is not an agent; there are {known}")))
-            }
+        match query::unknown_source(&self.source, usage)? {
+            Some(refusal) => bail!(WrongUsage(refusal)),
             None => Ok(()),
         }
     }
@@ -192,6 +141,17 @@ impl ShowReport {
         let calendar = self.selection.calendar(config)?;
         let filter = self.selection.filter(&calendar)?;
         let dimensions = self.dimensions()?;
+        if self.completeness {
+            let is_json = self.is_own_json()?;
+            return completeness::run(
+                &self.selection,
+                dimensions.as_deref(),
+                calendar,
+                &filter,
+                is_json,
+                config,
+            );
+        }
         let book = load::prices(config)?;
         let loaded = load::load(config, self.selection.no_ledger)?;
         self.selection.check_sources(&loaded.usage)?;
@@ -224,43 +184,25 @@ impl ShowReport {
         self.exit_code(&loaded, &report.totals)
     }
 
+    /// Whether JSON is asked for; only trueup's own has a completeness.
+    fn is_own_json(&self) -> Result<bool> {
+        match self.json {
+            Some(JsonShape::Ccusage) => {
+                bail!(WrongUsage("ccusage has no report of completeness".to_owned()))
+            }
+            Some(JsonShape::Trueup) => Ok(true),
+            None => Ok(false),
+        }
+    }
+
     /// The dimensions asked for; `None` for blocks.
     fn dimensions(&self) -> Result<Option<Vec<Dimension>>> {
         let by = if self.by.is_empty() { &self.by_option } else { &self.by };
-        if by == &[By::Block] {
-            if self.csv {
-                bail!(WrongUsage("blocks have no CSV; use --json".to_owned()));
-            }
-            return Ok(None);
+        let dimensions = query::dimensions(by).map_err(WrongUsage)?;
+        if dimensions.is_none() && self.csv {
+            bail!(WrongUsage("blocks have no CSV; use --json".to_owned()));
         }
-        let mut dimensions = Vec::new();
-        for by in by {
-            let dimension = match by {
-                By::Hour => Dimension::Hour,
-                By::Day => Dimension::Day,
-                By::Week => Dimension::Week,
-                By::Month => Dimension::Month,
-                By::Session => Dimension::Session,
-                By::Model => Dimension::Model,
-                By::Project => Dimension::Project,
-                By::Agent => Dimension::Agent,
-                By::Block => {
-                    bail!(WrongUsage("blocks cannot be combined with other rows".to_owned()))
-                }
-            };
-            if !dimensions.contains(&dimension) {
-                dimensions.push(dimension);
-            }
-        }
-        let has_time = dimensions.iter().any(|dimension| dimension.bucket().is_some());
-        if has_time && dimensions.contains(&Dimension::Session) {
-            let text = "sessions cannot be combined with hours, days, weeks or months";
-            bail!(WrongUsage(text.to_owned()));
-        }
-        if dimensions.is_empty() {
-            dimensions.push(Dimension::Day);
-        }
-        Ok(Some(dimensions))
+        Ok(dimensions)
     }
 
     fn table(&self, report: &Report, terminal: Terminal, out: &mut impl Write) -> Result<()> {
@@ -272,18 +214,12 @@ impl ShowReport {
         loaded: &Loaded,
         calendar: &Calendar,
         filter: &Filter,
-        mut pricer: Pricer<'_>,
+        pricer: Pricer<'_>,
         terminal: Terminal,
         mut out: impl Write,
     ) -> Result<ExitCode> {
         let now = crate::clock::now();
-        let kept = quarters(&loaded.usage, filter.window)?;
-        let entries: Vec<Entry<'_>> = kept.iter().map(Kept::entry).collect();
-        let blocks = blocks(&entries, filter, &mut pricer);
-        let mut totals = Sums::default();
-        for block in &blocks {
-            totals.plus(&block.sums);
-        }
+        let (blocks, totals) = query::blocks(&loaded.usage, filter, pricer)?;
         match self.json {
             Some(JsonShape::Trueup) => {
                 let zone = calendar.zone_name();
@@ -309,76 +245,3 @@ impl ShowReport {
 
 /// The exit code for "done, but something is not known".
 pub(super) const EXIT_UNKNOWN: u8 = 3;
-
-impl Cost {
-    const fn mode(self) -> CostMode {
-        match self {
-            Self::Auto => CostMode::Auto,
-            Self::Computed => CostMode::Computed,
-            Self::Reported => CostMode::Reported,
-        }
-    }
-}
-
-/// Folds usage into a report, from the widest sums that will do.
-pub(super) fn build(
-    usage: &Usage,
-    by: Vec<Dimension>,
-    calendar: Calendar,
-    filter: &Filter,
-    pricer: Pricer<'_>,
-) -> Result<Report> {
-    let has_time = by.iter().any(|dimension| dimension.bucket().is_some());
-    let is_by_session = by.contains(&Dimension::Session);
-    let width_ms = match usage.span()? {
-        _ if !has_time && filter.window.is_all() && !pricer.has_changes() => MONTH_MS,
-        Some((first, last)) => {
-            let finest = calendar.finest_needed_ms(first, last);
-            if by.contains(&Dimension::Hour) { finest.min(trueup_core::HOUR_MS) } else { finest }
-        }
-        None => QUARTER_MS,
-    };
-    let mut report = ReportBuilder::new(by, calendar, filter, pricer);
-    let mut each = |entry: Entry<'_>| report.add(entry);
-    if is_by_session {
-        usage.by_session(filter.window, &mut each)?;
-    } else {
-        usage.by_time(width_ms, filter.window, &mut each)?;
-    }
-    Ok(report.finish())
-}
-
-/// A sum that is kept, because blocks look at many at a time.
-#[derive(Debug)]
-pub(super) struct Kept {
-    start: UnixMs,
-    times: (UnixMs, UnixMs),
-    series: Series,
-    counters: Counters,
-}
-
-impl Kept {
-    pub(super) fn entry(&self) -> Entry<'_> {
-        Entry {
-            start: self.start,
-            times: self.times,
-            series: &self.series,
-            session: "",
-            counters: &self.counters,
-        }
-    }
-}
-
-/// The sums over quarters of an hour in a window.
-pub(super) fn quarters(usage: &Usage, window: Window) -> Result<Vec<Kept>> {
-    let mut kept = Vec::new();
-    usage.by_time(QUARTER_MS, window, &mut |entry| {
-        kept.push(Kept {
-            start: entry.start,
-            times: entry.times,
-            series: entry.series.clone(),
-            counters: *entry.counters,
-        });
-    })?;
-    Ok(kept)
-}

@@ -10,9 +10,10 @@ use super::{Global, load};
 use crate::config::{SETTINGS, Setting};
 
 /// Settings that are no flags of `serve`, and why.
-const NO_FLAGS: [(&str, &str); 3] = [
+const NO_FLAGS: [(&str, &str); 4] = [
     ("ledger", "an option of every verb"),
-    ("tz", "serve counts in UTC"),
+    ("openclaw_dir", "an option of every verb"),
+    ("tz", "a setting of reports: the page counts in UTC"),
     ("token", "a command line can be read by everybody on the machine"),
 ];
 

@@ -10,8 +10,9 @@ use trueup_core::report::{CostMode, Dimension, Pricer, Report, Row, Sums};
 
 use super::load;
 use super::notes;
-use super::report::{Selection, build};
+use super::report::Selection;
 use crate::config::Config;
+use crate::query::build;
 use crate::render::json;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;

@@ -22,8 +22,8 @@ use trueup_core::{Calendar, UnixMs};
 use trueup_ledger::{Ledger, OpenOptions, Reader};
 
 use super::load;
-use super::report::{Kept, quarters};
 use crate::config::Config;
+use crate::query::{Kept, quarters};
 use crate::render::number;
 use crate::usage::Usage;
 

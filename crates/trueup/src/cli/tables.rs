@@ -70,6 +70,7 @@ struct Table {
 
 fn header(report: &Report, is_compact: bool) -> Vec<&'static str> {
     let names = report.by.iter().map(|dimension| match dimension {
+        Dimension::HalfHour => "Half hour",
         Dimension::Hour => "Hour",
         Dimension::Day => "Day",
         Dimension::Week => "Week of",
@@ -78,6 +79,7 @@ fn header(report: &Report, is_compact: bool) -> Vec<&'static str> {
         Dimension::Model => "Model",
         Dimension::Project => "Project",
         Dimension::Session => "Session",
+        Dimension::Kind => "Kind",
     });
     let numbers = if is_compact { NUMBERS.get(5..).unwrap_or_default() } else { &NUMBERS };
     names.chain(numbers.iter().copied()).collect()
@@ -109,12 +111,16 @@ impl Table {
 
     fn row(&mut self, report: &Report, row: &Row) {
         let keys = report.by.iter().zip(&row.keys).map(|(dimension, key)| match dimension {
-            Dimension::Hour | Dimension::Day | Dimension::Week | Dimension::Month => {
-                Cell::Text(key.to_string())
-            }
-            Dimension::Agent | Dimension::Model | Dimension::Project | Dimension::Session => {
-                Cell::Name(named(key).to_owned())
-            }
+            Dimension::HalfHour
+            | Dimension::Hour
+            | Dimension::Day
+            | Dimension::Week
+            | Dimension::Month => Cell::Text(key.to_string()),
+            Dimension::Agent
+            | Dimension::Model
+            | Dimension::Project
+            | Dimension::Session
+            | Dimension::Kind => Cell::Name(named(key).to_owned()),
         });
         self.sums(Look::Plain, keys.collect(), &row.sums);
     }

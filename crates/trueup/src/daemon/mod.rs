@@ -27,6 +27,7 @@ use trueup_ledger::{
 use crate::api::{self, App, Counts, Guard};
 use crate::clock;
 use crate::config::Config;
+use crate::sync::Stores;
 pub(crate) use listen::{Limits, bind};
 pub(crate) use settings::Settings;
 pub(crate) use ticker::Ticker;
@@ -111,7 +112,7 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
     let ticker = Arc::new(Ticker::new(settings.sync_interval));
     let watch = Arc::new(Watch::default());
     watch::spawn(watch::Task {
-        environment: config.environment.clone(),
+        stores: Stores::of_all(&config.environment),
         threads: settings.threads,
         writer: Arc::clone(&writer),
         reader,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use jiff::tz::TimeZone;
 use tracing::Level;
 use trueup_ledger::Limits;
 
@@ -34,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) text_bytes_max: usize,
     /// Largest request body.
     pub(crate) body_bytes_max: usize,
+    /// The time zone of reports that are asked for without one.
+    pub(crate) zone: TimeZone,
     /// How often to look at the stores.
     pub(crate) sync_interval: Duration,
     /// Threads that read stores.
@@ -66,6 +69,7 @@ impl Settings {
             },
             text_bytes_max: number(config, "max_text_bytes", 0, BODY_BYTES_MAX)?,
             body_bytes_max: number(config, "max_body_bytes", 1, BODY_BYTES_MAX)?,
+            zone: config.zone()?,
             sync_interval: interval(config)?,
             threads: sync::threads(config.parse("threads", "a number of threads")?),
             log_level: level(config)?,

@@ -6,13 +6,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use trueup_agents::Environment;
 use trueup_core::UnixMs;
 use trueup_ledger::{Reader, Writer};
 
 use super::Ticker;
 use crate::clock;
-use crate::sync;
+use crate::completeness::{self, Lack};
+use crate::sync::{self, Stores};
 
 /// How often new records are worth a line in the log.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
@@ -47,7 +47,7 @@ impl Watch {
 
 /// What the thread works with.
 pub(super) struct Task {
-    pub(super) environment: Environment,
+    pub(super) stores: Stores,
     pub(super) threads: usize,
     pub(super) writer: Arc<Writer>,
     pub(super) reader: Reader,
@@ -57,9 +57,9 @@ pub(super) struct Task {
 
 /// Starts the thread. It ends with its ticker, or with the process: what it had not finished is read
 /// again.
-pub(super) fn spawn(task: Task) -> std::io::Result<()> {
+pub(super) fn spawn(mut task: Task) -> std::io::Result<()> {
     let run = move || {
-        let mut news = News::default();
+        let mut news = News { lack: task.lack(), ..News::default() };
         loop {
             task.look(&mut news);
             if !task.ticker.tick() {
@@ -71,9 +71,14 @@ pub(super) fn spawn(task: Task) -> std::io::Result<()> {
 }
 
 impl Task {
-    fn look(&self, news: &mut News) {
-        let Self { environment, threads, writer, reader, .. } = self;
-        let result = sync::sync(environment, writer, reader, *threads, &());
+    /// What the account lacks; `None` where the ledger cannot be asked now.
+    fn lack(&self) -> Option<Lack> {
+        completeness::by_source(&self.reader).ok().map(|lacks| completeness::total(&lacks))
+    }
+
+    fn look(&mut self, news: &mut News) {
+        let Self { stores, threads, writer, reader, .. } = self;
+        let result = sync::sync(stores, writer, reader, *threads, &());
         let mut seen = self.watch.lock();
         let before = seen.error.take();
         match result {
@@ -82,6 +87,11 @@ impl Task {
                 seen.bytes_read += synced.bytes_read;
                 seen.stores = synced.inventory.stores.len() as u64;
                 news.add(synced.bytes_read, seen.stores);
+                drop(seen);
+                // What is not read anew lacks what it lacked.
+                if synced.bytes_read > 0 {
+                    news.tell_lack(self.lack());
+                }
             }
             Err(error) => {
                 let error = format!("{error:#}");
@@ -99,6 +109,8 @@ impl Task {
 struct News {
     bytes: u64,
     logged_at: Option<Instant>,
+    /// What the account lacked when that was last told.
+    lack: Option<Lack>,
 }
 
 impl News {
@@ -107,7 +119,34 @@ impl News {
         let is_due = self.logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
         if self.bytes > 0 && is_due {
             tracing::info!(bytes = self.bytes, stores, "synced");
-            *self = Self { bytes: 0, logged_at: Some(Instant::now()) };
+            (self.bytes, self.logged_at) = (0, Some(Instant::now()));
         }
+    }
+
+    /// Says what the account lacks, and what that look has changed of it.
+    fn tell_lack(&mut self, now: Option<Lack>) {
+        let (Some(now), Some(before)) = (now, self.lack) else {
+            self.lack = now.or(self.lack);
+            return;
+        };
+        self.lack = Some(now);
+        if now == before {
+            return;
+        }
+        let change = |now: u64, before: u64| now.cast_signed() - before.cast_signed();
+        let (claims, told) = (now.claims, before.claims);
+        tracing::info!(
+            sessions_estimated = claims.sessions_estimated,
+            sessions_estimated_change = change(claims.sessions_estimated, told.sessions_estimated),
+            sessions_superseded = claims.sessions_superseded,
+            sessions_superseded_change =
+                change(claims.sessions_superseded, told.sessions_superseded),
+            sessions_without_transcript = claims.sessions_without_transcript,
+            sessions_without_transcript_change =
+                change(claims.sessions_without_transcript, told.sessions_without_transcript),
+            bad_lines = now.bad_lines,
+            bad_lines_change = change(now.bad_lines, before.bad_lines),
+            "completeness"
+        );
     }
 }

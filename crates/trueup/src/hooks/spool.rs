@@ -1,4 +1,4 @@
-//! A spool folder as it lies there: how many events wait, since when nothing came, what was dropped.
+//! A spool folder as it lies there: how many events lie there, since when nothing came, what was dropped.
 //!
 //! It does not read the events. Their names say enough, and the list of drops has one line for each.
 //!
@@ -14,9 +14,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use trueup_core::UnixMs;
 
-/// What waits in a spool folder.
+/// What lies in a spool folder.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Waiting {
+pub(crate) struct Spooled {
     /// Events that nobody has read.
     pub(crate) events: u64,
     /// When the last of them was left.
@@ -31,23 +31,23 @@ const DROPPED: &str = "dropped";
 /// Longest list of drops that is counted: twice what a hook writes.
 const DROPPED_BYTES_MAX: u64 = 2 << 20;
 
-/// What waits in a folder; nothing where it is not there yet.
-pub(crate) fn look(folder: &Path) -> Result<Waiting> {
-    let mut waiting = Waiting::default();
+/// What lies in a folder; nothing where it is not there yet.
+pub(crate) fn look(folder: &Path) -> Result<Spooled> {
+    let mut spooled = Spooled::default();
     let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(waiting),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(spooled),
         entries => entries.with_context(|| format!("{} cannot be read", folder.display()))?,
     };
     for entry in entries {
         let name =
             entry.with_context(|| format!("{} cannot be read", folder.display()))?.file_name();
         if let Some(left) = name.to_str().and_then(left_at) {
-            waiting.events += 1;
-            waiting.last = waiting.last.max(Some(left));
+            spooled.events += 1;
+            spooled.last = spooled.last.max(Some(left));
         }
     }
-    waiting.dropped = drops(&folder.join(DROPPED))?;
-    Ok(waiting)
+    spooled.dropped = drops(&folder.join(DROPPED))?;
+    Ok(spooled)
 }
 
 /// When an event was left, by its file's name. `None`: it is none, or not whole yet.
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn only_whole_events_are_counted() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(look(&folder.path().join("nowhere")).unwrap(), Waiting::default());
+        assert_eq!(look(&folder.path().join("nowhere")).unwrap(), Spooled::default());
         for name in ["1795212509482-7-ab.json", "1795212509481-7-ab.json"] {
             fs::write(folder.path().join(name), "{}").unwrap();
         }
@@ -84,7 +84,7 @@ mod tests {
             fs::write(folder.path().join(name), "{}").unwrap();
         }
         fs::write(folder.path().join(DROPPED), "1 full command:new\n2 full command:new\n").unwrap();
-        let expected = Waiting { events: 2, last: Some(UnixMs(1_795_212_509_482)), dropped: 2 };
+        let expected = Spooled { events: 2, last: Some(UnixMs(1_795_212_509_482)), dropped: 2 };
         assert_eq!(look(folder.path()).unwrap(), expected);
     }
 }

@@ -32,6 +32,11 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// A count of things: `1 call`, `1,314 calls`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// With three digits and a unit, rounded.
 fn short(number: u64) -> String {
     const UNITS: [(u64, &str); 4] =

@@ -8,7 +8,8 @@ use insta::assert_snapshot;
 use crate::home::Home;
 use crate::sessions::{claude, time, transcript};
 
-const BY: [&str; 8] = ["hour", "day", "week", "month", "model", "project", "agent", "session"];
+const BY: [&str; 10] =
+    ["30m", "hour", "day", "week", "month", "model", "project", "agent", "session", "kind"];
 
 /// Transcripts of several command lines on one home.
 fn transcripts(home: &Home, lines: &[&str]) -> String {
@@ -154,12 +155,15 @@ fn help_of_every_verb() {
         "report",
         "sessions",
         "sync",
+        "backfill",
+        "rebuild",
         "sources",
         "prices",
         "prices show",
         "statusline",
         "demo",
         "check",
+        "doctor",
         "serve",
         "hooks",
         "hooks install",

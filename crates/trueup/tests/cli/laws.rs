@@ -11,7 +11,9 @@ use crate::home::{Home, Running, finish};
 use crate::schema::{Report, Usd, report};
 use crate::sessions::{Answer, claude, codex, rollout, time, transcript};
 
-const BY: [&str; 12] = [
+const BY: [&str; 15] = [
+    "30m",
+    "30m,model,project",
     "hour",
     "day",
     "week",
@@ -24,6 +26,7 @@ const BY: [&str; 12] = [
     "day,agent",
     "project,model",
     "session,model",
+    "kind",
 ];
 
 /// Zones whose days begin at full hours, at half hours and at quarters, three of which change their

@@ -11,15 +11,20 @@
     reason = "what does not hold panics, in whichever function it shows; homes are small"
 )]
 
+mod backfill;
 mod bad_input;
 mod ccusage;
+mod completeness;
 mod demo;
+mod discovery;
+mod doctor;
 mod golden;
 mod home;
 mod hook_handler;
 mod hooks;
 mod kill;
 mod laws;
+mod openclaw;
 mod pipe;
 mod schema;
 mod sessions;

@@ -24,6 +24,8 @@ pub(crate) struct Report {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Row {
+    #[serde(rename = "30m")]
+    half_hour: Option<String>,
     hour: Option<String>,
     day: Option<String>,
     week: Option<String>,
@@ -31,7 +33,8 @@ pub(crate) struct Row {
     agent: Option<String>,
     model: Option<String>,
     project: Option<String>,
-    session: Option<String>,
+    pub(crate) session: Option<String>,
+    pub(crate) kind: Option<String>,
     block: Option<String>,
     agents: Option<Vec<String>>,
     projects: Option<Vec<String>>,
@@ -141,7 +144,8 @@ pub(crate) fn report(home: &Home, line: &str) -> Report {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{line}: {error}\n{text}"))
 }
 
-const BY: [&str; 11] = [
+const BY: [&str; 14] = [
+    "30m",
     "hour",
     "day",
     "week",
@@ -153,12 +157,15 @@ const BY: [&str; 11] = [
     "block",
     "day,agent",
     "session,model",
+    "kind",
+    "kind,model",
 ];
 
 impl Row {
     /// The value of a dimension.
     fn key(&self, dimension: &str) -> Option<&str> {
         let key = match dimension {
+            "30m" => &self.half_hour,
             "hour" => &self.hour,
             "day" => &self.day,
             "week" => &self.week,
@@ -167,6 +174,7 @@ impl Row {
             "model" => &self.model,
             "project" => &self.project,
             "session" => &self.session,
+            "kind" => &self.kind,
             _ => &self.block,
         };
         key.as_deref()
@@ -174,7 +182,10 @@ impl Row {
 
     /// Whether it has the fields of its report, and no others.
     fn is_of(&self, by: &str, has_models: bool) -> bool {
-        let all = ["hour", "day", "week", "month", "agent", "model", "project", "session", "block"];
+        let all = [
+            "30m", "hour", "day", "week", "month", "agent", "model", "project", "session", "kind",
+            "block",
+        ];
         let has_keys = all.iter().all(|dimension| {
             let is_asked_for = by.split(',').any(|asked| asked == *dimension);
             self.key(dimension).is_some() == is_asked_for

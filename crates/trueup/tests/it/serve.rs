@@ -1,7 +1,9 @@
 //! `trueup serve`, over real sockets, with a client that is not ours.
 
 mod daemon;
+mod lack;
 mod life;
 mod posts;
+mod reports;
 mod security;
 mod views;

@@ -45,7 +45,7 @@ impl Change {
             is_written |= doing.write(root, &spool, out)?;
             doing.enable(root, out)
         })?;
-        writeln!(out, "\nEvents wait in {}", spool.display())?;
+        writeln!(out, "\nEvents go to {}", spool.display())?;
         if self.dry_run {
             writeln!(out, "Nothing was changed.")?;
         } else if is_written {

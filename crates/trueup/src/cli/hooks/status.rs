@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::hooks::openclaw::enabled::{self, Enabled};
 use crate::hooks::openclaw::files::{self, Present, Text, VERSION};
 use crate::hooks::openclaw::{SOURCE, state_folders};
-use crate::hooks::spool::{self as spools, Waiting};
+use crate::hooks::spool::{self as spools, Spooled};
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
 
@@ -46,11 +46,11 @@ impl Status {
             folders.found.iter().map(|root| hook(root.clone(), config, &own)).collect();
         // A hook that was installed with another setting goes on to use another folder.
         let used = hooks.iter().filter_map(|hook| hook.spool.clone());
-        let spools: BTreeMap<PathBuf, Result<Waiting>> = used
+        let spools: BTreeMap<PathBuf, Result<Spooled>> = used
             .chain([own])
             .map(|spool| {
-                let waiting = spools::look(&spool);
-                (spool, waiting)
+                let spooled = spools::look(&spool);
+                (spool, spooled)
             })
             .collect();
         if self.json {
@@ -61,8 +61,8 @@ impl Status {
             } else {
                 table(&hooks, config, out)?;
             }
-            for (spool, waiting) in &spools {
-                let said = waiting.as_ref().map_or_else(|error| format!("{error:#}"), said);
+            for (spool, spooled) in &spools {
+                let said = spooled.as_ref().map_or_else(|error| format!("{error:#}"), said);
                 writeln!(out, "\nSpool {}\n{}", spool.display(), indented(&said))?;
             }
         }
@@ -132,17 +132,14 @@ const fn word(enabled: &Enabled) -> &'static str {
     }
 }
 
-fn said(waiting: &Waiting) -> String {
-    let Waiting { events, last, dropped } = waiting;
+fn said(spooled: &Spooled) -> String {
+    let Spooled { events, last, dropped } = spooled;
     let last = last.map(|last| last.zoned(&TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC"));
     let last = last.map(|last| format!(", the last of {last}")).unwrap_or_default();
-    format!(
-        "{events} {}{last}; {dropped} dropped",
-        if *events == 1 { "event waits" } else { "events wait" }
-    )
+    format!("{events} {}{last}; {dropped} dropped", if *events == 1 { "event" } else { "events" })
 }
 
-fn as_json(hooks: &[Hook], spools: &BTreeMap<PathBuf, Result<Waiting>>) -> Value {
+fn as_json(hooks: &[Hook], spools: &BTreeMap<PathBuf, Result<Spooled>>) -> Value {
     let hooks: Vec<Value> = hooks
         .iter()
         .map(|hook| {
@@ -166,14 +163,14 @@ fn as_json(hooks: &[Hook], spools: &BTreeMap<PathBuf, Result<Waiting>>) -> Value
         .collect();
     let spools: Vec<Value> = spools
         .iter()
-        .map(|(path, waiting)| {
-            let known = waiting.as_ref().ok();
+        .map(|(path, spooled)| {
+            let known = spooled.as_ref().ok();
             json!({
                 "path": path.display().to_string(),
-                "events": known.map(|waiting| waiting.events),
-                "last_event": known.and_then(|waiting| waiting.last).map(|last| last.to_string()),
-                "dropped": known.map(|waiting| waiting.dropped),
-                "detail": waiting.as_ref().err().map(|error| format!("{error:#}")),
+                "events": known.map(|spooled| spooled.events),
+                "last_event": known.and_then(|spooled| spooled.last).map(|last| last.to_string()),
+                "dropped": known.map(|spooled| spooled.dropped),
+                "detail": spooled.as_ref().err().map(|error| format!("{error:#}")),
             })
         })
         .collect();

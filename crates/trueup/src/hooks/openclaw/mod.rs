@@ -18,13 +18,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use trueup_agents::{Environment, Root};
+use trueup_agents::{Environment, Root, folders_of};
 
 /// OpenClaw's source id, and its folder in the spool.
 pub(crate) const SOURCE: &str = "openclaw";
 
 /// The hook's name: its folder's, and the one that `openclaw hooks` knows it by.
 pub(crate) const NAME: &str = "trueup";
+
+/// The settings in a state folder.
+const SETTINGS: &str = "openclaw.json";
 
 /// The state folders that were looked for.
 #[derive(Debug, Default)]
@@ -39,8 +42,10 @@ pub(crate) struct StateFolders {
 pub(crate) fn state_folders(environment: &Environment) -> StateFolders {
     let mut folders = StateFolders::default();
     let mut seen = BTreeSet::new();
-    let roots = trueup_agents::agent(SOURCE).map(|agent| agent.roots(environment));
-    for mut root in roots.unwrap_or_default() {
+    let roots = trueup_agents::agent(SOURCE).map(|agent| folders_of(agent, environment));
+    // What only has the name of a profile's folder, such as a backup of one, is left alone.
+    let is_meant = |root: &Root| !root.is_pattern || root.path.join(SETTINGS).exists();
+    for mut root in roots.unwrap_or_default().into_iter().filter(is_meant) {
         // Files that name it are read from elsewhere. Only an empty path cannot be made whole.
         root.path = std::path::absolute(&root.path).unwrap_or(root.path);
         let is_missing = fs::symlink_metadata(&root.path)
@@ -72,6 +77,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_backup_is_no_profile() {
+        let home = tempfile::tempdir().unwrap();
+        for name in [".openclaw-work", ".openclaw-backup", ".openclaw-dev"] {
+            fs::create_dir(home.path().join(name)).unwrap();
+        }
+        fs::write(home.path().join(".openclaw-work").join(SETTINGS), "{}").unwrap();
+        let environment = Environment { home: home.path().into(), ..Environment::default() };
+        let folders = state_folders(&environment);
+        let found: Vec<_> =
+            folders.found.iter().filter_map(|root| root.path.file_name()?.to_str()).collect();
+        assert_eq!(found, [".openclaw-dev", ".openclaw-work"]);
+    }
+
+    #[test]
     fn two_names_of_one_folder_are_one() {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join(".openclaw")).unwrap();
@@ -81,7 +100,8 @@ mod tests {
         let folders = state_folders(&environment);
         let found: Vec<_> = folders.found.iter().map(|root| root.origin).collect();
         assert_eq!(found, ["~/.openclaw", "~/.moltbot"]);
-        assert_eq!(folders.missing.len(), 2);
+        let missing = [".moldbot", ".openclaw-dev"].map(|name| home.path().join(name));
+        assert_eq!(folders.missing, missing);
         assert!(check_folder(&home.path().join(".openclaw")).is_ok());
         assert!(check_folder(&home.path().join(".moltbot")).is_err());
     }

@@ -1,0 +1,230 @@
+//! What a report is asked for, by options or by the parameters of a URL, and how it is answered.
+//!
+//! Refusals are sentences for whoever asked; who that is, and how they are told, is not known here.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use jiff::civil::Date;
+use trueup_core::report::{
+    self, Block, CostMode, Dimension, Entry, Filter, Pricer, Report, ReportBuilder, Sums, Window,
+};
+use trueup_core::{Calendar, Counters, HOUR_MS, QUARTER_MS, Series, UnixMs};
+
+use crate::usage::{MONTH_MS, Usage};
+
+/// What the rows are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum By {
+    #[value(name = "30m", aliases = ["half-hour", "half-hours"])]
+    HalfHour,
+    #[value(alias = "hourly")]
+    Hour,
+    #[value(alias = "daily")]
+    Day,
+    #[value(alias = "weekly")]
+    Week,
+    #[value(alias = "monthly")]
+    Month,
+    #[value(alias = "sessions")]
+    Session,
+    #[value(alias = "models")]
+    Model,
+    #[value(alias = "projects")]
+    Project,
+    /// Kinds of session, such as main, cron and subagent
+    #[value(alias = "kinds")]
+    Kind,
+    #[value(aliases = ["agents", "source", "sources"])]
+    Agent,
+    /// Blocks of five hours, with burn rate and projection
+    #[value(aliases = ["blocks", "5h"])]
+    Block,
+}
+
+/// What rows are about, in the order asked for; `None` for blocks.
+pub(crate) fn dimensions(by: &[By]) -> Result<Option<Vec<Dimension>>, String> {
+    if by == [By::Block] {
+        return Ok(None);
+    }
+    let mut dimensions = Vec::new();
+    for by in by {
+        let dimension = match by {
+            By::HalfHour => Dimension::HalfHour,
+            By::Hour => Dimension::Hour,
+            By::Day => Dimension::Day,
+            By::Week => Dimension::Week,
+            By::Month => Dimension::Month,
+            By::Session => Dimension::Session,
+            By::Model => Dimension::Model,
+            By::Project => Dimension::Project,
+            By::Agent => Dimension::Agent,
+            By::Kind => Dimension::Kind,
+            By::Block => return Err("blocks cannot be combined with other rows".to_owned()),
+        };
+        if !dimensions.contains(&dimension) {
+            dimensions.push(dimension);
+        }
+    }
+    let has_time = dimensions.iter().any(|dimension| dimension.bucket().is_some());
+    if has_time && dimensions.contains(&Dimension::Session) {
+        return Err("sessions cannot be combined with hours, days, weeks or months".to_owned());
+    }
+    if dimensions.is_empty() {
+        dimensions.push(Dimension::Day);
+    }
+    Ok(Some(dimensions))
+}
+
+/// Which cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Cost {
+    /// What the agent reported, where it did; else computed from the price table
+    #[default]
+    Auto,
+    /// Computed from the price table, for every call
+    Computed,
+    /// Only what agents reported
+    Reported,
+}
+
+impl Cost {
+    /// What it means for prices.
+    pub(crate) const fn mode(self) -> CostMode {
+        match self {
+            Self::Auto => CostMode::Auto,
+            Self::Computed => CostMode::Computed,
+            Self::Reported => CostMode::Reported,
+        }
+    }
+}
+
+/// A day, as options and parameters write it.
+pub(crate) fn day(text: &str) -> Result<Date, String> {
+    let compact = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = if compact { Date::strptime("%Y%m%d", text) } else { text.parse() };
+    parsed.map_err(|_| "a day is written like 2026-11-20 or 20261120".to_owned())
+}
+
+/// The time from the start of a day to the end of another; why there is none, with `dashes` before
+/// the names of the two.
+pub(crate) fn window(
+    calendar: &Calendar,
+    since: Option<Date>,
+    until: Option<Date>,
+    dashes: &str,
+) -> Result<Window, String> {
+    match (since, until) {
+        (Some(since), Some(until)) if until < since => {
+            Err(format!("{dashes}until {until} lies before {dashes}since {since}"))
+        }
+        _ => Ok(Window::of_days(calendar, since, until)),
+    }
+}
+
+/// What to say of an agent that neither trueup reads nor the account knows: a typing error must not
+/// look like no usage.
+pub(crate) fn unknown_source(asked: &[String], usage: &Usage) -> Result<Option<String>> {
+    let mut known: BTreeSet<String> = usage.sources()?;
+    known.extend(trueup_agents::AGENTS.iter().map(|agent| agent.id().to_owned()));
+    Ok(asked.iter().find(|source| !known.contains(*source)).map(|unknown| {
+        let known: Vec<String> = known.iter().cloned().collect();
+        format!("`{unknown}` is not an agent; there are {}", known.join(", "))
+    }))
+}
+
+/// Folds usage into a report, from the widest sums that will do.
+pub(crate) fn build(
+    usage: &Usage,
+    by: Vec<Dimension>,
+    calendar: Calendar,
+    filter: &Filter,
+    pricer: Pricer<'_>,
+) -> Result<Report> {
+    let has_time = by.iter().any(|dimension| dimension.bucket().is_some());
+    let is_by_session = by.contains(&Dimension::Session);
+    let width_ms = match usage.span()? {
+        _ if !has_time && filter.window.is_all() && !pricer.has_changes() => MONTH_MS,
+        Some((first, last)) => {
+            let finest = calendar.finest_needed_ms(first, last);
+            by.iter().copied().filter_map(kept_ms).fold(finest, i64::min)
+        }
+        None => QUARTER_MS,
+    };
+    let mut report = ReportBuilder::new(by, calendar, filter, pricer);
+    let mut each = |entry: Entry<'_>| report.add(entry);
+    if is_by_session {
+        usage.by_session(filter.window, &mut each)?;
+    } else {
+        usage.by_time(width_ms, filter.window, &mut each)?;
+    }
+    Ok(report.finish())
+}
+
+/// The widest sums that a dimension of less than a day can be made of.
+const fn kept_ms(dimension: Dimension) -> Option<i64> {
+    match dimension {
+        Dimension::HalfHour => Some(QUARTER_MS),
+        Dimension::Hour => Some(HOUR_MS),
+        Dimension::Day
+        | Dimension::Week
+        | Dimension::Month
+        | Dimension::Agent
+        | Dimension::Model
+        | Dimension::Project
+        | Dimension::Session
+        | Dimension::Kind => None,
+    }
+}
+
+/// The blocks of five hours with usage that passes, and their sums.
+pub(crate) fn blocks(
+    usage: &Usage,
+    filter: &Filter,
+    mut pricer: Pricer<'_>,
+) -> Result<(Vec<Block>, Sums)> {
+    let kept = quarters(usage, filter.window)?;
+    let entries: Vec<Entry<'_>> = kept.iter().map(Kept::entry).collect();
+    let blocks = report::blocks(&entries, filter, &mut pricer);
+    let mut totals = Sums::default();
+    for block in &blocks {
+        totals.plus(&block.sums);
+    }
+    Ok((blocks, totals))
+}
+
+/// A sum that is kept, because blocks look at many at a time.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    start: UnixMs,
+    times: (UnixMs, UnixMs),
+    series: Series,
+    counters: Counters,
+}
+
+impl Kept {
+    pub(crate) fn entry(&self) -> Entry<'_> {
+        Entry {
+            start: self.start,
+            times: self.times,
+            series: &self.series,
+            session: "",
+            counters: &self.counters,
+        }
+    }
+}
+
+/// The sums over quarters of an hour in a window.
+pub(crate) fn quarters(usage: &Usage, window: Window) -> Result<Vec<Kept>> {
+    let mut kept = Vec::new();
+    usage.by_time(QUARTER_MS, window, &mut |entry| {
+        kept.push(Kept {
+            start: entry.start,
+            times: entry.times,
+            series: entry.series.clone(),
+            counters: *entry.counters,
+        });
+    })?;
+    Ok(kept)
+}
