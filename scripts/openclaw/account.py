@@ -12,7 +12,7 @@ from openclaw.mock import Call, Mock
 PRICES = {"input": Decimal(1), "output": Decimal(2), "cacheRead": Decimal("0.1"), "cacheWrite": Decimal(0)}
 
 # trueup reads these few sessions in some milliseconds; enabling the hook starts OpenClaw, which is slow.
-RUN_S_MAX = 150
+RUN_S_MAX = 60
 
 
 class TrueupError(Exception):
@@ -92,7 +92,8 @@ class Trueup:
                 timeout=RUN_S_MAX, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
-            raise TrueupError(f"{' '.join(command)} did not end within {RUN_S_MAX} s") from error
+            said = (error.stderr or b"").decode(errors="replace")[-300:]
+            raise TrueupError(f"{' '.join(command)} did not end within {RUN_S_MAX} s: {said}") from error
         if done.returncode != 0 and not may_fail:
             raise TrueupError(f"{' '.join(command)} failed: {done.stderr.strip()}")
         return done
