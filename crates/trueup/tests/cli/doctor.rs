@@ -259,6 +259,25 @@ fn each_reason_is_told() {
 }
 
 #[test]
+fn of_very_many_sessions_only_the_number_is_told() {
+    let home = Home::new();
+    let entries: Vec<String> = (0..1_003)
+        .map(|at| {
+            format!(
+                r#""agent:main:cron:{at}":{{"sessionId":"s{at}","inputTokens":1,"updatedAt":7}}"#
+            )
+        })
+        .collect();
+    home.write(&beside_index("sessions.json"), format!("{{{}}}", entries.join(",")));
+    let found = doctor(&home, "");
+    let check = found.check("totals_without_transcript_usage");
+    assert_eq!((check.items.len(), &check.meta["items_not_listed"]), (1_000, &3.into()));
+    assert_eq!(check.meta["sessions_without_transcript"], 1_003);
+    let text = home.run("doctor").stdout;
+    assert!(text.contains("and 993 more: `trueup doctor --json` names them"), "{text}");
+}
+
+#[test]
 fn a_transcript_that_lacks_the_last_run_is_partly_an_estimate() {
     let home = home_with(&[HEADER, ANSWER]);
     let found = second_look(&home);
