@@ -206,7 +206,7 @@ fn count(outcomes: &[Outcome], status: Status) -> usize {
     outcomes.iter().filter(|outcome| outcome.status == status).count()
 }
 
-fn as_json(outcomes: &[Outcome], now: UnixMs) -> serde_json::Value {
+fn as_json(outcomes: &[Outcome], now: UnixMs) -> Value {
     json!({
         "schema": SCHEMA,
         "generated_at": now.to_string(),
