@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use trueup_agents::{AGENTS, Inventory, discover};
 use trueup_core::{Batch, UnixMs};
@@ -206,7 +206,7 @@ fn count(outcomes: &[Outcome], status: Status) -> usize {
     outcomes.iter().filter(|outcome| outcome.status == status).count()
 }
 
-fn as_json(outcomes: &[Outcome], now: UnixMs) -> serde_json::Value {
+fn as_json(outcomes: &[Outcome], now: UnixMs) -> Value {
     json!({
         "schema": SCHEMA,
         "generated_at": now.to_string(),
@@ -309,9 +309,11 @@ impl Page<'_> {
         for item in outcome.items.iter().take(ITEMS_SHOWN_MAX) {
             self.item(item, out)?;
         }
-        let more = outcome.items.len().saturating_sub(ITEMS_SHOWN_MAX);
+        let not_listed = outcome.meta.get(doctor::NOT_LISTED).and_then(Value::as_u64).unwrap_or(0);
+        let more = outcome.items.len().saturating_sub(ITEMS_SHOWN_MAX) as u64 + not_listed;
         if more > 0 {
-            self.text(&format!("and {more} more: `trueup doctor --json` has all"), INDENT, out)?;
+            writeln!(out)?;
+            self.text(&format!("and {more} more: `trueup doctor --json` names them"), INDENT, out)?;
         }
         Ok(())
     }

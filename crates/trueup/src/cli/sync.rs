@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use trueup_agents::AGENTS;
-use trueup_ledger::{Ledger, OpenOptions, Reader, Writer};
+use trueup_ledger::{ClaimCounts, Ledger, OpenOptions, Reader, Writer};
 
 use super::WrongUsage;
 use super::load::{CLOSE_PATIENCE, SCAN_LIMITS};
+use crate::completeness::{self, Lack};
 use crate::config::Config;
 use crate::notice::Notice;
 use crate::render::number;
@@ -30,6 +31,23 @@ pub(super) struct Sync {
     /// Only this agent, by its id in `trueup sources`; may be repeated
     #[arg(long, value_name = "AGENT")]
     from: Vec<String>,
+}
+
+/// Says what the account lacks, where it lacks anything.
+fn say_lack(lack: Lack) -> io::Result<()> {
+    let ClaimCounts { sessions_estimated, sessions_superseded, .. } = lack.claims;
+    if lack.claims.sessions_estimated + lack.bad_lines == 0 {
+        return Ok(());
+    }
+    writeln!(
+        io::stdout(),
+        "Estimated: {}, of these {} without any transcript; superseded: {}; {}.\n\
+         `trueup doctor` says more.",
+        number::counted(sessions_estimated, "session"),
+        number::grouped(lack.claims.sessions_without_transcript),
+        number::grouped(sessions_superseded),
+        number::counted(lack.bad_lines, "bad line")
+    )
 }
 
 impl Sync {
@@ -57,6 +75,7 @@ impl Sync {
                     number::grouped(synced.inventory.stores.len() as u64),
                     path.display()
                 )?;
+                say_lack(completeness::total(&completeness::by_source(&reader)?))?;
             }
             if !self.watch {
                 break;

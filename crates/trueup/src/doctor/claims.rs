@@ -14,7 +14,6 @@ pub(super) fn totals_without_transcript_usage(sight: &Sight<'_>) -> Verdict {
     let open: Vec<&OpenSession> = open(sight).filter(|open| open.calls == 0).collect();
     let tokens: u64 = open.iter().fold(0, |sum, open| sum.saturating_add(open.tokens));
     let polls = open.iter().map(|open| open.polls).max().unwrap_or(0);
-    let items = open.iter().map(|open| sight.transcripts().why_nothing_counts(sight, open));
     let lack = sight.lacks.get(OPENCLAW).copied().unwrap_or_default();
     let verdict = match (open.len() as u64, polls) {
         (0, _) => Verdict::ok("every session that used tokens has calls"),
@@ -30,7 +29,7 @@ pub(super) fn totals_without_transcript_usage(sight: &Sight<'_>) -> Verdict {
         }
     };
     verdict
-        .with(items.collect())
+        .naming(&open, |open| sight.transcripts().why_nothing_counts(sight, open))
         .meta("polls", polls)
         .meta("tokens_estimated", tokens)
         .meta("sessions_without_transcript", lack.claims.sessions_without_transcript)
@@ -42,7 +41,6 @@ pub(super) fn totals_without_transcript_usage(sight: &Sight<'_>) -> Verdict {
 /// Sessions of which calls were read, but none of some run.
 pub(super) fn estimate_used_sessions(sight: &Sight<'_>) -> Verdict {
     let open: Vec<&OpenSession> = open(sight).filter(|open| open.calls > 0).collect();
-    let items: Vec<Item> = open.iter().map(|open| partly_read(sight, open)).collect();
     let verdict = match open.len() as u64 {
         0 => Verdict::ok("no session is partly an estimate"),
         sessions => {
@@ -55,7 +53,7 @@ pub(super) fn estimate_used_sessions(sight: &Sight<'_>) -> Verdict {
             Verdict::new(Status::Warn, detail)
         }
     };
-    verdict.with(items)
+    verdict.naming(&open, |open| partly_read(sight, open))
 }
 
 fn partly_read(sight: &Sight<'_>, open: &OpenSession) -> Item {
@@ -77,8 +75,6 @@ pub(super) fn jsonl_missing_sessions(sight: &Sight<'_>) -> Verdict {
     let transcripts = sight.transcripts();
     let missing: Vec<&OpenSession> =
         open(sight).filter(|open| !transcripts.has(&open.session)).collect();
-    let items: Vec<Item> =
-        missing.iter().map(|open| transcripts.why_nothing_counts(sight, open)).collect();
     let verdict = match missing.len() as u64 {
         0 => Verdict::ok("no transcript is missing"),
         sessions => {
@@ -89,7 +85,7 @@ pub(super) fn jsonl_missing_sessions(sight: &Sight<'_>) -> Verdict {
             Verdict::new(Status::Warn, detail)
         }
     };
-    verdict.with(items)
+    verdict.naming(&missing, |open| transcripts.why_nothing_counts(sight, open))
 }
 
 fn open<'a>(sight: &'a Sight<'_>) -> impl Iterator<Item = &'a OpenSession> {

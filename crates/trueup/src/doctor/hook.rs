@@ -73,8 +73,10 @@ fn state(root: &Root, config: &Config) -> State {
 fn drops(config: &Config, hooks: &[State]) -> Vec<Item> {
     let used = hooks.iter().filter_map(|hook| hook.spool.clone());
     let spools: BTreeSet<_> = used.chain([config.spool().join(SOURCE)]).collect();
-    let item =
-        |path: &Path, reason: String| Item::new(reason).at(path).mended((None, "trueup sync"));
+    let item = |path: &Path, reason: String| {
+        let first = "remove its file `dropped` when you have seen to it";
+        Item::new(reason).at(path).mended((Some(first), "trueup hooks status"))
+    };
     spools
         .into_iter()
         .filter_map(|path| match spool::look(&path) {

@@ -97,20 +97,31 @@ struct Verdict {
     status: Status,
     detail: String,
     items: Vec<Item>,
+    /// Further ones that are not named.
+    unnamed: usize,
     meta: Map<String, Value>,
 }
 
 impl Verdict {
     fn new(status: Status, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), items: Vec::new(), meta: Map::new() }
+        Self { status, detail: detail.into(), items: Vec::new(), unnamed: 0, meta: Map::new() }
     }
 
     fn ok(detail: impl Into<String>) -> Self {
         Self::new(Status::Ok, detail)
     }
 
-    fn with(mut self, items: Vec<Item>) -> Self {
+    fn with(mut self, mut items: Vec<Item>) -> Self {
+        self.unnamed = items.len().saturating_sub(ITEMS_MAX);
+        items.truncate(ITEMS_MAX);
         self.items = items;
+        self
+    }
+
+    /// Names these. What is not named is not looked into: that may mean to read a file for each.
+    fn naming<T>(mut self, all: &[T], item: impl Fn(&T) -> Item) -> Self {
+        self.items = all.iter().take(ITEMS_MAX).map(item).collect();
+        self.unnamed = all.len() - self.items.len();
         self
     }
 
@@ -171,6 +182,9 @@ static CHECKS: &[Check] = &[
     openclaw("openclaw_parity", parity::openclaw_parity),
 ];
 
+/// The name in `meta` of how many sessions and paths are not named.
+pub(crate) const NOT_LISTED: &str = "items_not_listed";
+
 /// Sessions and paths that one check names; of further ones only the number is told.
 const ITEMS_MAX: usize = 1_000;
 
@@ -190,11 +204,9 @@ pub(crate) fn examine(sight: &Sight<'_>) -> Vec<Outcome> {
 }
 
 fn outcome(id: &'static str, source: Option<&'static str>, found: Verdict) -> Outcome {
-    let Verdict { status, detail, mut items, mut meta } = found;
-    let more = items.len().saturating_sub(ITEMS_MAX);
-    if more > 0 {
-        items.truncate(ITEMS_MAX);
-        meta.insert("items_not_listed".to_owned(), more.into());
+    let Verdict { status, detail, items, unnamed, mut meta } = found;
+    if unnamed > 0 {
+        meta.insert(NOT_LISTED.to_owned(), unnamed.into());
     }
     Outcome { id, source, status, detail, items, meta }
 }

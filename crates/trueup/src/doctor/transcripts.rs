@@ -186,10 +186,10 @@ fn why(contents: &Contents, bytes: u64) -> (String, Mend) {
     }
     if bad > 0 {
         let reason = format!("unreadable lines: {bad} of {lines}");
-        return (reason, (Some("mend the lines that this names"), "trueup sources --problems"));
+        return (reason, (None, "trueup sources --problems"));
     }
     if mirrors > 0 {
-        let mend = (Some("look for the agent that made the calls"), "trueup sources");
+        let mend = (None, "trueup sources");
         return ("only delivery mirrors: no model was called here".to_owned(), mend);
     }
     let reason = match (lines, headers, bytes) {

@@ -84,11 +84,8 @@ fn transcript_of(home: &Home, line: &str) -> String {
 }
 
 fn without_measures(line: &str) -> String {
-    if let Some((before, days)) = line.split_once("unchanged for ") {
-        return format!(
-            "{before}unchanged for {}",
-            days.replace(|c: char| c.is_ascii_digit(), "#")
-        );
+    if let Some((before, _days)) = line.split_once("unchanged for ") {
+        return format!("{before}unchanged for … days");
     }
     match line.split_once("disk_space") {
         Some((before, after)) => {
@@ -262,6 +259,25 @@ fn each_reason_is_told() {
 }
 
 #[test]
+fn of_very_many_sessions_only_the_number_is_told() {
+    let home = Home::new();
+    let entries: Vec<String> = (0..1_003)
+        .map(|at| {
+            format!(
+                r#""agent:main:cron:{at}":{{"sessionId":"s{at}","inputTokens":1,"updatedAt":7}}"#
+            )
+        })
+        .collect();
+    home.write(&beside_index("sessions.json"), format!("{{{}}}", entries.join(",")));
+    let found = doctor(&home, "");
+    let check = found.check("totals_without_transcript_usage");
+    assert_eq!((check.items.len(), &check.meta["items_not_listed"]), (1_000, &3.into()));
+    assert_eq!(check.meta["sessions_without_transcript"], 1_003);
+    let text = home.run("doctor").stdout;
+    assert!(text.contains("and 993 more: `trueup doctor --json` names them"), "{text}");
+}
+
+#[test]
 fn a_transcript_that_lacks_the_last_run_is_partly_an_estimate() {
     let home = home_with(&[HEADER, ANSWER]);
     let found = second_look(&home);
@@ -404,6 +420,16 @@ fn where_no_ledger_can_be_made_everything_is_read_all_the_same() {
     let found = doctor(&home, "");
     assert_eq!(found.check("ledger_integrity").status, Status::Fail);
     assert_eq!(found.check("totals_without_transcript_usage").status, Status::Warn);
+}
+
+#[test]
+fn a_ledger_that_stands_in_leaves_events_of_hooks_alone() {
+    let home = healthy();
+    let event = "spool/openclaw/1760000000000-7-ab.json";
+    home.write(event, r#"{"type":"command","action":"new"}"#);
+    home.write("ledger", "a file where the folder should be");
+    doctor(&home, "");
+    assert!(home.at(event).exists(), "nobody has read it yet");
 }
 
 #[test]

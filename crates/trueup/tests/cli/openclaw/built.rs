@@ -128,7 +128,7 @@ fn resident_kib_max(tree: &Tree) -> u64 {
     let mut said = String::new();
     BufReader::new(keeper.0.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
     assert!(said.starts_with("Read "), "{said}");
-    let status = fs::read_to_string(format!("/proc/{}/status", keeper.0.id())).unwrap();
+    let status = crate::home::text_of(format!("/proc/{}/status", keeper.0.id()));
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     keeper.kill();
     line.split_whitespace().next().unwrap().parse().unwrap()

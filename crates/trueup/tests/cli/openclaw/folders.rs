@@ -76,7 +76,7 @@ struct Case {
 impl Case {
     fn load(name: &str) -> Self {
         let folder = root().join(name);
-        let text = fs::read_to_string(folder.join("expected.json")).unwrap();
+        let text = crate::home::text_of(folder.join("expected.json"));
         let mut expected: Expected = serde_json::from_str(&text).unwrap();
         if expected.rows.is_some() || expected.kinds.is_some() {
             // Of these, only the end is told.
@@ -91,7 +91,8 @@ impl Case {
             let shared = reader_fixtures().join(name).join(".openclaw");
             let files = [Some(own), (number == 1).then_some(shared)];
             let files = files.into_iter().flatten().find(|files| files.is_dir());
-            let deleted = fs::read_to_string(folder.join(&name_of_delete)).unwrap_or_default();
+            let deleted = fs::read(folder.join(&name_of_delete)).unwrap_or_default();
+            let deleted = String::from_utf8(deleted).unwrap();
             let deleted: Vec<String> = deleted.lines().map(str::to_owned).collect();
             if files.is_none() && deleted.is_empty() {
                 break;
@@ -103,8 +104,8 @@ impl Case {
             let entry = entry.unwrap().file_name().into_string().unwrap();
             assert!(known.contains(&entry), "{name}/{entry} is not understood");
         }
-        let hook = fs::read_to_string(folder.join("hook.json")).ok();
-        let hook = hook.map(|hook| serde_json::from_str(&hook).unwrap());
+        let hook = fs::read(folder.join("hook.json")).ok();
+        let hook = hook.map(|hook| serde_json::from_slice(&hook).unwrap());
         Self { expected, steps, hook }
     }
 
@@ -341,7 +342,7 @@ fn calls_by_entry(tree: &Tree, ledger: &str) -> BTreeMap<String, Called> {
     let database = tree.open(ledger);
     let sources: Value = serde_json::from_str(&tree.print(ledger, "sources --json")).unwrap();
     for file in crate::home::files(&tree.at("agents/main/sessions")) {
-        for (number, line) in (1_u64..).zip(fs::read_to_string(&file).unwrap().lines()) {
+        for (number, line) in (1_u64..).zip(crate::home::text_of(&file).lines()) {
             let entry: Value = serde_json::from_str(line).unwrap();
             let Some(time) = entry["message"]["timestamp"].as_i64() else { continue };
             let sql = "SELECT input, cache_read, cache_write_5m + cache_write_1h + cache_write,

@@ -59,7 +59,7 @@ fn sigterm_drains_the_queue() {
     assert!(daemon.end().success());
     assert_eq!(home.number(EVENTS), 101);
     let log = home.path("ledger.db-wal");
-    assert_eq!(std::fs::metadata(log).map_or(0, |file| file.len()), 0);
+    assert_eq!(fs::metadata(log).map_or(0, |file| file.len()), 0);
 }
 
 #[test]
@@ -157,9 +157,9 @@ fn the_agents_stores_are_watched() {
     let daemon = home.start();
     until("the stores were looked at", || daemon.health()["last_sync"].is_string());
     let folder = home.path(".claude/projects/-src-x");
-    std::fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(&folder).unwrap();
     let line = r#"{"type":"assistant","timestamp":"2026-11-20T22:08:30.117Z","sessionId":"s1","cwd":"/src/x","requestId":"r1","uuid":"u1","message":{"id":"m1","model":"claude-haiku-4-5","role":"assistant","usage":{"input_tokens":5,"output_tokens":7}}}"#;
-    std::fs::write(folder.join("s1.jsonl"), format!("{line}\n")).unwrap();
+    fs::write(folder.join("s1.jsonl"), format!("{line}\n")).unwrap();
     let sample = "trueup_calls_total{agent=\"claude-code\"";
     until("the call is counted", || daemon.get("/metrics").text.contains(sample));
     assert_eq!(home.number("SELECT output FROM llm_traces"), 7);
