@@ -35,19 +35,24 @@ pub(super) struct Sync {
 
 /// Says what the account lacks, where it lacks anything.
 fn say_lack(lack: Lack) -> io::Result<()> {
-    let ClaimCounts { sessions_estimated, sessions_superseded, .. } = lack.claims;
-    if lack.claims.sessions_estimated + lack.bad_lines == 0 {
+    let ClaimCounts { sessions_estimated, sessions_without_transcript, .. } = lack.claims;
+    let lacks = [
+        (sessions_estimated, "session estimated"),
+        (sessions_without_transcript, "session without a transcript"),
+        (lack.bad_lines, "line unreadable"),
+    ];
+    let lacks: Vec<String> = lacks
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, of)| match of.split_once(' ') {
+            Some((of, rest)) => format!("{} {rest}", number::counted(count, of)),
+            None => number::counted(count, of),
+        })
+        .collect();
+    if lacks.is_empty() {
         return Ok(());
     }
-    writeln!(
-        io::stdout(),
-        "Estimated: {}, of these {} without any transcript; superseded: {}; {}.\n\
-         `trueup doctor` says more.",
-        number::counted(sessions_estimated, "session"),
-        number::grouped(lack.claims.sessions_without_transcript),
-        number::grouped(sessions_superseded),
-        number::counted(lack.bad_lines, "bad line")
-    )
+    writeln!(io::stdout(), "Not exact: {}. `trueup doctor` says more.", lacks.join(", "))
 }
 
 impl Sync {
