@@ -195,11 +195,11 @@ impl TranscriptDecoder {
         let standing = if self.state.is_fork { standing::FORK } else { standing::OWN };
         let start = self.state.start_ms.map(UnixMs);
         let time = message.timestamp.0.or(event.timestamp.0).or(start).unwrap_or(self.modified);
-        let detail = u8::from(!self.last.model.is_empty()) + u8::from(!self.last.kind.is_empty());
+        let rank = Rank::new(standing, &tokens, !self.last.model.is_empty(), self.owner);
         found.call(Call {
             key: self.key(event, message, &tokens),
             variant: Variant(0),
-            rank: Rank::new(standing, &tokens, detail, self.owner),
+            rank: if self.last.kind.is_empty() { rank } else { rank.with_kind() },
             time,
             origin: self.last.clone(),
             tokens,
