@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::awaited::assert_doctor_flags;
+use super::doctor::assert_doctor_flags;
 use super::expected::{Counts, Estimate, Exact, Exactness, Expected, Row, Said, Step};
 use super::tree::{Change, Tree, reader_fixtures, text};
 use super::{built, concurrent};
