@@ -30,6 +30,7 @@ use crate::inspect::LineKind;
 use crate::lines::Line;
 use crate::lossy::{Object, Str, Time};
 use crate::scan::hash64;
+use crate::uuid::is_uuid;
 
 /// Answers without an id that are remembered, to count how often the same one stands in a transcript.
 /// Times only grow, so equal ones are neighbours.
@@ -114,8 +115,8 @@ pub(super) struct TranscriptDecoder {
 }
 
 impl TranscriptDecoder {
-    /// Goes on from `state`, or begins where that is empty. `session` is the name of a transcript that
-    /// has no header, `modified` the time of answers that have none.
+    /// Goes on from `state`, or begins where that is empty. `session` is the transcript's name, which is
+    /// its session's where it is an id; `modified` the time of answers that have none.
     pub(super) fn new(session: &str, modified: UnixMs, state: &str) -> Self {
         let state: State = serde_json::from_str(state)
             .unwrap_or_else(|_| State { session: session.to_owned(), ..State::default() });
@@ -156,12 +157,14 @@ impl TranscriptDecoder {
         }
     }
 
-    /// Only the first: a second one would be another session's.
+    /// Only the first: a second one would be another session's. One that was written after the session
+    /// was cut has an id of its own; OpenClaw goes on to call the session by its file's name.
     fn header(&mut self, event: &Event<'_>) {
         if self.state.has_header {
             return;
         }
-        let session = event.id.filled().unwrap_or(&self.state.session).to_owned();
+        let id = event.id.filled().filter(|_| !is_uuid(&self.state.session));
+        let session = id.unwrap_or(&self.state.session).to_owned();
         self.state = State {
             has_header: true,
             is_fork: event.parent_session.filled().is_some(),
