@@ -7,6 +7,7 @@
 )]
 
 mod claims;
+mod host;
 mod laws;
 mod rebuild;
 mod writer;
