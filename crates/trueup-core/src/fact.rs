@@ -190,20 +190,55 @@ pub struct HostMetric {
     pub time: UnixMs,
     /// What was measured: `cgroup2`, `cgroup1` or `host`.
     pub scope: Text,
-    /// CPU in thousandths of a percent of the quota.
+    /// CPU in thousandths of a percent of the capacity, since the sample before.
     pub cpu_millipercent: Option<u32>,
+    /// The capacity in thousandths of a core: the quota, or the cores there are.
+    pub cpu_capacity_millicores: Option<u64>,
     /// Resident memory in bytes.
     pub mem_rss_bytes: Option<u64>,
     /// Memory in use that cannot be reclaimed, in bytes.
     pub mem_working_set_bytes: Option<u64>,
     /// The memory limit in bytes.
     pub mem_limit_bytes: Option<u64>,
+    /// How long work waited for a processor.
+    pub cpu_pressure: Pressure,
+    /// How long work waited for memory.
+    pub mem_pressure: Pressure,
+    /// How long work waited for disks.
+    pub io_pressure: Pressure,
     /// Bytes used on the ledger's volume.
     pub disk_used_bytes: Option<u64>,
+    /// Bytes that a user may still write there.
+    pub disk_available_bytes: Option<u64>,
     /// Size of the ledger's volume in bytes.
     pub disk_total_bytes: Option<u64>,
+    /// Bytes read from disks in a second, since the sample before.
+    pub disk_read_bytes_per_second: Option<u64>,
+    /// Bytes written to disks in a second, since the sample before.
+    pub disk_write_bytes_per_second: Option<u64>,
+    /// Bytes received from the network in a second, since the sample before.
+    pub net_rx_bytes_per_second: Option<u64>,
+    /// Bytes sent to the network in a second, since the sample before.
+    pub net_tx_bytes_per_second: Option<u64>,
+    /// Processes, zombies included.
+    pub processes: Option<u64>,
+    /// Their threads.
+    pub threads: Option<u64>,
+    /// Processes that have ended and that nobody has waited for.
+    pub zombies: Option<u64>,
+    /// Processes that were killed for want of memory, as far back as the kernel counts.
+    pub oom_kills: Option<u64>,
     /// JSON of everything else.
     pub metadata: Option<String>,
+}
+
+/// Which share of the last ten seconds was lost to waiting, in thousandths of a percent (PSI).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pressure {
+    /// Something waited.
+    pub some_millipercent: Option<u32>,
+    /// Everything waited.
+    pub full_millipercent: Option<u32>,
 }
 
 /// What an agent claims that a whole session or run used. It stands in only where nothing measured

@@ -21,8 +21,8 @@ pub use account::{Account, Counted};
 pub use batch::{Batch, Position, Problem, ProblemKind, Stamp, StoreId};
 pub use claims::{ClaimedRun, MeasuredCall, covered};
 pub use fact::{
-    Billing, Call, CallBody, CustomEvent, ErrorEvent, Fact, HostMetric, Origin, Outcome, Quota,
-    SessionTotal, Text,
+    Billing, Call, CallBody, CustomEvent, ErrorEvent, Fact, HostMetric, Origin, Outcome, Pressure,
+    Quota, SessionTotal, Text,
 };
 pub use id::{FactId, Key};
 pub use money::{MoneyError, NANO_PER_USD, NanoUsd, scaled_decimal};

@@ -368,20 +368,43 @@ impl<'a> Account<'a> {
         }
         self.database
             .prepare_cached(
-                "INSERT INTO system_metrics (id, created_at, scope, cpu_millipercent, mem_rss_bytes,
-                 mem_working_set_bytes, mem_limit_bytes, disk_used_bytes, disk_total_bytes, metadata)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                "INSERT INTO system_metrics (id, created_at, scope, cpu_millipercent,
+                 cpu_capacity_millicores, mem_rss_bytes, mem_working_set_bytes, mem_limit_bytes,
+                 cpu_some_millipercent, cpu_full_millipercent, mem_some_millipercent,
+                 mem_full_millipercent, io_some_millipercent, io_full_millipercent,
+                 disk_used_bytes, disk_available_bytes, disk_total_bytes,
+                 disk_read_bytes_per_second, disk_write_bytes_per_second,
+                 net_rx_bytes_per_second, net_tx_bytes_per_second,
+                 processes, threads, zombies, oom_kills, metadata)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                 ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
             )?
             .execute(params![
                 id.0,
                 host.time.0,
                 &*host.scope,
                 host.cpu_millipercent,
+                host.cpu_capacity_millicores.map(signed),
                 host.mem_rss_bytes.map(signed),
                 host.mem_working_set_bytes.map(signed),
                 host.mem_limit_bytes.map(signed),
+                host.cpu_pressure.some_millipercent,
+                host.cpu_pressure.full_millipercent,
+                host.mem_pressure.some_millipercent,
+                host.mem_pressure.full_millipercent,
+                host.io_pressure.some_millipercent,
+                host.io_pressure.full_millipercent,
                 host.disk_used_bytes.map(signed),
+                host.disk_available_bytes.map(signed),
                 host.disk_total_bytes.map(signed),
+                host.disk_read_bytes_per_second.map(signed),
+                host.disk_write_bytes_per_second.map(signed),
+                host.net_rx_bytes_per_second.map(signed),
+                host.net_tx_bytes_per_second.map(signed),
+                host.processes.map(signed),
+                host.threads.map(signed),
+                host.zombies.map(signed),
+                host.oom_kills.map(signed),
                 host.metadata,
             ])?;
         self.queue(Kind::Host, id)

@@ -127,6 +127,13 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "How often serve and sync --watch look for new records that the system has not told of",
     ),
     setting(
+        "metrics_interval",
+        "TRUEUP_METRICS_INTERVAL",
+        &["TRACE_METRICS_INTERVAL", "OCT_METRICS_INTERVAL"],
+        "15s",
+        "How often serve takes a sample of the machine; off for never",
+    ),
+    setting(
         "spool_dir",
         "TRUEUP_SPOOL_DIR",
         &[],

@@ -248,7 +248,7 @@ fn what_was_superseded_stays_so_without_its_calls() {
     ledger.append(&[&batch(&[Seen::Claim(0, 1, 5), Seen::Call(0, 1)])], UnixMs(1)).unwrap();
     drop(ledger);
     let database = rusqlite::Connection::open(&path).unwrap();
-    database.execute("DELETE FROM llm_traces", []).unwrap();
+    database.execute("DELETE FROM llm_calls", []).unwrap();
     drop(database);
     for late in [5, 2, 7] {
         let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();

@@ -9,6 +9,7 @@
 mod claim_laws;
 mod claims;
 mod completeness;
+mod host;
 mod laws;
 mod rebuild;
 mod writer;

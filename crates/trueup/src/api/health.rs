@@ -71,7 +71,7 @@ impl App {
     /// How everything is.
     pub(super) fn health(&self) -> Health {
         let writer = self.writer.health();
-        let seen = self.watch.seen();
+        let seen = self.threads.watch.seen();
         let ledger = &self.settings.ledger;
         let db_error = db_error(&writer);
         let is_ok = db_error.is_none() && seen.error.is_none();

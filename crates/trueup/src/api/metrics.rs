@@ -6,6 +6,8 @@
 //! trueup_queue_records 0
 //! ```
 
+mod host;
+
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
@@ -26,8 +28,11 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     let lacks = app.read(|path, _| ledger::lacks(path)).await;
     let mut text = Exposition::default();
     text.of_health(&app.health());
-    text.of_sync(app.watch.seen().bytes_read);
+    text.of_sync(app.threads.watch.seen().bytes_read);
     text.of_counts(&app.counts);
+    if let Some(sample) = app.threads.host.last() {
+        text.of_host(&sample);
+    }
     if let Ok(usage) = usage {
         text.of_usage(&usage);
     }

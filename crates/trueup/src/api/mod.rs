@@ -31,7 +31,7 @@ pub(crate) use counts::Counts;
 pub(crate) use guard::{Guard, Token};
 use problem::Problem;
 
-use crate::daemon::{Settings, Watch};
+use crate::daemon::{Host, Settings, Watch};
 use crate::intake::Kind;
 
 /// Largest bodies that are held at once, in `serve`.
@@ -42,7 +42,7 @@ pub(crate) struct App {
     settings: Settings,
     guard: Guard,
     writer: Arc<Writer>,
-    watch: Arc<Watch>,
+    threads: Threads,
     counts: Counts,
     book: PriceBook,
     start: Instant,
@@ -52,13 +52,19 @@ pub(crate) struct App {
     reading: Arc<Semaphore>,
 }
 
+/// What the daemon's threads tell of their work.
+pub(crate) struct Threads {
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) host: Arc<Host>,
+}
+
 impl App {
     /// An application that has just started.
     pub(crate) fn new(
         settings: Settings,
         guard: Guard,
         writer: Arc<Writer>,
-        watch: Arc<Watch>,
+        threads: Threads,
         counts: Counts,
         book: PriceBook,
     ) -> Arc<Self> {
@@ -67,7 +73,7 @@ impl App {
             settings,
             guard,
             writer,
-            watch,
+            threads,
             counts,
             book,
             start: Instant::now(),

@@ -1,9 +1,10 @@
 //! `trueup serve`: the process that listens, keeps the account up to date, and ends in order.
 //!
-//! Made of a [`Writer`] with a thread of its own, a thread that watches the agents' stores, and one
-//! tokio thread that answers HTTP and never touches the disk. What is acknowledged as durable is in
+//! Made of a [`Writer`] with a thread of its own, a thread that watches the agents' stores, one that
+//! takes samples of the machine, and one tokio thread that answers HTTP and never touches the disk. What is acknowledged as durable is in
 //! the file; what ends the process, however suddenly, takes only what was not.
 
+mod host;
 mod listen;
 mod log;
 mod monitor;
@@ -28,6 +29,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::sync::Stores;
 use crate::ticker::Ticker;
+pub(crate) use host::Host;
 pub(crate) use listen::{Limits, bind};
 pub(crate) use settings::Settings;
 pub(crate) use watch::Watch;
@@ -73,7 +75,7 @@ async fn run(
     let mut signals = Signals::new()?;
     let address = listener.local_addr()?;
     let ledger = settings.ledger.display().to_string();
-    let Keeping { app, writer, ticker } = keep(config, settings, book, address.ip())?;
+    let Keeping { app, writer, tickers } = keep(config, settings, book, address.ip())?;
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(addr = %address, ledger, version, "listening");
     let server = listen::Server::start(listener, api::router(app), Limits::default());
@@ -82,7 +84,9 @@ async fn run(
         () = monitor::run(Arc::clone(&writer)) => "nothing",
     };
     tracing::info!(signal = reason, "stopping");
-    ticker.stop();
+    for ticker in tickers {
+        ticker.stop();
+    }
     tokio::select! {
         is_clean = end(server, Arc::clone(&writer)) => {
             Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -99,7 +103,8 @@ async fn run(
 struct Keeping {
     app: Arc<App>,
     writer: Arc<Writer>,
-    ticker: Arc<Ticker>,
+    /// One for each thread that waits.
+    tickers: Vec<Arc<Ticker>>,
 }
 
 /// Opens the ledger and starts the threads that fill it.
@@ -119,9 +124,22 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
         notice,
         watch: Arc::clone(&watch),
     })?;
+    let mut tickers = vec![ticker];
+    let host = Arc::new(Host::default());
+    if let Some(interval) = settings.metrics_interval {
+        let ticker = Arc::new(Ticker::new(interval));
+        tickers.push(Arc::clone(&ticker));
+        host::spawn(host::Task {
+            ledger: settings.ledger.clone(),
+            writer: Arc::clone(&writer),
+            ticker,
+            host: Arc::clone(&host),
+        })?;
+    }
     let guard = Guard::new(settings.token.clone(), address);
-    let app = App::new(settings, guard, Arc::clone(&writer), watch, counts, book);
-    Ok(Keeping { app, writer, ticker })
+    let threads = api::Threads { watch, host };
+    let app = App::new(settings, guard, Arc::clone(&writer), threads, counts, book);
+    Ok(Keeping { app, writer, tickers })
 }
 
 /// Finishes the requests under way, writes what is queued and closes the ledger. `false` where

@@ -13,8 +13,8 @@ use crate::api::Token;
 use crate::config::{Config, read_text};
 use crate::sync;
 
-/// Shortest wait between two looks at the stores.
-const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// Shortest wait between two looks at anything.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// Most records that may be set to wait for the writer.
 const QUEUE_RECORDS_MAX: usize = 1_000_000;
 /// Largest body that may be set: one that still fits into memory.
@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) zone: TimeZone,
     /// How often to look at the stores.
     pub(crate) sync_interval: Duration,
+    /// How often to take a sample of the machine; `None` for never.
+    pub(crate) metrics_interval: Option<Duration>,
     /// Threads that read stores.
     pub(crate) threads: usize,
     /// The least severe event that is logged.
@@ -70,7 +72,8 @@ impl Settings {
             text_bytes_max: number(config, "max_text_bytes", 0, BODY_BYTES_MAX)?,
             body_bytes_max: number(config, "max_body_bytes", 1, BODY_BYTES_MAX)?,
             zone: config.zone()?,
-            sync_interval: interval(config)?,
+            sync_interval: interval(config, "sync_interval")?,
+            metrics_interval: interval_or_off(config, "metrics_interval")?,
             threads: sync::threads(config.parse("threads", "a number of threads")?),
             log_level: level(config)?,
         })
@@ -110,15 +113,20 @@ fn number(config: &Config, key: &str, min: usize, max: usize) -> Result<usize> {
     Ok(number)
 }
 
-fn interval(config: &Config) -> Result<Duration> {
-    let interval = config.duration("sync_interval")?;
-    if interval < SYNC_INTERVAL_MIN {
+fn interval(config: &Config, key: &str) -> Result<Duration> {
+    let interval = config.duration(key)?;
+    if interval < INTERVAL_MIN {
         bail!(
-            "sync_interval (from {}): {interval:?} is shorter than {SYNC_INTERVAL_MIN:?}",
-            config.value("sync_interval").1
+            "{key} (from {}): {interval:?} is shorter than {INTERVAL_MIN:?}",
+            config.value(key).1
         );
     }
     Ok(interval)
+}
+
+fn interval_or_off(config: &Config, key: &str) -> Result<Option<Duration>> {
+    let is_off = config.value(key).0 == "off" || config.duration(key)?.is_zero();
+    if is_off { Ok(None) } else { interval(config, key).map(Some) }
 }
 
 fn level(config: &Config) -> Result<Level> {
@@ -155,6 +163,17 @@ mod tests {
         assert_eq!(settings.queue, Limits { records: 512, bytes: 8 << 20 });
         assert_eq!((settings.text_bytes_max, settings.body_bytes_max), (16_384, 16 << 20));
         assert!(settings.token.is_none());
+        assert_eq!(settings.metrics_interval, Some(Duration::from_secs(15)));
+    }
+
+    #[test]
+    fn samples_can_be_turned_off() {
+        for value in ["off", "0", "0s"] {
+            let settings = settings(&[("TRACE_METRICS_INTERVAL", value)]).unwrap();
+            assert_eq!(settings.metrics_interval, None, "{value}");
+        }
+        let refused = refusal("TRUEUP_METRICS_INTERVAL", "never");
+        assert!(refused.contains("metrics_interval (from TRUEUP_METRICS_INTERVAL)"), "{refused}");
     }
 
     #[test]
