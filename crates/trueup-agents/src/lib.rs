@@ -11,6 +11,7 @@ mod claude_code;
 mod codex;
 mod discover;
 mod found;
+mod gateway_log;
 mod gemini_cli;
 mod inspect;
 mod json;
@@ -31,6 +32,7 @@ pub use discover::{
     Discovery, FoundRoot, GuideProblems, Inventory, discover, folders_of, session_stores,
 };
 pub use found::Found;
+pub use gateway_log::{GatewayEvent, GatewayEventKind, GatewayLine, MESSAGE_BYTES_MAX};
 pub use inspect::{Contents, LineKind, inspect, sessions_in_index};
 pub use lines::{LINE_BYTES_MAX, Line};
 pub use scan::{Positions, Scanned, scan};

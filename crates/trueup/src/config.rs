@@ -127,6 +127,13 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "How often serve and sync --watch look for new records that the system has not told of",
     ),
     setting(
+        "log_path",
+        "TRUEUP_LOG_PATH",
+        &["TRACE_LOG_PATH", "OCT_LOG_PATH"],
+        "",
+        "The gateway log of OpenClaw that serve follows: a file, or the folder of dated ones",
+    ),
+    setting(
         "metrics_interval",
         "TRUEUP_METRICS_INTERVAL",
         &["TRACE_METRICS_INTERVAL", "OCT_METRICS_INTERVAL"],

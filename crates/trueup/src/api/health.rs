@@ -87,7 +87,7 @@ impl App {
             uptime_seconds: self.start.elapsed().as_secs(),
             last_push_time: None,
             last_push_status: "disabled",
-            log_reader: "off",
+            log_reader: if self.threads.gateway_log.is_some() { "on" } else { "off" },
             version: env!("CARGO_PKG_VERSION"),
             schema_version: SCHEMA_VERSION,
             ledger: Some(ledger.display().to_string()),

@@ -22,6 +22,7 @@ use super::counts::Counts;
 use super::health::Health;
 use super::ledger::{self, Labels};
 use crate::completeness::Lack;
+use crate::daemon::GatewayLog;
 
 pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     let usage = app.read(|path, _| ledger::all_usage(path)).await;
@@ -30,6 +31,9 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     text.of_health(&app.health());
     text.of_sync(app.threads.watch.seen().bytes_read);
     text.of_counts(&app.counts);
+    if let Some(log) = &app.threads.gateway_log {
+        text.of_gateway_log(log);
+    }
     if let Some(sample) = app.threads.host.last() {
         text.of_host(&sample);
     }
@@ -133,6 +137,14 @@ impl Exposition {
         self.family(name, Type::Counter, "Requests answered since the start.");
         for ((path, status), requests) in counts.answered_so_far() {
             self.sample(name, &[("path", path), ("status", &status.to_string())], requests);
+        }
+    }
+
+    fn of_gateway_log(&mut self, log: &GatewayLog) {
+        let name = "trueup_log_lines_total";
+        self.family(name, Type::Counter, "Lines read of the gateway log since the start.");
+        for (kind, lines) in log.lines() {
+            self.sample(name, &[("kind", kind)], lines);
         }
     }
 

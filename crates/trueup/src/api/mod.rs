@@ -31,7 +31,7 @@ pub(crate) use counts::Counts;
 pub(crate) use guard::{Guard, Token};
 use problem::Problem;
 
-use crate::daemon::{Host, Settings, Watch};
+use crate::daemon::{GatewayLog, Host, Settings, Watch};
 use crate::intake::Kind;
 
 /// Largest bodies that are held at once, in `serve`.
@@ -56,6 +56,8 @@ pub(crate) struct App {
 pub(crate) struct Threads {
     pub(crate) watch: Arc<Watch>,
     pub(crate) host: Arc<Host>,
+    /// `None` where no log is followed.
+    pub(crate) gateway_log: Option<Arc<GatewayLog>>,
 }
 
 impl App {

@@ -4,6 +4,7 @@
 //! takes samples of the machine, and one tokio thread that answers HTTP and never touches the disk. What is acknowledged as durable is in
 //! the file; what ends the process, however suddenly, takes only what was not.
 
+mod gateway_log;
 mod host;
 mod listen;
 mod log;
@@ -29,6 +30,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::sync::Stores;
 use crate::ticker::Ticker;
+pub(crate) use gateway_log::GatewayLog;
 pub(crate) use host::Host;
 pub(crate) use listen::{Limits, bind};
 pub(crate) use settings::Settings;
@@ -114,6 +116,18 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
     let counts = Counts::new(reader.counter(DROPPED)?, reader.counter(REFUSED)?);
     let writer = Arc::new(Writer::spawn(ledger, settings.queue, clock::now)?);
     let (ticker, notice) = watch::ticker(settings.sync_interval);
+    let mut tickers = vec![Arc::clone(&ticker)];
+    let gateway_log = match &settings.log_path {
+        Some(path) => {
+            let ticker = Arc::new(Ticker::new(gateway_log::INTERVAL));
+            tickers.push(Arc::clone(&ticker));
+            let task = gateway_log::Task::new(path, &reader, Arc::clone(&writer), ticker)?;
+            let log = Arc::clone(&task.log);
+            gateway_log::spawn(task)?;
+            Some(log)
+        }
+        None => None,
+    };
     let watch = Arc::new(Watch::default());
     watch::spawn(watch::Task {
         stores: Stores::of_all(&config.environment),
@@ -124,7 +138,6 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
         notice,
         watch: Arc::clone(&watch),
     })?;
-    let mut tickers = vec![ticker];
     let host = Arc::new(Host::default());
     if let Some(interval) = settings.metrics_interval {
         let ticker = Arc::new(Ticker::new(interval));
@@ -137,7 +150,7 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
         })?;
     }
     let guard = Guard::new(settings.token.clone(), address);
-    let threads = api::Threads { watch, host };
+    let threads = api::Threads { watch, host, gateway_log };
     let app = App::new(settings, guard, Arc::clone(&writer), threads, counts, book);
     Ok(Keeping { app, writer, tickers })
 }

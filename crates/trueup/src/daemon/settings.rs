@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) sync_interval: Duration,
     /// How often to take a sample of the machine; `None` for never.
     pub(crate) metrics_interval: Option<Duration>,
+    /// The gateway log to follow; `None` for none.
+    pub(crate) log_path: Option<PathBuf>,
     /// Threads that read stores.
     pub(crate) threads: usize,
     /// The least severe event that is logged.
@@ -73,6 +75,7 @@ impl Settings {
             body_bytes_max: number(config, "max_body_bytes", 1, BODY_BYTES_MAX)?,
             zone: config.zone()?,
             sync_interval: interval(config, "sync_interval")?,
+            log_path: config.path("log_path"),
             metrics_interval: interval_or_off(config, "metrics_interval")?,
             threads: sync::threads(config.parse("threads", "a number of threads")?),
             log_level: level(config)?,

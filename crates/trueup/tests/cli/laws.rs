@@ -233,7 +233,7 @@ fn a_ledger_of_a_newer_program_is_left_alone() {
     for line in ["report", "sessions", "sync", "sources"] {
         let run = home.run(line);
         assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{line}: {run:?}");
-        let said = "was written by a newer trueup (schema 999, this one knows 2)";
+        let said = "was written by a newer trueup (schema 999, this one knows ";
         assert!(run.stderr.contains(said), "{line}: {run:?}");
     }
     assert_eq!(fs::read(home.ledger()).unwrap(), before);
