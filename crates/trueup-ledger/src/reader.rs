@@ -22,8 +22,8 @@ use crate::{LedgerError, schema};
 /// A connection that only reads.
 #[derive(Debug)]
 pub struct Reader {
-    path: PathBuf,
-    database: Connection,
+    pub(crate) path: PathBuf,
+    pub(crate) database: Connection,
 }
 
 /// A sum over one bucket of time.
@@ -418,7 +418,7 @@ impl Reader {
         Ok(Check { damage, wrong_sums })
     }
 
-    fn all<T, C: FromIterator<T>>(
+    pub(crate) fn all<T, C: FromIterator<T>>(
         &self,
         sql: &str,
         values: impl rusqlite::Params,

@@ -8,6 +8,7 @@ mod daemon;
 mod demo;
 mod hooks;
 mod intake;
+mod push;
 mod query;
 mod render;
 mod sync;

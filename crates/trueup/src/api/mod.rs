@@ -12,6 +12,7 @@ mod metrics;
 mod page;
 mod post;
 mod problem;
+mod push;
 mod report;
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub(crate) use counts::Counts;
 pub(crate) use guard::{Guard, Token};
 use problem::Problem;
 
-use crate::daemon::{Settings, Watch};
+use crate::daemon::{Push, Settings, Watch};
 use crate::intake::Kind;
 
 /// Largest bodies that are held at once, in `serve`.
@@ -43,6 +44,7 @@ pub(crate) struct App {
     guard: Guard,
     writer: Arc<Writer>,
     watch: Arc<Watch>,
+    push: Arc<Push>,
     counts: Counts,
     book: PriceBook,
     start: Instant,
@@ -59,6 +61,7 @@ impl App {
         guard: Guard,
         writer: Arc<Writer>,
         watch: Arc<Watch>,
+        push: Arc<Push>,
         counts: Counts,
         book: PriceBook,
     ) -> Arc<Self> {
@@ -68,6 +71,7 @@ impl App {
             guard,
             writer,
             watch,
+            push,
             counts,
             book,
             start: Instant::now(),
@@ -86,6 +90,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/traces", take(Kind::Trace))
         .route("/v1/errors", take(Kind::Error))
         .route("/v1/events", take(Kind::Event))
+        .route("/v1/push", post(push::post))
         .route("/v1/report", get(report::get))
         .route(guard::HEALTH_PATH, get(health::get))
         .route("/metrics", get(metrics::get))

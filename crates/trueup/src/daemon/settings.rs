@@ -11,7 +11,7 @@ use trueup_ledger::Limits;
 
 use crate::api::Token;
 use crate::config::{Config, read_text};
-use crate::sync;
+use crate::{push, sync};
 
 /// Shortest wait between two looks at the stores.
 const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) sync_interval: Duration,
     /// Threads that read stores.
     pub(crate) threads: usize,
+    /// Where what is new is sent; nowhere by default.
+    pub(crate) push: Option<push::Settings>,
     /// The least severe event that is logged.
     pub(crate) log_level: Level,
 }
@@ -72,6 +74,7 @@ impl Settings {
             zone: config.zone()?,
             sync_interval: interval(config)?,
             threads: sync::threads(config.parse("threads", "a number of threads")?),
+            push: push::Settings::of(config)?,
             log_level: level(config)?,
         })
     }

@@ -164,6 +164,8 @@ fn help_of_every_verb() {
         "demo",
         "check",
         "serve",
+        "push",
+        "push status",
         "hooks",
         "hooks install",
         "hooks uninstall",

@@ -3,6 +3,8 @@
 mod daemon;
 mod life;
 mod posts;
+mod push;
+mod receiver;
 mod reports;
 mod security;
 mod views;
