@@ -8,5 +8,6 @@
 
 mod claims;
 mod laws;
+mod push;
 mod rebuild;
 mod writer;

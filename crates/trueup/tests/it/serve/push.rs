@@ -284,6 +284,8 @@ fn defect_12_a_backlog_is_drained_in_one_cycle() {
         post_traces(&daemon, part * 1_000..part * 1_000 + 1_000);
     }
     push(&daemon);
+    let sizes: Vec<usize> = receiver.received().iter().map(|one| one.events().len()).collect();
+    assert!(sizes.len() >= 2 && sizes.iter().all(|size| *size <= 10_000), "{sizes:?}");
     assert_eq!((receiver.events().0.len(), home.number(UNPUSHED)), (12_000, 0));
 }
 
