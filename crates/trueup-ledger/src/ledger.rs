@@ -207,6 +207,12 @@ impl Ledger {
         Ok(changed)
     }
 
+    /// Gives back the memory of pages that were read or written.
+    pub(crate) fn shed_memory(&self) -> Result<(), LedgerError> {
+        let shed = self.database.execute_batch("PRAGMA shrink_memory");
+        shed.map_err(LedgerError::sqlite(&self.path))
+    }
+
     /// Moves the write-ahead log into the file and empties it.
     ///
     /// # Errors

@@ -195,7 +195,19 @@ fn value<'a>(row: &'a Row<'_>, at: usize) -> rusqlite::Result<Value<'a>> {
     })
 }
 
+/// Kilobytes of pages that a reader keeps who looks at each row twice at most.
+const WALKER_CACHE_KIB: i64 = 256;
+
 impl Reader {
+    /// Keeps little of what it reads in memory: for one who walks over rows and does not come back.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn keep_little(&self) -> Result<(), LedgerError> {
+        let set = self.database.pragma_update(None, "cache_size", -WALKER_CACHE_KIB);
+        set.map_err(LedgerError::sqlite(&self.path))
+    }
+
     /// Reads several things as they are at one moment.
     ///
     /// # Errors

@@ -173,7 +173,8 @@ impl Ledger {
                 ],
             )
         })?;
-        Ok(())
+        // The pages of a batch are not looked at again before its retry.
+        self.shed_memory()
     }
 
     /// Passes places of the outbox over that hold nothing to send.

@@ -241,5 +241,8 @@ fn encode(
     })?;
     failed.map_or(Ok(()), Err)?;
     out.write_all(TAIL.as_bytes())?;
-    Ok(out.finish()?)
+    let mut body = out.finish()?;
+    // It stays until there is an answer.
+    body.shrink_to_fit();
+    Ok(body)
 }

@@ -98,6 +98,7 @@ enum Next {
 impl Pusher {
     /// A pusher of a ledger whose destination is active.
     pub(crate) fn new(writer: Arc<Writer>, reader: Reader, settings: &Settings) -> Result<Self> {
+        reader.keep_little()?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let sender = Sender { identity: reader.identity()?, host, agent: settings.agent.clone() };
         Ok(Self {
@@ -135,7 +136,7 @@ impl Pusher {
         wait: &dyn Fn(Duration) -> bool,
         cycle: &mut Cycle,
     ) -> Result<End> {
-        let mut failed: Option<(u32, Instant)> = None;
+        let mut trying = Trying::default();
         // What is put off comes again behind this place, in the next cycle.
         let mut horizon = i64::MAX;
         loop {
@@ -144,43 +145,30 @@ impl Pusher {
                 return Ok(End::Stopped);
             };
             let destination = self.destination()?;
-            if let Some(until) = destination.next_at.filter(|until| *until > clock::now()) {
-                let left = Duration::from_millis(until.0.abs_diff(clock::now().0));
-                if tries != Tries::Many || left > TRYING_TIME_MAX {
-                    return Ok(End::Waiting(until));
-                }
-                if !wait(left) {
-                    return Ok(End::Stopped);
-                }
+            if let Some(end) = hold(&destination, tries, wait) {
+                return Ok(end);
             }
-            let batch = match self.reader.frozen(DESTINATION)? {
-                Some(batch) => batch,
-                None => match self.freeze(&destination, tries, horizon, cycle)? {
-                    Some(batch) => batch,
-                    None => return Ok(End::Drained),
-                },
+            let frozen = match self.reader.frozen(DESTINATION)? {
+                Some(batch) => Some(batch),
+                None => self.freeze(&destination, tries, horizon, cycle)?,
             };
-            let next = self.send(&batch, &destination, time_max, cycle, &mut horizon)?;
-            let (reason, asked) = match next {
+            let Some(batch) = frozen else { return Ok(End::Drained) };
+            match self.send(&batch, &destination, time_max, cycle, &mut horizon)? {
                 Next::End(end) => return Ok(end),
                 Next::Go => {
-                    failed = None;
+                    trying = Trying::default();
                     if tries == Tries::Probe {
                         tries = Tries::Many;
                     }
-                    continue;
                 }
-                Next::Again(reason, asked) => (reason, asked),
-            };
-            let (count, since) = failed.map_or((1, Instant::now()), |(count, at)| (count + 1, at));
-            failed = Some((count, since));
-            let pause = asked.unwrap_or_else(|| pace::backoff(count, random()));
-            let is_over = count >= TRIES_MAX || since.elapsed() + pause > TRYING_TIME_MAX;
-            if tries != Tries::Many || is_over {
-                return Ok(End::Failed(reason));
-            }
-            if !wait(pause) {
-                return Ok(End::Stopped);
+                Next::Again(reason, asked) => match trying.pause(asked) {
+                    Some(pause) if tries == Tries::Many => {
+                        if !wait(pause) {
+                            return Ok(End::Stopped);
+                        }
+                    }
+                    Some(_) | None => return Ok(End::Failed(reason)),
+                },
             }
         }
     }
@@ -435,6 +423,35 @@ fn unread(batch: &Frozen, reply: Option<&Reply>, outcome: &mut Outcome) -> Next 
     let other = named.filter(|named| *named != batch.encoding);
     outcome.encoding = Some(other.unwrap_or(IDENTITY));
     Next::Go
+}
+
+/// Tries of one batch that failed.
+#[derive(Debug, Default)]
+struct Trying {
+    count: u32,
+    since: Option<Instant>,
+}
+
+impl Trying {
+    /// One more has failed: the wait before the next; `None` where it was the last.
+    fn pause(&mut self, asked: Option<Duration>) -> Option<Duration> {
+        self.count += 1;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let pause = asked.unwrap_or_else(|| pace::backoff(self.count, random()));
+        let is_over = self.count >= TRIES_MAX || since.elapsed() + pause > TRYING_TIME_MAX;
+        (!is_over).then_some(pause)
+    }
+}
+
+/// Waits as a receiver asked; how the cycle ends where it does not wait that long.
+fn hold(destination: &Destination, tries: Tries, wait: &dyn Fn(Duration) -> bool) -> Option<End> {
+    let now = clock::now();
+    let until = destination.next_at.filter(|until| *until > now)?;
+    let left = Duration::from_millis(until.0.abs_diff(now.0));
+    if tries != Tries::Many || left > TRYING_TIME_MAX {
+        return Some(End::Waiting(until));
+    }
+    (!wait(left)).then_some(End::Stopped)
 }
 
 /// How long the next request may take; `None` where the process has no time left for one.
