@@ -37,6 +37,8 @@ enum Kind {
     Error = 1,
     Event = 2,
     Host = 3,
+    /// A call that was sent, or may have been, and no longer counts.
+    TakenBack = 4,
 }
 
 /// What is remembered of the file from one transaction to the next.
@@ -159,7 +161,7 @@ impl<'a> Account<'a> {
             Verdict::Replace(at) => counted.get(at..=at).unwrap_or_default(),
             Verdict::ReplaceAll => &counted,
         };
-        let is_taken = displaced.is_empty() || self.displace(call.key, displaced)?;
+        let is_taken = displaced.is_empty() || self.displace(call, displaced)?;
         self.remember(call.key, call.variant, call.rank, call.id())?;
         match (is_taken, displaced.is_empty()) {
             (true, true) => self.written.added += 1,
@@ -181,13 +183,22 @@ impl<'a> Account<'a> {
 
     /// Takes copies out of the account; `false` where retention has taken their rows: what they
     /// counted stays counted, and cannot be amended.
-    fn displace(&mut self, key: Key, copies: &[(Variant, Rank, FactId)]) -> rusqlite::Result<bool> {
+    fn displace(
+        &mut self,
+        by: &Call,
+        copies: &[(Variant, Rank, FactId)],
+    ) -> rusqlite::Result<bool> {
         let mut is_any_left = false;
         for (variant, _, id) in copies {
-            is_any_left |= self.remove_call(*id)?;
+            let is_left = self.remove_call(*id)?;
+            is_any_left |= is_left;
+            // Under the same id the better copy takes the place of the other at the receiver, too.
+            if is_left && *id != by.id() {
+                self.queue(Kind::TakenBack, *id)?;
+            }
             self.database
                 .prepare_cached("DELETE FROM fact_keys WHERE key = ?1 AND variant = ?2")?
-                .execute(params![key.0, variant.0])?;
+                .execute(params![by.key.0, variant.0])?;
         }
         Ok(is_any_left)
     }
@@ -276,9 +287,6 @@ impl<'a> Account<'a> {
             ["DELETE FROM llm_calls WHERE id = ?1", "DELETE FROM llm_trace_texts WHERE id = ?1"]
         {
             self.database.prepare_cached(statement)?.execute([id.0])?;
-        }
-        if self.has_outbox {
-            self.database.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id.0])?;
         }
         Ok(true)
     }

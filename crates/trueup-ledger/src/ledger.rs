@@ -11,7 +11,7 @@ use trueup_core::{Batch, Position, Problem, StoreId, UnixMs};
 
 use crate::account::{self, Account, Memory, Written, claims, drop_source};
 use crate::row::signed;
-use crate::{LedgerError, schema};
+use crate::{LedgerError, push, schema};
 
 /// How long a statement waits for another connection, such as a shell, to let go.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ const STATEMENTS_CACHED_MAX: usize = 64;
 /// How to open a ledger.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpenOptions {
-    /// Whether rows are queued for a destination.
+    /// Whether rows are queued although no destination is active yet.
     pub has_outbox: bool,
 }
 
@@ -112,11 +112,12 @@ impl Ledger {
         };
         set_up(&database).map_err(LedgerError::sqlite(path))?;
         schema::migrate(&mut database, path)?;
+        let is_sent = push::is_any_active(&database).map_err(LedgerError::sqlite(path))?;
         Ok(Self {
             path: path.to_path_buf(),
             database,
             memory: Memory::default(),
-            options,
+            options: OpenOptions { has_outbox: options.has_outbox || is_sent },
             _lock: lock,
         })
     }
@@ -181,6 +182,30 @@ impl Ledger {
              ON CONFLICT (name) DO UPDATE SET value = value + excluded.value";
         let result = self.database.execute(statement, params![name, signed(by)]);
         result.map(drop).map_err(LedgerError::sqlite(&self.path))
+    }
+
+    /// Changes what is to be sent, in one transaction.
+    pub(crate) fn change<T>(
+        &mut self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, LedgerError> {
+        let Self { path, database, options, .. } = self;
+        let run = || {
+            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let changed = change(&transaction)?;
+            let is_sent = push::is_any_active(&transaction)?;
+            transaction.commit()?;
+            Ok((changed, is_sent))
+        };
+        let (changed, is_sent) = run().map_err(LedgerError::sqlite(path))?;
+        options.has_outbox = is_sent;
+        Ok(changed)
+    }
+
+    /// Gives back the memory of pages that were read or written.
+    pub(crate) fn shed_memory(&self) -> Result<(), LedgerError> {
+        let shed = self.database.execute_batch("PRAGMA shrink_memory");
+        shed.map_err(LedgerError::sqlite(&self.path))
     }
 
     /// Moves the write-ahead log into the file and empties it.

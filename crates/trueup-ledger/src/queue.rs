@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use trueup_core::{Batch, Fact};
 
+use crate::Ledger;
+
 /// How much may wait for the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -38,10 +40,14 @@ pub struct Offered {
     pub dropped: usize,
 }
 
+/// Work on the ledger that is not a batch, such as noting what was sent.
+pub(crate) type Task = Box<dyn FnOnce(&mut Ledger) + Send>;
+
 /// Batches on their way to the writer.
 pub(crate) struct Job {
     pub(crate) batch: Batch,
     pub(crate) done: Option<Done>,
+    pub(crate) task: Option<Task>,
     bytes: usize,
 }
 
@@ -96,6 +102,20 @@ impl Queue {
         }
         let load = push(&mut state, batch, done);
         state.submitted.add(load);
+        drop(state);
+        self.work.notify_one();
+        true
+    }
+
+    /// Queues a task behind everything that is queued; it needs no room. `false` where the queue is
+    /// closed.
+    pub(crate) fn run(&self, task: Task) -> bool {
+        let mut state = self.lock();
+        if state.is_closed {
+            return false;
+        }
+        let batch = Batch::default();
+        state.jobs.push_back(Job { batch, done: None, task: Some(task), bytes: 0 });
         drop(state);
         self.work.notify_one();
         true
@@ -222,7 +242,7 @@ const CLOSING_PAUSE: Duration = Duration::from_millis(50);
 fn push(state: &mut State, batch: Batch, done: Option<Done>) -> Load {
     let bytes = batch.facts.iter().map(Fact::weight_bytes).sum();
     let records = batch.facts.len();
-    state.jobs.push_back(Job { batch, done, bytes });
+    state.jobs.push_back(Job { batch, done, task: None, bytes });
     Load { records, bytes }
 }
 

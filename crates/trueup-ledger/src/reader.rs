@@ -22,8 +22,8 @@ use crate::{LedgerError, schema};
 /// A connection that only reads.
 #[derive(Debug)]
 pub struct Reader {
-    path: PathBuf,
-    database: Connection,
+    pub(crate) path: PathBuf,
+    pub(crate) database: Connection,
 }
 
 /// A sum over one bucket of time.

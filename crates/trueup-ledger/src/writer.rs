@@ -154,6 +154,19 @@ impl Writer {
         self.queue.submit(Batch::default(), Some(tell)) && is_done.recv().unwrap_or(false)
     }
 
+    /// Has the writer thread do something with the ledger, behind everything queued so far, and waits
+    /// for it. `None` where the writer is closed.
+    pub fn run<T: Send + 'static>(
+        &self,
+        task: impl FnOnce(&mut Ledger) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (told, is_done) = sync_channel(1);
+        let task = Box::new(move |ledger: &mut Ledger| {
+            let _is_awaited = told.send(task(ledger)).is_ok();
+        });
+        if self.queue.run(task) { is_done.recv().ok() } else { None }
+    }
+
     /// How the writer is.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -209,8 +222,12 @@ struct Work<Now> {
 
 impl<Now: Fn() -> UnixMs> Work<Now> {
     fn run(&mut self) {
-        while let Some(jobs) = self.queue.take() {
+        while let Some(mut jobs) = self.queue.take() {
+            let tasks: Vec<_> = jobs.iter_mut().filter_map(|job| job.task.take()).collect();
             self.write(jobs);
+            for task in tasks {
+                task(&mut self.ledger);
+            }
             self.save_dropped();
         }
         self.save_dropped();

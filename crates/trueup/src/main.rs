@@ -12,6 +12,7 @@ mod hooks;
 mod intake;
 mod notice;
 mod problems;
+mod push;
 mod query;
 mod render;
 mod sync;

@@ -44,6 +44,14 @@ pub(crate) fn drop_source(
 ) -> rusqlite::Result<()> {
     memory.clear();
     if has_outbox {
+        // What a destination has, or may have, and does not come back is taken back there.
+        let sent = concat!(
+            "INSERT INTO outbox (kind, id) SELECT 4, id FROM llm_calls
+             WHERE (pushed_at IS NOT NULL OR id IN (SELECT o.id FROM outbox o JOIN push_batches b
+                ON o.seq BETWEEN b.first_seq AND b.last_seq)) AND ",
+            is_read!("llm_calls.id")
+        );
+        database.execute(sent, [source])?;
         // All at once: a row of it is not found by its id.
         let queued = concat!("DELETE FROM outbox WHERE kind = 0 AND ", is_read!("outbox.id"));
         database.execute(queued, [source])?;

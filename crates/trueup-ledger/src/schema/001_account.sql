@@ -224,19 +224,74 @@ CREATE TABLE problems (
     PRIMARY KEY (source, path, line, kind)
 ) STRICT, WITHOUT ROWID;
 
--- Rows to be sent, in the order of their arrival. Filled only while a destination is configured.
+-- Whose account this is, to those that it is sent to. Another file is another epoch: its numbers of
+-- rows begin anew.
+CREATE TABLE identity (
+    name TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO identity (name, value)
+VALUES ('source', lower(hex(randomblob(16)))), ('epoch', lower(hex(randomblob(8))));
+
+-- Rows to be sent, in the order of their arrival. Filled only while a destination is active.
 CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind INTEGER NOT NULL,              -- 0 call, 1 error, 2 event, 3 host metric
-    id BLOB NOT NULL
+    kind INTEGER NOT NULL,              -- 0 call, 1 error, 2 event, 3 host metric, 4 call taken back
+    id BLOB NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,   -- how often a destination put it off
+    is_refused INTEGER NOT NULL DEFAULT 0 -- a destination has not taken it: it never counts as pushed
 ) STRICT;
 
+-- Where rows are sent, and how far each destination has them: several are several positions over the
+-- same rows.
+CREATE TABLE push_destinations (
+    name TEXT NOT NULL PRIMARY KEY,
+    endpoint TEXT NOT NULL,             -- without what may be secret in it
+    acked_seq INTEGER NOT NULL,
+    encoding TEXT NOT NULL,             -- of new batches: gzip, zstd or identity
+    next_at INTEGER,                    -- not before: the destination asked for it
+    is_active INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The batch of each destination that is on its way: the bytes themselves, so that a retry is the same
+-- whatever has become of the rows.
+CREATE TABLE push_batches (
+    destination TEXT NOT NULL PRIMARY KEY,
+    batch_id TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    first_seq INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    events INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,             -- before compression
+    is_cut INTEGER NOT NULL,            -- the texts of its one record were cut to fit
+    encoding TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+
+-- Rows that a destination refused for good, and why. The rows themselves stay where they are.
+CREATE TABLE push_quarantine (
+    destination TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (destination, seq)
+) STRICT, WITHOUT ROWID;
+
+-- One row for each attempt, successful or not; the oldest go.
 CREATE TABLE push_log (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     trace_id TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    status TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    batch_id TEXT NOT NULL,
+    status TEXT NOT NULL,               -- ok, retry, refused, quarantined or paused
+    http_status INTEGER,
     events_pushed INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,             -- as sent
     error_message TEXT,
     duration_ms INTEGER NOT NULL,
     pushed_at INTEGER

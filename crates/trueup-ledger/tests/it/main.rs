@@ -11,5 +11,6 @@ mod claims;
 mod completeness;
 mod host;
 mod laws;
+mod push;
 mod rebuild;
 mod writer;

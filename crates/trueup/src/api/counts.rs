@@ -7,8 +7,16 @@ use std::sync::{Mutex, PoisonError};
 use crate::intake::Kind;
 
 /// Paths that requests are counted by; every other is `other`, so that clients cannot make metrics.
-const PATHS: [&str; 7] =
-    ["/", "/health", "/metrics", "/v1/errors", "/v1/events", "/v1/report", "/v1/traces"];
+const PATHS: [&str; 8] = [
+    "/",
+    "/health",
+    "/metrics",
+    "/v1/errors",
+    "/v1/events",
+    "/v1/push",
+    "/v1/report",
+    "/v1/traces",
+];
 
 /// The path as it is counted.
 pub(super) fn known_path(path: &str) -> &'static str {

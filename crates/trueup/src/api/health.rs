@@ -35,8 +35,13 @@ pub(super) struct Health {
     pub(super) dropped_total: u64,
     pub(super) refused_total: u64,
     pub(super) uptime_seconds: u64,
-    pub(super) last_push_time: Option<String>,
+    #[serde(serialize_with = "as_text")]
+    pub(super) last_push_time: Option<UnixMs>,
     pub(super) last_push_status: &'static str,
+    pub(super) push_error: Option<String>,
+    /// Records that were not pushed when the last cycle ended.
+    pub(super) unsynced_count: u64,
+    pub(super) push_quarantined_total: u64,
     pub(super) log_reader: &'static str,
     pub(super) version: &'static str,
     pub(super) schema_version: i64,
@@ -62,6 +67,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, headers: HeaderMap) -> Json
         // Paths and messages of the system are for the owner.
         health.ledger = None;
         health.db_error = health.db_error.map(|_| "send the token to see it".to_owned());
+        health.push_error = health.push_error.map(|_| "send the token to see it".to_owned());
         health.sync_error = health.sync_error.map(|_| "send the token to see it".to_owned());
     }
     Json(health)
@@ -74,7 +80,8 @@ impl App {
         let seen = self.threads.watch.seen();
         let ledger = &self.settings.ledger;
         let db_error = db_error(&writer);
-        let is_ok = db_error.is_none() && seen.error.is_none();
+        let push = self.threads.push.seen();
+        let is_ok = db_error.is_none() && seen.error.is_none() && !push.is_degraded();
         Health {
             status: if is_ok { "ok" } else { "degraded" },
             db_status: if db_error.is_none() { "ok" } else { "error" },
@@ -85,8 +92,11 @@ impl App {
             dropped_total: self.counts.dropped_before + writer.dropped,
             refused_total: self.counts.refused_before + writer.refused,
             uptime_seconds: self.start.elapsed().as_secs(),
-            last_push_time: None,
-            last_push_status: "disabled",
+            last_push_time: push.last_push,
+            last_push_status: push.status(),
+            push_error: push.error(),
+            unsynced_count: push.waiting,
+            push_quarantined_total: push.quarantined,
             log_reader: if self.threads.gateway_log.is_some() { "on" } else { "off" },
             version: env!("CARGO_PKG_VERSION"),
             schema_version: SCHEMA_VERSION,

@@ -22,7 +22,7 @@ use super::counts::Counts;
 use super::health::Health;
 use super::ledger::{self, Labels};
 use crate::completeness::Lack;
-use crate::daemon::GatewayLog;
+use crate::daemon::{GatewayLog, PushSeen};
 
 pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     let usage = app.read(|path, _| ledger::all_usage(path)).await;
@@ -30,6 +30,7 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     let mut text = Exposition::default();
     text.of_health(&app.health());
     text.of_sync(app.threads.watch.seen().bytes_read);
+    text.of_push(&app.threads.push.seen());
     text.of_counts(&app.counts);
     if let Some(log) = &app.threads.gateway_log {
         text.of_gateway_log(log);
@@ -125,6 +126,33 @@ impl Exposition {
     fn of_sync(&mut self, bytes: u64) {
         let help = "Bytes read of the agents' stores since the start.";
         self.single("trueup_sync_bytes_total", Type::Counter, help, bytes);
+    }
+
+    /// Nothing where no destination is set.
+    fn of_push(&mut self, seen: &PushSeen) {
+        if !seen.is_on {
+            return;
+        }
+        let help = "Records that the destination took since the start.";
+        self.single("trueup_push_records_total", Type::Counter, help, seen.pushed);
+        let name = "trueup_push_requests_total";
+        self.family(name, Type::Counter, "Requests to the destination since the start.");
+        for (result, requests) in [("ok", seen.requests.0), ("error", seen.requests.1)] {
+            self.sample(name, &[("result", result)], requests);
+        }
+        let help = "Cycles since the start.";
+        self.single("trueup_push_cycles_total", Type::Counter, help, seen.cycles);
+        let help = "Records that the destination refused for good, over all runs.";
+        self.single("trueup_push_quarantined_total", Type::Counter, help, seen.quarantined);
+        let help = "Records that were not pushed when the last cycle ended.";
+        self.single("trueup_push_waiting_records", Type::Gauge, help, seen.waiting);
+        let help = "1 while the breaker is open: the destination failed, and is only probed.";
+        let is_open = u8::from(seen.is_open);
+        self.single("trueup_push_breaker_open", Type::Gauge, help, is_open);
+        if let Some(time) = seen.last_push {
+            let name = "trueup_last_push_timestamp_seconds";
+            self.single(name, Type::Gauge, "When something was last taken.", time.0 / 1_000);
+        }
     }
 
     fn of_counts(&mut self, counts: &Counts) {

@@ -12,6 +12,7 @@ mod metrics;
 mod page;
 mod post;
 mod problem;
+mod push;
 mod report;
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub(crate) use counts::Counts;
 pub(crate) use guard::{Guard, Token};
 use problem::Problem;
 
-use crate::daemon::{GatewayLog, Host, Settings, Watch};
+use crate::daemon::{GatewayLog, Host, Push, Settings, Watch};
 use crate::intake::Kind;
 
 /// Largest bodies that are held at once, in `serve`.
@@ -58,6 +59,7 @@ pub(crate) struct Threads {
     pub(crate) host: Arc<Host>,
     /// `None` where no log is followed.
     pub(crate) gateway_log: Option<Arc<GatewayLog>>,
+    pub(crate) push: Arc<Push>,
 }
 
 impl App {
@@ -94,6 +96,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/traces", take(Kind::Trace))
         .route("/v1/errors", take(Kind::Error))
         .route("/v1/events", take(Kind::Event))
+        .route("/v1/push", post(push::post))
         .route("/v1/report", get(report::get))
         .route(guard::HEALTH_PATH, get(health::get))
         .route("/metrics", get(metrics::get))

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::Global;
 use crate::config::{Config, SETTINGS, Setting};
+use crate::push;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
 
@@ -44,16 +45,20 @@ impl ShowConfig {
 }
 
 /// The value as it may be shown.
-fn shown<'a>(config: &'a Config, setting: &Setting) -> &'a str {
+fn shown(config: &Config, setting: &Setting) -> String {
     let (value, _) = config.value(setting.key);
-    if setting.is_secret && !value.is_empty() { MASK } else { value }
+    match setting.key {
+        _ if setting.is_secret && !value.is_empty() => MASK.to_owned(),
+        "push_endpoint" => push::shown(value),
+        _ => value.to_owned(),
+    }
 }
 
 fn table(config: &Config, terminal: Terminal) -> String {
     let mut layout = Layout::new(vec!["Setting", "Value", "From"]);
     for setting in SETTINGS {
         let (_, origin) = config.value(setting.key);
-        let cells = [setting.key, shown(config, setting)].map(|text| Cell::Name(text.to_owned()));
+        let cells = [setting.key.to_owned(), shown(config, setting)].map(Cell::Name);
         let cells = cells.into_iter().chain([Cell::Name(origin.to_string())]).collect();
         layout.row(Look::Plain, cells);
     }
@@ -108,7 +113,7 @@ the default. The file is `~/.config/trueup/trueup.toml` (under `$XDG_CONFIG_HOME
 set), or the one that `--config` or `TRUEUP_CONFIG` names. `trueup config` shows what holds and where
 it comes from.
 
-`token` has no flag: a command line can be read by everybody on the machine. `ledger` and `openclaw_dir`
+`token` and `push_token` have no flag: a command line can be read by everybody on the machine. `ledger` and `openclaw_dir`
 are options of every verb. A length of time is written `500ms`, `30s`, `5m` or `1h`; `~` stands for the home folder.
 
 ```toml
@@ -133,7 +138,12 @@ mod tests {
 
     #[test]
     fn secrets_are_never_shown() {
-        let config = config(&[("HOME", "/nowhere"), ("TRUEUP_TOKEN", "s3cret")]);
+        let config = config(&[
+            ("HOME", "/nowhere"),
+            ("TRUEUP_TOKEN", "s3cret"),
+            ("TRUEUP_PUSH_TOKEN", "s3cret"),
+            ("TRACE_PUSH_ENDPOINT", "https://hub.example/ingest?token=s3cret"),
+        ]);
         let terminal = Terminal { columns: 200, has_colour: false };
         for text in [table(&config, terminal), as_json(&config).to_string()] {
             assert!(!text.contains("s3cret") && text.contains(MASK), "{text}");

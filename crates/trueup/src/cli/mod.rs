@@ -10,6 +10,7 @@ mod hooks;
 mod load;
 mod notes;
 mod prices;
+mod push;
 mod rebuild;
 mod report;
 mod serve;
@@ -83,6 +84,8 @@ enum Verb {
     Statusline(statusline::Statusline),
     /// Listen for traces, errors and events, and keep the account up to date
     Serve(serve::Serve),
+    /// Send what is new to the destination of `push_endpoint`, or show what was sent
+    Push(push::Push),
     /// Let an agent tell of sessions that end, by a hook that leaves small files
     Hooks(hooks::Hooks),
     /// Look for what the account lacks, and say what mends it
@@ -149,6 +152,7 @@ impl Verb {
             Self::Prices(prices) => prices.run(&global.settings(&[])?),
             Self::Statusline(_) => statusline::Statusline::run(&global.settings(&[])?),
             Self::Serve(serve) => serve.run(global),
+            Self::Push(push) => push.run(&global.settings(&[])?),
             Self::Hooks(hooks) => hooks.run(&global.settings(&[])?),
             Self::Doctor(doctor) => doctor.run(&global.settings(&[])?),
             Self::Check(_) => check::CheckLedger::run(&global.settings(&[])?),

@@ -9,6 +9,7 @@ mod host;
 mod listen;
 mod log;
 mod monitor;
+mod push;
 mod settings;
 mod watch;
 
@@ -28,23 +29,30 @@ use trueup_ledger::{
 use crate::api::{self, App, Counts, Guard};
 use crate::clock;
 use crate::config::Config;
+use crate::push::{DESTINATION, Pusher};
 use crate::sync::Stores;
 use crate::ticker::Ticker;
 pub(crate) use gateway_log::GatewayLog;
 pub(crate) use host::Host;
 pub(crate) use listen::{Limits, bind};
+pub(crate) use push::{Push, Seen as PushSeen};
 pub(crate) use settings::Settings;
 pub(crate) use watch::Watch;
 
 /// How long the end waits for requests under way.
 const REQUESTS_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the end waits for what is left to be sent.
+const PUSH_PATIENCE: Duration = Duration::from_secs(4);
 /// How long the end waits for what is queued to be written.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(8);
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 /// What the whole end may take: what supervisors grant before they kill.
 const END_MAX: Duration = Duration::from_secs(15);
 
 const _: () = assert!(
-    REQUESTS_PATIENCE.as_secs() + DRAIN_PATIENCE.as_secs() + CHECKPOINT_PATIENCE.as_secs()
+    REQUESTS_PATIENCE.as_secs()
+        + PUSH_PATIENCE.as_secs()
+        + DRAIN_PATIENCE.as_secs()
+        + CHECKPOINT_PATIENCE.as_secs()
         < END_MAX.as_secs()
 );
 
@@ -77,7 +85,7 @@ async fn run(
     let mut signals = Signals::new()?;
     let address = listener.local_addr()?;
     let ledger = settings.ledger.display().to_string();
-    let Keeping { app, writer, tickers } = keep(config, settings, book, address.ip())?;
+    let Keeping { app, writer, tickers, push } = keep(config, settings, book, address.ip())?;
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(addr = %address, ledger, version, "listening");
     let server = listen::Server::start(listener, api::router(app), Limits::default());
@@ -90,7 +98,7 @@ async fn run(
         ticker.stop();
     }
     tokio::select! {
-        is_clean = end(server, Arc::clone(&writer)) => {
+        is_clean = end(server, Arc::clone(&writer), push) => {
             Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         reason = signals.next() => {
@@ -107,11 +115,16 @@ struct Keeping {
     writer: Arc<Writer>,
     /// One for each thread that waits.
     tickers: Vec<Arc<Ticker>>,
+    push: Arc<Push>,
 }
 
 /// Opens the ledger and starts the threads that fill it.
 fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -> Result<Keeping> {
-    let ledger = Ledger::open(&settings.ledger, OpenOptions::default())?;
+    let mut ledger = Ledger::open(&settings.ledger, OpenOptions::default())?;
+    match &settings.push {
+        Some(push) => ledger.activate(DESTINATION, &push.shown_endpoint())?,
+        None => ledger.deactivate(DESTINATION)?,
+    }
     let reader = Reader::open(&settings.ledger)?.context("the ledger has vanished")?;
     let counts = Counts::new(reader.counter(DROPPED)?, reader.counter(REFUSED)?);
     let writer = Arc::new(Writer::spawn(ledger, settings.queue, clock::now)?);
@@ -149,19 +162,38 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
             host: Arc::clone(&host),
         })?;
     }
+    let push = start_push(&settings, &writer)?;
     let guard = Guard::new(settings.token.clone(), address);
-    let threads = api::Threads { watch, host, gateway_log };
+    let threads = api::Threads { watch, host, gateway_log, push: Arc::clone(&push) };
     let app = App::new(settings, guard, Arc::clone(&writer), threads, counts, book);
-    Ok(Keeping { app, writer, tickers })
+    Ok(Keeping { app, writer, tickers, push })
 }
 
-/// Finishes the requests under way, writes what is queued and closes the ledger. `false` where
+/// Starts the thread that sends, where there is a destination.
+fn start_push(settings: &Settings, writer: &Arc<Writer>) -> Result<Arc<Push>> {
+    let push = Arc::new(Push::default());
+    let Some(to) = &settings.push else { return Ok(push) };
+    if to.is_in_the_clear() {
+        tracing::warn!(endpoint = to.shown_endpoint(), "push_not_encrypted");
+    }
+    let reader = Reader::open(&settings.ledger)?.context("the ledger has vanished")?;
+    push::spawn(push::Task {
+        pusher: Pusher::new(Arc::clone(writer), reader, to)?,
+        writer: Arc::clone(writer),
+        interval: to.interval,
+        push: Arc::clone(&push),
+    })?;
+    Ok(push)
+}
+
+/// Finishes the requests under way, sends and writes what is queued and closes the ledger. `false` where
 /// something could not be written in time.
-async fn end(server: listen::Server, writer: Arc<Writer>) -> bool {
+async fn end(server: listen::Server, writer: Arc<Writer>, push: Arc<Push>) -> bool {
     let start = Instant::now();
     server.stop(REQUESTS_PATIENCE).await;
     let (told, is_closed) = tokio::sync::oneshot::channel();
     let close = move || {
+        push.end(PUSH_PATIENCE);
         let ledger = writer.close(DRAIN_PATIENCE);
         let _is_awaited = told.send((ledger.is_some(), writer.health())).is_ok();
     };

@@ -11,7 +11,7 @@ use trueup_ledger::Limits;
 
 use crate::api::Token;
 use crate::config::{Config, read_text};
-use crate::sync;
+use crate::{push, sync};
 
 /// Shortest wait between two looks at anything.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) log_path: Option<PathBuf>,
     /// Threads that read stores.
     pub(crate) threads: usize,
+    /// Where what is new is sent; nowhere by default.
+    pub(crate) push: Option<push::Settings>,
     /// The least severe event that is logged.
     pub(crate) log_level: Level,
 }
@@ -78,6 +80,7 @@ impl Settings {
             log_path: config.path("log_path"),
             metrics_interval: interval_or_off(config, "metrics_interval")?,
             threads: sync::threads(config.parse("threads", "a number of threads")?),
+            push: push::Settings::of(config)?,
             log_level: level(config)?,
         })
     }

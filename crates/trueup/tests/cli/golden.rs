@@ -165,6 +165,8 @@ fn help_of_every_verb() {
         "check",
         "doctor",
         "serve",
+        "push",
+        "push status",
         "hooks",
         "hooks install",
         "hooks uninstall",

@@ -6,6 +6,8 @@ mod host;
 mod lack;
 mod life;
 mod posts;
+mod push;
+mod receiver;
 mod reports;
 mod security;
 mod views;

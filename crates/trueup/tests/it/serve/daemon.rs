@@ -68,6 +68,8 @@ impl Home {
             .env("HOME", self.folder.path())
             .env("TRUEUP_LEDGER", self.path("ledger.db"))
             .env("TRUEUP_PORT", "0")
+            // Samples of the machine come when they like; the name that any other wins over.
+            .env("OCT_METRICS_INTERVAL", "off")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .arg("serve");
         command
@@ -107,7 +109,7 @@ impl Home {
 }
 
 impl Daemon {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let first = lines.next().unwrap().unwrap();
@@ -191,6 +193,15 @@ impl Daemon {
 
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// A line of the kernel's account of the process's memory, in kB.
+    pub(crate) fn memory_kb(&self, name: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text = String::from_utf8(std::fs::read(path).unwrap()).unwrap();
+        let line =
+            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -1,0 +1,225 @@
+//! What a reply means.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use trueup_core::UnixMs;
+use trueup_ledger::{Ack, Frozen, Postponed, Rejected};
+
+use super::compress;
+
+/// Longest wait that a receiver can ask for.
+const WAIT_MAX: Duration = Duration::from_hours(1);
+/// Bytes of a receiver's own words that are kept.
+const REASON_BYTES_MAX: usize = 200;
+
+/// What a receiver said.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<String>,
+    pub(super) accept_encoding: Option<String>,
+    /// The first bytes of what it sent.
+    pub(super) body: Vec<u8>,
+}
+
+/// What becomes of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Taken, but for what is listed; the next one not before a while.
+    Taken(Ack, Option<Duration>),
+    /// The same again, later.
+    Later(String, Option<Duration>),
+    /// Too large: 413.
+    TooLarge,
+    /// Compressed in a way that the receiver does not read: 415.
+    Unread,
+    /// Known under the same id with other bytes: 409.
+    Conflict,
+    /// Something in it is not taken.
+    Refused(String),
+    /// Nothing is taken here now, whatever it is.
+    Shut(String),
+}
+
+/// The body of a good reply; every field may be missing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Body {
+    rejected: Vec<Refusal>,
+    retry_after_ms: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    seq: i64,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    retryable: bool,
+}
+
+impl Reply {
+    /// The encoding that new batches should have, where the receiver says.
+    pub(super) fn encoding(&self) -> Option<&'static str> {
+        self.accept_encoding.as_deref().and_then(compress::best_of)
+    }
+
+    /// What the reply to a batch means.
+    pub(super) fn verdict(&self, batch: &Frozen, now: UnixMs) -> Verdict {
+        match self.status {
+            200..=299 => self.taken(batch),
+            408 | 425 | 429 | 500..=599 => Verdict::Later(self.words(), self.wait(now)),
+            409 => Verdict::Conflict,
+            413 => Verdict::TooLarge,
+            415 => Verdict::Unread,
+            // The address, the token or the method is wrong: the records are not.
+            0..=199 | 300..=399 | 401..=407 | 410 | 421 | 426 | 451 | 600.. => {
+                Verdict::Shut(self.words())
+            }
+            400..=499 => Verdict::Refused(self.words()),
+        }
+    }
+
+    fn taken(&self, batch: &Frozen) -> Verdict {
+        let body: Body = serde_json::from_slice(&self.body).unwrap_or_default();
+        let mut ack = Ack::default();
+        let mut listed = body.rejected;
+        listed.retain(|refusal| (batch.first_seq..=batch.last_seq).contains(&refusal.seq));
+        listed.sort_by_key(|refusal| refusal.seq);
+        listed.dedup_by_key(|refusal| refusal.seq);
+        for Refusal { seq, code, retryable } in listed {
+            let reason = tidy(&code);
+            if retryable {
+                ack.postponed.push(Postponed { seq, reason });
+            } else {
+                ack.rejected.push(Rejected { seq, reason });
+            }
+        }
+        let pause = body.retry_after_ms.filter(|ms| *ms > 0);
+        Verdict::Taken(ack, pause.map(|ms| Duration::from_millis(ms).min(WAIT_MAX)))
+    }
+
+    /// The status, and what the receiver says about it.
+    fn words(&self) -> String {
+        let words = tidy(&String::from_utf8_lossy(&self.body));
+        let Self { status, .. } = self;
+        if words.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {words}") }
+    }
+
+    /// `Retry-After`: seconds, or a date.
+    fn wait(&self, now: UnixMs) -> Option<Duration> {
+        let text = self.retry_after.as_deref()?.trim();
+        let seconds = text.parse().ok().map(Duration::from_secs);
+        let until = || {
+            let date = jiff::fmt::rfc2822::parse(text).ok()?;
+            let ms = date.timestamp().as_millisecond().saturating_sub(now.0);
+            Some(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+        };
+        seconds.or_else(until).map(|wait| wait.min(WAIT_MAX))
+    }
+}
+
+/// Somebody else's words, short and on one line.
+pub(super) fn tidy(words: &str) -> String {
+    let words = words.get(..words.floor_char_boundary(REASON_BYTES_MAX)).unwrap_or_default();
+    let words: Vec<&str> = words
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|w| !w.is_empty())
+        .collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    const NOW: UnixMs = UnixMs(1_795_212_509_000);
+
+    fn batch() -> Frozen {
+        Frozen {
+            id: String::new(),
+            created_at: NOW,
+            first_seq: 10,
+            last_seq: 19,
+            events: 10,
+            bytes: 0,
+            is_cut: false,
+            encoding: "gzip".into(),
+            attempts: 0,
+            body: Arc::default(),
+        }
+    }
+
+    fn verdict(status: u16, retry_after: Option<&str>, body: &str) -> Verdict {
+        let reply = Reply {
+            status,
+            retry_after: retry_after.map(str::to_owned),
+            accept_encoding: None,
+            body: body.into(),
+        };
+        reply.verdict(&batch(), NOW)
+    }
+
+    #[test]
+    fn any_2xx_is_an_acknowledgement() {
+        for status in [200, 201, 202, 204, 299] {
+            for body in ["", "ok", "{", r#"{"accepted":10}"#, "[1]"] {
+                assert_eq!(verdict(status, None, body), Verdict::Taken(Ack::default(), None));
+            }
+        }
+    }
+
+    #[test]
+    fn a_partial_acknowledgement_lists_what_is_not_taken() {
+        let body = r#"{"accepted":8,"rejected":[{"seq":12,"code":"bad\nmodel"},{"seq":11,"code":"busy","retryable":true},{"seq":12},{"seq":99}],"retry_after_ms":1500}"#;
+        let expected = Ack {
+            rejected: vec![Rejected { seq: 12, reason: "bad model".into() }],
+            postponed: vec![Postponed { seq: 11, reason: "busy".into() }],
+            next_at: None,
+        };
+        let pause = Some(Duration::from_millis(1_500));
+        assert_eq!(verdict(202, None, body), Verdict::Taken(expected, pause));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        for (header, expected_s) in [
+            (None, None),
+            (Some("7"), Some(7)),
+            (Some(" 86400 "), Some(3_600)),
+            (Some("Thu, 19 Nov 2026 20:49:09 GMT"), None),
+            (Some("soon"), None),
+        ] {
+            let is_date = header.is_some_and(|text| text.contains("GMT"));
+            let expected = if is_date { Some(expected_of_date()) } else { expected_s };
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(verdict(503, header, ""), Verdict::Later("HTTP 503".into(), expected));
+        }
+    }
+
+    /// Seconds from `NOW` to the date above, at least 0 and at most an hour.
+    fn expected_of_date() -> u64 {
+        let date: jiff::Timestamp = "2026-11-19T20:49:09Z".parse().unwrap();
+        u64::try_from(date.as_second() - NOW.0 / 1_000).unwrap_or(0).min(3_600)
+    }
+
+    #[test]
+    fn every_other_status_has_its_meaning() {
+        for status in [408, 425, 429, 500, 502, 503, 504, 507] {
+            assert!(matches!(verdict(status, None, ""), Verdict::Later(..)), "{status}");
+        }
+        for status in [301, 302, 307, 401, 403, 404, 405, 410] {
+            assert!(matches!(verdict(status, None, ""), Verdict::Shut(_)), "{status}");
+        }
+        for status in [400, 411, 412, 417, 418, 422, 431] {
+            assert!(matches!(verdict(status, None, ""), Verdict::Refused(_)), "{status}");
+        }
+        assert_eq!(verdict(413, None, ""), Verdict::TooLarge);
+        assert_eq!(verdict(415, None, ""), Verdict::Unread);
+        assert_eq!(verdict(409, None, ""), Verdict::Conflict);
+        let words = Verdict::Refused("HTTP 422: no such model".into());
+        assert_eq!(verdict(422, None, " no such\r\n model\u{1b}"), words);
+    }
+}
