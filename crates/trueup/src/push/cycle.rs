@@ -422,7 +422,8 @@ fn unread(batch: &Frozen, reply: Option<&Reply>, outcome: &mut Outcome) -> Next 
     let named = reply.and_then(Reply::encoding);
     let other = named.filter(|named| *named != batch.encoding);
     outcome.encoding = Some(other.unwrap_or(IDENTITY));
-    Next::Go
+    // Counted: a receiver that names one encoding and refuses it could do so for ever.
+    Next::Again(reason, Some(Duration::ZERO))
 }
 
 /// Tries of one batch that failed.

@@ -483,6 +483,18 @@ fn the_encoding_is_what_the_receiver_reads() {
 }
 
 #[test]
+fn a_receiver_that_reads_no_encoding_it_names_is_left_alone() {
+    let mode = json!({"status": 415, "headers": {"accept-encoding": "gzip, zstd"}});
+    let receiver = Receiver::start(&mode.to_string());
+    let home = home_of(&receiver, &[]);
+    let daemon = home.start();
+    post_traces(&daemon, 0..3);
+    assert_eq!(push(&daemon)["status"], "error");
+    assert!(receiver.received().len() <= 5, "{}", receiver.received().len());
+    assert_eq!(home.number(UNPUSHED), 3);
+}
+
+#[test]
 fn a_receiver_that_is_not_there_loses_nothing() {
     let receiver = Receiver::start("{}");
     let url = receiver.url();
