@@ -38,5 +38,9 @@ prove: release
     scripts/prove-truth
     scripts/prove-kill
 
+# against a real OpenClaw, installed from npm
+prove-openclaw: release
+    scripts/prove-openclaw
+
 fuzz SECONDS="60" *TARGETS:
     scripts/fuzz {{SECONDS}} {{TARGETS}}

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
 use tempfile::TempDir;
-use trueup_agents::{Environment, Positions, Store, agent, scan};
+use trueup_agents::{Discovery, Environment, Positions, Store, agent, scan};
 use trueup_core::{Account, Batch, Position, Stamp, StoreId};
 
 /// The time of change of every store, so that it is not of the clock: 2026-11-18.
@@ -49,6 +49,23 @@ pub fn whole(source: &str, path: &str, bytes: &[u8]) {
     reading.positions.clear();
     reading.read(&store);
     assert_eq!(reading.text(), once, "read twice");
+}
+
+/// Reads `bytes` as a file that says where further stores lie, twice: the second time from memory.
+pub fn guide(source: &str, path: &str, bytes: &[u8]) {
+    let home = Home::get();
+    let agent = agent(source).expect("an agent that is read");
+    let path = home.0.path().join(path);
+    fs::create_dir_all(path.parent().expect("it is in a folder")).expect("the folder is ours");
+    fs::write(&path, bytes).expect("the folder is ours");
+    let environment = Environment { home: home.0.path().to_path_buf(), ..Environment::default() };
+    let mut discovery = Discovery::default();
+    let mut look = || {
+        let inventory = discovery.look(&[agent], &environment);
+        inventory.guides.into_iter().map(|guide| guide.problems).collect::<Vec<_>>()
+    };
+    let once = look();
+    assert_eq!(look(), once, "looked at again");
 }
 
 /// Where to divide some bytes: anywhere.

@@ -11,6 +11,9 @@ from openclaw.mock import Call, Mock
 # What OpenClaw is told that the mock costs, in US dollars per million tokens.
 PRICES = {"input": Decimal(1), "output": Decimal(2), "cacheRead": Decimal("0.1"), "cacheWrite": Decimal(0)}
 
+# trueup reads these few sessions in some milliseconds; enabling the hook starts OpenClaw, which is slow.
+RUN_S_MAX = 60
+
 
 class TrueupError(Exception):
     """trueup failed; its own words."""
@@ -83,9 +86,14 @@ class Trueup:
 
     def run(self, *words, may_fail: bool = False) -> subprocess.CompletedProcess:
         command = [str(word) for word in (self.program, *words)]
-        done = subprocess.run(
-            command, env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        try:
+            done = subprocess.run(
+                command, env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=RUN_S_MAX, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            said = (error.stderr or b"").decode(errors="replace")[-300:]
+            raise TrueupError(f"{' '.join(command)} did not end within {RUN_S_MAX} s: {said}") from error
         if done.returncode != 0 and not may_fail:
             raise TrueupError(f"{' '.join(command)} failed: {done.stderr.strip()}")
         return done

@@ -39,6 +39,7 @@ class Gateway:
         self.port = free_port()
         self.process = None
         self.state.mkdir(parents=True)
+        (self.home / "tmp").mkdir()
         (self.state / "openclaw.json").write_text(json.dumps(self.config(mock_url), indent=2))
 
     def config(self, mock_url: str) -> dict:
@@ -59,6 +60,7 @@ class Gateway:
                 "port": self.port,
                 "auth": {"mode": "token", "token": self.token},
             },
+            "logging": {"file": str(self.home / "openclaw.log")},
             "models": {"mode": "merge", "providers": {"mock": provider}},
             "agents": {
                 "defaults": {
@@ -75,7 +77,7 @@ class Gateway:
             "HOME": str(self.home),
             "OPENCLAW_STATE_DIR": str(self.state),
             "PATH": self.path(),
-            "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
+            "TMPDIR": str(self.home / "tmp"),
             "TZ": "UTC",
             "NO_COLOR": "1",
             "OPENCLAW_HIDE_BANNER": "1",
@@ -86,7 +88,8 @@ class Gateway:
 
     def path(self) -> str:
         """With `openclaw` and `node` on it, as on a machine where both are installed."""
-        return f"{self.installed.program.parent.parent / '.bin'}:{self.installed.node.parent}:/usr/local/bin:/usr/bin:/bin"
+        programs = self.installed.program.parent.parent / ".bin"
+        return f"{programs}:{self.installed.node.parent}:/usr/local/bin:/usr/bin:/bin"
 
     # --- its life --------------------------------------------------------------------------------
 
@@ -118,6 +121,9 @@ class Gateway:
         except GatewayError:
             return False
         return True
+
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)

@@ -1,11 +1,13 @@
 """A model API on loopback that writes down what it really answered.
 
 It speaks OpenAI's chat completions, streamed and not, and answers at once with a usage of its own
-invention: no two answers use the same numbers, so a sum that is off says by which call. What it
-shall do is the last word of its own among the user's: `mock:say` answers, `mock:fail` answers 500 once and then answers,
-`mock:refuse` always answers 400, `mock:slow` begins an answer and does not finish it, but does when it
-is asked again, `mock:tool` asks for a tool, `mock:spawn` for a sub-agent, `mock:long` answers with a long text. A request counts as
-answered when its usage has been sent.
+invention: no two answers use the same numbers, so a sum that is off says by which call. A request
+counts as answered when its usage has been sent. The last order among the user's words is obeyed:
+
+- `mock:say` answers, `mock:long` with a long text
+- `mock:tool` asks for a tool, `mock:spawn` for a sub-agent
+- `mock:fail` fails with 500, and answers when it is asked again; `mock:refuse` always fails, with 400
+- `mock:slow` begins an answer and does not end it, but answers when it is asked again
 """
 
 import json

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use trueup_core::{Problem, ProblemKind, Stamp, Text, UnixMs};
 
 use crate::discover::SPOOL;
-use crate::{Found, Line, Positions};
+use crate::{Found, Line, LineKind, Positions};
 
 /// One coding agent.
 pub trait Agent: Sync + fmt::Debug {
@@ -78,6 +78,16 @@ pub trait Agent: Sync + fmt::Debug {
     /// What such an index says.
     fn session_kinds(&self, _index: &mut dyn Read) -> SessionKinds {
         SessionKinds::default()
+    }
+
+    /// The session that the name of a transcript gives; `None` where names give none.
+    fn session_named<'a>(&self, _store: &'a Store) -> Option<&'a str> {
+        None
+    }
+
+    /// What one line of such a transcript is.
+    fn kind_of_line(&self, _line: &Line<'_>) -> LineKind {
+        LineKind::Other
     }
 
     /// Reads a [`StoreKind::Index`].

@@ -40,6 +40,8 @@ pub struct Inventory {
     pub roots: Vec<FoundRoot>,
     /// The stores, by path.
     pub stores: Vec<Store>,
+    /// The folders that were looked into: where something is written, a store may be.
+    pub folders: Vec<PathBuf>,
     /// Folders and files that could not be looked at.
     pub problems: Vec<(StoreId, Problem)>,
     /// Every guide that was read, and what is wrong with it.
@@ -250,6 +252,8 @@ fn walk(agent: &'static dyn Agent, root: &Path, stands_for: &Path, inventory: &m
         if entry.file_type().is_dir() {
             if entry.depth() > 0 && !agent.enters(&below) {
                 entries.skip_current_dir();
+            } else {
+                inventory.folders.push(entry.into_path());
             }
         } else if let Some(kind) = agent.classify(&below) {
             match entry.metadata() {

@@ -13,6 +13,7 @@ mod discover;
 mod found;
 mod gateway_log;
 mod gemini_cli;
+mod inspect;
 mod json;
 mod lines;
 mod lossy;
@@ -32,6 +33,7 @@ pub use discover::{
 };
 pub use found::Found;
 pub use gateway_log::{GatewayEvent, GatewayEventKind, GatewayLine, MESSAGE_BYTES_MAX};
+pub use inspect::{Contents, LineKind, inspect, sessions_in_index};
 pub use lines::{LINE_BYTES_MAX, Line};
 pub use scan::{Positions, Scanned, scan};
 

@@ -37,6 +37,7 @@ use crate::agent::{
     StoreKind,
 };
 use crate::found::Found;
+use crate::inspect::LineKind;
 use crate::lines::Line;
 use crate::scan::Positions;
 use transcript::TranscriptDecoder;
@@ -144,6 +145,17 @@ impl Agent for OpenClaw {
 
     fn session_kinds(&self, index: &mut dyn Read) -> SessionKinds {
         index::session_kinds(index)
+    }
+
+    fn session_named<'a>(&self, store: &'a Store) -> Option<&'a str> {
+        let is_cold = store.path.parent()?.ends_with("cold");
+        let is_transcript = matches!(store.kind, StoreKind::Lines | StoreKind::ZstdLines);
+        let name = store.path.file_name()?.to_str()?;
+        (is_transcript && !is_cold).then(|| artifact::session(name))
+    }
+
+    fn kind_of_line(&self, line: &Line<'_>) -> LineKind {
+        transcript::kind_of_line(line)
     }
 
     fn index(&self, store: &Store, index: &mut dyn Read, found: &mut Found<'_>) {

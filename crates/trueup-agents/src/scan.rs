@@ -365,7 +365,7 @@ fn siblings(agent: &dyn Agent, store: &Store, names: &str) -> io::Result<Vec<Sto
 }
 
 /// The bytes of a store of lines.
-fn lines_of(store: &Store) -> io::Result<Box<dyn Read>> {
+pub(crate) fn lines_of(store: &Store) -> io::Result<Box<dyn Read>> {
     let file = File::open(&store.path)?;
     Ok(match store.kind {
         StoreKind::ZstdLines => Box::new(zstd::stream::read::Decoder::new(file)?),

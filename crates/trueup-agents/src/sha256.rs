@@ -37,7 +37,7 @@ mod tests {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert!(is_sha256_of(abc, &b"abc"[..]).unwrap());
         assert!(is_sha256_of(&abc.to_uppercase(), &b"abc"[..]).unwrap());
-        assert!(!is_sha256_of(abc, &b"abd"[..]).unwrap());
+        assert!(!is_sha256_of(abc, &b"abc "[..]).unwrap());
         assert!(!is_sha256_of("", &b""[..]).unwrap());
     }
 }

@@ -189,6 +189,12 @@ impl Account {
         for claim in self.claims.values() {
             by_session.entry(claim.session).or_default().push(claim);
         }
+        let mut copies: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for claim in self.claims.values() {
+            if let Some(parent) = claim.parent {
+                copies.entry(parent).or_default().push(claim.session);
+            }
+        }
         let mut open = Vec::new();
         for (session, mut claims) in by_session {
             claims.sort_unstable_by_key(|claim| (claim.run.time, claim.run.used));
@@ -198,7 +204,9 @@ impl Account {
                 calls.sort_unstable_by_key(|call| call.time);
                 calls
             };
-            let copied = calls_of(claims.iter().filter_map(|claim| claim.parent).collect());
+            let originals = claims.iter().filter_map(|claim| claim.parent);
+            let copies = copies.get(&session).into_iter().flatten().copied();
+            let copied = calls_of(originals.chain(copies).collect());
             let runs: Vec<ClaimedRun> = claims.iter().map(|claim| claim.run).collect();
             let covered = covered(&runs, &calls_of(BTreeSet::from([session])), &copied);
             open.extend(

@@ -95,6 +95,16 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
+    /// Whether such a problem in this line is about one record.
+    #[must_use]
+    pub const fn is_bad_line(self, line: u64) -> bool {
+        match self {
+            Self::NotJson | Self::BadRecord | Self::BadCount => true,
+            Self::TooLarge => line > 0,
+            Self::Unreadable | Self::UnknownSchema | Self::Corrupt | Self::Missing => false,
+        }
+    }
+
     /// Every kind, in the order of reports.
     pub const ALL: [Self; 8] = [
         Self::Unreadable,

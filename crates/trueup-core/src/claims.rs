@@ -36,8 +36,9 @@ pub struct MeasuredCall {
 }
 
 /// Which of `runs`, all of one session and in the order of their times, are covered by `calls`, in
-/// the order of theirs. `copied` are the calls of the session that this one began as a copy of: its
-/// index repeats the last run of the original, until it has a run of its own.
+/// the order of theirs. `copied` are the calls of the session that this one began as a copy of, and of
+/// its own copies: an index may repeat the last run of the original, and a run may be left in a copy
+/// alone. They must be just what is claimed.
 #[must_use]
 pub fn covered(runs: &[ClaimedRun], calls: &[MeasuredCall], copied: &[MeasuredCall]) -> Vec<bool> {
     let mut before = None;

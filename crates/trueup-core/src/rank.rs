@@ -34,9 +34,10 @@ pub struct Rank(pub u128);
 const STANDING_BITS: u32 = 8;
 const OUTPUT_BITS: u32 = 36;
 const TOTAL_BITS: u32 = 38;
-const DETAIL_BITS: u32 = 2;
+const DETAIL_BITS: u32 = 1;
 const OWNER_TIME_BITS: u32 = 33;
 const OWNER_BITS: u32 = 11;
+const KIND_BITS: u32 = 1;
 
 /// Which of the sessions that hold equal copies of a call owns it: the one that began first, then a
 /// fixed choice by name. Worked out once a session, not once a call.
@@ -61,10 +62,10 @@ impl Owner {
 
 impl Rank {
     /// The rank of a copy. `standing`: see the module. The largest output, then the largest total,
-    /// then `detail` (how much more it says, such as its speed) is the most complete; of copies that are
+    /// then `is_detailed` (it says more, such as its speed) is the most complete; of copies that are
     /// equal in that, the owner's counts.
     #[must_use]
-    pub fn new(standing: u8, tokens: &Tokens, detail: impl Into<u8>, owner: Owner) -> Self {
+    pub fn new(standing: u8, tokens: &Tokens, is_detailed: bool, owner: Owner) -> Self {
         let mut rank = u128::from(standing);
         let mut push = |bits: u32, value: u64| {
             let limit = (1_u64 << bits) - 1;
@@ -72,11 +73,18 @@ impl Rank {
         };
         push(OUTPUT_BITS, tokens.output);
         push(TOTAL_BITS, tokens.total());
-        push(DETAIL_BITS, u64::from(detail.into()));
+        push(DETAIL_BITS, u64::from(is_detailed));
         let latest = (1_u64 << OWNER_TIME_BITS) - 1;
         push(OWNER_TIME_BITS, latest - owner.start_s.min(latest));
         push(OWNER_BITS, owner.name_order);
-        Self(rank)
+        Self(rank << KIND_BITS)
+    }
+
+    /// The same, of a copy that says what kind of session it is in. Of one owner's copies it counts
+    /// before those that do not; it makes nobody the owner, for kinds come and go.
+    #[must_use]
+    pub const fn with_kind(self) -> Self {
+        Self(self.0 | 1)
     }
 
     /// The part that separates originals from copies.
@@ -87,7 +95,14 @@ impl Rank {
 }
 
 const _: () = assert!(
-    STANDING_BITS + OUTPUT_BITS + TOTAL_BITS + DETAIL_BITS + OWNER_TIME_BITS + OWNER_BITS == 128
+    STANDING_BITS
+        + OUTPUT_BITS
+        + TOTAL_BITS
+        + DETAIL_BITS
+        + OWNER_TIME_BITS
+        + OWNER_BITS
+        + KIND_BITS
+        == 128
 );
 
 /// What to do with a copy, given the counted copies of the same key.
@@ -167,6 +182,8 @@ mod tests {
         let newer = Rank::new(1, &tokens, false, Owner::new(UnixMs(2_000), "a"));
         assert!(older > newer);
         assert_eq!(older.standing(), 1);
+        // Whatever is known of the newer session's kind.
+        assert!(older > newer.with_kind() && newer.with_kind() > newer);
     }
 
     proptest! {

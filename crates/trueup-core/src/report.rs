@@ -5,6 +5,7 @@
 //! price is not known is counted as unpriced, never as free.
 
 mod blocks;
+mod completeness;
 mod cost;
 mod filter;
 
@@ -14,6 +15,7 @@ use crate::prices::YoctoUsd;
 use crate::{Bucket, Calendar, Counters, NanoUsd, Series, Text, Tokens, UnixMs, Witness};
 
 pub use blocks::{BLOCK_MS, Block, blocks};
+pub use completeness::{ClaimSeen, Completeness, CompletenessBuilder, CompletenessReport};
 pub use cost::{CostMode, Pricer};
 pub use filter::{Filter, Window, matches};
 

@@ -96,8 +96,8 @@ impl Names {
         Ok(Session { source, name, id, series: Vec::new() })
     }
 
-    /// The sessions with claims that count and that a call of `session` may cover: its own and its
-    /// copies. Nearly all sessions have none, so that the few are held in memory.
+    /// The sessions with claims that a call of `session` may cover: its own, its copies, and what it is a
+    /// copy of. Nearly all sessions have none, so that the few are held in memory.
     pub(crate) fn claimants(
         &mut self,
         database: &Connection,
@@ -105,7 +105,7 @@ impl Names {
     ) -> rusqlite::Result<Option<&BTreeSet<i64>>> {
         if self.open_claims.is_none() {
             let mut claims = database
-                .prepare("SELECT session, parent FROM session_totals WHERE NOT is_superseded")?;
+                .prepare("SELECT session, parent FROM session_totals WHERE NOT is_superseded OR parent IS NOT NULL")?;
             let mut rows = claims.query([])?;
             self.open_claims = Some(HashMap::new());
             while let Some(row) = rows.next()? {
@@ -118,8 +118,12 @@ impl Names {
     /// A claim of this session counts from now on, until calls of it, or of its parent, cover it.
     pub(crate) fn open_claim(&mut self, session: i64, parent: Option<i64>) {
         if let Some(open) = &mut self.open_claims {
-            for covering in [Some(session), parent].into_iter().flatten() {
-                open.entry(covering).or_default().insert(session);
+            for (covering, covered) in
+                [(Some(session), Some(session)), (parent, Some(session)), (Some(session), parent)]
+            {
+                if let (Some(covering), Some(covered)) = (covering, covered) {
+                    open.entry(covering).or_default().insert(covered);
+                }
             }
         }
     }

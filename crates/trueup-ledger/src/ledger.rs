@@ -19,10 +19,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Kilobytes of pages that a connection keeps in memory.
 const CACHE_KIB: i64 = 4_000;
 
-/// Pages of the write-ahead log after which it is moved into the file: 16 MB. The pages of sums are
-/// written with nearly every transaction, and moved once for all of them.
-const CHECKPOINT_PAGES: i64 = 4_000;
-
 /// Prepared statements that a connection keeps.
 const STATEMENTS_CACHED_MAX: usize = 64;
 
@@ -111,7 +107,6 @@ impl Ledger {
             }
             database.pragma_update(None, "journal_mode", "WAL")?;
             database.pragma_update(None, "synchronous", "FULL")?;
-            database.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
             // Rows point only to numbers that their own transaction looked up or made; `check` looks.
             database.pragma_update(None, "foreign_keys", false)
         };

@@ -8,6 +8,7 @@
 //! [`Reader`] sees what is committed, beside them.
 
 mod account;
+mod completeness;
 mod error;
 mod intern;
 mod ledger;
@@ -19,6 +20,7 @@ mod row;
 mod schema;
 mod writer;
 
+pub use completeness::{ClaimCounts, ClaimRow, Newest, OpenSession};
 pub use error::LedgerError;
 pub use ledger::{Appended, Ledger, OpenOptions, Rebuild};
 pub use positions::StoredPositions;

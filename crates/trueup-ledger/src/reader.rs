@@ -118,6 +118,14 @@ pub struct StoredProblem {
     pub seen_at: UnixMs,
 }
 
+impl StoredProblem {
+    /// Whether it is about one record, and the rest of the store could be read.
+    #[must_use]
+    pub fn is_bad_line(&self) -> bool {
+        self.kind.unwrap_or(ProblemKind::BadRecord).is_bad_line(self.line)
+    }
+}
+
 /// What a check of the file found; all is well where it is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Check {
@@ -140,6 +148,12 @@ impl Reader {
         let version = schema::check(&database, path)?;
         // A file without tables was just created by a writer that has not got to them yet.
         Ok((version > 0).then(|| Self { path: path.to_path_buf(), database }))
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Every series, by its number.
@@ -418,7 +432,7 @@ impl Reader {
         Ok(Check { damage, wrong_sums })
     }
 
-    fn all<T, C: FromIterator<T>>(
+    pub(crate) fn all<T, C: FromIterator<T>>(
         &self,
         sql: &str,
         values: impl rusqlite::Params,
@@ -431,7 +445,7 @@ impl Reader {
         read().map_err(LedgerError::sqlite(&self.path))
     }
 
-    fn each(
+    pub(crate) fn each(
         &self,
         sql: &str,
         values: impl rusqlite::Params,

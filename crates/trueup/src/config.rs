@@ -123,8 +123,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "sync_interval",
         "TRUEUP_SYNC_INTERVAL",
         &[],
-        "5s",
-        "How often serve and sync --watch look for new records",
+        "30s",
+        "How often serve and sync --watch look for new records that the system has not told of",
     ),
     setting(
         "log_path",

@@ -3,14 +3,19 @@
 mod api;
 mod cli;
 mod clock;
+mod completeness;
 mod config;
 mod daemon;
 mod demo;
+mod doctor;
 mod hooks;
 mod intake;
+mod notice;
+mod problems;
 mod query;
 mod render;
 mod sync;
+mod ticker;
 mod usage;
 
 use std::process::ExitCode;

@@ -52,15 +52,21 @@ impl Entry<'_> {
         let session = self.session()?;
         let tokens = self.tokens()?;
         let touched = self.updated_at.0.unwrap_or(modified);
-        // A run that goes on or failed has its own times here, beside the counts of the run before.
-        let is_of_this_run = !matches!(self.status.filled(), Some("running" | "failed"));
-        let ended = self.ended_at.0.filter(|ended| is_of_this_run && *ended <= touched);
+        // A run that goes on, failed or was aborted has its own times here, beside the counts of the run
+        // before. A job's entry is put back to before its run: then only `endedAt` is after its calls.
+        let is_of_this_run = !matches!(self.status.filled(), Some("running" | "failed" | "killed"));
+        let started = self.started_at.0.filter(|_| is_of_this_run);
+        let is_in_order = |ended: &UnixMs| {
+            is_of_this_run
+                && (*ended <= touched || started.is_some_and(|started| started <= *ended))
+        };
+        let ended = self.ended_at.0.filter(is_in_order);
         let counts = [tokens.input, tokens.output, tokens.cache_read, tokens.cache_write];
         let counts = counts.map(|count| count.to_string()).join(" ");
         Some(SessionTotal {
             key: Key::of(SOURCE, &["run", session, &counts]),
             time: ended.unwrap_or(touched),
-            started: self.started_at.0.filter(|_| is_of_this_run),
+            started,
             parent: self.parent_session_id.filled().unwrap_or_default().into(),
             origin: Origin {
                 source: SOURCE.into(),
@@ -173,6 +179,17 @@ mod tests {
         let ended =
             claim(&format!(r#"{{{run},"updatedAt":1771029999999,"endedAt":1771029601500}}"#));
         assert_eq!(ended.unwrap().time, first.time);
+    }
+
+    #[test]
+    fn a_job_whose_entry_is_put_back_still_ends_after_its_calls() {
+        let run = r#""sessionId":"s","inputTokens":948,"outputTokens":137,"updatedAt":1795252999460,
+            "startedAt":1795253001021,"endedAt":1795253001849"#;
+        let done = claim(&format!(r#"{{{run},"status":"done"}}"#)).unwrap();
+        assert_eq!(done.started, Some(UnixMs(1_795_253_001_021)));
+        assert_eq!(done.time, UnixMs(1_795_253_001_849));
+        let killed = claim(&format!(r#"{{{run},"status":"killed"}}"#)).unwrap();
+        assert_eq!((killed.started, killed.time), (None, UnixMs(1_795_252_999_460)));
     }
 
     #[test]

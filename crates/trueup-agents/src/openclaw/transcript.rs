@@ -26,9 +26,11 @@ use super::SOURCE;
 use super::usage::Usage;
 use crate::agent::{Decoder, SessionKinds};
 use crate::found::Found;
+use crate::inspect::LineKind;
 use crate::lines::Line;
 use crate::lossy::{Object, Str, Time};
 use crate::scan::hash64;
+use crate::uuid::is_uuid;
 
 /// Answers without an id that are remembered, to count how often the same one stands in a transcript.
 /// Times only grow, so equal ones are neighbours.
@@ -113,8 +115,8 @@ pub(super) struct TranscriptDecoder {
 }
 
 impl TranscriptDecoder {
-    /// Goes on from `state`, or begins where that is empty. `session` is the name of a transcript that
-    /// has no header, `modified` the time of answers that have none.
+    /// Goes on from `state`, or begins where that is empty. `session` is the transcript's name, which is
+    /// its session's where it is an id; `modified` the time of answers that have none.
     pub(super) fn new(session: &str, modified: UnixMs, state: &str) -> Self {
         let state: State = serde_json::from_str(state)
             .unwrap_or_else(|_| State { session: session.to_owned(), ..State::default() });
@@ -155,12 +157,14 @@ impl TranscriptDecoder {
         }
     }
 
-    /// Only the first: a second one would be another session's.
+    /// Only the first: a second one would be another session's. One that was written after the session
+    /// was cut has an id of its own; OpenClaw goes on to call the session by its file's name.
     fn header(&mut self, event: &Event<'_>) {
         if self.state.has_header {
             return;
         }
-        let session = event.id.filled().unwrap_or(&self.state.session).to_owned();
+        let id = event.id.filled().filter(|_| !is_uuid(&self.state.session));
+        let session = id.unwrap_or(&self.state.session).to_owned();
         self.state = State {
             has_header: true,
             is_fork: event.parent_session.filled().is_some(),
@@ -194,11 +198,11 @@ impl TranscriptDecoder {
         let standing = if self.state.is_fork { standing::FORK } else { standing::OWN };
         let start = self.state.start_ms.map(UnixMs);
         let time = message.timestamp.0.or(event.timestamp.0).or(start).unwrap_or(self.modified);
-        let detail = u8::from(!self.last.model.is_empty()) + u8::from(!self.last.kind.is_empty());
+        let rank = Rank::new(standing, &tokens, !self.last.model.is_empty(), self.owner);
         found.call(Call {
             key: self.key(event, message, &tokens),
             variant: Variant(0),
-            rank: Rank::new(standing, &tokens, detail, self.owner),
+            rank: if self.last.kind.is_empty() { rank } else { rank.with_kind() },
             time,
             origin: self.last.clone(),
             tokens,
@@ -328,6 +332,22 @@ impl Decoder for TranscriptDecoder {
 
     fn state(&self) -> String {
         serde_json::to_string(&self.state).unwrap_or_default()
+    }
+}
+
+/// What a line is, whether or not it counts.
+pub(super) fn kind_of_line(line: &Line<'_>) -> LineKind {
+    let Ok(event) = line.parse::<Event<'_>>() else { return LineKind::Bad };
+    match (event.r#type.filled(), &event.message.0) {
+        (Some("session"), _) => LineKind::Header,
+        (Some("message") | None, Some(message)) if message.role.is("assistant") => {
+            match &message.usage.0 {
+                _ if is_mirror(message) => LineKind::Mirror,
+                Some(_) => LineKind::Answer,
+                None => LineKind::AnswerWithoutUsage,
+            }
+        }
+        (Some(_) | None, _) => LineKind::Other,
     }
 }
 

@@ -411,3 +411,15 @@ fn fixtures_stay_as_they_are() {
     let folder = fixture_root().join("openclaw/21_sqlite_v19/.openclaw/agents/main/agent");
     assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "reading leaves nothing beside a fixture");
 }
+
+#[test]
+fn a_session_that_was_cut_keeps_its_name_under_its_new_header() {
+    let (home, agent) = empty();
+    let path = agent.join(format!("sessions/{SESSION}.jsonl"));
+    let header = lines()[0].replace(SESSION, "0b6f3a52-9d4c-4c1e-8a7e-2f1d3c4b5a69");
+    fs::write(&path, [&[header], &lines()[7..]].concat().concat()).unwrap();
+    fs::write(agent.join("sessions/copy.jsonl"), lines().concat()).unwrap();
+    let account = read_home(home.path(), Account::default());
+    assert_eq!((total(&account), account.calls().count()), (3_358, 3));
+    assert!(account.calls().all(|call| &*call.origin.session == SESSION));
+}

@@ -79,7 +79,7 @@ impl Account<'_> {
             ])?;
         self.changes.add(Place { series, session, time: claim.time }, &Counters::of_claim(claim));
         self.names.open_claim(session, parent);
-        self.unsettled.insert(session);
+        self.unsettled.extend([Some(session), parent].into_iter().flatten());
         Ok(())
     }
 
@@ -133,8 +133,9 @@ impl Account<'_> {
         let since = if first.is_superseded { first.run.time } else { UnixMs(0) };
         let span = (since, last.run.time);
         let calls = self.measured(&BTreeSet::from([session]), span)?;
-        let copied =
-            self.measured(&claims.iter().filter_map(|claim| claim.parent).collect(), span)?;
+        let mut copies = self.copies(session)?;
+        copies.extend(claims.iter().filter_map(|claim| claim.parent));
+        let copied = self.measured(&copies, span)?;
         let runs: Vec<ClaimedRun> = claims.iter().map(|claim| claim.run).collect();
         let mut is_any_open = false;
         for (claim, is_covered) in claims.iter().zip(covered(&runs, &calls, &copied)) {
@@ -151,6 +152,13 @@ impl Account<'_> {
             self.names.close_claims(session);
         }
         Ok(())
+    }
+
+    /// The sessions that began as copies of a session.
+    fn copies(&self, session: i64) -> rusqlite::Result<BTreeSet<i64>> {
+        let mut copies =
+            self.database.prepare_cached("SELECT session FROM session_totals WHERE parent = ?1")?;
+        copies.query_map([session], |row| row.get(0))?.collect()
     }
 
     /// The claims of a session, by time.

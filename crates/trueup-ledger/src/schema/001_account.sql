@@ -145,6 +145,7 @@ CREATE TABLE session_totals (
 ) STRICT;
 
 CREATE INDEX session_totals_session ON session_totals (session, id);
+CREATE INDEX session_totals_parent ON session_totals (parent, session) WHERE parent IS NOT NULL;
 CREATE INDEX session_totals_open ON session_totals (session, parent) WHERE NOT is_superseded;
 
 CREATE TABLE quotas (

@@ -62,6 +62,29 @@ fn a_run_that_is_claimed_again_is_booked_where_it_was_first() {
     assert_eq!(append(claim(1, 4, 7 * day)), [(2 * day, 900_006), (7 * day, 900_008)]);
 }
 
+#[test]
+fn a_run_that_is_left_in_a_copy_alone_counts_once() {
+    let Fact::SessionTotal(original) = claim(1, 3, CALLS_MS) else { unreachable!() };
+    let Fact::SessionTotal(mut copy) = claim(2, 4, CALLS_MS + 3_600_000) else { unreachable!() };
+    copy.parent = "s1".into();
+    let mut call = call(1, 0, 0, 3, -60, 2);
+    call.tokens.input = original.tokens.input;
+    let facts =
+        [Fact::SessionTotal(original), Fact::SessionTotal(copy), Fact::Call(Box::new(call))];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1]] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+        for at in order {
+            let batch = Batch { facts: vec![facts[at].clone()], ..Batch::default() };
+            ledger.append(&[&batch], UnixMs(1)).unwrap();
+        }
+        let claimed: u64 =
+            counted(&Reader::open(&path).unwrap().unwrap()).iter().map(|(_, tokens)| tokens).sum();
+        assert_eq!(claimed, 900_008, "the copy's own run: {order:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

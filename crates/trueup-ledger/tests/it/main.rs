@@ -6,7 +6,9 @@
     reason = "a broken law panics, in whichever helper it shows"
 )]
 
+mod claim_laws;
 mod claims;
+mod completeness;
 mod host;
 mod laws;
 mod rebuild;

@@ -14,8 +14,10 @@ use tokio::time::timeout;
 use trueup_core::prices::PriceBook;
 use trueup_core::report::{CostMode, Dimension, Filter, Pricer, Report, ReportBuilder, Window};
 use trueup_core::{Calendar, Counters, DAY_MS, Text, UnixMs};
+use trueup_ledger::Reader;
 
 use super::App;
+use crate::completeness::{self, Lack};
 use crate::usage::{MONTH_MS, Usage};
 
 /// How long an answer waits for the ledger.
@@ -95,6 +97,13 @@ pub(super) fn all_usage(path: &Path) -> Result<BTreeMap<Labels, Counters>> {
         *sum = sum.plus(entry.counters);
     })?;
     Ok(sums)
+}
+
+/// What is known not to be measured, by agent.
+pub(super) fn lacks(path: &Path) -> Result<BTreeMap<Text, Lack>> {
+    let reader =
+        Reader::open(path)?.with_context(|| format!("{} does not exist", path.display()))?;
+    completeness::by_source(&reader)
 }
 
 impl Labels {

@@ -15,16 +15,18 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use trueup_core::Counters;
+use trueup_core::{Counters, Text};
 
 use super::App;
 use super::counts::Counts;
 use super::health::Health;
 use super::ledger::{self, Labels};
+use crate::completeness::Lack;
 use crate::daemon::GatewayLog;
 
 pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     let usage = app.read(|path, _| ledger::all_usage(path)).await;
+    let lacks = app.read(|path, _| ledger::lacks(path)).await;
     let mut text = Exposition::default();
     text.of_health(&app.health());
     text.of_sync(app.threads.watch.seen().bytes_read);
@@ -37,6 +39,9 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     }
     if let Ok(usage) = usage {
         text.of_usage(&usage);
+    }
+    if let Ok(lacks) = lacks {
+        text.of_lacks(&lacks);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response()
 }
@@ -163,6 +168,35 @@ impl Exposition {
         self.usage("trueup_reported_cost_usd_total", help, usage, |sum| {
             vec![("", sum.reported_cost.to_string())]
         });
+    }
+
+    fn of_lacks(&mut self, lacks: &BTreeMap<Text, Lack>) {
+        type Value = fn(&Lack) -> u64;
+        let families: [(&str, &str, Value); 5] = [
+            ("trueup_runs_estimated", "Claimed runs that no call covers.", |lack| {
+                lack.claims.runs_estimated
+            }),
+            ("trueup_sessions_estimated", "Sessions with such a run.", |lack| {
+                lack.claims.sessions_estimated
+            }),
+            (
+                "trueup_sessions_superseded",
+                "Sessions with a claimed run that calls took the place of.",
+                |lack| lack.claims.sessions_superseded,
+            ),
+            (
+                "trueup_sessions_transcript_missing",
+                "Sessions with an estimate, and without any call.",
+                |lack| lack.claims.sessions_without_transcript,
+            ),
+            ("trueup_bad_lines", "Records that could not be understood.", |lack| lack.bad_lines),
+        ];
+        for (name, help, value) in families {
+            self.family(name, Type::Gauge, help);
+            for (agent, lack) in lacks {
+                self.sample(name, &[("agent", agent)], value(lack));
+            }
+        }
     }
 
     fn usage(

@@ -113,7 +113,7 @@ are options of every verb. A length of time is written `500ms`, `30s`, `5m` or `
 
 ```toml
 port = 9090
-sync_interval = \"5s\"
+sync_interval = \"30s\"
 ```
 
 | setting | variables | default | meaning |

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use trueup_agents::{Inventory, Scanned, Store};
 use trueup_core::prices::{Override, PriceBook};
-use trueup_core::{Account, Batch, Problem, ProblemKind, StoreId, Text};
+use trueup_core::{Account, Batch, Problem, StoreId};
 use trueup_ledger::{Ledger, LedgerError, Limits, OpenOptions, Reader, Writer};
 
 use crate::config::Config;
@@ -64,7 +64,7 @@ pub(super) fn load(config: &Config, is_in_memory: bool) -> Result<Loaded> {
 
 /// Opens the ledger; waits a moment where another process has it, because a status line or another
 /// report is soon done. One that keeps it longer keeps it up to date.
-fn open(path: &Path) -> Result<Ledger, LedgerError> {
+pub(super) fn open(path: &Path) -> Result<Ledger, LedgerError> {
     let mut tries_left = LOCK_TRIES;
     loop {
         match Ledger::open(path, OpenOptions::default()) {
@@ -82,7 +82,8 @@ const LOCK_TRIES: u32 = 8;
 /// How long between tries.
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
-fn read_new(config: &Config, ledger: Ledger, threads: usize) -> Result<Inventory> {
+/// Reads what is new into a ledger.
+pub(super) fn read_new(config: &Config, ledger: Ledger, threads: usize) -> Result<Inventory> {
     let path = ledger.path().to_path_buf();
     let writer = Writer::spawn(ledger, SCAN_LIMITS, crate::clock::now)?;
     let reader = Reader::open(&path)?.context("the ledger has vanished")?;
@@ -110,19 +111,13 @@ fn in_memory(config: &Config, threads: usize) -> Loaded {
 }
 
 impl Loaded {
-    /// What could not be understood, by store. A store that is gone is no problem any more, though the
-    /// ledger remembers that it was one.
+    /// What could not be understood, by store.
     pub(super) fn problems(&self) -> Result<BTreeMap<StoreId, Vec<Problem>>> {
         let mut problems: BTreeMap<StoreId, Vec<Problem>> = BTreeMap::new();
         match &self.usage {
             Usage::Ledger(reader) => {
-                let mut is_gone = Gone::default();
-                for stored in reader.problems(u32::MAX)? {
-                    let kind = stored.kind.unwrap_or(ProblemKind::BadRecord);
-                    // What is gone has no problem any more, unless that it is gone is the problem.
-                    if is_gone.is(&stored.store.path) != (kind == ProblemKind::Missing) {
-                        continue;
-                    }
+                for stored in crate::problems::present(reader)? {
+                    let kind = stored.kind.unwrap_or(trueup_core::ProblemKind::BadRecord);
                     let problem = Problem { kind, line: stored.line, detail: stored.detail };
                     problems.entry(stored.store).or_default().push(problem);
                 }
@@ -134,25 +129,6 @@ impl Loaded {
             }
         }
         Ok(problems)
-    }
-}
-
-/// Whether stores are gone; of each that follows another line of the same, asked once.
-#[derive(Debug, Default)]
-struct Gone {
-    path: Text,
-    is_gone: bool,
-}
-
-impl Gone {
-    fn is(&mut self, path: &Text) -> bool {
-        if self.path != *path {
-            self.path = Text::clone(path);
-            // A link to nothing is there: it is the link that is asked for.
-            let found = std::fs::symlink_metadata(Path::new(&**path));
-            self.is_gone = found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        }
-        self.is_gone
     }
 }
 

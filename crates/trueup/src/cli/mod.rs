@@ -2,8 +2,10 @@
 
 mod backfill;
 mod check;
+mod completeness;
 mod config;
 mod demo;
+mod doctor;
 mod hooks;
 mod load;
 mod notes;
@@ -83,6 +85,8 @@ enum Verb {
     Serve(serve::Serve),
     /// Let an agent tell of sessions that end, by a hook that leaves small files
     Hooks(hooks::Hooks),
+    /// Look for what the account lacks, and say what mends it
+    Doctor(doctor::Doctor),
     /// Check the ledger file, and every sum in it against the calls below it
     Check(check::CheckLedger),
     /// Show reports and the listener on built-in data, in a temporary folder that is removed again
@@ -146,6 +150,7 @@ impl Verb {
             Self::Statusline(_) => statusline::Statusline::run(&global.settings(&[])?),
             Self::Serve(serve) => serve.run(global),
             Self::Hooks(hooks) => hooks.run(&global.settings(&[])?),
+            Self::Doctor(doctor) => doctor.run(&global.settings(&[])?),
             Self::Check(_) => check::CheckLedger::run(&global.settings(&[])?),
             Self::Demo(demo) => demo.run(),
             Self::Config(show) => show.run(global),

@@ -10,7 +10,7 @@ use trueup_core::Calendar;
 use trueup_core::report::{Dimension, Filter, Pricer, Report, Sums};
 
 use super::load::{self, Loaded};
-use super::{WrongUsage, notes};
+use super::{WrongUsage, completeness, notes};
 use crate::config::Config;
 use crate::query::{self, By, Cost, build, day};
 use crate::render::terminal::Terminal;
@@ -40,13 +40,13 @@ pub(super) struct Selection {
     tz: Option<String>,
     /// Only this agent, by its id in `trueup sources`; may be repeated
     #[arg(long, value_name = "AGENT")]
-    source: Vec<String>,
+    pub(super) source: Vec<String>,
     /// Only this project: a path, its end, or a pattern with *; may be repeated
     #[arg(long, value_name = "PROJECT")]
-    project: Vec<String>,
+    pub(super) project: Vec<String>,
     /// Only this model: a name, or a pattern with *; may be repeated
     #[arg(long, value_name = "MODEL")]
-    model: Vec<String>,
+    pub(super) model: Vec<String>,
     /// Keep everything in memory: read all stores, write nothing
     #[arg(long)]
     pub(super) no_ledger: bool,
@@ -88,6 +88,10 @@ pub(super) struct ShowReport {
     /// Show only tokens and cost
     #[arg(long)]
     compact: bool,
+    /// Show by day, week or month what was measured, what only stands in for it, and what could not be
+    /// read
+    #[arg(long, conflicts_with_all = ["csv", "breakdown", "compact", "strict"])]
+    completeness: bool,
     /// Exit with 3 where a store could not be read or a price is not known
     #[arg(long)]
     strict: bool,
@@ -137,6 +141,17 @@ impl ShowReport {
         let calendar = self.selection.calendar(config)?;
         let filter = self.selection.filter(&calendar)?;
         let dimensions = self.dimensions()?;
+        if self.completeness {
+            let is_json = self.is_own_json()?;
+            return completeness::run(
+                &self.selection,
+                dimensions.as_deref(),
+                calendar,
+                &filter,
+                is_json,
+                config,
+            );
+        }
         let book = load::prices(config)?;
         let loaded = load::load(config, self.selection.no_ledger)?;
         self.selection.check_sources(&loaded.usage)?;
@@ -167,6 +182,17 @@ impl ShowReport {
         out.flush()?;
         notes::after(&loaded, &report.unpriced_models, terminal)?;
         self.exit_code(&loaded, &report.totals)
+    }
+
+    /// Whether JSON is asked for; only trueup's own has a completeness.
+    fn is_own_json(&self) -> Result<bool> {
+        match self.json {
+            Some(JsonShape::Ccusage) => {
+                bail!(WrongUsage("ccusage has no report of completeness".to_owned()))
+            }
+            Some(JsonShape::Trueup) => Ok(true),
+            None => Ok(false),
+        }
     }
 
     /// The dimensions asked for; `None` for blocks.

@@ -1,8 +1,9 @@
 //! `trueup serve`: the process that listens, keeps the account up to date, and ends in order.
 //!
 //! Made of a [`Writer`] with a thread of its own, a thread that watches the agents' stores, one that
-//! takes samples of the machine, and one tokio thread that answers HTTP and never touches the disk. What is acknowledged as durable is in
-//! the file; what ends the process, however suddenly, takes only what was not.
+//! takes samples of the machine, one that follows a gateway log where one is set, and one tokio thread
+//! that answers HTTP and never touches the disk. What is acknowledged as durable is in the file; what
+//! ends the process, however suddenly, takes only what was not.
 
 mod gateway_log;
 mod host;
@@ -10,7 +11,6 @@ mod listen;
 mod log;
 mod monitor;
 mod settings;
-mod ticker;
 mod watch;
 
 use std::net::IpAddr;
@@ -30,11 +30,11 @@ use crate::api::{self, App, Counts, Guard};
 use crate::clock;
 use crate::config::Config;
 use crate::sync::Stores;
+use crate::ticker::Ticker;
 pub(crate) use gateway_log::GatewayLog;
 pub(crate) use host::Host;
 pub(crate) use listen::{Limits, bind};
 pub(crate) use settings::Settings;
-pub(crate) use ticker::Ticker;
 pub(crate) use watch::Watch;
 
 /// How long the end waits for requests under way.
@@ -116,7 +116,7 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
     let reader = Reader::open(&settings.ledger)?.context("the ledger has vanished")?;
     let counts = Counts::new(reader.counter(DROPPED)?, reader.counter(REFUSED)?);
     let writer = Arc::new(Writer::spawn(ledger, settings.queue, clock::now)?);
-    let ticker = Arc::new(Ticker::new(settings.sync_interval));
+    let (ticker, notice) = watch::ticker(settings.sync_interval);
     let mut tickers = vec![Arc::clone(&ticker)];
     let gateway_log = match &settings.log_path {
         Some(path) => {
@@ -136,6 +136,7 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
         writer: Arc::clone(&writer),
         reader,
         ticker,
+        notice,
         watch: Arc::clone(&watch),
     })?;
     let host = Arc::new(Host::default());

@@ -1,7 +1,7 @@
 //! Keeps the account up to what lies in the agents' stores.
 //!
-//! A thread looks at the stores at an interval. Looking costs a walk over folders; only what has
-//! grown is read. Nothing that goes wrong there ends the process.
+//! A thread looks at the stores when something is written in them, and at an interval. Looking costs a
+//! walk over folders; only what has grown is read. Nothing that goes wrong there ends the process.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,12 +9,23 @@ use std::time::{Duration, Instant};
 use trueup_core::UnixMs;
 use trueup_ledger::{Reader, Writer};
 
-use super::Ticker;
 use crate::clock;
+use crate::completeness::{self, Lack};
+use crate::notice::Notice;
 use crate::sync::{self, Stores};
+use crate::ticker::Ticker;
 
 /// How often new records are worth a line in the log.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
+
+/// The least rest between two looks: writes come in bursts.
+const REST_MIN: Duration = Duration::from_millis(200);
+
+/// Rest for each moment of looking: agents that write all the time must not keep us busy.
+const REST_FACTOR: u32 = 20;
+
+/// How often to look where nobody tells of writes.
+const UNTOLD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the thread has done so far.
 #[derive(Debug, Default)]
@@ -51,17 +62,29 @@ pub(super) struct Task {
     pub(super) writer: Arc<Writer>,
     pub(super) reader: Reader,
     pub(super) ticker: Arc<Ticker>,
+    pub(super) notice: Option<Notice>,
     pub(super) watch: Arc<Watch>,
+}
+
+/// What ticks for the thread, and what wakes it. Where the system tells nobody of writes, it looks more
+/// often.
+pub(super) fn ticker(interval: Duration) -> (Arc<Ticker>, Option<Notice>) {
+    let ticker = Arc::new(Ticker::new(interval));
+    match Notice::spawn(Arc::clone(&ticker)) {
+        Some(notice) => (ticker, Some(notice)),
+        None => (Arc::new(Ticker::new(interval.min(UNTOLD_INTERVAL))), None),
+    }
 }
 
 /// Starts the thread. It ends with its ticker, or with the process: what it had not finished is read
 /// again.
 pub(super) fn spawn(mut task: Task) -> std::io::Result<()> {
     let run = move || {
-        let mut news = News::default();
+        let mut news = News { lack: task.lack(), ..News::default() };
         loop {
+            let start = Instant::now();
             task.look(&mut news);
-            if !task.ticker.tick() {
+            if !task.ticker.tick(REST_MIN.max(start.elapsed() * REST_FACTOR)) {
                 break;
             }
         }
@@ -70,6 +93,11 @@ pub(super) fn spawn(mut task: Task) -> std::io::Result<()> {
 }
 
 impl Task {
+    /// What the account lacks; `None` where the ledger cannot be asked now.
+    fn lack(&self) -> Option<Lack> {
+        completeness::by_source(&self.reader).ok().map(|lacks| completeness::total(&lacks))
+    }
+
     fn look(&mut self, news: &mut News) {
         let Self { stores, threads, writer, reader, .. } = self;
         let result = sync::sync(stores, writer, reader, *threads, &());
@@ -80,7 +108,15 @@ impl Task {
                 seen.last_sync = Some(clock::now());
                 seen.bytes_read += synced.bytes_read;
                 seen.stores = synced.inventory.stores.len() as u64;
+                if let Some(notice) = &mut self.notice {
+                    notice.watch(&synced.inventory.folders);
+                }
                 news.add(synced.bytes_read, seen.stores);
+                drop(seen);
+                // What is not read anew lacks what it lacked.
+                if synced.bytes_read > 0 {
+                    news.tell_lack(self.lack());
+                }
             }
             Err(error) => {
                 let error = format!("{error:#}");
@@ -98,6 +134,8 @@ impl Task {
 struct News {
     bytes: u64,
     logged_at: Option<Instant>,
+    /// What the account lacked when that was last told.
+    lack: Option<Lack>,
 }
 
 impl News {
@@ -106,7 +144,34 @@ impl News {
         let is_due = self.logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
         if self.bytes > 0 && is_due {
             tracing::info!(bytes = self.bytes, stores, "synced");
-            *self = Self { bytes: 0, logged_at: Some(Instant::now()) };
+            (self.bytes, self.logged_at) = (0, Some(Instant::now()));
         }
+    }
+
+    /// Says what the account lacks, and what that look has changed of it.
+    fn tell_lack(&mut self, now: Option<Lack>) {
+        let (Some(now), Some(before)) = (now, self.lack) else {
+            self.lack = now.or(self.lack);
+            return;
+        };
+        self.lack = Some(now);
+        if now == before {
+            return;
+        }
+        let change = |now: u64, before: u64| now.cast_signed() - before.cast_signed();
+        let (claims, told) = (now.claims, before.claims);
+        tracing::info!(
+            sessions_estimated = claims.sessions_estimated,
+            sessions_estimated_change = change(claims.sessions_estimated, told.sessions_estimated),
+            sessions_superseded = claims.sessions_superseded,
+            sessions_superseded_change =
+                change(claims.sessions_superseded, told.sessions_superseded),
+            sessions_without_transcript = claims.sessions_without_transcript,
+            sessions_without_transcript_change =
+                change(claims.sessions_without_transcript, told.sessions_without_transcript),
+            bad_lines = now.bad_lines,
+            bad_lines_change = change(now.bad_lines, before.bad_lines),
+            "completeness"
+        );
     }
 }

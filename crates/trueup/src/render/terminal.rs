@@ -42,6 +42,21 @@ impl Terminal {
         self.styled("2", text)
     }
 
+    /// A text in green, where that is shown.
+    pub(crate) fn green(self, text: &str) -> String {
+        self.styled("32", text)
+    }
+
+    /// A text in yellow, where that is shown.
+    pub(crate) fn yellow(self, text: &str) -> String {
+        self.styled("33", text)
+    }
+
+    /// A text in red and bold, where that is shown.
+    pub(crate) fn red(self, text: &str) -> String {
+        self.styled("1;31", text)
+    }
+
     fn styled(self, code: &str, text: &str) -> String {
         if self.has_colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }

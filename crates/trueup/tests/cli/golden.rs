@@ -163,6 +163,7 @@ fn help_of_every_verb() {
         "statusline",
         "demo",
         "check",
+        "doctor",
         "serve",
         "hooks",
         "hooks install",

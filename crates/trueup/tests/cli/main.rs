@@ -14,8 +14,10 @@
 mod backfill;
 mod bad_input;
 mod ccusage;
+mod completeness;
 mod demo;
 mod discovery;
+mod doctor;
 mod golden;
 mod home;
 mod hook_handler;

@@ -36,7 +36,7 @@ fn home_of_extremes() -> Home {
     home
 }
 
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "report hour",
     "report day",
     "report week",
@@ -55,6 +55,7 @@ const TABLES: [&str; 18] = [
     "report day,project --breakdown",
     "sessions",
     "sources",
+    "report --completeness",
 ];
 
 /// Columns that a text takes in a terminal: those of East Asian scripts take two for each character.
@@ -90,7 +91,7 @@ fn help_fits_80_columns() {
     let verbs = ["", "report", "sessions", "sync", "sources", "prices", "prices show"];
     let hooks = ["hooks", "hooks install", "hooks uninstall", "hooks status"];
     let verbs = verbs.into_iter().chain(hooks);
-    for verb in verbs.chain(["statusline", "serve", "demo", "config", "check"]) {
+    for verb in verbs.chain(["statusline", "serve", "demo", "config", "check", "doctor"]) {
         let help = home.print(format!("{verb} --help").trim());
         let wide: Vec<&str> = help.lines().filter(|line| columns(line) > 80).collect();
         assert!(wide.is_empty(), "{verb}: {}", wide.join("\n"));

@@ -7,4 +7,5 @@
     reason = "a test that cannot go on panics; helpers of tests are tests"
 )]
 
+mod openclaw_laws;
 mod serve;

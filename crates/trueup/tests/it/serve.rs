@@ -3,6 +3,7 @@
 mod daemon;
 mod gateway_log;
 mod host;
+mod lack;
 mod life;
 mod posts;
 mod reports;

@@ -18,7 +18,7 @@ use trueup_agents::{GatewayEvent, GatewayEventKind, GatewayLine};
 use trueup_core::{Batch, CustomEvent, Fact, Key, Position, StoreId};
 use trueup_ledger::{Reader, Writer};
 
-use super::Ticker;
+use crate::ticker::Ticker;
 use cursor::Placed;
 use follow::Follower;
 
@@ -87,7 +87,7 @@ pub(super) struct Task {
 /// Starts the thread. It ends with its ticker, or with the process.
 pub(super) fn spawn(mut task: Task) -> std::io::Result<()> {
     let run = move || {
-        while task.poll() && task.ticker.tick() {}
+        while task.poll() && task.ticker.tick(INTERVAL) {}
         task.commit();
     };
     std::thread::Builder::new().name("gateway-log".into()).spawn(run).map(drop)

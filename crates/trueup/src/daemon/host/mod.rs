@@ -16,14 +16,14 @@ mod surroundings;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use trueup_core::{Batch, HostMetric};
 use trueup_ledger::Writer;
 use uuid::Uuid;
 
-use super::Ticker;
 use crate::clock;
+use crate::ticker::Ticker;
 use sampler::{Moment, Sampler, facts};
 
 /// The last sample.
@@ -67,7 +67,7 @@ impl Task {
             let (sample, error) = sampler.sample(moment);
             self.host.put(sample.clone());
             let batch = Batch { facts: facts(sample, error), ..Batch::default() };
-            if !self.writer.submit(batch) || !self.ticker.tick() {
+            if !self.writer.submit(batch) || !self.ticker.tick(Duration::ZERO) {
                 break;
             }
         }

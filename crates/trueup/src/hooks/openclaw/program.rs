@@ -66,30 +66,70 @@ pub(crate) fn command(ask: Ask, root: &Root) -> String {
 pub(crate) fn run(program: &Path, ask: Ask, root: &Root) -> Result<()> {
     // Into a file, so that nobody must read while it runs, however much it says.
     let said = tempfile::tempfile().context("no temporary file can be made")?;
-    let mut child = Command::new(program)
-        .args(["hooks", ask.word(), NAME])
-        .env("OPENCLAW_STATE_DIR", &root.path)
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
-        .stdout(said.try_clone()?)
-        .stderr(said.try_clone()?)
-        // It starts processes of its own: all of them end where it hangs.
-        .process_group(0)
-        .spawn()
-        .with_context(|| format!("{} cannot be run", program.display()))?;
-    let group = Pid::from_child(&child);
-    let (ended, end) = mpsc::sync_channel(1);
-    thread::spawn(move || ended.send(child.wait()));
-    let Ok(status) = end.recv_timeout(RUN_MAX) else {
-        kill_process_group(group, Signal::KILL)?;
+    let mut command_line = prepared(program, &["hooks", ask.word(), NAME], root);
+    command_line.stdout(said.try_clone()?).stderr(said.try_clone()?);
+    let Some(status) = end_of(command_line, RUN_MAX)? else {
         bail!(
             "`{}` did not end within {} s; run it yourself",
             command(ask, root),
             RUN_MAX.as_secs()
         );
     };
-    let status = status?;
     if status.success() { Ok(()) } else { Err(failure(ask, root, status, said)) }
+}
+
+/// Longest answer that is taken.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+/// What it prints on a question about a state folder, within `limit`.
+pub(crate) fn answer(
+    program: &Path,
+    words: &[&str],
+    root: &Root,
+    limit: Duration,
+) -> Result<String> {
+    let (mut printed, said) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    let mut command_line = prepared(program, words, root);
+    command_line.stdout(printed.try_clone()?).stderr(said.try_clone()?);
+    let asked = words.join(" ");
+    match end_of(command_line, limit)? {
+        None => bail!("`openclaw {asked}` did not end within {} s", limit.as_secs()),
+        Some(status) if !status.success() => {
+            let said = last_words(said).unwrap_or_default();
+            bail!("`openclaw {asked}` failed ({status}): {}", said.trim())
+        }
+        Some(_) => {}
+    }
+    printed.rewind()?;
+    let mut bytes = Vec::new();
+    printed.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn prepared(program: &Path, words: &[&str], root: &Root) -> Command {
+    let mut command_line = Command::new(program);
+    command_line
+        .args(words)
+        .env("OPENCLAW_STATE_DIR", &root.path)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        // It starts processes of its own: all of them end where it hangs.
+        .process_group(0);
+    command_line
+}
+
+/// Runs a command line to its end; `None` where it took too long and was ended.
+fn end_of(mut command_line: Command, limit: Duration) -> Result<Option<ExitStatus>> {
+    let program = command_line.get_program().display().to_string();
+    let mut child = command_line.spawn().with_context(|| format!("{program} cannot be run"))?;
+    let group = Pid::from_child(&child);
+    let (ended, end) = mpsc::sync_channel(1);
+    thread::spawn(move || ended.send(child.wait()));
+    if let Ok(status) = end.recv_timeout(limit) {
+        return Ok(Some(status?));
+    }
+    kill_process_group(group, Signal::KILL)?;
+    Ok(None)
 }
 
 fn failure(ask: Ask, root: &Root, status: ExitStatus, said: File) -> anyhow::Error {

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use super::expected::Expected;
 use super::folders::check;
-use super::tree::{SESSION, SESSIONS, Tree, base_lines, live, reader_fixture};
+use super::tree::{SESSION, SESSIONS, Tree, base_lines, live, reader_fixture, text};
 use crate::home::Running;
 
 /// The gateway's result of a tool in case 16.
@@ -128,7 +129,7 @@ fn resident_kib_max(tree: &Tree) -> u64 {
     let mut said = String::new();
     BufReader::new(keeper.0.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
     assert!(said.starts_with("Read "), "{said}");
-    let status = fs::read_to_string(format!("/proc/{}/status", keeper.0.id())).unwrap();
+    let status = text(Path::new(&format!("/proc/{}/status", keeper.0.id())));
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     keeper.kill();
     line.split_whitespace().next().unwrap().parse().unwrap()

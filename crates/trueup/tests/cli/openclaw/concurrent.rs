@@ -69,7 +69,7 @@ fn write_all(tree: &Tree) {
 
 /// Now and then a reader gets far enough to see what was written so far.
 fn pause(at: usize) {
-    if at % 3 == 0 {
+    if at.is_multiple_of(3) {
         std::thread::park_timeout(Duration::from_millis(10));
     }
 }

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::awaited::assert_doctor_flags;
+use super::doctor::assert_doctor_flags;
 use super::expected::{Counts, Estimate, Exact, Exactness, Expected, Row, Said, Step};
-use super::tree::{Change, Tree, reader_fixtures};
+use super::tree::{Change, Tree, reader_fixtures, text};
 use super::{built, concurrent};
 use crate::schema::Sum;
 
@@ -76,8 +76,8 @@ struct Case {
 impl Case {
     fn load(name: &str) -> Self {
         let folder = root().join(name);
-        let text = fs::read_to_string(folder.join("expected.json")).unwrap();
-        let mut expected: Expected = serde_json::from_str(&text).unwrap();
+        let expected = fs::read(folder.join("expected.json")).unwrap();
+        let mut expected: Expected = serde_json::from_slice(&expected).unwrap();
         if expected.rows.is_some() || expected.kinds.is_some() {
             // Of these, only the end is told.
             expected.step1.get_or_insert_default();
@@ -91,7 +91,8 @@ impl Case {
             let shared = reader_fixtures().join(name).join(".openclaw");
             let files = [Some(own), (number == 1).then_some(shared)];
             let files = files.into_iter().flatten().find(|files| files.is_dir());
-            let deleted = fs::read_to_string(folder.join(&name_of_delete)).unwrap_or_default();
+            let deletes = folder.join(&name_of_delete);
+            let deleted = if deletes.exists() { text(&deletes) } else { String::new() };
             let deleted: Vec<String> = deleted.lines().map(str::to_owned).collect();
             if files.is_none() && deleted.is_empty() {
                 break;
@@ -103,8 +104,8 @@ impl Case {
             let entry = entry.unwrap().file_name().into_string().unwrap();
             assert!(known.contains(&entry), "{name}/{entry} is not understood");
         }
-        let hook = fs::read_to_string(folder.join("hook.json")).ok();
-        let hook = hook.map(|hook| serde_json::from_str(&hook).unwrap());
+        let hook = fs::read(folder.join("hook.json")).ok();
+        let hook = hook.map(|hook| serde_json::from_slice(&hook).unwrap());
         Self { expected, steps, hook }
     }
 
@@ -341,7 +342,7 @@ fn calls_by_entry(tree: &Tree, ledger: &str) -> BTreeMap<String, Called> {
     let database = tree.open(ledger);
     let sources: Value = serde_json::from_str(&tree.print(ledger, "sources --json")).unwrap();
     for file in crate::home::files(&tree.at("agents/main/sessions")) {
-        for (number, line) in (1_u64..).zip(fs::read_to_string(&file).unwrap().lines()) {
+        for (number, line) in (1_u64..).zip(text(&file).lines()) {
             let entry: Value = serde_json::from_str(line).unwrap();
             let Some(time) = entry["message"]["timestamp"].as_i64() else { continue };
             let sql = "SELECT input, cache_read, cache_write_5m + cache_write_1h + cache_write,

@@ -192,6 +192,11 @@ impl Tree {
     }
 }
 
+/// The text of a file.
+pub(super) fn text(path: &Path) -> String {
+    String::from_utf8(fs::read(path).unwrap()).unwrap()
+}
+
 /// Bytes of a file among the readers' fixtures.
 pub(super) fn reader_fixture(below: &str) -> Vec<u8> {
     fs::read(reader_fixtures().join(below)).unwrap()

@@ -1,5 +1,7 @@
 //! From start to end, however it comes.
 
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -57,7 +59,7 @@ fn sigterm_drains_the_queue() {
     assert!(daemon.end().success());
     assert_eq!(home.number(EVENTS), 101);
     let log = home.path("ledger.db-wal");
-    assert_eq!(std::fs::metadata(log).map_or(0, |file| file.len()), 0);
+    assert_eq!(fs::metadata(log).map_or(0, |file| file.len()), 0);
 }
 
 #[test]
@@ -123,14 +125,41 @@ fn what_was_dropped_is_known_after_a_restart() {
 }
 
 #[test]
+fn what_agents_write_is_noticed_long_before_the_next_look() {
+    let home = Home::with(&[("TRUEUP_SYNC_INTERVAL", "1h")]);
+    let projects = home.path(".claude/projects");
+    fs::create_dir_all(&projects).unwrap();
+    let daemon = home.start();
+    until("the stores were looked at", || daemon.health()["last_sync"].is_string());
+    // A folder that is new, a file in it, and more in the file.
+    let folder = projects.join("-home-u-app");
+    fs::create_dir(&folder).unwrap();
+    let line = |id: u32| {
+        format!(
+            r#"{{"type":"assistant","sessionId":"s","uuid":"u{id}","timestamp":"2026-11-20T10:00:00Z","message":{{"id":"m{id}","model":"claude-sonnet-4-6","usage":{{"input_tokens":1,"output_tokens":1}}}}}}"#
+        )
+    };
+    let path = folder.join("s.jsonl");
+    fs::write(&path, line(1) + "\n").unwrap();
+    until("the new folder's file", || home.number("SELECT count(*) FROM llm_traces") == 1);
+    let mut file = File::options().append(true).open(&path).unwrap();
+    writeln!(file, "{}", line(2)).unwrap();
+    until("what was appended", || home.number("SELECT count(*) FROM llm_traces") == 2);
+    let moved = folder.join("moved.jsonl");
+    fs::write(home.path("elsewhere"), line(3) + "\n").unwrap();
+    fs::rename(home.path("elsewhere"), moved).unwrap();
+    until("what was moved there", || home.number("SELECT count(*) FROM llm_traces") == 3);
+}
+
+#[test]
 fn the_agents_stores_are_watched() {
     let home = Home::with(&[("TRUEUP_SYNC_INTERVAL", "100ms")]);
     let daemon = home.start();
     until("the stores were looked at", || daemon.health()["last_sync"].is_string());
     let folder = home.path(".claude/projects/-src-x");
-    std::fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(&folder).unwrap();
     let line = r#"{"type":"assistant","timestamp":"2026-11-20T22:08:30.117Z","sessionId":"s1","cwd":"/src/x","requestId":"r1","uuid":"u1","message":{"id":"m1","model":"claude-haiku-4-5","role":"assistant","usage":{"input_tokens":5,"output_tokens":7}}}"#;
-    std::fs::write(folder.join("s1.jsonl"), format!("{line}\n")).unwrap();
+    fs::write(folder.join("s1.jsonl"), format!("{line}\n")).unwrap();
     let sample = "trueup_calls_total{agent=\"claude-code\"";
     until("the call is counted", || daemon.get("/metrics").text.contains(sample));
     assert_eq!(home.number("SELECT output FROM llm_traces"), 7);
