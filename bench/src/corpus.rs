@@ -30,6 +30,7 @@ pub(crate) struct Plan {
     pub(crate) bytes: u64,
     pub(crate) agents: Vec<String>,
     pub(crate) openclaw_sqlite: bool,
+    pub(crate) openclaw: openclaw::Shape,
 }
 
 /// The files that may grow, and how often they did.
@@ -123,7 +124,7 @@ fn agent<'a>(
     match name {
         claude::NAME => claude::generate(&mut desk, budget)?,
         codex::NAME => codex::generate(&mut desk, budget)?,
-        _ => openclaw::generate(&mut desk, budget, plan.openclaw_sqlite)?,
+        _ => openclaw::generate(&mut desk, budget, plan.openclaw_sqlite, plan.openclaw)?,
     }
     Ok(desk)
 }
@@ -169,7 +170,8 @@ mod tests {
 
     fn plan(seed: u64) -> Plan {
         let agents = SHARES.iter().map(|(name, _)| (*name).to_owned()).collect();
-        Plan { seed, bytes: 1_000_000, agents, openclaw_sqlite: true }
+        let openclaw = openclaw::Shape::default();
+        Plan { seed, bytes: 1_000_000, agents, openclaw_sqlite: true, openclaw }
     }
 
     fn fingerprint(dir: &Path) -> u64 {

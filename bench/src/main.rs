@@ -52,6 +52,12 @@ enum Verb {
         /// Put most OpenClaw sessions into its SQLite store.
         #[arg(long)]
         openclaw_sqlite: bool,
+        /// Mean bytes of an OpenClaw session.
+        #[arg(long, value_parser = bytes, default_value = "450KB")]
+        openclaw_session: u64,
+        /// Mean bytes of what a tool answers in OpenClaw.
+        #[arg(long, value_parser = bytes, default_value = "4600")]
+        openclaw_tool: u64,
     },
     /// Add records to existing files of a corpus, and to its truth.
     Append {
@@ -97,8 +103,17 @@ enum Verb {
 
 fn main() -> Result<ExitCode> {
     match Cli::parse().verb {
-        Verb::Corpus { seed, size, out, agents, openclaw_sqlite } => {
-            let plan = Plan { seed, bytes: size, agents, openclaw_sqlite };
+        Verb::Corpus {
+            seed,
+            size,
+            out,
+            agents,
+            openclaw_sqlite,
+            openclaw_session: session_bytes,
+            openclaw_tool: tool_bytes,
+        } => {
+            let openclaw = openclaw::Shape { session_bytes, tool_bytes };
+            let plan = Plan { seed, bytes: size, agents, openclaw_sqlite, openclaw };
             timed(|| corpus::write(&plan, &out))?;
         }
         Verb::Append { seed, percent, dir } => timed(|| corpus::append(seed, percent, &dir))?,

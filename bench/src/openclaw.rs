@@ -73,7 +73,21 @@ const STORE_SCENES: &[Scene] =
 const REPLIES: &[Reply] =
     &[Reply::Answered, Reply::Mirror, Reply::Unnamed, Reply::Failed, Reply::Injected];
 
-const SESSION_BYTES_MEAN: u64 = 450_000;
+/// How large things are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// Mean bytes of a session.
+    pub(crate) session_bytes: u64,
+    /// Mean bytes of what a tool answers.
+    pub(crate) tool_bytes: u64,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { session_bytes: 450_000, tool_bytes: 4_600 }
+    }
+}
+
 /// Mean bytes of the first session, which must be small enough to be forked.
 const EARLY_BYTES_MEAN: u64 = 40_000;
 /// Only sessions up to this size are forked, so that copies stay a small part of a corpus.
@@ -91,11 +105,17 @@ struct Writer<'d, 'a> {
     index: Index,
     stores: BTreeMap<&'static str, Store>,
     with_store: bool,
+    shape: Shape,
 }
 
 /// Writes sessions until `budget` bytes are reached, most of them into SQLite if `with_store`.
-pub(crate) fn generate(desk: &mut Desk<'_>, budget: u64, with_store: bool) -> Result<()> {
-    let mut writer = Writer::new(desk, budget, with_store);
+pub(crate) fn generate(
+    desk: &mut Desk<'_>,
+    budget: u64,
+    with_store: bool,
+    shape: Shape,
+) -> Result<()> {
+    let mut writer = Writer::new(desk, budget, with_store, shape);
     let deck: Vec<Scene> =
         if with_store { [FILE_SCENES, STORE_SCENES].concat() } else { FILE_SCENES.to_vec() };
     while writer.desk.tree.bytes < budget || writer.sessions < deck.len() {
@@ -110,7 +130,7 @@ pub(crate) fn generate(desk: &mut Desk<'_>, budget: u64, with_store: bool) -> Re
 
 /// Continues a session file by about `bytes`.
 pub(crate) fn append(desk: &mut Desk<'_>, file: &mut Growing, bytes: u64) -> Result<()> {
-    let mut writer = Writer::new(desk, bytes, false);
+    let mut writer = Writer::new(desk, bytes, false, Shape::default());
     writer.replies = REPLIES.len();
     let mut transcript = writer.begin(file.now_ms);
     transcript.id.clone_from(&file.session);
@@ -126,9 +146,10 @@ pub(crate) fn append(desk: &mut Desk<'_>, file: &mut Growing, bytes: u64) -> Res
 }
 
 impl<'d, 'a> Writer<'d, 'a> {
-    fn new(desk: &'d mut Desk<'a>, budget: u64, with_store: bool) -> Self {
+    fn new(desk: &'d mut Desk<'a>, budget: u64, with_store: bool, shape: Shape) -> Self {
         let (index, stores) = (Index::default(), BTreeMap::new());
-        Self { desk, budget, sessions: 0, replies: 0, earlier: None, index, stores, with_store }
+        let (sessions, replies, earlier) = (0, 0, None);
+        Self { desk, budget, sessions, replies, earlier, index, stores, with_store, shape }
     }
 
     fn odd_scene(&mut self) -> Scene {
@@ -189,7 +210,7 @@ impl<'d, 'a> Writer<'d, 'a> {
     }
 
     fn turns(&mut self, transcript: &mut Transcript) -> Result<()> {
-        let most = if self.sessions < 2 { EARLY_BYTES_MEAN } else { SESSION_BYTES_MEAN };
+        let most = if self.sessions < 2 { EARLY_BYTES_MEAN } else { self.shape.session_bytes };
         let mean = most.min(self.budget / 20).max(6_000);
         let wanted = transcript.out.len() as u64 + self.desk.rng.long_tail(mean).max(6_000);
         self.turn(transcript)?;
@@ -235,7 +256,7 @@ impl<'d, 'a> Writer<'d, 'a> {
         let at_ms = transcript.now_ms;
         transcript.now_ms += self.desk.rng.millis(300, 20_000);
         self.reply(transcript, reply, at_ms)?;
-        let bytes = self.desk.rng.long_tail(4_600);
+        let bytes = self.desk.rng.long_tail(self.shape.tool_bytes);
         transcript.tool_result(self.desk, bytes)?;
         if self.desk.rng.chance(10) { transcript.compaction(self.desk) } else { Ok(()) }
     }

@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Advice, fadvise};
@@ -100,8 +101,9 @@ pub fn scan(
     let mut order: Vec<&Store> = stores.iter().collect();
     order.sort_by_key(|store| std::cmp::Reverse(store.stamp.size_bytes));
     let next = AtomicUsize::new(0);
+    let indexes = Indexes::default();
     let work = || {
-        let mut room = Room::default();
+        let mut room = Room { buffer: Vec::new(), indexes: &indexes };
         while let Some(store) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Some(agent) = agents.iter().find(|agent| agent.id() == store.source) {
                 done(store, read_or_report(*agent, store, positions, &mut room, emit));
@@ -117,26 +119,30 @@ pub fn scan(
 }
 
 /// What one thread needs again for each store.
-#[derive(Default)]
-struct Room {
+struct Room<'a> {
     /// Room for reading.
     buffer: Vec<u8>,
-    /// The index that was read last: stores beside one another share theirs.
-    index: PathBuf,
-    /// What it says.
-    kinds: SessionKinds,
+    indexes: &'a Indexes,
 }
 
-impl Room {
+/// What the indexes of one scan say, each read once: thousands of stores share a few, and come by size,
+/// not by folder.
+#[derive(Default)]
+struct Indexes(Mutex<BTreeMap<PathBuf, SessionKinds>>);
+
+impl Indexes {
     /// The kinds of the sessions in a store, as far as an index beside it says.
-    fn session_kinds(&mut self, agent: &dyn Agent, store: &Store) -> &SessionKinds {
-        let index = agent.index_beside(store).unwrap_or_default();
-        if index != self.index {
-            // Without an index, sessions are of no known kind.
-            let kinds = File::open(&index).map(|mut index| agent.session_kinds(&mut index));
-            (self.index, self.kinds) = (index, kinds.unwrap_or_default());
+    fn session_kinds(&self, agent: &dyn Agent, store: &Store) -> SessionKinds {
+        let Some(path) = agent.index_beside(store) else { return SessionKinds::default() };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kinds) = known.get(&path) {
+            return SessionKinds::clone(kinds);
         }
-        &self.kinds
+        // Without an index, sessions are of no known kind.
+        let kinds = File::open(&path).map(|mut index| agent.session_kinds(&mut index));
+        let kinds = kinds.unwrap_or_default();
+        known.insert(path, SessionKinds::clone(&kinds));
+        kinds
     }
 }
 
@@ -144,7 +150,7 @@ fn read_or_report(
     agent: &dyn Agent,
     store: &Store,
     positions: &dyn Positions,
-    room: &mut Room,
+    room: &mut Room<'_>,
     emit: &(dyn Fn(Batch) + Sync),
 ) -> Scanned {
     let path = store.path.to_string_lossy();
@@ -176,7 +182,7 @@ fn read_store(
     agent: &dyn Agent,
     store: &Store,
     positions: &dyn Positions,
-    room: &mut Room,
+    room: &mut Room<'_>,
     found: &mut Found<'_>,
 ) -> Result<u64, ScanError> {
     let id = StoreId {
@@ -214,7 +220,7 @@ fn read_lines(
     store: &Store,
     before: Position,
     is_kept: bool,
-    room: &mut Room,
+    room: &mut Room<'_>,
     found: &mut Found<'_>,
 ) -> Result<u64, ScanError> {
     let mut file = File::open(&store.path)?;
@@ -229,7 +235,7 @@ fn read_lines(
     file.seek(SeekFrom::Start(start))?;
     let source = (&file).take(stamp.size_bytes.saturating_sub(start));
     let mut decoder = agent.decoder(store, &from.state);
-    decoder.expect(room.session_kinds(agent, store));
+    decoder.expect(&room.indexes.session_kinds(agent, store));
     let mut reader = LineReader::new(source, &mut room.buffer, (start, from.line), false);
     if start == 0 {
         read_head_elsewhere(agent, store, reader.peek()?, &mut *decoder)?;
@@ -292,7 +298,7 @@ pub(crate) fn hash64(bytes: &[u8]) -> u64 {
 fn read_zstd(
     agent: &dyn Agent,
     store: &Store,
-    room: &mut Room,
+    room: &mut Room<'_>,
     found: &mut Found<'_>,
 ) -> Result<u64, ScanError> {
     let file = File::open(&store.path)?;
@@ -308,7 +314,7 @@ fn read_zstd(
     // Checks the frame's checksum, where it has one, at its end.
     let source = zstd::stream::read::Decoder::new(file)?;
     let mut decoder = agent.decoder(store, "");
-    decoder.expect(room.session_kinds(agent, store));
+    decoder.expect(&room.indexes.session_kinds(agent, store));
     let mut reader = LineReader::new(source, &mut room.buffer, (0, 0), true);
     read_head_elsewhere(agent, store, reader.peek()?, &mut *decoder)?;
     while reader.next(&mut *decoder, found)? {
@@ -442,4 +448,36 @@ pub(crate) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     database.pragma_update(None, "query_only", true)?;
     database.pragma_update(None, "cache_size", -2_000)?;
     Ok(database)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of stores by their size, each may lie in another folder than the one before.
+    #[test]
+    fn each_index_is_read_once_in_a_scan() {
+        let folder = tempfile::tempdir().unwrap();
+        let agent = crate::agent("openclaw").unwrap();
+        let store = |name: &str| Store {
+            source: agent.id(),
+            root: folder.path().to_path_buf(),
+            stands_for: PathBuf::default(),
+            path: folder.path().join(format!("agents/{name}/sessions/s.jsonl")),
+            kind: StoreKind::Lines,
+            stamp: trueup_core::Stamp::default(),
+        };
+        let indexes = Indexes::default();
+        let kind = |name| indexes.session_kinds(agent, &store(name)).get("s").cloned();
+        for (name, key) in [("main", "agent:main:main"), ("ops", "agent:ops:cron:j")] {
+            let path = folder.path().join(format!("agents/{name}/sessions"));
+            std::fs::create_dir_all(&path).unwrap();
+            let index = format!(r#"{{"{key}":{{"sessionId":"s"}}}}"#);
+            std::fs::write(path.join("sessions.json"), index).unwrap();
+        }
+        assert_eq!((kind("main").as_deref(), kind("ops").as_deref()), (Some("main"), Some("cron")));
+        std::fs::remove_dir_all(folder.path().join("agents")).unwrap();
+        assert_eq!((kind("main").as_deref(), kind("ops").as_deref()), (Some("main"), Some("cron")));
+        assert_eq!(kind("nobody"), None);
+    }
 }

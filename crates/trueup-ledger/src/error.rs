@@ -78,13 +78,9 @@ impl LedgerError {
             Self::Sqlite { source, .. } => match source.sqlite_error_code() {
                 // A value that is not what the reader of the row takes it for.
                 None => false,
-                // A statement that the file has no tables for is unknown to SQLite's own list.
                 Some(code) => !matches!(
                     code,
-                    ErrorCode::ConstraintViolation
-                        | ErrorCode::TypeMismatch
-                        | ErrorCode::TooBig
-                        | ErrorCode::Unknown
+                    ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig
                 ),
             },
             Self::File { .. } | Self::Locked { .. } => true,

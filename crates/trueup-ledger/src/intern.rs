@@ -1,5 +1,6 @@
 //! Names to numbers: series and sessions are stored once and pointed to.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -128,13 +129,16 @@ impl Names {
         }
     }
 
-    /// No claim of this session counts any more.
-    pub(crate) fn close_claims(&mut self, session: i64) {
-        if let Some(open) = &mut self.open_claims {
-            open.retain(|_, claimants| {
-                claimants.remove(&session);
-                !claimants.is_empty()
-            });
+    /// No claim of this session counts any more; `parents` are what the session is a copy of.
+    pub(crate) fn close_claims(&mut self, session: i64, parents: impl Iterator<Item = i64>) {
+        let Some(open) = &mut self.open_claims else { return };
+        for covering in parents.chain([session]) {
+            if let Entry::Occupied(mut claimants) = open.entry(covering) {
+                claimants.get_mut().remove(&session);
+                if claimants.get().is_empty() {
+                    claimants.remove();
+                }
+            }
         }
     }
 

@@ -149,7 +149,7 @@ impl Account<'_> {
             is_any_open |= is_open(claim) && !is_covered;
         }
         if !is_any_open {
-            self.names.close_claims(session);
+            self.names.close_claims(session, claims.iter().filter_map(|claim| claim.parent));
         }
         Ok(())
     }
