@@ -45,9 +45,9 @@ pub fn covered(runs: &[ClaimedRun], calls: &[MeasuredCall], copied: &[MeasuredCa
     let is_covered = |run: &ClaimedRun| {
         let since = before.replace(run.time);
         let since = since.unwrap_or(UnixMs(i64::MIN));
-        let end = calls.partition_point(|call| call.time <= run.time);
-        let start = calls.partition_point(|call| call.time <= since).min(end);
-        let calls = calls.get(start..end).unwrap_or_default();
+        let start = calls.partition_point(|call| call.time <= since);
+        let later = calls.get(start..).unwrap_or_default();
+        let until = later.partition_point(|call| call.time <= run.time);
         let assumed = UnixMs(run.time.0.saturating_sub(RUN_END_MS));
         let began = match run.started.filter(|started| *started <= run.time) {
             Some(started) => started,
@@ -55,8 +55,8 @@ pub fn covered(runs: &[ClaimedRun], calls: &[MeasuredCall], copied: &[MeasuredCa
             None if since > UnixMs(i64::MIN) => since,
             None => assumed,
         };
-        calls.last().is_some_and(|last| last.time >= began)
-            || has_row_of(calls, run.used)
+        later.get(..until).and_then(<[_]>::last).is_some_and(|last| last.time >= began)
+            || has_row_of(later, run.used)
             || has_row_of(copied, run.used)
     };
     runs.iter().map(is_covered).collect()
@@ -109,6 +109,12 @@ mod tests {
         assert_eq!(covered(&[run(41, 690, 66)], &[first, last], &[]), [true]);
         assert_eq!(covered(&[run(41, 690, 66)], &[first], &[]), [false]);
         assert_eq!(covered(&[run(41, 690, 66)], &[], &[]), [false]);
+    }
+
+    #[test]
+    fn an_index_with_the_time_of_before_the_run_claims_nothing_new() {
+        assert_eq!(covered(&[run(10, 690, 66)], &[call(11, 690, 66)], &[]), [true]);
+        assert_eq!(covered(&[run(10, 690, 66)], &[call(11, 690, 65)], &[]), [false]);
     }
 
     #[test]

@@ -129,13 +129,12 @@ impl Account<'_> {
         let Some(first_open) = claims.iter().position(is_open) else { return Ok(()) };
         // What was before the run before the first open one matters to none of them.
         let claims = claims.get(first_open.saturating_sub(1)..).unwrap_or_default();
-        let (Some(first), Some(last)) = (claims.first(), claims.last()) else { return Ok(()) };
+        let Some(first) = claims.first() else { return Ok(()) };
         let since = if first.is_superseded { first.run.time } else { UnixMs(0) };
-        let span = (since, last.run.time);
-        let calls = self.measured(&BTreeSet::from([session]), span)?;
+        let calls = self.measured(&BTreeSet::from([session]), since)?;
         let mut copies = self.copies(session)?;
         copies.extend(claims.iter().filter_map(|claim| claim.parent));
-        let copied = self.measured(&copies, span)?;
+        let copied = self.measured(&copies, since)?;
         let runs: Vec<ClaimedRun> = claims.iter().map(|claim| claim.run).collect();
         let mut is_any_open = false;
         for (claim, is_covered) in claims.iter().zip(covered(&runs, &calls, &copied)) {
@@ -187,20 +186,20 @@ impl Account<'_> {
         claims.collect()
     }
 
-    /// The calls of some sessions, by time, within a span.
+    /// The calls of some sessions from a time on, by time.
     fn measured(
         &self,
         sessions: &BTreeSet<i64>,
-        (from, until): (UnixMs, UnixMs),
+        since: UnixMs,
     ) -> rusqlite::Result<Vec<MeasuredCall>> {
         let mut statement = self.database.prepare_cached(
             "SELECT created_at, input, output FROM llm_calls
-             WHERE session = ?1 AND id >= ?2 AND id < ?3 ORDER BY id",
+             WHERE session = ?1 AND id >= ?2 ORDER BY id",
         )?;
-        let (from, until) = (FactId::first_at(from), FactId::first_at(UnixMs(until.0 + 1)));
+        let since = FactId::first_at(since);
         let mut calls = Vec::new();
         for session in sessions {
-            let rows = statement.query_map(params![session, from.0, until.0], |row| {
+            let rows = statement.query_map(params![session, since.0], |row| {
                 let [input, output] = [row.get::<_, i64>(1)?, row.get(2)?].map(i64::unsigned_abs);
                 Ok(MeasuredCall { time: UnixMs(row.get(0)?), used: (input, output) })
             })?;

@@ -87,7 +87,7 @@ pub(super) struct Task {
 /// Starts the thread. It ends with its ticker, or with the process.
 pub(super) fn spawn(mut task: Task) -> std::io::Result<()> {
     let run = move || {
-        while task.poll() && task.ticker.tick(INTERVAL) {}
+        while task.poll() && task.ticker.tick(Duration::ZERO) {}
         task.commit();
     };
     std::thread::Builder::new().name("gateway-log".into()).spawn(run).map(drop)
