@@ -1,8 +1,9 @@
 //! `trueup serve`: the process that listens, keeps the account up to date, and ends in order.
 //!
 //! Made of a [`Writer`] with a thread of its own, a thread that watches the agents' stores, one that
-//! takes samples of the machine, and one tokio thread that answers HTTP and never touches the disk. What is acknowledged as durable is in
-//! the file; what ends the process, however suddenly, takes only what was not.
+//! takes samples of the machine, one that follows a gateway log where one is set, and one tokio thread
+//! that answers HTTP and never touches the disk. What is acknowledged as durable is in the file; what
+//! ends the process, however suddenly, takes only what was not.
 
 mod gateway_log;
 mod host;
@@ -147,7 +148,7 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
         threads: settings.threads,
         writer: Arc::clone(&writer),
         reader,
-        ticker: Arc::clone(&ticker),
+        ticker,
         notice,
         watch: Arc::clone(&watch),
     })?;

@@ -18,7 +18,7 @@ use trueup_agents::{GatewayEvent, GatewayEventKind, GatewayLine};
 use trueup_core::{Batch, CustomEvent, Fact, Key, Position, StoreId};
 use trueup_ledger::{Reader, Writer};
 
-use super::Ticker;
+use crate::ticker::Ticker;
 use cursor::Placed;
 use follow::Follower;
 
