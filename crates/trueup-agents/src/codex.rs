@@ -244,8 +244,9 @@ impl CodexDecoder {
     /// Whether a count that is repeated word for word at a later time says nothing new: its totals do
     /// not, nor do limits that were read and do not tell their end as a distance.
     fn is_same_again(&self, record: &Record<'_>) -> bool {
-        let limits = record.payload.0.as_ref().and_then(|event| event.rate_limits.0.as_ref());
-        limits.is_none_or(|limits| {
+        // An object of another name looks the same from the outside, and nothing was read of it.
+        let Some(event) = &record.payload.0 else { return false };
+        event.rate_limits.0.as_ref().is_none_or(|limits| {
             !limits.tell_a_distance() && !self.state.lineage.is_copy(record.time())
         })
     }
