@@ -5,10 +5,11 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use trueup_core::{
-    Account, Batch, Billing, Call, Counters, Fact, Key, Origin, Outcome, Owner, Rank, SessionTotal,
-    Text, Tokens, UnixMs, Variant, Witness,
+    Account, Batch, Counters, Fact, Key, Origin, SessionTotal, Text, Tokens, UnixMs, Witness,
 };
 use trueup_ledger::{Check, Ledger, OpenOptions, Reader, Width};
+
+use crate::laws::plain_call;
 
 const MINUTE_MS: i64 = 60_000;
 const BEGIN_MS: i64 = 1_795_000_000_000;
@@ -37,22 +38,9 @@ fn end(run: u8) -> i64 {
 }
 
 fn call(session: u8, run: u8) -> Fact {
-    let tokens = tokens(session, run);
-    Fact::Call(Box::new(Call {
-        key: Key::of("test", &[[0, session, run]]),
-        variant: Variant(0),
-        rank: Rank::new(0, &tokens, false, Owner::new(UnixMs(0), "s")),
-        time: UnixMs(BEGIN_MS + end(run) * MINUTE_MS - 1_000),
-        origin: origin(session),
-        tokens,
-        billing: Billing::default(),
-        reported_cost: None,
-        latency_ms: None,
-        time_to_first_token_ms: None,
-        outcome: Outcome::Ok,
-        trace_id: None,
-        body: None,
-    }))
+    let key = Key::of("test", &[[0, session, run]]);
+    let time = UnixMs(BEGIN_MS + end(run) * MINUTE_MS - 1_000);
+    Fact::Call(Box::new(plain_call(key, time, origin(session), tokens(session, run))))
 }
 
 /// The claim of a run, as an entry tells it that was touched `late` minutes after the run.

@@ -1,10 +1,9 @@
 //! What is claimed and not measured, as it is told.
 
-use trueup_core::{
-    Batch, Billing, Call, Fact, Key, Origin, Outcome, Owner, Rank, SessionTotal, Tokens, UnixMs,
-    Variant,
-};
+use trueup_core::{Batch, Fact, Key, Origin, SessionTotal, Tokens, UnixMs};
 use trueup_ledger::{ClaimCounts, ClaimRow, Ledger, OpenOptions, Reader};
+
+use crate::laws::plain_call;
 
 const MINUTE: i64 = 60_000;
 const START: i64 = 1_795_000_000_000;
@@ -26,22 +25,10 @@ fn claim(session: &str, minute: i64, input: u64) -> Fact {
 }
 
 fn call(session: &str, minute: i64, input: u64) -> Fact {
+    let key = Key::of("test", &["call", session, &minute.to_string()]);
+    let time = UnixMs(START + minute * MINUTE);
     let tokens = Tokens { input, ..Tokens::ZERO };
-    Fact::Call(Box::new(Call {
-        key: Key::of("test", &["call", session, &minute.to_string()]),
-        variant: Variant(0),
-        rank: Rank::new(0, &tokens, false, Owner::new(UnixMs(0), session)),
-        time: UnixMs(START + minute * MINUTE),
-        origin: origin(session),
-        tokens,
-        billing: Billing::default(),
-        reported_cost: None,
-        latency_ms: None,
-        time_to_first_token_ms: None,
-        outcome: Outcome::Ok,
-        trace_id: None,
-        body: None,
-    }))
+    Fact::Call(Box::new(plain_call(key, time, origin(session), tokens)))
 }
 
 #[test]

@@ -19,29 +19,42 @@ pub(crate) fn call(
 ) -> Call {
     let tokens = Tokens { input: 10, output, ..Tokens::ZERO };
     let session = format!("s{session}");
+    let origin = Origin {
+        source: "test".into(),
+        provider: "p".into(),
+        model: if key.is_multiple_of(2) { "even".into() } else { "odd".into() },
+        project: "/p".into(),
+        session: session.as_str().into(),
+        kind: "".into(),
+    };
+    let time = UnixMs(1_795_000_000_000 + minute * 60_000);
     Call {
-        key: Key::of("test", &[[key]]),
         variant: Variant(variant),
         rank: Rank::new(standing, &tokens, false, Owner::new(UnixMs(0), &session)),
-        time: UnixMs(1_795_000_000_000 + minute * 60_000),
-        origin: Origin {
-            source: "test".into(),
-            provider: "p".into(),
-            model: if key.is_multiple_of(2) { "even".into() } else { "odd".into() },
-            project: "/p".into(),
-            session: session.as_str().into(),
-            kind: "".into(),
-        },
-        tokens,
-        billing: Billing::default(),
         reported_cost: key.is_multiple_of(3).then_some(NanoUsd(5)),
-        latency_ms: None,
-        time_to_first_token_ms: None,
         outcome: if key.is_multiple_of(5) {
             Outcome::Failed { error_type: "e".into() }
         } else {
             Outcome::Ok
         },
+        ..plain_call(Key::of("test", &[[key]]), time, origin, tokens)
+    }
+}
+
+/// A call that was answered, without a cost or a copy.
+pub(crate) fn plain_call(key: Key, time: UnixMs, origin: Origin, tokens: Tokens) -> Call {
+    Call {
+        key,
+        variant: Variant(0),
+        rank: Rank::new(0, &tokens, false, Owner::new(UnixMs(0), &origin.session)),
+        time,
+        origin,
+        tokens,
+        billing: Billing::default(),
+        reported_cost: None,
+        latency_ms: None,
+        time_to_first_token_ms: None,
+        outcome: Outcome::Ok,
         trace_id: None,
         body: None,
     }
@@ -253,6 +266,13 @@ fn a_check_finds_calls_without_their_names_and_sums_without_their_calls() {
     assert_eq!(check().wrong_sums.len(), 3);
 }
 
+/// The steps in which SQLite runs a statement.
+pub(crate) fn plan(database: &rusqlite::Connection, sql: &str) -> Vec<String> {
+    let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let steps = plan.query_map([], |row| row.get(3)).unwrap();
+    steps.collect::<Result<_, _>>().unwrap()
+}
+
 #[test]
 fn no_report_reads_the_facts() {
     let folder = tempfile::tempdir().unwrap();
@@ -266,13 +286,7 @@ fn no_report_reads_the_facts() {
         "SELECT created_at FROM llm_traces WHERE session = 1 AND id >= x'00' AND id < x'01' ORDER BY id",
         "SELECT min(created_at) FROM llm_traces WHERE id >= x'00' AND id < x'01' AND series = 1",
     ] {
-        let plan: Vec<String> = database
-            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
-            .unwrap()
-            .query_map([], |row| row.get(3))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
+        let plan = plan(&database, sql);
         assert!(!plan.iter().any(|step| step.contains("SCAN llm_calls")), "{sql}: {plan:?}");
     }
 }

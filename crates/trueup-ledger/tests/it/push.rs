@@ -13,7 +13,7 @@ use trueup_ledger::{
     Value,
 };
 
-use crate::laws::{any_call, batch, call};
+use crate::laws::{any_call, batch, call, plan};
 
 const NOW: UnixMs = UnixMs(1_795_000_000_000);
 
@@ -255,13 +255,7 @@ fn nothing_that_is_sent_or_stamped_is_looked_for_in_a_whole_table() {
         "UPDATE llm_calls SET pushed_at = 1 WHERE id IN (SELECT id FROM outbox WHERE seq <= 5 AND kind = 0 AND NOT is_refused)",
         "DELETE FROM outbox WHERE seq <= 5",
     ] {
-        let plan: Vec<String> = database
-            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
-            .unwrap()
-            .query_map([], |row| row.get(3))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
+        let plan = plan(&database, sql);
         assert!(!plan.iter().any(|step| step.contains("SCAN")), "{sql}: {plan:?}");
     }
 }
