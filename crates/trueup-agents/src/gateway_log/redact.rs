@@ -78,7 +78,7 @@ pub(super) fn redacted(text: &str) -> String {
             continue;
         }
         let names_secret = is_secret_name(word.trim_end_matches([':', '=']));
-        let is_open = names_secret && (word.ends_with([':', '=']) || divider == "\"");
+        let is_open = names_secret && (word.ends_with([':', '=']) || QUOTES.contains(&divider));
         let is_scheme = SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(word));
         match word {
             ":" | "=" => redacted.push_str(word),
@@ -92,9 +92,12 @@ pub(super) fn redacted(text: &str) -> String {
     redacted
 }
 
+/// What closes a quoted name; JSON inside of a text has a backslash before it.
+const QUOTES: [&str; 4] = ["\"", "'", "`", "\\"];
+
 /// What stands between words. A colon does not: it is in times and addresses.
 fn is_divider(c: char) -> bool {
-    c.is_whitespace() || "\"'`,;()[]{}<>|&?".contains(c)
+    c.is_whitespace() || "\"'`,;()[]{}<>|&?\\".contains(c)
 }
 
 fn is_secret_name(name: &str) -> bool {
@@ -159,6 +162,8 @@ mod tests {
             ("token=abc", "token=***"),
             ("botToken: abc done", "botToken: *** done"),
             ("\"apiKey\":\"abc\",\"n\":1", "\"apiKey\":\"***\",\"n\":1"),
+            ("{ 'x-api-key': 'abc' }", "{ 'x-api-key': '***' }"),
+            (r#"{\"apiKey\":\"abc\"}"#, r#"{\"apiKey\":\"***\"}"#),
             ("Authorization: Bearer abc.def rest", "Authorization: Bearer *** rest"),
             (
                 "Incorrect API key provided: sk-proj-abcd1234****wxyz",
