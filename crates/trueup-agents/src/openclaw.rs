@@ -126,21 +126,18 @@ impl Agent for OpenClaw {
     /// A session that `sessions.compact` cut has its header in the copies that it left, and there in the
     /// first.
     fn head_elsewhere(&self, store: &Store, first: &Line<'_>) -> Option<String> {
-        let is_in_sessions = store.below_root().parent()?.ends_with("sessions");
         let is_head = first.opening().own_type() == Some(b"session");
         let name = store.path.file_name()?.to_str()?;
-        (is_in_sessions && !is_head).then(|| artifact::backups(artifact::session(name)))
+        (lies_in(store, "sessions") && !is_head).then(|| artifact::backups(artifact::session(name)))
     }
 
     /// A cold transcript is named by its hash.
     fn sha256<'a>(&self, store: &'a Store) -> Option<&'a str> {
-        let is_cold = store.path.parent()?.ends_with("cold");
-        is_cold.then(|| store.stem())
+        lies_in(store, "cold").then(|| store.stem())
     }
 
     fn index_beside(&self, store: &Store) -> Option<PathBuf> {
-        let is_in_sessions = store.below_root().parent()?.ends_with("sessions");
-        is_in_sessions.then(|| store.path.with_file_name("sessions.json"))
+        lies_in(store, "sessions").then(|| store.path.with_file_name("sessions.json"))
     }
 
     fn session_kinds(&self, index: &mut dyn Read) -> SessionKinds {
@@ -148,10 +145,9 @@ impl Agent for OpenClaw {
     }
 
     fn session_named<'a>(&self, store: &'a Store) -> Option<&'a str> {
-        let is_cold = store.path.parent()?.ends_with("cold");
         let is_transcript = matches!(store.kind, StoreKind::Lines | StoreKind::ZstdLines);
         let name = store.path.file_name()?.to_str()?;
-        (is_transcript && !is_cold).then(|| artifact::session(name))
+        (is_transcript && !lies_in(store, "cold")).then(|| artifact::session(name))
     }
 
     fn kind_of_line(&self, line: &Line<'_>) -> LineKind {
@@ -176,6 +172,11 @@ impl Agent for OpenClaw {
     ) -> rusqlite::Result<()> {
         database::read(store, database, marks, found)
     }
+}
+
+/// Whether a store lies in a folder of this name, or in one that stands for it.
+fn lies_in(store: &Store, folder: &str) -> bool {
+    store.below_root().parent().is_some_and(|parent| parent.ends_with(folder))
 }
 
 fn default_roots(environment: &Environment) -> Vec<Root> {

@@ -180,8 +180,10 @@ impl<'a> Reader<'a, '_> {
                 let mut keys = self.database.prepare(keys)?;
                 let mut rows = keys.query([])?;
                 while let Some(row) = rows.next()? {
-                    let (session, key) = (row.get(0)?, row.get::<_, Option<String>>(1)?);
-                    if let Some(key) = key {
+                    // A row without either says nothing; it must not keep the transcripts from us.
+                    let (session, key): (Option<String>, Option<String>) =
+                        (row.get(0)?, row.get(1)?);
+                    if let (Some(session), Some(key)) = (session, key) {
                         kinds.entry(session).or_insert_with(|| session_kind(&key).into());
                     }
                 }
@@ -214,7 +216,7 @@ impl<'a> Reader<'a, '_> {
                 }
                 Err(_) => odd += 1,
             }
-            last = last.max(u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0));
+            last = last.max(u64::try_from(row.get_ref(2)?.as_i64().unwrap_or(0)).unwrap_or(0));
             if self.found.is_full() {
                 self.found.flush();
             }
