@@ -214,6 +214,7 @@ impl Pusher {
                 }
                 Made::TooLarge(seq) => {
                     self.quarantine_unsent(seq, now)?;
+                    self.single_bytes_max = None;
                     cycle.quarantined += 1;
                     after = seq;
                 }
@@ -286,7 +287,9 @@ impl Pusher {
             cycle.requests.1 += 1;
         }
         if let Verdict::Taken(ack, _) = &verdict {
-            cycle.pushed += batch.events - (ack.rejected.len() + ack.postponed.len()) as u64;
+            // A receiver may also list places whose record is gone.
+            let untaken = (ack.rejected.len() + ack.postponed.len()) as u64;
+            cycle.pushed += batch.events.saturating_sub(untaken);
             cycle.quarantined += ack.rejected.len() as u64;
             if !ack.postponed.is_empty() && *horizon == i64::MAX {
                 *horizon = self.reader.last_queued()?;
