@@ -161,14 +161,30 @@ impl<'a> Account<'a> {
             Verdict::Replace(at) => counted.get(at..=at).unwrap_or_default(),
             Verdict::ReplaceAll => &counted,
         };
-        let is_taken = displaced.is_empty() || self.displace(call, displaced)?;
-        self.remember(call.key, call.variant, call.rank, call.id())?;
-        match (is_taken, displaced.is_empty()) {
-            (true, true) => self.written.added += 1,
-            (true, false) => self.written.replaced += 1,
-            (false, _) => self.written.known += 1,
+        if !self.are_there(displaced)? {
+            self.written.known += 1;
+            return Ok(false);
         }
-        Ok(is_taken)
+        self.displace(call, displaced)?;
+        self.remember(call.key, call.variant, call.rank, call.id())?;
+        if displaced.is_empty() {
+            self.written.added += 1;
+        } else {
+            self.written.replaced += 1;
+        }
+        Ok(true)
+    }
+
+    /// Whether retention has left the rows of these copies: what it took stays counted as it was, and
+    /// cannot be amended.
+    fn are_there(&self, copies: &[(Variant, Rank, FactId)]) -> rusqlite::Result<bool> {
+        let mut is_there = self.database.prepare_cached("SELECT 1 FROM llm_calls WHERE id = ?1")?;
+        for (_, _, id) in copies {
+            if !is_there.exists([id.0])? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn counted(&mut self, key: Key) -> rusqlite::Result<Vec<(Variant, Rank, FactId)>> {
@@ -181,26 +197,19 @@ impl<'a> Account<'a> {
             .collect()
     }
 
-    /// Takes copies out of the account; `false` where retention has taken their rows: what they
-    /// counted stays counted, and cannot be amended.
-    fn displace(
-        &mut self,
-        by: &Call,
-        copies: &[(Variant, Rank, FactId)],
-    ) -> rusqlite::Result<bool> {
-        let mut is_any_left = false;
+    /// Takes copies out of the account.
+    fn displace(&mut self, by: &Call, copies: &[(Variant, Rank, FactId)]) -> rusqlite::Result<()> {
         for (variant, _, id) in copies {
-            let is_left = self.remove_call(*id)?;
-            is_any_left |= is_left;
+            self.remove_call(*id)?;
             // Under the same id the better copy takes the place of the other at the receiver, too.
-            if is_left && *id != by.id() {
+            if *id != by.id() {
                 self.queue(Kind::TakenBack, *id)?;
             }
             self.database
                 .prepare_cached("DELETE FROM fact_keys WHERE key = ?1 AND variant = ?2")?
                 .execute(params![by.key.0, variant.0])?;
         }
-        Ok(is_any_left)
+        Ok(())
     }
 
     fn insert_call(&mut self, id: FactId, call: &Call) -> rusqlite::Result<()> {
@@ -260,8 +269,8 @@ impl<'a> Account<'a> {
         Ok(())
     }
 
-    /// Takes a call out of the account; whether it was still there.
-    fn remove_call(&mut self, id: FactId) -> rusqlite::Result<bool> {
+    /// Takes a call out of the account, where it is still there.
+    fn remove_call(&mut self, id: FactId) -> rusqlite::Result<()> {
         let found = self
             .database
             .prepare_cached(
@@ -281,14 +290,14 @@ impl<'a> Account<'a> {
                 Ok((place, counters))
             })
             .optional()?;
-        let Some((place, counters)) = found else { return Ok(false) };
+        let Some((place, counters)) = found else { return Ok(()) };
         self.changes.remove(place, &counters);
         for statement in
             ["DELETE FROM llm_calls WHERE id = ?1", "DELETE FROM llm_trace_texts WHERE id = ?1"]
         {
             self.database.prepare_cached(statement)?.execute([id.0])?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Whether a fact of this key is new; it is remembered either way.

@@ -1,8 +1,9 @@
 //! What can go wrong with a ledger, and what to do about it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 /// Why the ledger could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,15 @@ pub enum LedgerError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The disk is full, and no row may go that has not been pushed.
+    #[error(
+        "{path}: the disk is full, and what is in the ledger waits to be pushed; make room, or set \
+         retention to unsynced-too"
+    )]
+    NoRoom {
+        /// The ledger.
+        path: PathBuf,
+    },
     /// SQLite refused.
     #[error("{path}: {source}")]
     Sqlite {
@@ -57,6 +67,21 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// Whether there was no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Sqlite { source, .. } => source.sqlite_error().is_some_and(|error| {
+                // The index of the write-ahead log is extended by other means than the rest.
+                error.code == ErrorCode::DiskFull
+                    || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+            }),
+            Self::File { source, .. } => source.kind() == ErrorKind::StorageFull,
+            Self::NoRoom { .. } => true,
+            Self::Locked { .. } | Self::Newer { .. } | Self::NotALedger { .. } => false,
+        }
+    }
+
     pub(crate) fn sqlite(path: &Path) -> impl FnOnce(rusqlite::Error) -> Self + '_ {
         |source| match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => {
@@ -83,7 +108,7 @@ impl LedgerError {
                     ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig
                 ),
             },
-            Self::File { .. } | Self::Locked { .. } => true,
+            Self::File { .. } | Self::Locked { .. } | Self::NoRoom { .. } => true,
             Self::Newer { .. } | Self::NotALedger { .. } => false,
         }
     }

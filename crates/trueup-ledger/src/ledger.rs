@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
-use trueup_core::{Batch, Position, Problem, StoreId, UnixMs};
+use trueup_core::{Batch, Fact, FactId, Position, Problem, StoreId, UnixMs};
 
 use crate::account::{self, Account, Memory, Written, claims, drop_source};
-use crate::row::signed;
-use crate::{LedgerError, push, schema};
+use crate::retention::{self, Cleaning};
+use crate::volume::Ballast;
+use crate::{LedgerError, Removed, Retention, push, schema};
 
 /// How long a statement waits for another connection, such as a shell, to let go.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the emptying of the write-ahead log waits for readers before it is left for another time.
+const READERS_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Kilobytes of pages that a connection keeps in memory.
 const CACHE_KIB: i64 = 4_000;
@@ -27,15 +31,24 @@ const STATEMENTS_CACHED_MAX: usize = 64;
 pub struct OpenOptions {
     /// Whether rows are queued although no destination is active yet.
     pub has_outbox: bool,
+    /// How much is kept, for those who clean; others leave everything as it is.
+    pub retention: Option<Retention>,
 }
 
 /// A ledger file, opened for writing. While it lives no other process can write the file.
 #[derive(Debug)]
 pub struct Ledger {
-    path: PathBuf,
-    database: Connection,
+    pub(crate) path: PathBuf,
+    pub(crate) database: Connection,
     memory: Memory,
-    options: OpenOptions,
+    pub(crate) options: OpenOptions,
+    pub(crate) cleaning: Option<Cleaning>,
+    pub(crate) removed: Removed,
+    pub(crate) ballast: Option<Ballast>,
+    /// Whether the ballast is wanted and not held.
+    pub(crate) is_low: bool,
+    /// Rows up to here may not go, where the disk is full.
+    pub(crate) looked_through: FactId,
     /// Held, not read: the operating system releases it when the process ends, however it ends.
     _lock: File,
 }
@@ -96,30 +109,30 @@ impl Ledger {
             fs::create_dir_all(folder).map_err(LedgerError::file(folder))?;
         }
         let lock = lock(path)?;
-        make_private(path)?;
-        let mut database =
-            connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        let is_new = schema::check(&database, path)? == 0;
-        let set_up = |database: &Connection| {
-            if is_new {
-                // Before the first table: it cannot be changed later without rewriting the file.
-                database.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        let ballast =
+            options.retention.and_then(|retention| Ballast::of(path, retention.ballast_bytes));
+        let database = match set_up(path) {
+            // Even opening needs a little room.
+            Err(error) if error.is_full() && ballast.as_ref().is_some_and(Ballast::release) => {
+                set_up(path)?
             }
-            database.pragma_update(None, "journal_mode", "WAL")?;
-            database.pragma_update(None, "synchronous", "FULL")?;
-            // Rows point only to numbers that their own transaction looked up or made; `check` looks.
-            database.pragma_update(None, "foreign_keys", false)
+            database => database?,
         };
-        set_up(&database).map_err(LedgerError::sqlite(path))?;
-        schema::migrate(&mut database, path)?;
         let is_sent = push::is_any_active(&database).map_err(LedgerError::sqlite(path))?;
-        Ok(Self {
+        let mut ledger = Self {
             path: path.to_path_buf(),
             database,
             memory: Memory::default(),
-            options: OpenOptions { has_outbox: options.has_outbox || is_sent },
+            options: OpenOptions { has_outbox: options.has_outbox || is_sent, ..options },
+            cleaning: None,
+            removed: Removed::default(),
+            ballast,
+            is_low: false,
+            looked_through: FactId([0; 16]),
             _lock: lock,
-        })
+        };
+        ledger.hold_ballast();
+        Ok(ledger)
     }
 
     /// The file.
@@ -133,10 +146,17 @@ impl Ledger {
     /// # Errors
     /// What SQLite says; nothing was written.
     pub fn append(&mut self, batches: &[&Batch], now: UnixMs) -> Result<Appended, LedgerError> {
+        if self.is_low {
+            let facts = batches.iter().flat_map(|batch| &batch.facts);
+            self.secure_room(facts.map(Fact::weight_bytes).sum())?;
+        }
         let Self { path, database, memory, options, .. } = self;
         let result = append(database, memory, *options, batches, now);
-        if result.is_err() {
-            memory.clear();
+        match &result {
+            Err(_) => memory.clear(),
+            // The next write finds the write-ahead log at its start again, and needs no more of it.
+            Ok(_) if self.is_low => drop(checkpoint(database, "PASSIVE")),
+            Ok(_) => {}
         }
         result.map_err(LedgerError::sqlite(path))
     }
@@ -178,19 +198,30 @@ impl Ledger {
     /// # Errors
     /// What SQLite says.
     pub fn count(&self, name: &str, by: u64) -> Result<(), LedgerError> {
-        let statement = "INSERT INTO counters (name, value) VALUES (?1, ?2)
-             ON CONFLICT (name) DO UPDATE SET value = value + excluded.value";
-        let result = self.database.execute(statement, params![name, signed(by)]);
-        result.map(drop).map_err(LedgerError::sqlite(&self.path))
+        retention::count(&self.database, name, by).map_err(LedgerError::sqlite(&self.path))
     }
 
     /// Changes what is to be sent, in one transaction.
     pub(crate) fn change<T>(
         &mut self,
-        change: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        change: impl Fn(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, LedgerError> {
+        match self.try_change(&change) {
+            // What is sent may go: a full disk must not keep it from being sent.
+            Err(error) if error.is_full() => {
+                self.release_ballast();
+                self.try_change(&change)
+            }
+            result => result,
+        }
+    }
+
+    fn try_change<T>(
+        &mut self,
+        change: impl Fn(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, LedgerError> {
         let Self { path, database, options, .. } = self;
-        let run = || {
+        let mut run = || {
             let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let changed = change(&transaction)?;
             let is_sent = push::is_any_active(&transaction)?;
@@ -199,6 +230,8 @@ impl Ledger {
         };
         let (changed, is_sent) = run().map_err(LedgerError::sqlite(path))?;
         options.has_outbox = is_sent;
+        // What was pushed may go.
+        self.looked_through = FactId([0; 16]);
         Ok(changed)
     }
 
@@ -213,10 +246,68 @@ impl Ledger {
     /// # Errors
     /// What SQLite says.
     pub fn checkpoint(&self) -> Result<(), LedgerError> {
-        self.database
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .map_err(LedgerError::sqlite(&self.path))
+        checkpoint(&self.database, "TRUNCATE").map(drop).map_err(LedgerError::sqlite(&self.path))
     }
+
+    /// Moves what it can of the write-ahead log into the file; of a log longer than `bytes_max` all, and
+    /// cuts it to nothing. Whether it is short now: readers may be in the way of that.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn tidy_log(&self, bytes_max: u64) -> Result<bool, LedgerError> {
+        let length = fs::metadata(write_ahead_log(&self.path)).map_or(0, |log| log.len());
+        if length > bytes_max {
+            return self.cut_log();
+        }
+        checkpoint(&self.database, "PASSIVE").map(|_| true).map_err(LedgerError::sqlite(&self.path))
+    }
+
+    /// Empties the write-ahead log, unless readers are in the way of that for long.
+    pub(crate) fn cut_log(&self) -> Result<bool, LedgerError> {
+        let run = || {
+            self.database.busy_timeout(READERS_PATIENCE)?;
+            let is_cut = checkpoint(&self.database, "TRUNCATE");
+            self.database.busy_timeout(BUSY_TIMEOUT)?;
+            is_cut
+        };
+        run().map_err(LedgerError::sqlite(&self.path))
+    }
+}
+
+/// The file in which SQLite keeps what is not in the ledger's file yet.
+#[must_use]
+pub fn write_ahead_log(ledger: &Path) -> PathBuf {
+    let mut name = ledger.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+/// Whether nobody was in the way.
+fn checkpoint(database: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    let is_busy = database
+        .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get::<_, bool>(0))?;
+    Ok(!is_busy)
+}
+
+/// Opens or creates the file, in its present schema.
+fn set_up(path: &Path) -> Result<Connection, LedgerError> {
+    make_private(path)?;
+    let mut database =
+        connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    let is_new = schema::check(&database, path)? == 0;
+    let set = |database: &Connection| {
+        if is_new {
+            // Before the first table: it cannot be changed later without rewriting the file.
+            database.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        }
+        database.pragma_update(None, "journal_mode", "WAL")?;
+        database.pragma_update(None, "synchronous", "FULL")?;
+        // Rows point only to numbers that their own transaction looked up or made; `check` looks.
+        database.pragma_update(None, "foreign_keys", false)
+    };
+    set(&database).map_err(LedgerError::sqlite(path))?;
+    schema::migrate(&mut database, path)?;
+    Ok(database)
 }
 
 pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
@@ -272,7 +363,8 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
         file.rewind()?;
         writeln!(file, "{}", std::process::id())
     };
-    note().map_err(LedgerError::file(&lock_path))?;
+    // Only for the message to others: on a full disk the lock holds all the same.
+    let _is_noted = note().is_ok();
     Ok(file)
 }
 

@@ -114,11 +114,15 @@ impl Queue {
         if state.is_closed {
             return false;
         }
-        let batch = Batch::default();
-        state.jobs.push_back(Job { batch, done: None, task: Some(task), bytes: 0 });
+        state.jobs.push_back(Job { task: Some(task), ..Job::of(Batch::default()) });
         drop(state);
         self.work.notify_one();
         true
+    }
+
+    /// The tasks that wait, taken before what is queued in front of them.
+    pub(crate) fn take_tasks(&self) -> Vec<Task> {
+        self.lock().jobs.iter_mut().filter_map(|job| job.task.take()).collect()
     }
 
     const fn is_full(&self, load: Load) -> bool {
@@ -193,9 +197,9 @@ impl Queue {
         Some(jobs.into())
     }
 
-    /// Waits before another try; ends early when the queue is closed. `false` once the deadline has
-    /// passed and there is no other try.
-    pub(crate) fn pause(&self, pause: Duration) -> bool {
+    /// Waits before another try; ends early when the queue is closed, and for a task where tasks can be
+    /// done meanwhile. `false` once the deadline has passed and there is no other try.
+    pub(crate) fn pause(&self, pause: Duration, is_for_tasks: bool) -> bool {
         let state = self.lock();
         if state.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return false;
@@ -203,7 +207,8 @@ impl Queue {
         let pause = if state.is_closed { pause.min(CLOSING_PAUSE) } else { pause };
         let until = Instant::now() + pause;
         let mut state = state;
-        while !state.is_closed {
+        let has_task = |state: &State| state.jobs.iter().any(|job| job.task.is_some());
+        while !(state.is_closed || is_for_tasks && has_task(&state)) {
             let Some(left) = until.checked_duration_since(Instant::now()) else { break };
             state = self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -240,10 +245,18 @@ impl Queue {
 const CLOSING_PAUSE: Duration = Duration::from_millis(50);
 
 fn push(state: &mut State, batch: Batch, done: Option<Done>) -> Load {
-    let bytes = batch.facts.iter().map(Fact::weight_bytes).sum();
-    let records = batch.facts.len();
-    state.jobs.push_back(Job { batch, done, task: None, bytes });
-    Load { records, bytes }
+    let job = Job { done, ..Job::of(batch) };
+    let load = Load { records: job.batch.facts.len(), bytes: job.bytes };
+    state.jobs.push_back(job);
+    load
+}
+
+impl Job {
+    /// A batch that nobody waits for.
+    pub(crate) fn of(batch: Batch) -> Self {
+        let bytes = batch.facts.iter().map(Fact::weight_bytes).sum();
+        Self { batch, done: None, task: None, bytes }
+    }
 }
 
 impl Load {

@@ -180,12 +180,7 @@ impl Reader {
             "usage_time WHERE width_minutes = ?1 AND start_ms >= ?2 AND start_ms < ?3",
         );
         self.each(&sql, [width.minutes(), from.0, until.0], |row| {
-            each(TimeUsage {
-                start: UnixMs(row.get(0)?),
-                series: row.get(1)?,
-                counters: counters_of_row(row, 2)?,
-                times: (UnixMs(row.get(12)?), UnixMs(row.get(13)?)),
-            });
+            each(time_usage_of_row(row)?);
             Ok(())
         })
     }
@@ -279,6 +274,29 @@ impl Reader {
                 error_type: row.get(4)?,
                 tokens: tokens_of_row(row, 5)?,
             })
+        })
+    }
+
+    /// Hands what retention has left of a session's calls to `each`: the sums of quarters of an hour that
+    /// begin in `from..until`.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn removed_of_session(
+        &self,
+        session: i64,
+        from: UnixMs,
+        until: UnixMs,
+        mut each: impl FnMut(TimeUsage),
+    ) -> Result<(), LedgerError> {
+        let sql = select(
+            "start_ms, series",
+            "usage_removed WHERE session = ?1 AND start_ms >= ?2 AND start_ms < ?3
+             ORDER BY start_ms, series",
+        );
+        self.each(&sql, [session, from.0, until.0], |row| {
+            each(time_usage_of_row(row)?);
+            Ok(())
         })
     }
 
@@ -465,6 +483,16 @@ impl Reader {
 
 /// On a volume that cannot be written SQLite cannot share a ledger in WAL mode; where no writer has
 /// left anything in the log, the file alone is the whole ledger.
+/// A row of [`select`] with the start and the series as its keys.
+fn time_usage_of_row(row: &Row<'_>) -> rusqlite::Result<TimeUsage> {
+    Ok(TimeUsage {
+        start: UnixMs(row.get(0)?),
+        series: row.get(1)?,
+        counters: counters_of_row(row, 2)?,
+        times: (UnixMs(row.get(12)?), UnixMs(row.get(13)?)),
+    })
+}
+
 fn open_read_only(path: &Path) -> Result<Connection, LedgerError> {
     let database = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let is_readable =

@@ -181,13 +181,18 @@ impl Changes {
                          SELECT created_at AS time FROM llm_calls
                          WHERE id >= ?1 AND id < ?2 AND series = ?3
                          UNION ALL SELECT created_at FROM session_totals
-                         WHERE id >= ?1 AND id < ?2 AND series = ?3 AND NOT is_superseded)",
+                         WHERE id >= ?1 AND id < ?2 AND series = ?3 AND NOT is_superseded
+                         UNION ALL SELECT first_ms FROM usage_removed
+                         WHERE start_ms = ?4 AND series = ?3
+                         UNION ALL SELECT last_ms FROM usage_removed
+                         WHERE start_ms = ?4 AND series = ?3)",
                     )?
                     .query_row(
                         params![
                             FactId::first_at(UnixMs(start)).0,
                             FactId::first_at(until).0,
-                            series
+                            series,
+                            start,
                         ],
                         two_times,
                     )
@@ -206,7 +211,11 @@ impl Changes {
                          SELECT created_at AS time FROM llm_calls
                          WHERE session = ?1 AND series = ?2
                          UNION ALL SELECT created_at FROM session_totals
-                         WHERE session = ?1 AND series = ?2 AND NOT is_superseded)",
+                         WHERE session = ?1 AND series = ?2 AND NOT is_superseded
+                         UNION ALL SELECT first_ms FROM usage_removed
+                         WHERE session = ?1 AND series = ?2
+                         UNION ALL SELECT last_ms FROM usage_removed
+                         WHERE session = ?1 AND series = ?2)",
                     )?
                     .query_row([session, series], two_times)
             })?;

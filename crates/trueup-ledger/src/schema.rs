@@ -12,8 +12,11 @@ use crate::LedgerError;
 /// `trup`, in the file's header.
 const APPLICATION_ID: i64 = 0x7472_7570;
 
-const STEPS: &[&str] =
-    &[include_str!("schema/001_account.sql"), include_str!("schema/002_host_metrics.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema/001_account.sql"),
+    include_str!("schema/002_host_metrics.sql"),
+    include_str!("schema/003_retention.sql"),
+];
 
 /// The newest schema version that this program knows.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of steps")]

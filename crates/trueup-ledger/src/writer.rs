@@ -4,6 +4,7 @@
 //! alone a record waits for nobody. A file that is locked, full or failing is tried again, for ever;
 //! what can never be written is dropped alone, counted and reported, so that it blocks nothing else.
 
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use trueup_core::{Batch, Fact, UnixMs};
 
-use crate::queue::{Done, Job, Limits, Offered, Queue};
-use crate::{Ledger, LedgerError};
+use crate::queue::{Done, Job, Limits, Offered, Queue, Task};
+use crate::{BallastState, Ledger, LedgerError, Removed, write_ahead_log};
 
 /// First wait before a write is tried again; doubled up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -38,6 +39,8 @@ pub enum WriterState {
         error: String,
         /// Since when.
         since: UnixMs,
+        /// Whether the disk is full.
+        is_full: bool,
     },
 }
 
@@ -52,6 +55,8 @@ pub struct Health {
     pub queue_capacity: usize,
     /// Bytes of listeners' records that wait.
     pub queue_bytes: usize,
+    /// Records that were taken from the queue and given up when the writer was closed.
+    pub given_up: u64,
     /// Records dropped since the start for want of room.
     pub dropped: u64,
     /// Records that could never be written, since the start.
@@ -61,18 +66,27 @@ pub struct Health {
     /// How long the write that is under way has been going on: long where another program holds the
     /// file.
     pub write_wait: Option<Duration>,
+    /// What cleaning has removed since the start.
+    pub removed: Removed,
+    /// Whether space is held for a full disk.
+    pub ballast: BallastState,
 }
 
 #[derive(Debug)]
 struct Status {
     state: WriterState,
+    given_up: u64,
     refused: u64,
     last_commit: Option<UnixMs>,
     writing_since: Option<Instant>,
+    removed: Removed,
+    ballast: BallastState,
 }
 
 /// A ledger with a thread and a queue.
 pub struct Writer {
+    /// The write-ahead log of its ledger.
+    log: PathBuf,
     queue: Arc<Queue>,
     status: Arc<Mutex<Status>>,
     /// Gone once somebody has closed the writer.
@@ -101,12 +115,16 @@ impl Writer {
         limits: Limits,
         now: impl Fn() -> UnixMs + Send + 'static,
     ) -> std::io::Result<Self> {
+        let log = write_ahead_log(ledger.path());
         let queue = Arc::new(Queue::new(limits));
         let status = Arc::new(Mutex::new(Status {
             state: WriterState::Ok,
+            given_up: 0,
             refused: 0,
             last_commit: None,
             writing_since: None,
+            removed: ledger.removed(),
+            ballast: ledger.ballast(),
         }));
         let (tell_end, end) = sync_channel(1);
         let mut work = Work {
@@ -114,6 +132,7 @@ impl Writer {
             queue: Arc::clone(&queue),
             status: Arc::clone(&status),
             now,
+            tasks: Vec::new(),
             dropped_saved: 0,
         };
         let handle = std::thread::Builder::new().name("writer".into()).spawn(move || {
@@ -121,7 +140,7 @@ impl Writer {
             let _is_awaited = tell_end.send(()).is_ok();
             work.ledger
         })?;
-        Ok(Self { queue, status, thread: Mutex::new(Some(Thread { handle, end })) })
+        Ok(Self { log, queue, status, thread: Mutex::new(Some(Thread { handle, end })) })
     }
 
     /// Queues a batch, waiting for room: for sources that can wait. `false` where the writer is
@@ -154,8 +173,8 @@ impl Writer {
         self.queue.submit(Batch::default(), Some(tell)) && is_done.recv().unwrap_or(false)
     }
 
-    /// Has the writer thread do something with the ledger, behind everything queued so far, and waits
-    /// for it. `None` where the writer is closed.
+    /// Has the writer thread do something with the ledger and waits for it: behind everything queued
+    /// so far, unless that waits for room on the disk. `None` where the writer is closed.
     pub fn run<T: Send + 'static>(
         &self,
         task: impl FnOnce(&mut Ledger) -> T + Send + 'static,
@@ -165,6 +184,12 @@ impl Writer {
             let _is_awaited = told.send(task(ledger)).is_ok();
         });
         if self.queue.run(task) { is_done.recv().ok() } else { None }
+    }
+
+    /// The length of the write-ahead log.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |log| log.len())
     }
 
     /// How the writer is.
@@ -177,10 +202,13 @@ impl Writer {
             queue_depth,
             queue_capacity: self.queue.limits().records,
             queue_bytes,
+            given_up: status.given_up,
             dropped,
             refused: status.refused,
             last_commit: status.last_commit,
             write_wait: status.writing_since.map(|since| since.elapsed()),
+            removed: status.removed,
+            ballast: status.ballast,
         }
     }
 
@@ -216,6 +244,8 @@ struct Work<Now> {
     queue: Arc<Queue>,
     status: Arc<Mutex<Status>>,
     now: Now,
+    /// Tasks that were taken and are not done.
+    tasks: Vec<Task>,
     /// Dropped records that the ledger knows of.
     dropped_saved: u64,
 }
@@ -223,11 +253,9 @@ struct Work<Now> {
 impl<Now: Fn() -> UnixMs> Work<Now> {
     fn run(&mut self) {
         while let Some(mut jobs) = self.queue.take() {
-            let tasks: Vec<_> = jobs.iter_mut().filter_map(|job| job.task.take()).collect();
+            self.tasks.extend(jobs.iter_mut().filter_map(|job| job.task.take()));
             self.write(jobs);
-            for task in tasks {
-                task(&mut self.ledger);
-            }
+            self.run_tasks();
             self.save_dropped();
         }
         self.save_dropped();
@@ -235,9 +263,38 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
         let _is_short = self.ledger.checkpoint().is_ok();
     }
 
+    fn run_tasks(&mut self) {
+        if self.tasks.is_empty() {
+            return;
+        }
+        for task in self.tasks.drain(..) {
+            task(&mut self.ledger);
+        }
+        self.note_room();
+    }
+
+    fn note_room(&self) {
+        let (removed, ballast) = (self.ledger.removed(), self.ledger.ballast());
+        self.update(|status| (status.removed, status.ballast) = (removed, ballast));
+    }
+
+    /// Makes room on a full disk. What is pushed may go then: tasks do not wait for the write that
+    /// waits for them.
+    fn make_room(&mut self) {
+        self.ledger.release_ballast();
+        self.note_room();
+        self.tasks.extend(self.queue.take_tasks());
+        self.run_tasks();
+    }
+
     fn write(&mut self, jobs: Vec<Job>) {
         match self.try_write(&jobs) {
             Ok(is_safe) => tell(jobs, is_safe),
+            Err(error) if error.is_full() => {
+                for job in jobs {
+                    self.write_in_pieces(job);
+                }
+            }
             Err(_) if jobs.len() > 1 => {
                 // One of them can never be written: alone, it takes nobody with it.
                 for job in jobs {
@@ -245,6 +302,25 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
                 }
             }
             Err(error) => self.refuse(jobs, &error),
+        }
+    }
+
+    /// Writes a job as its room comes: what belongs together at once, facts alone a few at a time.
+    fn write_in_pieces(&mut self, job: Job) {
+        let Job { batch, done, .. } = job;
+        let mut is_all_safe = true;
+        for piece in pieces(batch) {
+            let piece = Job::of(piece);
+            match self.try_write(std::slice::from_ref(&piece)) {
+                Ok(is_safe) => is_all_safe &= is_safe,
+                Err(error) => {
+                    is_all_safe = false;
+                    self.refuse(vec![piece], &error);
+                }
+            }
+        }
+        if let Some(done) = done {
+            done(is_all_safe);
         }
     }
 
@@ -270,6 +346,10 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
                     });
                     return Ok(true);
                 }
+                Err(error) if error.is_full() && !is_small(&batches) => {
+                    self.make_room();
+                    return Err(error);
+                }
                 Err(error) if error.is_transient() => {
                     let now = (self.now)();
                     self.update(|status| {
@@ -277,9 +357,16 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
                             WriterState::Ok => now,
                             WriterState::Retrying { since, .. } => since,
                         };
-                        status.state = WriterState::Retrying { error: error.to_string(), since };
+                        let (error, is_full) = (error.to_string(), error.is_full());
+                        status.state = WriterState::Retrying { error, since, is_full };
                     });
-                    if !self.queue.pause(pause) {
+                    let is_full = error.is_full();
+                    if is_full {
+                        self.make_room();
+                    }
+                    if !self.queue.pause(pause, is_full) {
+                        let records: usize = batches.iter().map(|batch| batch.facts.len()).sum();
+                        self.update(|status| status.given_up += records as u64);
                         return Ok(false);
                     }
                     pause = (pause * 2).min(RETRY_MAX);
@@ -291,10 +378,10 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
 
     fn refuse(&self, jobs: Vec<Job>, error: &LedgerError) {
         let records = jobs.iter().map(|job| job.batch.facts.len() as u64).sum();
-        let message = error.to_string();
+        let error = error.to_string();
         self.update(|status| {
             status.refused += records;
-            status.state = WriterState::Retrying { error: message, since: UnixMs(0) };
+            status.state = WriterState::Retrying { error, since: UnixMs(0), is_full: false };
         });
         let _is_counted = self.ledger.count(REFUSED, records).is_ok();
         tell(jobs, false);
@@ -318,6 +405,46 @@ const fn is_empty(batch: &Batch) -> bool {
     let Batch { facts, positions, restarted, problems, is_poll } = batch;
     let is_silent = restarted.is_empty() && problems.is_empty() && !*is_poll;
     facts.is_empty() && positions.is_empty() && is_silent
+}
+
+/// Bytes of facts that are written at once where room is scarce.
+const PIECE_BYTES: usize = 512 << 10;
+
+/// Whether there is nothing to divide.
+fn is_small(batches: &[&Batch]) -> bool {
+    match batches {
+        [batch] => is_whole(batch) || piece_end(&batch.facts) == batch.facts.len(),
+        _ => false,
+    }
+}
+
+/// Whether a batch holds more than facts: a position must be written with those before it.
+fn is_whole(batch: &Batch) -> bool {
+    let Batch { positions, restarted, problems, is_poll, .. } = batch;
+    !(positions.is_empty() && restarted.is_empty() && problems.is_empty()) || *is_poll
+}
+
+/// How many facts make a piece: at least one.
+fn piece_end(facts: &[Fact]) -> usize {
+    let mut bytes = 0;
+    let fitting = facts.iter().take_while(|fact| {
+        bytes += fact.weight_bytes();
+        bytes <= PIECE_BYTES
+    });
+    fitting.count().max(1).min(facts.len())
+}
+
+fn pieces(batch: Batch) -> Vec<Batch> {
+    if is_whole(&batch) {
+        return vec![batch];
+    }
+    let (mut pieces, mut facts) = (Vec::new(), batch.facts);
+    while !facts.is_empty() {
+        let rest = facts.split_off(piece_end(&facts));
+        pieces.push(Batch { facts, ..Batch::default() });
+        facts = rest;
+    }
+    pieces
 }
 
 fn tell(jobs: Vec<Job>, is_safe: bool) {

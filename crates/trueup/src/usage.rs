@@ -199,7 +199,7 @@ fn sessions_of_memory(account: &Account, window: Window, each: &mut dyn FnMut(En
 }
 
 /// Sessions that lie in the window are read from their sums; of those that reach over its edge, the
-/// calls in it are read one by one.
+/// calls in it are read one by one, and those whose rows are gone by the quarter of an hour.
 fn sessions_of_ledger(
     reader: &Reader,
     window: Window,
@@ -228,6 +228,12 @@ fn sessions_of_ledger(
                 each(Entry { start, times, series, session: &name, counters: &counters });
             }
         }
+        reader.removed_of_session(session, window.from, window.until, |usage| {
+            if let Some(series) = series.get(&usage.series) {
+                let (start, times) = (usage.times.0, usage.times);
+                each(Entry { start, times, series, session: &name, counters: &usage.counters });
+            }
+        })?;
     }
     Ok(())
 }

@@ -193,13 +193,14 @@ impl Account<'_> {
         since: UnixMs,
     ) -> rusqlite::Result<Vec<MeasuredCall>> {
         let mut statement = self.database.prepare_cached(
-            "SELECT created_at, input, output FROM llm_calls
-             WHERE session = ?1 AND id >= ?2 ORDER BY id",
+            "SELECT created_at, input, output FROM llm_calls WHERE session = ?1 AND id >= ?2
+             UNION ALL
+             SELECT last_ms, input, output FROM usage_removed WHERE session = ?1 AND last_ms >= ?3",
         )?;
-        let since = FactId::first_at(since);
+        let first = FactId::first_at(since);
         let mut calls = Vec::new();
         for session in sessions {
-            let rows = statement.query_map(params![session, since.0], |row| {
+            let rows = statement.query_map(params![session, first.0, since.0], |row| {
                 let [input, output] = [row.get::<_, i64>(1)?, row.get(2)?].map(i64::unsigned_abs);
                 Ok(MeasuredCall { time: UnixMs(row.get(0)?), used: (input, output) })
             })?;

@@ -17,6 +17,16 @@ const NOTHING_NEW: UnixMs = UnixMs(0);
 /// Rows that are taken out before the sums are brought up to them.
 const PAGE_ROWS: i64 = 5_000;
 
+/// Whether the claim `t` gave way to calls some of which retention has taken: nothing that is read
+/// again would say so.
+macro_rules! is_settled {
+    () => {
+        "(t.is_superseded AND EXISTS (SELECT 1 FROM usage_removed r
+            WHERE r.session IN (t.session, t.parent)
+            OR r.session IN (SELECT session FROM session_totals WHERE parent = t.session)))"
+    };
+}
+
 /// Whether a row was read from a store of the source ?1, and by which id it is known. A call that a
 /// client posted always has an id of the client's, or one that the client was told.
 macro_rules! is_read {
@@ -29,7 +39,9 @@ macro_rules! is_read {
              OR EXISTS (SELECT 1 FROM session_totals t JOIN series s ON s.id = t.series
                 WHERE t.id = ",
             $id,
-            " AND s.source = ?1))"
+            " AND s.source = ?1 AND NOT ",
+            is_settled!(),
+            "))"
         )
     };
 }
@@ -114,12 +126,14 @@ fn drop_calls(database: &Connection, memory: &mut Memory, session: i64) -> rusql
 
 /// Takes out a page of a source's claims; whether there was one.
 fn drop_claims(database: &Connection, memory: &mut Memory, source: &str) -> rusqlite::Result<bool> {
-    let mut page = database.prepare_cached(
+    let mut page = database.prepare_cached(concat!(
         "SELECT t.id, t.series, t.session, t.created_at, t.is_superseded, t.reported_cost_nanousd,
          t.input, t.cache_read, t.cache_write_5m, t.cache_write_1h, t.cache_write, t.output,
          t.reasoning FROM session_totals t JOIN series s ON s.id = t.series
-         WHERE s.source = ?1 LIMIT ?2",
-    )?;
+         WHERE s.source = ?1 AND NOT ",
+        is_settled!(),
+        " LIMIT ?2",
+    ))?;
     let claims = page
         .query_map(params![source, PAGE_ROWS], |row| {
             let (series, session) = (row.get(1)?, row.get(2)?);

@@ -1,23 +1,26 @@
 -- One line of text for each sum that differs from the facts below it. Claims that count are facts of
--- their own. Rows that retention has taken are only in the sums: then a sum may be larger, which this
--- check reports as well.
+-- their own; so is what retention has left of calls.
 WITH facts AS (
-    SELECT series, session, created_at, (error_type IS NOT NULL) AS errors, input, cache_read,
-        cache_write_5m, cache_write_1h, cache_write, output, reasoning,
-        coalesce(reported_cost_nanousd, 0) AS cost
+    SELECT series, session, created_at AS first, created_at AS last, 1 AS calls,
+        (error_type IS NOT NULL) AS errors, input, cache_read, cache_write_5m, cache_write_1h,
+        cache_write, output, reasoning, coalesce(reported_cost_nanousd, 0) AS cost
     FROM llm_calls
     UNION ALL
-    SELECT series, session, created_at, 0, input, cache_read, cache_write_5m, cache_write_1h,
-        cache_write, output, reasoning, coalesce(reported_cost_nanousd, 0)
+    SELECT series, session, created_at, created_at, 1, 0, input, cache_read, cache_write_5m,
+        cache_write_1h, cache_write, output, reasoning, coalesce(reported_cost_nanousd, 0)
     FROM session_totals WHERE NOT is_superseded
+    UNION ALL
+    SELECT series, session, first_ms, last_ms, calls, errors, input, cache_read, cache_write_5m,
+        cache_write_1h, cache_write, output, reasoning, reported_cost_nanousd
+    FROM usage_removed
 ),
 by_width AS (
-    SELECT 15 AS width, (created_at - ((created_at % 900000) + 900000) % 900000) AS start, * FROM facts
+    SELECT 15 AS width, (first - ((first % 900000) + 900000) % 900000) AS start, * FROM facts
     UNION ALL
-    SELECT 1440, (created_at - ((created_at % 86400000) + 86400000) % 86400000), * FROM facts
+    SELECT 1440, (first - ((first % 86400000) + 86400000) % 86400000), * FROM facts
 ),
 expected_time AS (
-    SELECT width, start, series, count(*) AS calls, sum(errors) AS errors, sum(input) AS input,
+    SELECT width, start, series, sum(calls) AS calls, sum(errors) AS errors, sum(input) AS input,
         sum(cache_read) AS cache_read, sum(cache_write_5m) AS cache_write_5m,
         sum(cache_write_1h) AS cache_write_1h, sum(cache_write) AS cache_write,
         sum(output) AS output, sum(reasoning) AS reasoning, sum(cost) AS cost
@@ -29,9 +32,9 @@ stored_time AS (
     FROM usage_time
 ),
 expected_session AS (
-    SELECT session, series, count(*), sum(errors), sum(input), sum(cache_read), sum(cache_write_5m),
+    SELECT session, series, sum(calls), sum(errors), sum(input), sum(cache_read), sum(cache_write_5m),
         sum(cache_write_1h), sum(cache_write), sum(output), sum(reasoning), sum(cost),
-        min(created_at), max(created_at)
+        min(first), max(last)
     FROM facts GROUP BY session, series
 ),
 stored_session AS (

@@ -18,10 +18,10 @@ fn pressure(some: u32) -> Pressure {
     Pressure { some_millipercent: Some(some), full_millipercent: Some(some + 1) }
 }
 
-fn sample() -> HostMetric {
+pub(crate) fn sample(time: UnixMs) -> HostMetric {
     HostMetric {
-        key: Key::fresh(TIME, 7),
-        time: TIME,
+        key: Key::fresh(time, 7),
+        time,
         scope: "cgroup2".into(),
         cpu_millipercent: Some(1),
         cpu_capacity_millicores: Some(2),
@@ -48,7 +48,7 @@ fn sample() -> HostMetric {
 
 fn written(path: &std::path::Path) -> String {
     let mut ledger = Ledger::open(path, OpenOptions::default()).unwrap();
-    let batch = Batch { facts: vec![Fact::Host(Box::new(sample()))], ..Batch::default() };
+    let batch = Batch { facts: vec![Fact::Host(Box::new(sample(TIME)))], ..Batch::default() };
     ledger.append(&[&batch], TIME).unwrap();
     let database = Connection::open(path).unwrap();
     database.query_row(VALUES, [], |row| row.get(0)).unwrap()

@@ -124,7 +124,7 @@ proptest! {
     ) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("l.db");
-        let mut ledger = Ledger::open(&path, OpenOptions { has_outbox: true }).unwrap();
+        let mut ledger = Ledger::open(&path, OpenOptions { has_outbox: true, ..OpenOptions::default() }).unwrap();
         let mut seen = Vec::new();
         for (at, calls) in batches.iter().enumerate() {
             ledger.append(&[&batch(calls)], UnixMs(1)).unwrap();
@@ -134,7 +134,7 @@ proptest! {
             }
             if reopen[at] {
                 drop(ledger);
-                ledger = Ledger::open(&path, OpenOptions { has_outbox: true }).unwrap();
+                ledger = Ledger::open(&path, OpenOptions { has_outbox: true, ..OpenOptions::default() }).unwrap();
             }
         }
         let reader = Reader::open(&path).unwrap().unwrap();

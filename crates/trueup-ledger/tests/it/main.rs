@@ -13,4 +13,5 @@ mod host;
 mod laws;
 mod push;
 mod rebuild;
+mod retention;
 mod writer;

@@ -12,7 +12,7 @@ use trueup_ledger::{Check, Ledger, LedgerError, OpenOptions, Reader, Width};
 use crate::laws::{any_call, batch, call, session_total, total};
 
 fn open(path: &Path) -> Ledger {
-    Ledger::open(path, OpenOptions { has_outbox: true }).unwrap()
+    Ledger::open(path, OpenOptions { has_outbox: true, ..OpenOptions::default() }).unwrap()
 }
 
 fn of_source(source: &str, mut batch: Batch) -> Batch {
@@ -34,9 +34,15 @@ fn posted(number: u8) -> Batch {
 }
 
 fn claim(session: &str) -> Fact {
+    let tokens = Tokens { input: 1_000, ..Tokens::ZERO };
+    session_claim(session, "", UnixMs(1_795_000_000_000), tokens)
+}
+
+/// A claimed run of the source `test`.
+pub(crate) fn session_claim(session: &str, parent: &str, time: UnixMs, tokens: Tokens) -> Fact {
     Fact::SessionTotal(Box::new(SessionTotal {
         key: Key::of("test", &[b"claim", session.as_bytes()]),
-        time: UnixMs(1_795_000_000_000),
+        time,
         origin: Origin {
             source: "test".into(),
             provider: "p".into(),
@@ -46,8 +52,8 @@ fn claim(session: &str) -> Fact {
             kind: "".into(),
         },
         started: None,
-        parent: "".into(),
-        tokens: Tokens { input: 1_000, ..Tokens::ZERO },
+        parent: parent.into(),
+        tokens,
         reported_cost: None,
     }))
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use trueup_ledger::{DROPPED, LOST, LedgerError, REFUSED, REMOVED, Reader, Removed};
+
 use crate::intake::Kind;
 
 /// Paths that requests are counted by; every other is `other`, so that clients cannot make metrics.
@@ -23,21 +25,32 @@ pub(super) fn known_path(path: &str) -> &'static str {
     PATHS.into_iter().find(|known| *known == path).unwrap_or("other")
 }
 
+/// What the ledger says of earlier runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Before {
+    /// Records dropped for want of room.
+    pub(super) dropped: u64,
+    /// Records that could not be written.
+    pub(super) refused: u64,
+    /// Rows that cleaning has removed.
+    pub(super) removed: Removed,
+}
+
 /// Counters of the daemon.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// Records dropped for want of room before this start.
-    pub(super) dropped_before: u64,
-    /// Records that could not be written, before this start.
-    pub(super) refused_before: u64,
+    /// What was lost or removed before this start.
+    pub(super) before: Before,
     accepted: [AtomicU64; Kind::ALL.len()],
     answered: Mutex<BTreeMap<(&'static str, u16), u64>>,
 }
 
 impl Counts {
-    /// Counters that go on from what the ledger says was lost.
-    pub(crate) fn new(dropped_before: u64, refused_before: u64) -> Self {
-        Self { dropped_before, refused_before, ..Self::default() }
+    /// Counters that go on from what the ledger says.
+    pub(crate) fn new(reader: &Reader) -> Result<Self, LedgerError> {
+        let removed = Removed { rows: reader.counter(REMOVED)?, lost: reader.counter(LOST)? };
+        let (dropped, refused) = (reader.counter(DROPPED)?, reader.counter(REFUSED)?);
+        Ok(Self { before: Before { dropped, refused, removed }, ..Self::default() })
     }
 
     pub(super) fn accepted(&self, kind: Kind, records: usize) {

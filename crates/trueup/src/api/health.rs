@@ -15,7 +15,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use serde::Serialize;
 use trueup_core::UnixMs;
-use trueup_ledger::{SCHEMA_VERSION, WriterState};
+use trueup_ledger::{BallastState, SCHEMA_VERSION, WriterState};
 
 use super::App;
 
@@ -34,6 +34,10 @@ pub(super) struct Health {
     pub(super) queue_bytes: usize,
     pub(super) dropped_total: u64,
     pub(super) refused_total: u64,
+    /// `full` where a write waits for room, `low` where the ballast was let go.
+    pub(super) disk_status: &'static str,
+    pub(super) removed_total: u64,
+    pub(super) lost_to_retention_total: u64,
     pub(super) uptime_seconds: u64,
     #[serde(serialize_with = "as_text")]
     pub(super) last_push_time: Option<UnixMs>,
@@ -81,7 +85,12 @@ impl App {
         let ledger = &self.settings.ledger;
         let db_error = db_error(&writer);
         let push = self.threads.push.seen();
-        let is_ok = db_error.is_none() && seen.error.is_none() && !push.is_degraded();
+        let before = self.counts.before;
+        let disk_status = disk_status(&writer);
+        let is_ok = db_error.is_none()
+            && disk_status == "ok"
+            && seen.error.is_none()
+            && !push.is_degraded();
         Health {
             status: if is_ok { "ok" } else { "degraded" },
             db_status: if db_error.is_none() { "ok" } else { "error" },
@@ -89,8 +98,11 @@ impl App {
             queue_depth: writer.queue_depth,
             queue_capacity: writer.queue_capacity,
             queue_bytes: writer.queue_bytes,
-            dropped_total: self.counts.dropped_before + writer.dropped,
-            refused_total: self.counts.refused_before + writer.refused,
+            dropped_total: before.dropped + writer.dropped,
+            refused_total: before.refused + writer.refused,
+            disk_status,
+            removed_total: before.removed.rows + writer.removed.rows,
+            lost_to_retention_total: before.removed.lost + writer.removed.lost,
             uptime_seconds: self.start.elapsed().as_secs(),
             last_push_time: push.last_push,
             last_push_status: push.status(),
@@ -102,7 +114,7 @@ impl App {
             schema_version: SCHEMA_VERSION,
             ledger: Some(ledger.display().to_string()),
             db_size_bytes: size(ledger),
-            wal_size_bytes: size(&beside(ledger, "-wal")),
+            wal_size_bytes: self.writer.log_bytes(),
             last_commit: writer.last_commit,
             last_sync: seen.last_sync,
             sync_error: seen.error,
@@ -121,12 +133,14 @@ fn db_error(writer: &trueup_ledger::Health) -> Option<String> {
     }
 }
 
-fn size(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+const fn disk_status(writer: &trueup_ledger::Health) -> &'static str {
+    match (&writer.state, writer.ballast) {
+        (WriterState::Retrying { is_full: true, .. }, _) => "full",
+        (_, BallastState::Released) => "low",
+        (_, BallastState::None | BallastState::Held) => "ok",
+    }
 }
 
-fn beside(path: &Path, ending: &str) -> std::path::PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }

@@ -90,11 +90,13 @@ impl Exposition {
         self.family("trueup_build_info", Type::Gauge, "The version that runs.");
         self.sample("trueup_build_info", &[("version", health.version)], 1);
         let is_up = u8::from(health.db_status == "ok");
+        let is_roomy = u8::from(health.disk_status == "ok");
         for (name, help, value) in [
             ("trueup_uptime_seconds", "Time since the start.", health.uptime_seconds),
             ("trueup_ledger_ok", "1 while the ledger can be written.", is_up.into()),
             ("trueup_ledger_bytes", "Size of the ledger file.", health.db_size_bytes),
             ("trueup_wal_bytes", "Size of the write-ahead log.", health.wal_size_bytes),
+            ("trueup_disk_ok", "0 while the disk is full or nearly so.", is_roomy.into()),
             ("trueup_queue_records", "Records that wait to be written.", health.queue_depth as u64),
             ("trueup_queue_records_max", "Records that may wait.", health.queue_capacity as u64),
             ("trueup_queue_bytes", "Bytes that wait to be written.", health.queue_bytes as u64),
@@ -121,6 +123,11 @@ impl Exposition {
         self.single("trueup_records_dropped_total", Type::Counter, dropped, health.dropped_total);
         let refused = "Records that could not be written, over all runs.";
         self.single("trueup_records_refused_total", Type::Counter, refused, health.refused_total);
+        let removed = "Rows that cleaning has removed, over all runs.";
+        self.single("trueup_rows_removed_total", Type::Counter, removed, health.removed_total);
+        let lost = "Rows that cleaning has removed before they were pushed, over all runs.";
+        let count = health.lost_to_retention_total;
+        self.single("trueup_rows_lost_total", Type::Counter, lost, count);
     }
 
     fn of_sync(&mut self, bytes: u64) {

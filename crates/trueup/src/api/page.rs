@@ -132,6 +132,7 @@ fn health(health: &Health) -> String {
         ("Dropped", number::grouped(health.dropped_total)),
         ("Ledger", health.ledger.clone().unwrap_or_default()),
         ("Size", number::bytes(health.db_size_bytes.saturating_add(health.wal_size_bytes))),
+        ("Disk", health.disk_status.to_owned()),
         ("Version", health.version.to_owned()),
     ] {
         push(&mut html, format_args!("<tr><th>{name}</th><td>{}</td></tr>\n", escaped(&value)));

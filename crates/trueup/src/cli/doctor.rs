@@ -123,7 +123,11 @@ fn up_to_date(config: &Config) -> Result<Seen> {
             Some(reader) => Ok(found(LedgerState::Held { owner }, reader, on_disk(config))),
             None => in_place_of_it(config, LedgerState::Held { owner }),
         },
-        Err(error @ (LedgerError::File { .. } | LedgerError::Sqlite { .. })) => {
+        Err(
+            error @ (LedgerError::File { .. }
+            | LedgerError::Sqlite { .. }
+            | LedgerError::NoRoom { .. }),
+        ) => {
             let why = error.to_string();
             match Reader::open(&path) {
                 Ok(Some(reader)) => {

@@ -53,9 +53,11 @@ pub(super) fn load(config: &Config, is_in_memory: bool) -> Result<Loaded> {
             // The other process is about to make the file.
             None => in_memory(config, threads),
         }),
-        Err(error @ (LedgerError::File { .. } | LedgerError::Sqlite { .. })) => {
-            Err(error).context("the ledger cannot be written; `--no-ledger` reports without one")
-        }
+        Err(
+            error @ (LedgerError::File { .. }
+            | LedgerError::Sqlite { .. }
+            | LedgerError::NoRoom { .. }),
+        ) => Err(error).context("the ledger cannot be written; `--no-ledger` reports without one"),
         Err(error @ (LedgerError::Newer { .. } | LedgerError::NotALedger { .. })) => {
             Err(error.into())
         }

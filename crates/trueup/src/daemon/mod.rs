@@ -12,6 +12,7 @@ mod log;
 mod monitor;
 mod push;
 mod settings;
+mod upkeep;
 mod watch;
 
 use std::net::IpAddr;
@@ -23,9 +24,7 @@ use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use trueup_core::prices::PriceBook;
-use trueup_ledger::{
-    CHECKPOINT_PATIENCE, DROPPED, Ledger, OpenOptions, REFUSED, Reader, Writer, WriterState,
-};
+use trueup_ledger::{CHECKPOINT_PATIENCE, Ledger, OpenOptions, Reader, Writer, WriterState};
 
 use crate::api::{self, App, Counts, Guard};
 use crate::clock;
@@ -121,13 +120,15 @@ struct Keeping {
 
 /// Opens the ledger and starts the threads that fill it.
 fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -> Result<Keeping> {
-    let mut ledger = Ledger::open(&settings.ledger, OpenOptions::default())?;
+    let retention = Some(settings.upkeep.retention);
+    let options = OpenOptions { retention, ..OpenOptions::default() };
+    let mut ledger = Ledger::open(&settings.ledger, options)?;
     match &settings.push {
         Some(push) => ledger.activate(DESTINATION, &push.shown_endpoint())?,
         None => ledger.deactivate(DESTINATION)?,
     }
     let reader = Reader::open(&settings.ledger)?.context("the ledger has vanished")?;
-    let counts = Counts::new(reader.counter(DROPPED)?, reader.counter(REFUSED)?);
+    let counts = Counts::new(&reader)?;
     let writer = Arc::new(Writer::spawn(ledger, settings.queue, clock::now)?);
     let (ticker, notice) = watch::ticker(settings.sync_interval);
     let mut tickers = vec![Arc::clone(&ticker)];
@@ -151,6 +152,13 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
         ticker,
         notice,
         watch: Arc::clone(&watch),
+    })?;
+    let upkeep = Arc::new(settings.upkeep.ticker());
+    tickers.push(Arc::clone(&upkeep));
+    upkeep::spawn(upkeep::Task {
+        settings: settings.upkeep,
+        writer: Arc::clone(&writer),
+        ticker: upkeep,
     })?;
     let host = Arc::new(Host::default());
     if let Some(interval) = settings.metrics_interval {
@@ -203,7 +211,7 @@ async fn end(server: listen::Server, writer: Arc<Writer>, push: Arc<Push>) -> bo
         return false;
     };
     let Ok((is_closed, health)) = is_closed.await else { return false };
-    let lost = health.queue_depth;
+    let lost = health.queue_depth as u64 + health.given_up;
     if is_closed && health.state == WriterState::Ok && lost == 0 {
         tracing::info!(ms = as_ms(start.elapsed()), "stopped");
         return true;

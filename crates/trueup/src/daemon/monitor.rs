@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trueup_ledger::{Health, Writer, WriterState};
+use trueup_ledger::{BallastState, Health, Removed, Writer, WriterState};
 
 /// How often the writer is looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -26,6 +26,8 @@ struct Told {
     dropped: u64,
     drops_at: Option<Instant>,
     refused: u64,
+    removed: Removed,
+    is_low: bool,
 }
 
 impl Told {
@@ -40,6 +42,27 @@ impl Told {
         if health.refused > self.refused {
             tracing::error!(records = health.refused - self.refused, "records_refused");
             self.refused = health.refused;
+        }
+        self.tell_room(health);
+    }
+
+    fn tell_room(&mut self, health: &Health) {
+        let Removed { rows, lost } = health.removed;
+        let (rows, lost) = (rows - self.removed.rows, lost - self.removed.lost);
+        self.removed = health.removed;
+        match (rows, lost) {
+            (0, _) => {}
+            (_, 0) => tracing::info!(rows, "rows_removed"),
+            (_, _) => tracing::error!(rows, lost, "rows_removed"),
+        }
+        let is_low = health.ballast == BallastState::Released;
+        if is_low != self.is_low {
+            if is_low {
+                tracing::warn!("ballast_released");
+            } else {
+                tracing::info!("ballast_held");
+            }
+            self.is_low = is_low;
         }
     }
 

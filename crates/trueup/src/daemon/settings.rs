@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use tracing::Level;
 use trueup_ledger::Limits;
 
+use super::upkeep;
 use crate::api::Token;
 use crate::config::{Config, read_text};
 use crate::{push, sync};
@@ -47,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     /// Where what is new is sent; nowhere by default.
     pub(crate) push: Option<push::Settings>,
+    /// How the ledger is kept within bounds.
+    pub(crate) upkeep: upkeep::Settings,
     /// The least severe event that is logged.
     pub(crate) log_level: Level,
 }
@@ -81,6 +84,7 @@ impl Settings {
             metrics_interval: interval_or_off(config, "metrics_interval")?,
             threads: sync::threads(config.parse("threads", "a number of threads")?),
             push: push::Settings::of(config)?,
+            upkeep: upkeep::Settings::of(config)?,
             log_level: level(config)?,
         })
     }
@@ -111,7 +115,7 @@ fn token(config: &Config) -> Result<Option<Token>> {
     }
 }
 
-fn number(config: &Config, key: &str, min: usize, max: usize) -> Result<usize> {
+pub(super) fn number(config: &Config, key: &str, min: usize, max: usize) -> Result<usize> {
     let number = config.parse(key, "a whole number")?;
     if !(min..=max).contains(&number) {
         bail!("{key} (from {}): {number} is not within {min} and {max}", config.value(key).1);
@@ -119,7 +123,7 @@ fn number(config: &Config, key: &str, min: usize, max: usize) -> Result<usize> {
     Ok(number)
 }
 
-fn interval(config: &Config, key: &str) -> Result<Duration> {
+pub(super) fn interval(config: &Config, key: &str) -> Result<Duration> {
     let interval = config.duration(key)?;
     if interval < INTERVAL_MIN {
         bail!(

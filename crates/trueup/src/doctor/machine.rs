@@ -4,6 +4,7 @@ use std::path::Path;
 
 use trueup_agents::Agent;
 use trueup_core::{DAY_MS, HOUR_MS, UnixMs};
+use trueup_ledger::Volume;
 
 use super::{Item, LedgerState, Mend, Sight, Status, Verdict, counted};
 use crate::render::number;
@@ -85,14 +86,12 @@ pub(super) fn disk_space(sight: &Sight<'_>) -> Verdict {
         let first = "make room there, or name another ledger with --ledger";
         Item::new(reason).at(folder).mended((Some(first), "trueup doctor"))
     };
-    let volume = match rustix::fs::statvfs(folder) {
-        Ok(volume) => volume,
-        Err(error) => {
-            let detail = "it is not known how much room the ledger has";
-            return Verdict::new(Status::Warn, detail).with(vec![item(error.to_string())]);
-        }
+    let Some(volume) = Volume::of(folder) else {
+        let detail = "it is not known how much room the ledger has";
+        let items = vec![item("the system does not say how full its volume is".into())];
+        return Verdict::new(Status::Warn, detail).with(items);
     };
-    let free = volume.f_bavail.saturating_mul(volume.f_frsize);
+    let free = volume.available_bytes;
     let detail = format!("{} left for the ledger", number::bytes(free));
     let status = match free {
         ..FREE_BYTES_FAIL => Status::Fail,

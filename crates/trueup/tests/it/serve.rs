@@ -9,5 +9,6 @@ mod posts;
 mod push;
 mod receiver;
 mod reports;
+mod retention;
 mod security;
 mod views;

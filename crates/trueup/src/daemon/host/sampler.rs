@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use trueup_core::{ErrorEvent, Fact, HostMetric, Key, UnixMs};
+use trueup_ledger::Volume;
 
 use super::files::Files;
 use super::groups::Version;
 use super::rates;
 use super::reading::{Reading, Transferred};
-use super::surroundings::{self, Processes, Volume};
+use super::surroundings::{self, Processes};
 
 /// The source of what the sampler reports.
 const SOURCE: &str = "host";
@@ -85,9 +86,9 @@ fn levels(files: &mut Files, ledger: &Path, reading: &Reading, moment: Moment) -
         cpu_pressure: surroundings::pressure(files, "cpu", cpu_group),
         mem_pressure: surroundings::pressure(files, "memory", memory_group),
         io_pressure: surroundings::pressure(files, "io", io_group),
-        disk_used_bytes: volume.used_bytes,
-        disk_available_bytes: volume.available_bytes,
-        disk_total_bytes: volume.total_bytes,
+        disk_used_bytes: volume.map(|volume| volume.used_bytes),
+        disk_available_bytes: volume.map(|volume| volume.available_bytes),
+        disk_total_bytes: volume.map(|volume| volume.total_bytes),
         disk_read_bytes_per_second: None,
         disk_write_bytes_per_second: None,
         net_rx_bytes_per_second: None,

@@ -123,32 +123,6 @@ impl Process {
     }
 }
 
-/// The volume that a file lies on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "units stand last")]
-pub(super) struct Volume {
-    pub(super) used_bytes: Option<u64>,
-    pub(super) available_bytes: Option<u64>,
-    pub(super) total_bytes: Option<u64>,
-}
-
-impl Volume {
-    /// Asks the system.
-    pub(super) fn of(path: &Path) -> Self {
-        let Ok(stat) = rustix::fs::statvfs(path) else { return Self::default() };
-        Self::new(stat.f_frsize, stat.f_blocks, stat.f_bfree, stat.f_bavail)
-    }
-
-    /// Of its blocks some are free, of which only some may be taken by users.
-    fn new(block_bytes: u64, blocks: u64, free: u64, available: u64) -> Self {
-        Self {
-            used_bytes: blocks.checked_sub(free).and_then(|used| used.checked_mul(block_bytes)),
-            available_bytes: available.checked_mul(block_bytes),
-            total_bytes: blocks.checked_mul(block_bytes),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,15 +159,5 @@ mod tests {
         let counted = Processes::count(&Files::below(folder.path()));
         let expected = Processes { all: Some(PROCESSES_READ_MAX + 1), ..Processes::default() };
         assert_eq!(counted, expected);
-    }
-
-    #[test]
-    fn blocks_that_are_reserved_are_neither_used_nor_available() {
-        // 53 % of this volume are free, 34 of which are reserved for the system.
-        let volume = Volume::new(4_096, 1_000, 529, 191);
-        assert_eq!(volume.used_bytes, Some(471 * 4_096));
-        assert_eq!(volume.available_bytes, Some(191 * 4_096));
-        assert_eq!(volume.total_bytes, Some(1_000 * 4_096));
-        assert_eq!(Volume::of(Path::new("/nowhere/at/all")), Volume::default());
     }
 }

@@ -62,6 +62,10 @@ impl Home {
     }
 
     pub(crate) fn command(&self) -> Command {
+        self.verb("serve")
+    }
+
+    pub(crate) fn verb(&self, verb: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
         command
             .env_clear()
@@ -71,7 +75,7 @@ impl Home {
             // Samples of the machine come when they like; the name that any other wins over.
             .env("OCT_METRICS_INTERVAL", "off")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .arg("serve");
+            .arg(verb);
         command
     }
 
