@@ -341,6 +341,27 @@ fn a_record_larger_than_a_request_is_sent_alone_with_its_text_cut() {
 }
 
 #[test]
+fn after_a_record_that_fits_nowhere_the_others_travel_together_again() {
+    let receiver = Receiver::start(r#"{"bytes_max":20000}"#);
+    let home = home_of(&receiver, &[("TRUEUP_MAX_TEXT_BYTES", "100000")]);
+    let daemon = home.start();
+    // Of a text enough can be cut; names stay as they are, and are six times as long in JSON.
+    let (text, name) = ("y".repeat(20_000), r"\u0001".repeat(1_000));
+    let long = ["project", "session_id", "session_kind", "agent"].map(|field| {
+        let name = &name;
+        format!(r#""{field}":"{name}""#)
+    });
+    let long = trace(&format!(r#""input_text":"{text}",{}"#, long.join(",")));
+    daemon.post_durably("/v1/traces", &long);
+    post_traces(&daemon, 0..20);
+    assert_eq!(push(&daemon)["waiting"], 0);
+    let reason = "larger than push_max_bytes even without its texts";
+    assert_eq!(home.text("SELECT reason FROM push_quarantine"), reason);
+    assert_eq!((receiver.taken().len(), receiver.events().1), (1, 20));
+    assert_eq!(home.number(UNPUSHED), 1);
+}
+
+#[test]
 fn defect_12_one_poisoned_record_is_found_and_put_aside() {
     let receiver = Receiver::start(r#"{"poison":"question 700\""}"#);
     let home = home_of(&receiver, &[("TRUEUP_QUEUE_RECORDS", "2000")]);
@@ -622,24 +643,31 @@ fn kill_9_during_pushes_loses_nothing_and_repeats_only_the_same_bytes() {
     assert_eq!(home.text("PRAGMA integrity_check"), "ok");
 }
 
+/// Has an agent write copies of one answer, each better than the one before, and waits until the last
+/// one counts.
+fn answer(home: &Home, outputs: &[u32]) {
+    let line = |(second, output): (usize, &u32)| {
+        format!(
+            r#"{{"type":"assistant","timestamp":"2026-11-20T22:08:3{second}.117Z","sessionId":"s1","cwd":"/src/x","requestId":"r1","uuid":"u{second}","message":{{"id":"m1","model":"claude-haiku-4-5","role":"assistant","usage":{{"input_tokens":5,"output_tokens":{output}}}}}}}"#
+        ) + "\n"
+    };
+    let folder = home.path(".claude/projects/-src-x");
+    std::fs::create_dir_all(&folder).unwrap();
+    let lines: String = outputs.iter().enumerate().map(line).collect();
+    std::fs::write(folder.join("s1.jsonl"), lines).unwrap();
+    let last = outputs.last().unwrap();
+    let counted = format!("SELECT count(*) FROM llm_traces WHERE output = {last}");
+    until("the last copy counts", || home.number(&counted) == 1);
+}
+
 #[test]
 fn a_call_that_a_better_copy_displaces_is_taken_back() {
     let receiver = Receiver::start("{}");
     let home = home_of(&receiver, &[("TRUEUP_SYNC_INTERVAL", "100ms")]);
     let daemon = home.start();
-    let folder = home.path(".claude/projects/-src-x");
-    std::fs::create_dir_all(&folder).unwrap();
-    let line = |second: u32, output: u32| {
-        format!(
-            r#"{{"type":"assistant","timestamp":"2026-11-20T22:08:{second}.117Z","sessionId":"s1","cwd":"/src/x","requestId":"r1","uuid":"u{second}","message":{{"id":"m1","model":"claude-haiku-4-5","role":"assistant","usage":{{"input_tokens":5,"output_tokens":{output}}}}}}}"#
-        ) + "\n"
-    };
-    let path = folder.join("s1.jsonl");
-    std::fs::write(&path, line(30, 1)).unwrap();
-    until("it is read", || home.number("SELECT count(*) FROM llm_traces WHERE output = 1") == 1);
+    answer(&home, &[1]);
     push(&daemon);
-    std::fs::write(&path, line(30, 1) + &line(31, 700)).unwrap();
-    until("it is read", || home.number("SELECT count(*) FROM llm_traces WHERE output = 700") == 1);
+    answer(&home, &[1, 700]);
     push(&daemon);
     let received = receiver.received();
     let first = &received[0].events()[0];
@@ -651,6 +679,34 @@ fn a_call_that_a_better_copy_displaces_is_taken_back() {
         (&second[1]["type"], &second[1]["data"]["output_tokens"]),
         (&"llm_trace".into(), &700.into())
     );
+}
+
+#[test]
+fn a_receiver_that_rejects_more_than_it_was_sent_is_survived() {
+    let reply = r#"{"rejected":[{"seq":1,"code":"a"},{"seq":2,"code":"b"},{"seq":3,"code":"c"}]}"#;
+    let receiver = Receiver::start(&json!({"first": 1, "body": reply}).to_string());
+    let home = home_of(&receiver, &[("TRUEUP_SYNC_INTERVAL", "100ms")]);
+    let mut daemon = home.start();
+    // Of three places the first has no row any more when the batch is made.
+    answer(&home, &[1]);
+    answer(&home, &[1, 700]);
+    let pushed = push(&daemon);
+    assert_eq!((&pushed["status"], &pushed["waiting"]), (&"ok".into(), &0.into()));
+    let batch = receiver.received()[0].json()["batch"].clone();
+    assert_eq!((&batch["count"], &batch["last_seq"]), (&2.into(), &3.into()));
+    assert_eq!(home.number("SELECT events_pushed FROM push_log"), 0);
+    let metrics = daemon.get("/metrics").text;
+    assert!(metrics.lines().any(|line| line == "trueup_push_records_total 0"), "{metrics}");
+    let health = daemon.health();
+    assert_eq!(
+        (&health["push_quarantined_total"], &health["last_push_time"]),
+        (&3.into(), &Value::Null)
+    );
+    assert_eq!(status(&home)["quarantined"], 3);
+    post_traces(&daemon, 0..4);
+    assert_eq!(push(&daemon)["status"], "ok");
+    assert_eq!((receiver.received()[1].events().len(), home.number(PUSHED)), (4, 4));
+    assert!(daemon.terminate().success());
 }
 
 #[test]
