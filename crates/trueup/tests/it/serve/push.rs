@@ -486,6 +486,23 @@ fn what_is_taken_only_in_part_is_settled_record_by_record() {
 }
 
 #[test]
+fn what_is_put_off_again_and_again_is_told_as_refused() {
+    let all: Vec<Value> = (1..=20).map(|seq| json!({"seq": seq, "retryable": true})).collect();
+    let reply = json!({ "rejected": all }).to_string();
+    let receiver = Receiver::start(&json!({ "body": reply }).to_string());
+    let home = home_of(&receiver, &[]);
+    let daemon = home.start();
+    post_traces(&daemon, 0..1);
+    for _ in 0..9 {
+        push(&daemon);
+    }
+    assert_eq!((receiver.received().len(), home.number(UNPUSHED)), (9, 1));
+    assert_eq!(status(&home)["quarantined"], 1);
+    assert_eq!(daemon.health()["push_quarantined_total"], 1);
+    until("it is told", || daemon.log().iter().any(|line| line.contains("push_quarantined")));
+}
+
+#[test]
 fn the_encoding_is_what_the_receiver_reads() {
     let receiver = Receiver::start(r#"{"headers":{"Accept-Encoding":"gzip, zstd"}}"#);
     let home = home_of(&receiver, &[]);
