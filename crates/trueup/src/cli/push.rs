@@ -190,7 +190,7 @@ fn status(config: &Config, is_json: bool) -> Result<ExitCode> {
         if is_json {
             writeln!(out, "{:#}", json!({ "is_active": false }))?;
         } else {
-            writeln!(out, "Nothing was ever sent: push_endpoint is not set.")?;
+            writeln!(out, "Nothing was ever sent: {}.", why_nothing(config))?;
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -262,6 +262,13 @@ fn status(config: &Config, is_json: bool) -> Result<ExitCode> {
         writeln!(out, "  {}", attempt(one))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn why_nothing(config: &Config) -> &'static str {
+    match config.text("push_endpoint") {
+        Some(_) => "start `trueup serve`, or say `trueup push --now`",
+        None => "push_endpoint is not set",
+    }
 }
 
 fn attempt(one: &PushAttempt) -> String {

@@ -9,6 +9,7 @@ use trueup_agents::Inventory;
 use trueup_core::{Text, UnixMs};
 use trueup_ledger::{Newest, OpenSession, Reader, SourceState, StoredPositions, StoredProblem};
 
+use super::push::Sent;
 use super::transcripts::Transcripts;
 use crate::completeness::{self, Lack};
 use crate::config::Config;
@@ -53,6 +54,8 @@ pub(crate) struct Sight<'a> {
     pub(super) lacks: BTreeMap<Text, Lack>,
     pub(super) sources: Vec<SourceState>,
     pub(super) newest: Newest,
+    /// What the ledger tells of its destination, where it has one.
+    pub(super) sent: Option<Sent>,
     transcripts: OnceCell<Transcripts>,
 }
 
@@ -81,6 +84,7 @@ impl<'a> Sight<'a> {
             lacks: completeness::by_source(&reader)?,
             sources: reader.sources()?,
             newest: reader.newest()?,
+            sent: Sent::read(&reader)?,
             reader,
             inventory,
             transcripts: OnceCell::new(),

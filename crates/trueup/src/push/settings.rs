@@ -54,8 +54,7 @@ impl fmt::Debug for Secret {
 impl Settings {
     /// Reads and checks them; `None` where no endpoint is set.
     pub(crate) fn of(config: &Config) -> Result<Option<Self>> {
-        let Some(endpoint) = config.text("push_endpoint") else { return Ok(None) };
-        check_endpoint(endpoint, config.value("push_endpoint").1)?;
+        let Some(endpoint) = endpoint(config)? else { return Ok(None) };
         let bytes_max = config.parse("push_max_bytes", "a whole number")?;
         if !(REQUEST_BYTES_MIN..=REQUEST_BYTES_MAX).contains(&bytes_max) {
             bail!(
@@ -94,6 +93,13 @@ impl Settings {
             || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
         self.endpoint.starts_with("http://") && !is_here
     }
+}
+
+/// The address that is set, where it is one that can be used.
+pub(crate) fn endpoint(config: &Config) -> Result<Option<&str>> {
+    let Some(endpoint) = config.text("push_endpoint") else { return Ok(None) };
+    check_endpoint(endpoint, config.value("push_endpoint").1)?;
+    Ok(Some(endpoint))
 }
 
 /// An address without its query, in which older receivers take their token.

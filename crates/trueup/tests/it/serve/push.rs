@@ -14,7 +14,7 @@ const UNPUSHED: &str = "SELECT count(*) FROM llm_traces WHERE pushed_at IS NULL"
 const PUSHED: &str = "SELECT count(*) FROM llm_traces WHERE pushed_at IS NOT NULL";
 
 /// A home that pushes there; a cycle runs only when somebody asks for one.
-fn home_of(receiver: &Receiver, more: &[(&str, &str)]) -> Home {
+pub(super) fn home_of(receiver: &Receiver, more: &[(&str, &str)]) -> Home {
     let url = receiver.url();
     let mut variables =
         vec![("TRUEUP_PUSH_ENDPOINT", url.as_str()), ("TRUEUP_PUSH_INTERVAL", "1h")];
@@ -23,14 +23,14 @@ fn home_of(receiver: &Receiver, more: &[(&str, &str)]) -> Home {
 }
 
 /// Runs a cycle; what the daemon says of it.
-fn push(daemon: &Daemon) -> Value {
+pub(super) fn push(daemon: &Daemon) -> Value {
     let answer = daemon.post("/v1/push", "");
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer.json()
 }
 
 /// Posts traces that differ in their counts and texts.
-fn post_traces(daemon: &Daemon, numbers: std::ops::Range<u32>) {
+pub(super) fn post_traces(daemon: &Daemon, numbers: std::ops::Range<u32>) {
     let lines: Vec<String> = numbers
         .map(|number| {
             trace(&format!(
@@ -457,7 +457,7 @@ fn status(home: &Home) -> Value {
 }
 
 /// What a verb says on standard output and on standard error.
-fn verb(home: &Home, arguments: &[&str]) -> (String, String, Option<i32>) {
+pub(super) fn verb(home: &Home, arguments: &[&str]) -> (String, String, Option<i32>) {
     let serve = home.command();
     let mut command = std::process::Command::new(serve.get_program());
     command.env_clear().envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
