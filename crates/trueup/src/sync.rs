@@ -66,6 +66,12 @@ impl Stores {
         Self { agents, environment: environment.clone(), discovery: Discovery::default() }
     }
 
+    /// Whether no agent is left out.
+    fn are_of_all(&self) -> bool {
+        let has = |id: &str| self.agents.iter().any(|agent| agent.id() == id);
+        AGENTS.iter().all(|agent| has(agent.id()))
+    }
+
     /// What is found now.
     fn look(&mut self) -> Inventory {
         self.discovery.look(&self.agents, &self.environment)
@@ -100,8 +106,9 @@ pub(crate) fn sync(
     if writer.flush() {
         forget_events(&synced.inventory, crate::clock::now());
     }
-    // Only where somebody waits for it: a look that finds nothing new must write nothing.
-    if reader.has_pending_claims()? {
+    // Only where somebody waits for it: a look that finds nothing new must write nothing. A look at
+    // some agents says nothing of the calls that others lack.
+    if stores.are_of_all() && reader.has_pending_claims()? {
         emit(Batch { is_poll: true, ..Batch::default() });
         let _is_written = writer.flush();
     }

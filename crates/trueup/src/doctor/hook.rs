@@ -72,7 +72,7 @@ fn state(root: &Root, config: &Config) -> State {
 /// Spool folders in which events found no room.
 fn drops(config: &Config, hooks: &[State]) -> Vec<Item> {
     let used = hooks.iter().filter_map(|hook| hook.spool.clone());
-    let spools: BTreeSet<_> = used.chain([config.spool().join(SOURCE)]).collect();
+    let spools: BTreeSet<_> = used.chain([config.spool(SOURCE)]).collect();
     let item = |path: &Path, reason: String| {
         let first = "remove its file `dropped` when you have seen to it";
         Item::new(reason).at(path).mended((Some(first), "trueup hooks status"))

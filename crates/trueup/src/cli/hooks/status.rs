@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use trueup_agents::Root;
 
-use super::{indented, nowhere, spool};
+use super::{indented, nowhere};
 use crate::config::Config;
 use crate::hooks::openclaw::enabled::{self, Enabled};
 use crate::hooks::openclaw::files::{self, Present, Text, VERSION};
@@ -40,7 +40,7 @@ struct Hook {
 
 impl Status {
     pub(super) fn run(self, config: &Config, out: &mut impl Write) -> Result<ExitCode> {
-        let own = spool(config)?;
+        let own = config.spool(SOURCE);
         let folders = state_folders(&config.environment);
         let hooks: Vec<Hook> =
             folders.found.iter().map(|root| hook(root.clone(), config, &own)).collect();
