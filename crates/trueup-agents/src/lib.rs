@@ -22,6 +22,7 @@ mod opencode;
 mod scan;
 mod sha256;
 mod shorten;
+mod sqlite;
 mod uuid;
 
 pub use agent::{

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use trueup_core::{Position, Problem, ProblemKind, StoreId};
 
 use crate::agent::{Agent, Content, Directions, Environment, Guide};
-use crate::scan::{ScanError, database_position, hash64, open_read_only};
+use crate::scan::{ScanError, hash64};
+use crate::sqlite;
 
 /// Longest document that is read for directions.
 const GUIDE_BYTES_MAX: u64 = 1 << 20;
@@ -74,7 +75,7 @@ impl Guides {
 
 fn position(guide: &Guide) -> io::Result<Position> {
     if guide.is_database {
-        return database_position(&guide.path);
+        return sqlite::position(&guide.path);
     }
     let stamp = super::stamp(&fs::metadata(&guide.path)?);
     Ok(Position { stamp, ..Position::default() })
@@ -87,7 +88,7 @@ fn read(
     directions: &mut Directions,
 ) -> Result<(), ScanError> {
     if guide.is_database {
-        let database = open_read_only(&guide.path)?;
+        let database = sqlite::open_read_only(&guide.path)?;
         agent.follow(guide, &Content::Database(&database), environment, directions)?;
         return Ok(());
     }
