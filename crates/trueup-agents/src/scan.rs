@@ -181,11 +181,7 @@ fn read_store(
     room: &mut Room<'_>,
     found: &mut Found<'_>,
 ) -> Result<u64, ScanError> {
-    let id = StoreId {
-        source: store.source.into(),
-        path: store.path.to_string_lossy().as_ref().into(),
-        part: "".into(),
-    };
+    let id = store.id();
     if positions.is_anew() {
         found.restart();
     }

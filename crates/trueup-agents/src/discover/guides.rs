@@ -121,8 +121,9 @@ pub struct GuideProblems {
 
 impl GuideProblems {
     pub(super) fn new(agent: &dyn Agent, guide: &Guide, problems: Vec<Problem>) -> Self {
+        let named = |path: &Path| StoreId::of_file(agent.id(), &path.to_string_lossy());
         let Some(by) = &guide.named_by else {
-            return Self { guide: store_id(agent, &guide.path), problems };
+            return Self { guide: named(&guide.path), problems };
         };
         // Of the file that its owner knows: this one may not even be there.
         let said = |problem: Problem| {
@@ -130,7 +131,7 @@ impl GuideProblems {
             Problem { detail, line: 0, ..problem }
         };
         let problems = problems.into_iter().map(said).collect();
-        Self { guide: store_id(agent, by), problems }
+        Self { guide: named(by), problems }
     }
 
     /// What tells whether these problems are known already: the default where there are none.
@@ -141,13 +142,5 @@ impl GuideProblems {
         }
         let tail_hash = hash64(format!("{:?}", self.problems).as_bytes());
         Position { tail_hash, ..Position::default() }
-    }
-}
-
-fn store_id(agent: &dyn Agent, path: &Path) -> StoreId {
-    StoreId {
-        source: agent.id().into(),
-        path: path.to_string_lossy().as_ref().into(),
-        part: "".into(),
     }
 }
