@@ -78,15 +78,12 @@ impl Stores {
     }
 }
 
-/// The agents of these source ids.
-pub(crate) fn agents_named(ids: &[String]) -> Result<Vec<&'static dyn Agent>, String> {
-    let named = |id: &String| {
-        trueup_agents::agent(id).ok_or_else(|| {
-            let known: Vec<&str> = AGENTS.iter().map(|agent| agent.id()).collect();
-            format!("`{id}` is not an agent that is read; there are {}", known.join(", "))
-        })
-    };
-    ids.iter().map(named).collect()
+/// The agent of a source id, or what to say to whoever named another.
+pub(crate) fn agent_named(id: &str) -> Result<&'static dyn Agent, String> {
+    trueup_agents::agent(id).ok_or_else(|| {
+        let known: Vec<&str> = AGENTS.iter().map(|agent| agent.id()).collect();
+        format!("`{id}` is not an agent that is read; there are {}", known.join(", "))
+    })
 }
 
 /// Reads what is new in the stores into the ledger, and waits until it is written.
@@ -292,7 +289,7 @@ mod tests {
             std::fs::write(sessions.join(format!("{at}.jsonl")), "{}\n").unwrap();
         }
         let environment = Environment { home: home.path().into(), ..Environment::default() };
-        let mut stores = Stores::of(agents_named(&["openclaw".into()]).unwrap(), &environment);
+        let mut stores = Stores::of(vec![agent_named("openclaw").unwrap()], &environment);
         let mut batches = 0;
         let synced = read_anew(&mut stores, 2, &(), |taken| {
             batches += taken.len();

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use trueup_agents::Root;
 
-use super::{Item, Sight, Status, Verdict, counted};
+use super::{Item, Sight, Status, Verdict};
 use crate::config::Config;
 use crate::hooks::openclaw::enabled::{self, Enabled};
 use crate::hooks::openclaw::files::{self, Present};
 use crate::hooks::openclaw::program::{self, Ask};
 use crate::hooks::openclaw::{SOURCE, state_folders};
 use crate::hooks::spool;
+use crate::render::number::counted;
 
 /// The hook is there and is not run, or what it leaves finds no room.
 pub(super) fn hook_not_loaded(sight: &Sight<'_>) -> Verdict {

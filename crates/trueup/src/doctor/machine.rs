@@ -5,8 +5,8 @@ use std::path::Path;
 use trueup_agents::Agent;
 use trueup_core::{HOUR_MS, UnixMs};
 
-use super::{Item, LedgerState, Mend, Sight, Status, Verdict, ago, counted};
-use crate::render::number;
+use super::{Item, LedgerState, Mend, Sight, Status, Verdict, ago};
+use crate::render::number::{self, counted};
 
 /// Largest ledger whose pages are all looked at: longer than a second nobody wants to wait.
 const QUICK_CHECK_BYTES_MAX: u64 = 256 << 20;

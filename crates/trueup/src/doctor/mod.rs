@@ -215,12 +215,6 @@ fn outcome(id: &'static str, source: Option<&'static str>, found: Verdict) -> Ou
     Outcome { id, source, status, detail, items, meta }
 }
 
-/// `1 session`, `2 sessions`.
-fn counted(count: u64, one: &str) -> String {
-    let number = number::grouped(count);
-    if count == 1 { format!("{number} {one}") } else { format!("{number} {one}s") }
-}
-
 /// Ages below this are not worth a number.
 const JUST_NOW_MS: i64 = 60_000;
 

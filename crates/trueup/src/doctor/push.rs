@@ -8,8 +8,9 @@
 
 use trueup_ledger::{LedgerError, PushAttempt, Quarantined, Reader};
 
-use super::{Item, LedgerState, Sight, Status, Verdict, ago, counted};
+use super::{Item, LedgerState, Sight, Status, Verdict, ago};
 use crate::push::{DESTINATION, endpoint, shown};
+use crate::render::number::counted;
 
 /// Attempts that are looked at: as many as are made of one batch before the next cycle.
 const ATTEMPTS_SEEN: u32 = 5;

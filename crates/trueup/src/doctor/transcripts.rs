@@ -10,8 +10,8 @@ use trueup_core::{Position, ProblemKind, Text};
 use trueup_ledger::OpenSession;
 
 use super::stores::{is_archive, kind};
-use super::{Item, Mend, OPENCLAW, RESTORE, Sight, Status, Verdict, counted};
-use crate::render::number;
+use super::{Item, Mend, OPENCLAW, RESTORE, Sight, Status, Verdict};
+use crate::render::number::{self, counted};
 
 /// The transcripts of OpenClaw's sessions.
 #[derive(Debug, Default)]

@@ -17,6 +17,7 @@ use crate::hooks::openclaw::enabled::{self, Enabled};
 use crate::hooks::openclaw::files::{self, Present, Text, VERSION};
 use crate::hooks::openclaw::{SOURCE, state_folders};
 use crate::hooks::spool::{self as spools, Spooled};
+use crate::render::number;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
 
@@ -136,7 +137,7 @@ fn said(spooled: &Spooled) -> String {
     let Spooled { events, last, dropped } = spooled;
     let last = last.map(|last| last.zoned(&TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC"));
     let last = last.map(|last| format!(", the last of {last}")).unwrap_or_default();
-    format!("{events} {}{last}; {dropped} dropped", if *events == 1 { "event" } else { "events" })
+    format!("{}{last}; {dropped} dropped", number::counted(*events, "event"))
 }
 
 fn as_json(hooks: &[Hook], spools: &BTreeMap<PathBuf, Result<Spooled>>) -> Value {
