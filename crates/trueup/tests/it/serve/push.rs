@@ -458,10 +458,19 @@ fn status(home: &Home) -> Value {
 
 /// What a verb says on standard output and on standard error.
 pub(super) fn verb(home: &Home, arguments: &[&str]) -> (String, String, Option<i32>) {
+    verb_with(home, &[], arguments)
+}
+
+/// The same, with more variables set.
+fn verb_with(
+    home: &Home,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+) -> (String, String, Option<i32>) {
     let serve = home.command();
     let mut command = std::process::Command::new(serve.get_program());
     command.env_clear().envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = command.args(arguments).output().unwrap();
+    let output = command.envs(variables.iter().copied()).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.code())
 }
@@ -732,28 +741,24 @@ fn push_now_sends_from_the_command_line_or_asks_serve() {
     let home = home_of(&receiver, &[]);
     let mut daemon = home.start();
     post_traces(&daemon, 0..3);
-    let (out, error, code) = {
-        let port = daemon.address.port().to_string();
-        let url = receiver.url();
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trueup"));
-        command.env_clear().env("HOME", home.path("")).env("TRUEUP_LEDGER", home.path("ledger.db"));
-        command.env("TRUEUP_PORT", port).env("TRUEUP_PUSH_ENDPOINT", url);
-        command.env("TRUEUP_METRICS_INTERVAL", "off");
-        let output = command.args(["push", "--now"]).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (text(output.stdout), text(output.stderr), output.status.code())
-    };
+    let port = daemon.address.port().to_string();
+    let now = ["push", "--now"];
+    let (out, error, code) = verb_with(&home, &[("TRUEUP_PORT", &port)], &now);
     assert!(out.starts_with("Sent by process") && code == Some(0), "{out}{error}");
     assert_eq!(receiver.events().1, 3);
+    // What is no token for serve is none here.
+    let (_, error, code) = verb_with(&home, &[("TRUEUP_TOKEN", "two words")], &now);
+    let rule = "token (from TRUEUP_TOKEN): a token is a word of visible ASCII characters";
+    assert!(error.contains(rule) && code == Some(1), "{error}");
     // Where serve listens elsewhere it says what to do.
-    let (_, error, code) = verb(&home, &["push", "--now"]);
+    let (_, error, code) = verb(&home, &now);
     assert!(error.contains("holds the ledger") && code == Some(1), "{error}");
     receiver.answer(r#"{"status":503,"headers":{"retry-after":"900"}}"#);
     post_traces(&daemon, 3..5);
     assert!(daemon.terminate().success());
     receiver.answer("{}");
     home.database().execute("UPDATE push_destinations SET next_at = NULL", []).unwrap();
-    let (out, error, code) = verb(&home, &["push", "--now"]);
+    let (out, error, code) = verb(&home, &now);
     assert_eq!((out.as_str(), code), ("2 records sent, 0 left.\n", Some(0)), "{error}");
     assert_eq!((receiver.events().0.len(), receiver.events().1), (5, 5));
     let (out, _, _) = verb(&home, &["push", "status"]);
