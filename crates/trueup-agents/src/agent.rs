@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use trueup_core::{Problem, ProblemKind, Stamp, Text, UnixMs};
+use trueup_core::{Problem, ProblemKind, Stamp, StoreId, Text, UnixMs};
 
 use crate::discover::SPOOL;
 use crate::{Found, Line, LineKind, Positions};
@@ -216,6 +216,12 @@ impl Store {
     #[must_use]
     pub fn below_root(&self) -> Cow<'_, Path> {
         below(&self.path, &self.root, &self.stands_for)
+    }
+
+    /// Its name where positions and problems are kept.
+    #[must_use]
+    pub fn id(&self) -> StoreId {
+        StoreId::of_file(self.source, &self.path.to_string_lossy())
     }
 
     /// Whether it is an event that a hook of ours left: our own file, not the agent's.

@@ -291,11 +291,7 @@ fn walk_problem(
         None if is_dangling => "is a link to nothing".to_owned(),
         None => error.io_error().map_or_else(|| "cannot be read".to_owned(), ToString::to_string),
     };
-    let store = StoreId {
-        source: agent.id().into(),
-        path: path.to_string_lossy().as_ref().into(),
-        part: "".into(),
-    };
+    let store = StoreId::of_file(agent.id(), &path.to_string_lossy());
     Some((store, Problem { kind: ProblemKind::Unreadable, line: 0, detail }))
 }
 

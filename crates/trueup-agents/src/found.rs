@@ -35,7 +35,7 @@ const POSITIONS_PER_BATCH: usize = 500;
 impl<'a> Found<'a> {
     /// Collects for one store; `emit` takes the batches.
     pub fn new(source: &str, path: &str, emit: &'a mut dyn FnMut(Batch)) -> Self {
-        let store = StoreId { source: source.into(), path: path.into(), part: "".into() };
+        let store = StoreId::of_file(source, path);
         Self { store, batch: Batch::default(), problems: 0, emit }
     }
 

@@ -270,6 +270,23 @@ mod tests {
     }
 
     #[test]
+    fn the_fixture_has_every_kind_of_line_and_shows_no_secret() {
+        let mut kinds = [0; 4];
+        for line in include_str!("../fixtures/gateway-log/openclaw.log").lines() {
+            let kind = match GatewayLine::read(line.as_bytes()) {
+                GatewayLine::Event(event) => {
+                    assert!(!event.message.contains("s3cret"), "{}", event.message);
+                    event.kind as usize
+                }
+                GatewayLine::Other => 3,
+                GatewayLine::Unreadable => panic!("{line}"),
+            };
+            kinds[kind] += 1;
+        }
+        assert!(kinds.iter().all(|count| *count >= 2), "{kinds:?}");
+    }
+
+    #[test]
     fn what_is_no_line_of_the_log_is_unreadable() {
         for text in ["", "plain", "[]", "{}", r#"{"time":"now"}"#, r#"{"0":"x","time":"#] {
             assert_eq!(GatewayLine::read(text.as_bytes()), GatewayLine::Unreadable, "{text}");

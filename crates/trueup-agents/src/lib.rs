@@ -7,6 +7,7 @@
 //! A new agent is one file, one line in [`AGENTS`], and one fixture folder.
 
 mod agent;
+mod chunks;
 mod claude_code;
 mod codex;
 mod discover;
@@ -22,6 +23,7 @@ mod opencode;
 mod scan;
 mod sha256;
 mod shorten;
+mod sqlite;
 mod uuid;
 
 pub use agent::{

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use trueup_core::ProblemKind;
 
 use crate::agent::Decoder;
+use crate::chunks::read_once;
 use crate::found::Found;
 use crate::json;
 use crate::shorten::Shortened;
@@ -286,15 +287,6 @@ impl<'b, R: Read> LineReader<'b, R> {
         let count = read_once(&mut self.source, free)?;
         self.end += count;
         Ok(count)
-    }
-}
-
-fn read_once(source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match source.read(into) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
     }
 }
 

@@ -9,17 +9,16 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Advice, fadvise};
 use trueup_core::{Batch, Position, ProblemKind, StoreId};
 
 use crate::lines::{Line, LineReader};
 use crate::sha256::is_sha256_of;
-use crate::{Agent, Decoder, Found, SessionKinds, Store, StoreKind};
+use crate::{Agent, Decoder, Found, SessionKinds, Store, StoreKind, sqlite};
 
 /// How far stores were read before.
 pub trait Positions: Sync {
@@ -84,9 +83,6 @@ const TAIL_BYTES: u64 = 4 << 10;
 
 /// Facts are handed on at least once in this many bytes read, so that progress shows and survives.
 const COMMIT_BYTES: u64 = 16 << 20;
-
-/// How long a database may be locked by its agent before we come back later.
-const DATABASE_BUSY: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Reads `stores`, the largest first, on `threads` threads. `emit` takes the batches; `done` is told
 /// of each store that was read, for progress.
@@ -185,11 +181,7 @@ fn read_store(
     room: &mut Room<'_>,
     found: &mut Found<'_>,
 ) -> Result<u64, ScanError> {
-    let id = StoreId {
-        source: store.source.into(),
-        path: store.path.to_string_lossy().as_ref().into(),
-        part: "".into(),
-    };
+    let id = store.id();
     if positions.is_anew() {
         found.restart();
     }
@@ -410,44 +402,15 @@ fn read_database(
     found: &mut Found<'_>,
 ) -> Result<u64, ScanError> {
     // Taken before reading: what is written meanwhile shows next time.
-    let now = database_position(&store.path)?;
+    let now = sqlite::position(&store.path)?;
     if before == Some(&now) {
         return Ok(0);
     }
-    let database = open_read_only(&store.path)?;
+    let database = sqlite::open_read_only(&store.path)?;
     agent.database(store, &database, positions, found)?;
     let bytes = now.offset;
     found.commit("", now);
     Ok(bytes)
-}
-
-/// What tells whether a database was written to: its file, and its write-ahead log, in which SQLite
-/// keeps what it has not moved into the file yet.
-pub(crate) fn database_position(path: &Path) -> io::Result<Position> {
-    let stamp = crate::discover::stamp(&std::fs::metadata(path)?);
-    let mut log_path = path.as_os_str().to_owned();
-    log_path.push("-wal");
-    let log = match std::fs::metadata(log_path) {
-        // Opening a database, even to read it, creates an empty log.
-        Ok(log) if log.len() > 0 => crate::discover::stamp(&log),
-        Ok(_) => trueup_core::Stamp::default(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => trueup_core::Stamp::default(),
-        Err(error) => return Err(error),
-    };
-    let log_text =
-        format!("{} {} {} {}", log.device, log.inode, log.size_bytes, log.modified_ns).into_bytes();
-    let offset = stamp.size_bytes.saturating_add(log.size_bytes);
-    Ok(Position { stamp, offset, tail_hash: hash64(&log_text), ..Position::default() })
-}
-
-/// Opens an agent's database without ever writing to it, beside a live agent.
-pub(crate) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let database = Connection::open_with_flags(path, flags)?;
-    database.busy_timeout(DATABASE_BUSY)?;
-    database.pragma_update(None, "query_only", true)?;
-    database.pragma_update(None, "cache_size", -2_000)?;
-    Ok(database)
 }
 
 #[cfg(test)]

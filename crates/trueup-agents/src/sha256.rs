@@ -5,21 +5,12 @@ use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256};
 
-/// Bytes asked for in one read.
-const CHUNK_BYTES: usize = 64 << 10;
+use crate::chunks::each_chunk;
 
 /// Whether the SHA-256 of `bytes`, in hexadecimal digits, is `expected`.
-pub(crate) fn is_sha256_of(expected: &str, mut bytes: impl Read) -> io::Result<bool> {
+pub(crate) fn is_sha256_of(expected: &str, bytes: impl Read) -> io::Result<bool> {
     let mut hasher = Sha256::new();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        match bytes.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(count) => hasher.update(chunk.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    each_chunk(bytes, |chunk| hasher.update(chunk))?;
     let mut hex = String::with_capacity(64);
     for byte in hasher.finalize() {
         // Writing to a string cannot fail.

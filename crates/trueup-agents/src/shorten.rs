@@ -13,14 +13,13 @@ use std::io::{self, Read};
 
 use memchr::{memchr, memchr2};
 
+use crate::chunks::each_chunk;
+
 /// The longest text that is kept: much longer than a path or a name.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 
 /// The longest record that is kept, once its long texts are gone.
 const RECORD_BYTES_MAX: usize = 1 << 20;
-
-/// Bytes asked for in one read.
-const CHUNK_BYTES: usize = 64 << 10;
 
 /// A record that is being cut.
 #[derive(Debug, Default)]
@@ -42,17 +41,10 @@ struct Text {
 
 impl Shortened {
     /// Reads a whole record.
-    pub(crate) fn read(mut record: impl Read) -> io::Result<Self> {
+    pub(crate) fn read(record: impl Read) -> io::Result<Self> {
         let mut shortened = Self::default();
-        let mut chunk = vec![0; CHUNK_BYTES];
-        loop {
-            match record.read(&mut chunk) {
-                Ok(0) => return Ok(shortened),
-                Ok(count) => shortened.push(chunk.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        each_chunk(record, |bytes| shortened.push(bytes))?;
+        Ok(shortened)
     }
 
     /// Takes the next bytes of the record.

@@ -130,8 +130,8 @@ impl Account {
             match fact {
                 Fact::Call(call) => self.call(&call),
                 Fact::Quota(quota) => self.quota(*quota),
-                // What only the daemon is told has no place in a report of what lies on disk.
                 Fact::SessionTotal(claim) => self.claim(&claim),
+                // What only the daemon is told has no place in a report of what lies on disk.
                 Fact::Error(_) | Fact::Event(_) | Fact::Host(_) => {}
             }
         }

@@ -33,6 +33,14 @@ pub struct StoreId {
     pub part: Text,
 }
 
+impl StoreId {
+    /// A store as a whole.
+    #[must_use]
+    pub fn of_file(source: &str, path: &str) -> Self {
+        Self { source: source.into(), path: path.into(), part: Text::default() }
+    }
+}
+
 /// How far one store was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Position {

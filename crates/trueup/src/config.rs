@@ -340,7 +340,7 @@ impl Config {
             environment.pointed.insert(openclaw::SOURCE, root);
         }
         let mut config = Self { values, environment };
-        let spool = config.spool().join(openclaw::SOURCE);
+        let spool = config.spool(openclaw::SOURCE);
         config.environment.spools.insert(openclaw::SOURCE, spool);
         Ok(config)
     }
@@ -401,9 +401,11 @@ impl Config {
         self.path("ledger").unwrap_or_else(|| PathBuf::from("trueup.db"))
     }
 
-    /// The folder that hooks of agents leave events in, each agent's in a folder of its own.
-    pub(crate) fn spool(&self) -> PathBuf {
-        self.path("spool_dir").unwrap_or_else(|| PathBuf::from("spool"))
+    /// The folder that the hook of an agent leaves events in. Hooks name it and run elsewhere, so it is
+    /// one and the same from wherever it is looked at.
+    pub(crate) fn spool(&self, source: &str) -> PathBuf {
+        let folder = self.path("spool_dir").unwrap_or_else(|| PathBuf::from("spool"));
+        std::path::absolute(&folder).unwrap_or(folder).join(source)
     }
 }
 

@@ -15,6 +15,7 @@ mod problems;
 mod push;
 mod query;
 mod render;
+mod secret;
 mod sync;
 mod ticker;
 mod usage;

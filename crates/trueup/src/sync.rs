@@ -66,21 +66,24 @@ impl Stores {
         Self { agents, environment: environment.clone(), discovery: Discovery::default() }
     }
 
+    /// Whether no agent is left out.
+    fn are_of_all(&self) -> bool {
+        let has = |id: &str| self.agents.iter().any(|agent| agent.id() == id);
+        AGENTS.iter().all(|agent| has(agent.id()))
+    }
+
     /// What is found now.
     fn look(&mut self) -> Inventory {
         self.discovery.look(&self.agents, &self.environment)
     }
 }
 
-/// The agents of these source ids.
-pub(crate) fn agents_named(ids: &[String]) -> Result<Vec<&'static dyn Agent>, String> {
-    let named = |id: &String| {
-        trueup_agents::agent(id).ok_or_else(|| {
-            let known: Vec<&str> = AGENTS.iter().map(|agent| agent.id()).collect();
-            format!("`{id}` is not an agent that is read; there are {}", known.join(", "))
-        })
-    };
-    ids.iter().map(named).collect()
+/// The agent of a source id, or what to say to whoever named another.
+pub(crate) fn agent_named(id: &str) -> Result<&'static dyn Agent, String> {
+    trueup_agents::agent(id).ok_or_else(|| {
+        let known: Vec<&str> = AGENTS.iter().map(|agent| agent.id()).collect();
+        format!("`{id}` is not an agent that is read; there are {}", known.join(", "))
+    })
 }
 
 /// Reads what is new in the stores into the ledger, and waits until it is written.
@@ -100,8 +103,9 @@ pub(crate) fn sync(
     if writer.flush() {
         forget_events(&synced.inventory, crate::clock::now());
     }
-    // Only where somebody waits for it: a look that finds nothing new must write nothing.
-    if reader.has_pending_claims()? {
+    // Only where somebody waits for it: a look that finds nothing new must write nothing. A look at
+    // some agents says nothing of the calls that others lack.
+    if stores.are_of_all() && reader.has_pending_claims()? {
         emit(Batch { is_poll: true, ..Batch::default() });
         let _is_written = writer.flush();
     }
@@ -285,7 +289,7 @@ mod tests {
             std::fs::write(sessions.join(format!("{at}.jsonl")), "{}\n").unwrap();
         }
         let environment = Environment { home: home.path().into(), ..Environment::default() };
-        let mut stores = Stores::of(agents_named(&["openclaw".into()]).unwrap(), &environment);
+        let mut stores = Stores::of(vec![agent_named("openclaw").unwrap()], &environment);
         let mut batches = 0;
         let synced = read_anew(&mut stores, 2, &(), |taken| {
             batches += taken.len();

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use trueup_core::{Position, Problem, ProblemKind, StoreId};
 
 use crate::agent::{Agent, Content, Directions, Environment, Guide};
-use crate::scan::{ScanError, database_position, hash64, open_read_only};
+use crate::scan::{ScanError, hash64};
+use crate::sqlite;
 
 /// Longest document that is read for directions.
 const GUIDE_BYTES_MAX: u64 = 1 << 20;
@@ -74,7 +75,7 @@ impl Guides {
 
 fn position(guide: &Guide) -> io::Result<Position> {
     if guide.is_database {
-        return database_position(&guide.path);
+        return sqlite::position(&guide.path);
     }
     let stamp = super::stamp(&fs::metadata(&guide.path)?);
     Ok(Position { stamp, ..Position::default() })
@@ -87,7 +88,7 @@ fn read(
     directions: &mut Directions,
 ) -> Result<(), ScanError> {
     if guide.is_database {
-        let database = open_read_only(&guide.path)?;
+        let database = sqlite::open_read_only(&guide.path)?;
         agent.follow(guide, &Content::Database(&database), environment, directions)?;
         return Ok(());
     }
@@ -120,8 +121,9 @@ pub struct GuideProblems {
 
 impl GuideProblems {
     pub(super) fn new(agent: &dyn Agent, guide: &Guide, problems: Vec<Problem>) -> Self {
+        let named = |path: &Path| StoreId::of_file(agent.id(), &path.to_string_lossy());
         let Some(by) = &guide.named_by else {
-            return Self { guide: store_id(agent, &guide.path), problems };
+            return Self { guide: named(&guide.path), problems };
         };
         // Of the file that its owner knows: this one may not even be there.
         let said = |problem: Problem| {
@@ -129,7 +131,7 @@ impl GuideProblems {
             Problem { detail, line: 0, ..problem }
         };
         let problems = problems.into_iter().map(said).collect();
-        Self { guide: store_id(agent, by), problems }
+        Self { guide: named(by), problems }
     }
 
     /// What tells whether these problems are known already: the default where there are none.
@@ -140,13 +142,5 @@ impl GuideProblems {
         }
         let tail_hash = hash64(format!("{:?}", self.problems).as_bytes());
         Position { tail_hash, ..Position::default() }
-    }
-}
-
-fn store_id(agent: &dyn Agent, path: &Path) -> StoreId {
-    StoreId {
-        source: agent.id().into(),
-        path: path.to_string_lossy().as_ref().into(),
-        part: "".into(),
     }
 }

@@ -32,6 +32,7 @@ use crate::lines::{LINE_BYTES_MAX, LineReader, decode};
 use crate::scan::{Positions, hash64};
 use crate::sha256::is_sha256_of;
 use crate::shorten::Shortened;
+use crate::sqlite::{columns, value_bytes_max};
 
 /// Events read in one transaction.
 const PAGE_EVENTS: i64 = 2_000;
@@ -367,7 +368,7 @@ impl<'a> Reader<'a, '_> {
         } else {
             i64::try_from(position.offset).unwrap_or(i64::MAX)
         };
-        let mut rows = events.query(params![session, after, PAGE_EVENTS, line_bytes_max()])?;
+        let mut rows = events.query(params![session, after, PAGE_EVENTS, value_bytes_max()])?;
         let mut count = 0;
         while let Some(row) = rows.next()? {
             let seq = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
@@ -514,7 +515,7 @@ fn is_continued(
 /// A hash of one event; 0 where it is gone.
 fn event_hash(event: &mut Statement<'_>, session: &str, seq: u64) -> rusqlite::Result<u64> {
     let seq = i64::try_from(seq).unwrap_or(i64::MAX);
-    let hash = event.query_row(params![session, seq, line_bytes_max()], |row| {
+    let hash = event.query_row(params![session, seq, value_bytes_max()], |row| {
         Ok(match row.get_ref(0)? {
             ValueRef::Text(bytes) | ValueRef::Blob(bytes) => hash64(bytes),
             ValueRef::Integer(length) => hash64(&length.to_le_bytes()),
@@ -551,17 +552,6 @@ fn shortened(
     let json = Shortened::read(json)?.into_bytes();
     decode(decoder, number, json.as_deref(), found);
     Ok(())
-}
-
-/// The columns of a table; none where there is no such table.
-pub(super) fn columns(database: &Connection, table: &str) -> rusqlite::Result<BTreeSet<String>> {
-    let mut statement = database.prepare("SELECT name FROM pragma_table_info(?1)")?;
-    let names = statement.query_map([table], |row| row.get(0))?;
-    names.collect()
-}
-
-fn line_bytes_max() -> i64 {
-    i64::try_from(LINE_BYTES_MAX).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

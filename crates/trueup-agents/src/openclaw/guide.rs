@@ -14,8 +14,9 @@ use rusqlite::Connection;
 use serde::Deserialize;
 use trueup_core::ProblemKind;
 
-use super::{database, home, set};
+use super::{home, set};
 use crate::agent::{self, Directions, Environment, Guide, Place, Root};
+use crate::sqlite;
 
 /// The settings file's names, newest first, like those of the state folder.
 const SETTINGS_NAMES: [&str; 4] =
@@ -244,7 +245,7 @@ pub(super) fn registry(
     database: &Connection,
     to: &mut Directions,
 ) -> rusqlite::Result<()> {
-    let columns = database::columns(database, "agent_databases")?;
+    let columns = sqlite::columns(database, "agent_databases")?;
     if columns.is_empty() {
         return Ok(());
     }

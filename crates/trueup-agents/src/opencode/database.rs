@@ -23,9 +23,9 @@ use super::message::{Era, Message, Part, Place, Used};
 use crate::agent::Store;
 use crate::found::Found;
 use crate::json;
-use crate::lines::LINE_BYTES_MAX;
 use crate::scan::Positions;
 use crate::shorten::Shortened;
+use crate::sqlite::{columns, value_bytes_max};
 
 /// A table of messages.
 struct Table {
@@ -134,7 +134,7 @@ impl Reader<'_, '_> {
         ))?;
         let since = position.offset.saturating_sub(COMMIT_DELAY_MS);
         let since = i64::try_from(since).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![since, data_bytes_max()])?;
+        let mut rows = statement.query(params![since, value_bytes_max()])?;
         while let Some(row) = rows.next()? {
             self.message(table, row)?;
             let updated = row.get::<_, Option<i64>>(5)?.unwrap_or(0);
@@ -240,18 +240,6 @@ fn directories(database: &Connection) -> rusqlite::Result<BTreeMap<String, Strin
     Ok(directories)
 }
 
-/// The columns of a table; none where there is no such table.
-fn columns(database: &Connection, table: &str) -> rusqlite::Result<BTreeSet<String>> {
-    let mut statement = database.prepare("SELECT name FROM pragma_table_info(?1)")?;
-    let names = statement.query_map([table], |row| row.get(0))?;
-    names.collect()
-}
-
 fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
-}
-
-/// The longest row that is held in memory. Longer ones are shortened.
-fn data_bytes_max() -> i64 {
-    i64::try_from(LINE_BYTES_MAX).unwrap_or(i64::MAX)
 }

@@ -9,6 +9,7 @@
 mod claim_laws;
 mod claims;
 mod completeness;
+mod document;
 mod host;
 mod laws;
 mod push;

@@ -142,11 +142,17 @@ fn health(health: &Health) -> String {
 }
 
 fn post(host: &str) -> String {
-    let example = format!(
-        "curl -H 'Content-Type: application/json' http://{host}/v1/traces \\\n  -d '{}'",
-        r#"{"provider":"openai","model":"gpt-5.5","prompt_tokens":1020,"completion_tokens":52}"#
-    );
-    format!("<h2>Post a trace</h2>\n<pre>{}</pre>\n", escaped(&example))
+    format!("<h2>Post a trace</h2>\n<pre>{}</pre>\n", escaped(&example(host)))
+}
+
+/// A command that can be copied, in lines that fit into the page.
+fn example(host: &str) -> String {
+    format!(
+        r#"curl http://{host}/v1/traces \
+  -H 'Content-Type: application/json' \
+  -d '{{"provider": "openai", "model": "gpt-5.5",
+       "prompt_tokens": 1020, "completion_tokens": 52}}'"#
+    )
 }
 
 fn push(html: &mut String, part: std::fmt::Arguments<'_>) {
@@ -170,5 +176,14 @@ mod tests {
     fn names_cannot_become_markup() {
         assert_eq!(escaped("<b a='\"'>&"), "&lt;b a=&#39;&quot;&#39;&gt;&amp;");
         assert!(post("<x>").contains("http://&lt;x&gt;/v1/traces"));
+    }
+
+    #[test]
+    fn the_example_fits_into_the_page_and_is_a_trace() {
+        let example = example("127.0.0.1:9090");
+        assert!(example.lines().all(|line| line.len() <= 60), "{example}");
+        let (_, body) = example.split_once("-d '").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body.trim_end_matches('\'')).unwrap();
+        assert_eq!(body["model"], "gpt-5.5");
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct Backfill {
 
 impl Backfill {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        let agent = agent_named(&self.agent)?;
+        let agent = sync::agent_named(&self.agent).map_err(WrongUsage)?;
         let window = query::window(&Calendar::new(config.zone()?), self.since, self.until, "--");
         let window = window.map_err(WrongUsage)?;
         let copy = if self.dry_run { Some(copy_of_ledger(&config.ledger())?) } else { None };
@@ -89,12 +89,6 @@ impl Backfill {
         }
         problems_note(synced, out)
     }
-}
-
-/// The agent of a source id.
-pub(super) fn agent_named(id: &str) -> Result<&'static dyn Agent> {
-    let agents = sync::agents_named(&[id.to_owned()]).map_err(WrongUsage)?;
-    Ok(*agents.first().ok_or_else(|| WrongUsage("an agent is missing".to_owned()))?)
 }
 
 /// Reads an agent's stores from their start, with a bar where somebody watches.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -15,6 +15,7 @@ use trueup_ledger::{Ledger, LedgerError, OpenOptions, Reader, Writer};
 use super::{WrongUsage, load};
 use crate::config::Config;
 use crate::doctor::{self, Item, LedgerState, Outcome, Sight, Status};
+use crate::render::number::counted;
 use crate::render::terminal::Terminal;
 use crate::render::wrap::wrapped;
 use crate::sync;
@@ -46,7 +47,9 @@ const SCHEMA: u32 = 1;
 
 impl Doctor {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        self.check_source()?;
+        if let Some(source) = &self.source {
+            sync::agent_named(source).map_err(WrongUsage)?;
+        }
         match self.examine(config) {
             Err(error) if !super::is_closed_pipe(&error) => {
                 // That nothing could be checked is no warning.
@@ -76,16 +79,6 @@ impl Doctor {
             Status::Warn => ExitCode::from(EXIT_WARNINGS),
             Status::Fail => ExitCode::from(EXIT_FAILURES),
         })
-    }
-
-    fn check_source(&self) -> Result<()> {
-        let Some(source) = &self.source else { return Ok(()) };
-        let known: Vec<&str> = AGENTS.iter().map(|agent| agent.id()).collect();
-        if !known.contains(&source.as_str()) {
-            let known = known.join(", ");
-            bail!(WrongUsage(format!("`{source}` is not an agent; there are {known}")));
-        }
-        Ok(())
     }
 }
 
@@ -256,8 +249,8 @@ fn show(outcomes: &[Outcome], config: &Config, out: &mut impl Write) -> Result<(
 
 fn headline(outcomes: &[Outcome]) -> String {
     let said = |status, one: &str| {
-        let count = count(outcomes, status);
-        (count > 0).then(|| format!("{count} {one}{}", if count == 1 { "" } else { "s" }))
+        let count = count(outcomes, status) as u64;
+        (count > 0).then(|| counted(count, one))
     };
     let wrong: Vec<String> = [said(Status::Fail, "failure"), said(Status::Warn, "warning")]
         .into_iter()

@@ -1,7 +1,7 @@
 //! `trueup push`.
 
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,10 +15,11 @@ use trueup_ledger::{Ledger, LedgerError, OpenOptions, PushAttempt, Reader, Write
 
 use super::WrongUsage;
 use super::load::CLOSE_PATIENCE;
-use crate::clock;
-use crate::config::{Config, read_text};
+use crate::config::Config;
 use crate::push::{Cycle, DESTINATION, End, Pusher, Settings, Tries};
 use crate::render::number;
+use crate::secret::Secret;
+use crate::{clock, daemon};
 
 /// How long a running `serve` may take over a cycle before this no longer waits.
 const ASK_TIME_MAX: Duration = Duration::from_mins(1);
@@ -137,8 +138,8 @@ fn ask(config: &Config, owner: &str) -> Result<ExitCode> {
         .build();
     let agent = ureq::Agent::new_with_config(agent);
     let mut request = agent.post(format!("http://{address}/v1/push"));
-    if let Some(token) = serve_token(config)? {
-        request = request.header("authorization", format!("Bearer {token}"));
+    if let Some(token) = Secret::of(config, "token", "token_file")? {
+        request = request.header("authorization", format!("Bearer {}", token.reveal()));
     }
     let mut reply = request.send_empty().with_context(help)?;
     let text = reply.body_mut().read_to_string().with_context(help)?;
@@ -159,25 +160,14 @@ fn ask(config: &Config, owner: &str) -> Result<ExitCode> {
 
 /// Where a `serve` with these settings listens, as seen from this machine.
 fn serve_address(config: &Config) -> Result<SocketAddr> {
-    let port: u16 = config.parse("port", "a port, 0 to 65535")?;
-    let ip: IpAddr = match config.value("bind").0 {
-        "localhost" => Ipv4Addr::LOCALHOST.into(),
-        _ => config.parse("bind", "an IP address")?,
-    };
-    let ip = match ip {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        IpAddr::V4(_) | IpAddr::V6(_) => ip,
-    };
-    Ok(SocketAddr::new(ip, port))
-}
-
-fn serve_token(config: &Config) -> Result<Option<String>> {
-    match (config.text("token"), config.path("token_file")) {
-        (Some(token), _) => Ok(Some(token.to_owned())),
-        (None, Some(path)) => Ok(Some(read_text(&path)?.trim().to_owned())),
-        (None, None) => Ok(None),
+    let mut address = daemon::Settings::address_of(config)?;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
     }
+    Ok(address)
 }
 
 /// Shows how it stands, out of the ledger: also beside a running `serve`.
@@ -190,7 +180,7 @@ fn status(config: &Config, is_json: bool) -> Result<ExitCode> {
         if is_json {
             writeln!(out, "{:#}", json!({ "is_active": false }))?;
         } else {
-            writeln!(out, "Nothing was ever sent: push_endpoint is not set.")?;
+            writeln!(out, "Nothing was ever sent: {}.", why_nothing(config))?;
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -262,6 +252,13 @@ fn status(config: &Config, is_json: bool) -> Result<ExitCode> {
         writeln!(out, "  {}", attempt(one))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn why_nothing(config: &Config) -> &'static str {
+    match config.text("push_endpoint") {
+        Some(_) => "start `trueup serve`, or say `trueup push --now`",
+        None => "push_endpoint is not set",
+    }
 }
 
 fn attempt(one: &PushAttempt) -> String {

@@ -12,13 +12,13 @@ use trueup_core::Witness;
 use trueup_core::report::Window;
 use trueup_ledger::{Ledger, OpenOptions, Reader};
 
-use super::backfill::{COPY, agent_named, copy_of_ledger, problems_note, read_anew, read_note};
+use super::backfill::{COPY, copy_of_ledger, problems_note, read_anew, read_note};
 use super::{EXIT_USAGE, WrongUsage};
 use crate::config::Config;
 use crate::render::number;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
-use crate::sync::Synced;
+use crate::sync::{self, Synced};
 use crate::usage::{MONTH_MS, Usage};
 
 /// Drop what was read of an agent, and read it anew
@@ -51,7 +51,7 @@ struct Totals {
 
 impl RebuildSource {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        let agent = agent_named(&self.source)?;
+        let agent = sync::agent_named(&self.source).map_err(WrongUsage)?;
         let terminal = Terminal::of_stdout(&config.environment);
         let mut out = io::BufWriter::new(io::stdout().lock());
         if self.yes {

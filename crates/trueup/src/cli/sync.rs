@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use trueup_agents::AGENTS;
 use trueup_ledger::{ClaimCounts, Ledger, OpenOptions, Reader, Writer};
 
 use super::WrongUsage;
@@ -36,19 +35,15 @@ pub(super) struct Sync {
 /// Says what the account lacks, where it lacks anything.
 fn say_lack(lack: Lack) -> io::Result<()> {
     let ClaimCounts { sessions_estimated, sessions_without_transcript, .. } = lack.claims;
-    let lacks = [
-        (sessions_estimated, "session estimated"),
-        (sessions_without_transcript, "session without a transcript"),
-        (lack.bad_lines, "line unreadable"),
-    ];
-    let lacks: Vec<String> = lacks
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, of)| match of.split_once(' ') {
-            Some((of, rest)) => format!("{} {rest}", number::counted(count, of)),
-            None => number::counted(count, of),
-        })
-        .collect();
+    let lacks: Vec<String> = [
+        (sessions_estimated, "session", "estimated"),
+        (sessions_without_transcript, "session", "without a transcript"),
+        (lack.bad_lines, "line", "unreadable"),
+    ]
+    .into_iter()
+    .filter(|(count, ..)| *count > 0)
+    .map(|(count, thing, how)| format!("{} {how}", number::counted(count, thing)))
+    .collect();
     if lacks.is_empty() {
         return Ok(());
     }
@@ -59,11 +54,11 @@ impl Sync {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
         let threads = sync::threads(config.parse("threads", "a number of threads")?);
         let interval = config.duration("sync_interval")?;
-        let agents = match self.from.as_slice() {
-            [] => AGENTS.to_vec(),
-            ids => sync::agents_named(ids).map_err(WrongUsage)?,
+        let named = self.from.iter().map(|id| sync::agent_named(id).map_err(WrongUsage));
+        let mut stores = match named.collect::<Result<Vec<_>, _>>()? {
+            agents if agents.is_empty() => Stores::of_all(&config.environment),
+            agents => Stores::of(agents, &config.environment),
         };
-        let mut stores = Stores::of(agents, &config.environment);
         let ledger = Ledger::open(&config.ledger(), OpenOptions::default())?;
         let path = ledger.path().to_path_buf();
         let writer = Writer::spawn(ledger, SCAN_LIMITS, crate::clock::now)?;

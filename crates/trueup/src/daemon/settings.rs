@@ -1,6 +1,6 @@
 //! The settings of `serve`, checked before anything is opened.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use trueup_ledger::Limits;
 
 use super::upkeep;
 use crate::api::Token;
-use crate::config::{Config, read_text};
+use crate::config::Config;
+use crate::secret::Secret;
 use crate::{push, sync};
 
 /// Shortest wait between two looks at anything.
@@ -57,9 +58,8 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads and checks them.
     pub(crate) fn of(config: &Config) -> Result<Self> {
-        let address =
-            SocketAddr::new(address(config)?, config.parse("port", "a port, 0 to 65535")?);
-        let token = token(config)?;
+        let address = Self::address_of(config)?;
+        let token = Secret::of(config, "token", "token_file")?.as_ref().map(Token::new);
         if token.is_none() && !address.ip().to_canonical().is_loopback() {
             bail!(
                 "bind (from {}): other machines can reach {}, and no token is set; put one into a \
@@ -88,30 +88,14 @@ impl Settings {
             log_level: level(config)?,
         })
     }
-}
 
-fn address(config: &Config) -> Result<IpAddr> {
-    match config.value("bind").0 {
-        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
-        _ => config.parse("bind", "an IP address, such as 127.0.0.1, ::1 or 0.0.0.0"),
-    }
-}
-
-fn token(config: &Config) -> Result<Option<Token>> {
-    let (text, key) = match (config.text("token"), config.path("token_file")) {
-        (Some(_), Some(path)) => {
-            bail!("both token and token_file ({}) are set; remove one of them", path.display())
-        }
-        (Some(token), None) => (token.to_owned(), "token"),
-        (None, Some(path)) => (read_text(&path)?, "token_file"),
-        (None, None) => return Ok(None),
-    };
-    match Token::new(text.trim()) {
-        Some(token) => Ok(Some(token)),
-        None => bail!(
-            "{key} (from {}): a token is a word of visible ASCII characters",
-            config.value(key).1
-        ),
+    /// Where to listen.
+    pub(crate) fn address_of(config: &Config) -> Result<SocketAddr> {
+        let ip = match config.value("bind").0 {
+            "localhost" => Ipv4Addr::LOCALHOST.into(),
+            _ => config.parse("bind", "an IP address, such as 127.0.0.1, ::1 or 0.0.0.0")?,
+        };
+        Ok(SocketAddr::new(ip, config.parse("port", "a port, 0 to 65535")?))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use trueup_ledger::OpenSession;
 
-use super::{Item, OPENCLAW, Sight, Status, Verdict, counted};
-use crate::render::number::grouped;
+use super::{Item, OPENCLAW, Sight, Status, Verdict};
+use crate::render::number::{counted, grouped};
 
 /// Looks at all stores after which a session without any call is a failure: one may come in the
 /// middle of a run, whose index is written before its transcript.
@@ -14,7 +14,7 @@ pub(super) fn totals_without_transcript_usage(sight: &Sight<'_>) -> Verdict {
     let open: Vec<&OpenSession> = open(sight).filter(|open| open.calls == 0).collect();
     let tokens: u64 = open.iter().fold(0, |sum, open| sum.saturating_add(open.tokens));
     let polls = open.iter().map(|open| open.polls).max().unwrap_or(0);
-    let lack = sight.lacks.get(OPENCLAW).copied().unwrap_or_default();
+    let counts = sight.claims.get(OPENCLAW).copied().unwrap_or_default();
     let verdict = match (open.len() as u64, polls) {
         (0, _) => Verdict::ok("every session that used tokens has calls"),
         (sessions, polls) => {
@@ -32,10 +32,10 @@ pub(super) fn totals_without_transcript_usage(sight: &Sight<'_>) -> Verdict {
         .naming(&open, |open| sight.transcripts().why_nothing_counts(sight, open))
         .meta("polls", polls)
         .meta("tokens_estimated", tokens)
-        .meta("sessions_without_transcript", lack.claims.sessions_without_transcript)
-        .meta("sessions_estimated", lack.claims.sessions_estimated)
-        .meta("sessions_superseded", lack.claims.sessions_superseded)
-        .meta("runs_estimated", lack.claims.runs_estimated)
+        .meta("sessions_without_transcript", counts.sessions_without_transcript)
+        .meta("sessions_estimated", counts.sessions_estimated)
+        .meta("sessions_superseded", counts.sessions_superseded)
+        .meta("runs_estimated", counts.runs_estimated)
 }
 
 /// Sessions of which calls were read, but none of some run.

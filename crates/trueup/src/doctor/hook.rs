@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use trueup_agents::Root;
 
-use super::{Item, Sight, Status, Verdict, counted};
+use super::{Item, Sight, Status, Verdict};
 use crate::config::Config;
 use crate::hooks::openclaw::enabled::{self, Enabled};
 use crate::hooks::openclaw::files::{self, Present};
 use crate::hooks::openclaw::program::{self, Ask};
 use crate::hooks::openclaw::{SOURCE, state_folders};
 use crate::hooks::spool;
+use crate::render::number::counted;
 
 /// The hook is there and is not run, or what it leaves finds no room.
 pub(super) fn hook_not_loaded(sight: &Sight<'_>) -> Verdict {
@@ -72,7 +73,7 @@ fn state(root: &Root, config: &Config) -> State {
 /// Spool folders in which events found no room.
 fn drops(config: &Config, hooks: &[State]) -> Vec<Item> {
     let used = hooks.iter().filter_map(|hook| hook.spool.clone());
-    let spools: BTreeSet<_> = used.chain([config.spool().join(SOURCE)]).collect();
+    let spools: BTreeSet<_> = used.chain([config.spool(SOURCE)]).collect();
     let item = |path: &Path, reason: String| {
         let first = "remove its file `dropped` when you have seen to it";
         Item::new(reason).at(path).mended((Some(first), "trueup hooks status"))

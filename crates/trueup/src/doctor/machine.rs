@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use trueup_agents::Agent;
-use trueup_core::{DAY_MS, HOUR_MS, UnixMs};
+use trueup_core::{HOUR_MS, UnixMs};
 use trueup_ledger::Volume;
 
-use super::{Item, LedgerState, Mend, Sight, Status, Verdict, counted};
-use crate::render::number;
+use super::{Item, LedgerState, Mend, Sight, Status, Verdict, ago};
+use crate::render::number::{self, counted};
 
 /// Largest ledger whose pages are all looked at: longer than a second nobody wants to wait.
 const QUICK_CHECK_BYTES_MAX: u64 = 256 << 20;
@@ -129,11 +129,6 @@ pub(super) fn clock(sight: &Sight<'_>) -> Verdict {
     }
 }
 
-/// Whether what is counted reaches its destination.
-pub(super) fn push_state(_sight: &Sight<'_>) -> Verdict {
-    Verdict::ok("off: no destination is configured").meta("is_on", false)
-}
-
 /// When an agent's stores were last read.
 pub(super) fn last_success(sight: &Sight<'_>, agent: &dyn Agent) -> Verdict {
     let state = sight.sources.iter().find(|state| state.source == agent.id());
@@ -142,8 +137,7 @@ pub(super) fn last_success(sight: &Sight<'_>, agent: &dyn Agent) -> Verdict {
     let stores = sight.inventory.stores.iter().filter(|store| store.source == agent.id()).count();
     let item = |reason: &str, mend: Mend, path: &Path| Item::new(reason).at(path).mended(mend);
     if let Some(state) = state.filter(|state| state.last_read.0 > 0) {
-        let age_ms = sight.now.0.saturating_sub(state.last_read.0).max(0);
-        let age = if age_ms < 60_000 { "just now".to_owned() } else { ago(age_ms) };
+        let age = ago(state.last_read, sight.now);
         let detail = format!("{}, new bytes {age}", counted(state.stores, "store"));
         return Verdict::ok(detail)
             .meta("last_read", state.last_read.to_string())
@@ -172,12 +166,4 @@ pub(super) fn last_success(sight: &Sight<'_>, agent: &dyn Agent) -> Verdict {
         (format!("{} is here, and nothing was read of it", agent.title()), items.collect())
     };
     Verdict::new(Status::Warn, detail).with(items)
-}
-
-fn ago(age_ms: i64) -> String {
-    if age_ms < 2 * DAY_MS {
-        format!("{} ago", number::duration_ms(age_ms))
-    } else {
-        format!("{} days ago", age_ms / DAY_MS)
-    }
 }

@@ -12,6 +12,7 @@ mod claims;
 mod hook;
 mod machine;
 mod parity;
+mod push;
 mod sight;
 mod stores;
 mod transcripts;
@@ -20,6 +21,9 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use trueup_core::UnixMs;
+
+use crate::render::number;
 
 pub(crate) use machine::damage;
 pub(crate) use sight::{LedgerState, Sight};
@@ -167,7 +171,7 @@ static CHECKS: &[Check] = &[
     general("ledger_lock", machine::ledger_lock),
     general("disk_space", machine::disk_space),
     general("clock", machine::clock),
-    general("push_state", machine::push_state),
+    general("push_state", push::push_state),
     general("paths_readable", stores::paths_readable),
     general("schema_unknown", stores::schema_unknown),
     general("bad_lines", stores::bad_lines),
@@ -211,8 +215,13 @@ fn outcome(id: &'static str, source: Option<&'static str>, found: Verdict) -> Ou
     Outcome { id, source, status, detail, items, meta }
 }
 
-/// `1 session`, `2 sessions`.
-fn counted(count: u64, one: &str) -> String {
-    let number = crate::render::number::grouped(count);
-    if count == 1 { format!("{number} {one}") } else { format!("{number} {one}s") }
+/// Ages below this are not worth a number.
+const JUST_NOW_MS: i64 = 60_000;
+
+/// How long ago a time was: `just now`, `2 h 05 min ago`, `3 days ago`.
+fn ago(time: UnixMs, now: UnixMs) -> String {
+    match now.0.saturating_sub(time.0) {
+        ..JUST_NOW_MS => "just now".to_owned(),
+        age_ms => format!("{} ago", number::duration_ms(age_ms)),
+    }
 }

@@ -22,7 +22,7 @@ use trueup_core::{Account, Batch, Calendar, Fact};
 
 use super::{Item, OPENCLAW, Sight, Status, Verdict};
 use crate::hooks::openclaw::program;
-use crate::render::number::grouped;
+use crate::render::number::{counted, grouped};
 use crate::usage::Usage;
 
 /// How long OpenClaw may take for one answer.
@@ -163,7 +163,7 @@ fn compare(theirs: u64, ours: u64, raw: Raw, days: u16) -> Verdict {
     let unseen = ours.saturating_sub(raw.each_once);
     // What it would say, had it counted the same stores as we see them.
     let unexplained = i128::from(theirs) - i128::from(raw.copies_counted);
-    let days = super::counted(u64::from(days), "day");
+    let days = counted(u64::from(days), "day");
     let (ours_said, theirs_said) = (grouped(ours), grouped(theirs));
     let detail = format!(
         "{days}: OpenClaw says {theirs_said} tokens, trueup {ours_said}; OpenClaw counts {} of \

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use trueup_agents::Inventory;
 use trueup_core::{Text, UnixMs};
-use trueup_ledger::{Newest, OpenSession, Reader, SourceState, StoredPositions, StoredProblem};
+use trueup_ledger::{
+    ClaimCounts, Newest, OpenSession, Reader, SourceState, StoredPositions, StoredProblem,
+};
 
+use super::push::Sent;
 use super::transcripts::Transcripts;
-use crate::completeness::{self, Lack};
 use crate::config::Config;
 use crate::problems;
 
@@ -50,9 +52,11 @@ pub(crate) struct Sight<'a> {
     pub(super) problems: Vec<StoredProblem>,
     pub(super) open: Vec<OpenSession>,
     pub(super) positions: StoredPositions,
-    pub(super) lacks: BTreeMap<Text, Lack>,
+    pub(super) claims: BTreeMap<Text, ClaimCounts>,
     pub(super) sources: Vec<SourceState>,
     pub(super) newest: Newest,
+    /// What the ledger tells of its destination, where it has one.
+    pub(super) sent: Option<Sent>,
     transcripts: OnceCell<Transcripts>,
 }
 
@@ -78,9 +82,10 @@ impl<'a> Sight<'a> {
             problems,
             open: reader.open_sessions()?,
             positions: reader.positions()?,
-            lacks: completeness::by_source(&reader)?,
+            claims: reader.claim_counts()?,
             sources: reader.sources()?,
             newest: reader.newest()?,
+            sent: Sent::read(&reader)?,
             reader,
             inventory,
             transcripts: OnceCell::new(),

@@ -6,7 +6,8 @@ use std::path::Path;
 use trueup_core::{ProblemKind, Text};
 use trueup_ledger::StoredProblem;
 
-use super::{Item, OPENCLAW, RESTORE, Sight, Status, Verdict, counted};
+use super::{Item, OPENCLAW, RESTORE, Sight, Status, Verdict};
+use crate::render::number::counted;
 
 /// Lines that could not be understood, by store.
 pub(super) fn bad_lines(sight: &Sight<'_>) -> Verdict {

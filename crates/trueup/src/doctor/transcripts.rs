@@ -6,12 +6,12 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use trueup_agents::{Contents, Store, StoreKind, agent, inspect, sessions_in_index};
-use trueup_core::{Position, ProblemKind, StoreId, Text};
+use trueup_core::{Position, ProblemKind, Text};
 use trueup_ledger::OpenSession;
 
 use super::stores::{is_archive, kind};
-use super::{Item, Mend, OPENCLAW, RESTORE, Sight, Status, Verdict, counted};
-use crate::render::number;
+use super::{Item, Mend, OPENCLAW, RESTORE, Sight, Status, Verdict};
+use crate::render::number::{self, counted};
 
 /// The transcripts of OpenClaw's sessions.
 #[derive(Debug, Default)]
@@ -260,12 +260,7 @@ pub(super) fn partial_tail_stuck(sight: &Sight<'_>) -> Verdict {
         if sight.asked.is_some_and(|asked| asked != store.source) {
             continue;
         }
-        let id = StoreId {
-            source: store.source.into(),
-            path: store.path.to_string_lossy().as_ref().into(),
-            part: Text::default(),
-        };
-        let Some(position) = sight.positions.get(&id) else { continue };
+        let Some(position) = sight.positions.get(&store.id()) else { continue };
         let age_ms = sight.now.0.saturating_sub(store.modified().0);
         if age_ms >= TAIL_PATIENCE_MS && has_tail(position, store) {
             items.push(stuck(store, position, age_ms));

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use trueup_ledger::{Frozen, Identity};
 
-use super::settings::{Secret, Settings};
+use super::settings::Settings;
 use super::verdict::{Reply, tidy};
+use crate::secret::Secret;
 
 /// Time to find and reach the receiver.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);

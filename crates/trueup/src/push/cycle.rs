@@ -122,12 +122,21 @@ impl Pusher {
     /// Sends until nothing is left. `wait` waits, or says that the process ends.
     pub(crate) fn cycle(&mut self, tries: Tries, wait: &dyn Fn(Duration) -> bool) -> Cycle {
         let mut cycle = Cycle { end: End::Drained, pushed: 0, requests: (0, 0), quarantined: 0 };
+        let quarantined_before = self.quarantined();
         // A receiver that took less for a while may take more again.
         self.learned_bytes_max = self.learned_bytes_max.saturating_mul(2).min(self.bytes_max);
         cycle.end = self
             .run(tries, wait, &mut cycle)
             .unwrap_or_else(|error| End::Failed(format!("{error:#}")));
+        let counts = self.quarantined().zip(quarantined_before);
+        cycle.quarantined = counts.map_or(0, |(now, before)| now.saturating_sub(before));
         cycle
+    }
+
+    /// Records that were refused for good, as they are written down: what a receiver put off too
+    /// often is among them. `None` where the ledger cannot be asked now.
+    fn quarantined(&self) -> Option<u64> {
+        self.reader.quarantined_count(DESTINATION).ok()
     }
 
     fn run(
@@ -150,7 +159,7 @@ impl Pusher {
             }
             let frozen = match self.reader.frozen(DESTINATION)? {
                 Some(batch) => Some(batch),
-                None => self.freeze(&destination, tries, horizon, cycle)?,
+                None => self.freeze(&destination, tries, horizon)?,
             };
             let Some(batch) = frozen else { return Ok(End::Drained) };
             match self.send(&batch, &destination, time_max, cycle, &mut horizon)? {
@@ -183,7 +192,6 @@ impl Pusher {
         destination: &Destination,
         tries: Tries,
         horizon: i64,
-        cycle: &mut Cycle,
     ) -> Result<Option<Frozen>> {
         let mut after = destination.acked_seq;
         loop {
@@ -215,7 +223,6 @@ impl Pusher {
                 Made::TooLarge(seq) => {
                     self.quarantine_unsent(seq, now)?;
                     self.single_bytes_max = None;
-                    cycle.quarantined += 1;
                     after = seq;
                 }
             }
@@ -290,7 +297,6 @@ impl Pusher {
             // A receiver may also list places whose record is gone.
             let untaken = (ack.rejected.len() + ack.postponed.len()) as u64;
             cycle.pushed += batch.events.saturating_sub(untaken);
-            cycle.quarantined += ack.rejected.len() as u64;
             if !ack.postponed.is_empty() && *horizon == i64::MAX {
                 *horizon = self.reader.last_queued()?;
             }
@@ -306,9 +312,6 @@ impl Pusher {
         };
         let next = self.judge(batch, verdict, answer.ok().as_ref(), now, &mut outcome);
         outcome.encoding = outcome.encoding.filter(|encoding| *encoding != destination.encoding);
-        if outcome.status == "quarantined" {
-            cycle.quarantined += 1;
-        }
         let kept = batch.clone();
         self.write(move |ledger| ledger.settle(DESTINATION, &kept, &outcome))?;
         Ok(next)

@@ -23,7 +23,7 @@ mod verdict;
 pub(crate) use client::Client;
 pub(crate) use cycle::{Cycle, End, Pusher, Tries};
 pub(crate) use pace::Pace;
-pub(crate) use settings::{Settings, shown};
+pub(crate) use settings::{Settings, endpoint, shown};
 
 /// The name of the one destination that settings know.
 pub(crate) const DESTINATION: &str = "default";

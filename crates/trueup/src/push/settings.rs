@@ -1,12 +1,12 @@
 //! The settings of a push, checked before anything is opened.
 
-use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use ureq::http::Uri;
 
-use crate::config::{Config, Origin, read_text};
+use crate::config::{Config, Origin};
+use crate::secret::Secret;
 
 /// Shortest time between two cycles.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -34,28 +34,10 @@ pub(crate) struct Settings {
     pub(crate) agent: String,
 }
 
-/// A text that is never printed.
-#[derive(Clone)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    /// The text, for the one place that sends it.
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
 impl Settings {
     /// Reads and checks them; `None` where no endpoint is set.
     pub(crate) fn of(config: &Config) -> Result<Option<Self>> {
-        let Some(endpoint) = config.text("push_endpoint") else { return Ok(None) };
-        check_endpoint(endpoint, config.value("push_endpoint").1)?;
+        let Some(endpoint) = endpoint(config)? else { return Ok(None) };
         let bytes_max = config.parse("push_max_bytes", "a whole number")?;
         if !(REQUEST_BYTES_MIN..=REQUEST_BYTES_MAX).contains(&bytes_max) {
             bail!(
@@ -73,7 +55,7 @@ impl Settings {
         }
         Ok(Some(Self {
             endpoint: endpoint.to_owned(),
-            token: token(config)?,
+            token: Secret::of(config, "push_token", "push_token_file")?,
             interval: interval(config)?,
             bytes_max,
             agent,
@@ -94,6 +76,13 @@ impl Settings {
             || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
         self.endpoint.starts_with("http://") && !is_here
     }
+}
+
+/// The address that is set, where it is one that can be used.
+pub(crate) fn endpoint(config: &Config) -> Result<Option<&str>> {
+    let Some(endpoint) = config.text("push_endpoint") else { return Ok(None) };
+    check_endpoint(endpoint, config.value("push_endpoint").1)?;
+    Ok(Some(endpoint))
 }
 
 /// An address without its query, in which older receivers take their token.
@@ -120,26 +109,6 @@ fn check_endpoint(endpoint: &str, origin: &Origin) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-fn token(config: &Config) -> Result<Option<Secret>> {
-    let (text, key) = match (config.text("push_token"), config.path("push_token_file")) {
-        (Some(_), Some(path)) => bail!(
-            "both push_token and push_token_file ({}) are set; remove one of them",
-            path.display()
-        ),
-        (Some(token), None) => (token.to_owned(), "push_token"),
-        (None, Some(path)) => (read_text(&path)?, "push_token_file"),
-        (None, None) => return Ok(None),
-    };
-    let text = text.trim();
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        bail!(
-            "{key} (from {}): a token is a word of visible ASCII characters",
-            config.value(key).1
-        );
-    }
-    Ok(Some(Secret(text.to_owned())))
 }
 
 fn interval(config: &Config) -> Result<Duration> {

@@ -237,6 +237,24 @@ fn sessions_without_transcript_fail_at_the_second_look() {
 }
 
 #[test]
+fn a_look_at_some_agents_is_no_look_at_all_stores() {
+    let home = home_without_transcript();
+    home.print("sync");
+    let polls = || {
+        let found = doctor(&home, "--no-sync");
+        found.check("totals_without_transcript_usage").meta["polls"].as_u64().unwrap()
+    };
+    assert_eq!(polls(), 1);
+    for some in ["claude-code", "openclaw", "openclaw --from openclaw"] {
+        home.print(&format!("sync --from {some}"));
+        assert_eq!(polls(), 1, "{some}");
+    }
+    let every: Vec<&str> = trueup_agents::AGENTS.iter().map(|agent| agent.id()).collect();
+    home.print(&format!("sync --from {}", every.join(" --from ")));
+    assert_eq!(polls(), 2);
+}
+
+#[test]
 fn each_reason_is_told() {
     let unreadable = r#"{"type":"message","message":{"role":"assistant","usage":{]}}"#;
     let cases: [(&str, &[&str], &str); 6] = [
@@ -519,6 +537,23 @@ fn a_hook_that_is_not_loaded_is_told() {
     assert_eq!(found.wrong(), [("hook_not_loaded", Status::Warn)]);
     let mend = found.check("hook_not_loaded").items[0].mend.as_deref();
     assert_eq!(mend, Some("openclaw hooks enable trueup"));
+}
+
+#[test]
+fn a_spool_that_is_named_from_here_is_one_spool() {
+    let home = Home::of_fixtures(&["openclaw/01_normal"]);
+    let run = |arguments: &[&str]| {
+        let mut command = home.command(arguments);
+        command.env("TRUEUP_SPOOL_DIR", "here");
+        finish(command)
+    };
+    run(&["hooks", "install", "openclaw"]);
+    home.write("here/openclaw/dropped", "1795212509482 full command:new\n");
+    let found: Found = serde_json::from_str(&run(&["doctor", "--json"]).stdout).unwrap();
+    let items = &found.check("hook_not_loaded").items;
+    let spools = items.iter().filter(|item| item.reason == "1 event found no room");
+    let paths: Vec<_> = spools.map(|item| item.path.as_deref().unwrap()).collect();
+    assert_eq!(paths, [home.at("here/openclaw").to_str().unwrap()]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod lack;
 mod life;
 mod posts;
 mod push;
+mod push_state;
 mod receiver;
 mod reports;
 mod retention;

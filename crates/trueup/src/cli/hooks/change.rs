@@ -12,12 +12,12 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use trueup_agents::Root;
 
-use super::{HookedAgent, indented, nowhere, spool};
+use super::{HookedAgent, indented, nowhere};
 use crate::config::Config;
 use crate::hooks::openclaw::enabled::{self, Enabled};
 use crate::hooks::openclaw::files::{self, Present, Text, VERSION};
 use crate::hooks::openclaw::program::{self, Ask};
-use crate::hooks::openclaw::{StateFolders, state_folders};
+use crate::hooks::openclaw::{SOURCE, StateFolders, state_folders};
 
 #[derive(Debug, Args)]
 pub(super) struct Change {
@@ -35,7 +35,7 @@ impl Change {
         if folders.found.is_empty() {
             bail!("{}", nowhere(&folders));
         }
-        let spool = spool(config)?;
+        let spool = config.spool(SOURCE);
         if !self.dry_run {
             make_spool(&spool)?;
         }
@@ -63,7 +63,7 @@ impl Change {
         }
         let doing = Doing::new(config, self.dry_run);
         let failed = doing.each(&folders, out, |root, out| doing.uninstall(root, out))?;
-        writeln!(out, "\nEvents that it left stay in {}", spool(config)?.display())?;
+        writeln!(out, "\nEvents that it left stay in {}", config.spool(SOURCE).display())?;
         if self.dry_run {
             writeln!(out, "Nothing was changed.")?;
         }

@@ -4,14 +4,13 @@ mod change;
 mod status;
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::config::Config;
-use crate::hooks::openclaw::{SOURCE, StateFolders};
+use crate::hooks::openclaw::StateFolders;
 use change::Change;
 use status::Status;
 
@@ -48,12 +47,6 @@ impl Hooks {
             Verb::Status(status) => status.run(config, &mut out),
         }
     }
-}
-
-/// Where OpenClaw's hook leaves events.
-fn spool(config: &Config) -> Result<PathBuf> {
-    let spool = std::path::absolute(config.spool()).context("spool_dir is empty")?;
-    Ok(spool.join(SOURCE))
 }
 
 /// Says that there is no state folder, and where it would be.

@@ -11,12 +11,13 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use trueup_agents::Root;
 
-use super::{indented, nowhere, spool};
+use super::{indented, nowhere};
 use crate::config::Config;
 use crate::hooks::openclaw::enabled::{self, Enabled};
 use crate::hooks::openclaw::files::{self, Present, Text, VERSION};
 use crate::hooks::openclaw::{SOURCE, state_folders};
 use crate::hooks::spool::{self as spools, Spooled};
+use crate::render::number;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
 
@@ -40,7 +41,7 @@ struct Hook {
 
 impl Status {
     pub(super) fn run(self, config: &Config, out: &mut impl Write) -> Result<ExitCode> {
-        let own = spool(config)?;
+        let own = config.spool(SOURCE);
         let folders = state_folders(&config.environment);
         let hooks: Vec<Hook> =
             folders.found.iter().map(|root| hook(root.clone(), config, &own)).collect();
@@ -136,7 +137,7 @@ fn said(spooled: &Spooled) -> String {
     let Spooled { events, last, dropped } = spooled;
     let last = last.map(|last| last.zoned(&TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC"));
     let last = last.map(|last| format!(", the last of {last}")).unwrap_or_default();
-    format!("{events} {}{last}; {dropped} dropped", if *events == 1 { "event" } else { "events" })
+    format!("{}{last}; {dropped} dropped", number::counted(*events, "event"))
 }
 
 fn as_json(hooks: &[Hook], spools: &BTreeMap<PathBuf, Result<Spooled>>) -> Value {

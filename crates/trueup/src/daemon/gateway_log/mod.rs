@@ -103,7 +103,7 @@ impl Task {
     ) -> Result<Self> {
         let path = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
         let name = path.display().to_string();
-        let store = StoreId { source: SOURCE.into(), path: name.into(), part: "".into() };
+        let store = StoreId::of_file(SOURCE, &name);
         let position = reader.position(&store)?.unwrap_or_default();
         Ok(Self {
             writer,

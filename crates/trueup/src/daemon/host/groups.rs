@@ -131,8 +131,7 @@ fn mounted(line: &str) -> Option<Tree> {
 /// `4:memory:/box/7`, or `0::/agents.slice` for version 2.
 fn own_group<'l>(line: &'l str, controllers: &str) -> Option<&'l str> {
     let mut parts = line.splitn(3, ':').skip(1);
-    let is_of = |name: &str| controllers.split(',').any(|controller| controller == name);
-    let is_it = parts.next()?.split(',').any(is_of);
+    let is_it = parts.next()?.split(',').any(|name| is_among(controllers, name));
     parts.next().filter(|_| is_it)
 }
 
@@ -147,9 +146,13 @@ fn below<'g>(group: &'g str, root: &str) -> &'g str {
 
 /// The tree that has a controller: its own of version 1, or the one of version 2.
 fn of<'t>(trees: &'t [Tree], controller: &str) -> Option<&'t Tree> {
-    let is_own = |tree: &&Tree| tree.controllers.split(',').any(|name| name == controller);
+    let is_own = |tree: &&Tree| is_among(&tree.controllers, controller);
     let is_shared = |tree: &&Tree| tree.version == Version::V2;
     trees.iter().find(is_own).or_else(|| trees.iter().find(is_shared))
+}
+
+fn is_among(controllers: &str, name: &str) -> bool {
+    controllers.split(',').any(|controller| controller == name)
 }
 
 impl Tree {

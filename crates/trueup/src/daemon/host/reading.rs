@@ -25,7 +25,7 @@ pub(super) struct Memory {
 }
 
 /// Bytes that went in and out, as far back as the kernel counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Transferred {
     /// Read from disks, or received.
     pub(super) in_bytes: u64,
@@ -43,6 +43,16 @@ pub(super) struct Reading {
     pub(super) memory: Memory,
     pub(super) disk: Option<Transferred>,
     pub(super) oom_kills: Option<u64>,
+}
+
+impl Transferred {
+    /// With these as well; `None` where no number holds the sum.
+    pub(super) fn plus(self, in_bytes: u64, out_bytes: u64) -> Option<Self> {
+        Some(Self {
+            in_bytes: self.in_bytes.checked_add(in_bytes)?,
+            out_bytes: self.out_bytes.checked_add(out_bytes)?,
+        })
+    }
 }
 
 impl CpuUsed {
@@ -64,17 +74,13 @@ impl Reading {
         let total_bytes = kilobytes(files, "MemTotal");
         match Limited::find(files, total_bytes) {
             Some(limited) => Self::of_groups(files, limited, total_bytes),
-            None => Self::of_machine(files),
+            None => Self::of_machine(files, total_bytes),
         }
     }
 
     fn of_groups(files: &mut Files, limited: Limited, total_bytes: Option<u64>) -> Self {
-        let memory_of = |files: &mut Files, group: &Group| match group.version {
-            Version::V1 => v1::memory(files, group),
-            Version::V2 => v2::memory(files, group),
-        };
-        let memory = limited.memory.as_ref().map(|group| memory_of(files, group));
-        let allowed = cores_allowed(files).and_then(|cores| cores.checked_mul(1_000));
+        let memory = limited.memory.as_ref().map(|group| memory(files, group));
+        let allowed = cores_allowed(files).and_then(millicores);
         Self {
             cpu: limited.cpu.as_ref().and_then(|group| cpu(files, group)),
             cpu_capacity_millicores: limited.quota_millicores.into_iter().chain(allowed).min(),
@@ -88,14 +94,12 @@ impl Reading {
         }
     }
 
-    fn of_machine(files: &mut Files) -> Self {
-        let total_bytes = kilobytes(files, "MemTotal");
+    fn of_machine(files: &mut Files, total_bytes: Option<u64>) -> Self {
         let available_bytes = kilobytes(files, "MemAvailable");
         Self {
             limited: None,
             cpu: CpuUsed::of_machine(files),
-            cpu_capacity_millicores: machine::cores(files)
-                .and_then(|cores| cores.checked_mul(1_000)),
+            cpu_capacity_millicores: machine::cores(files).and_then(millicores),
             memory: Memory {
                 rss_bytes: kilobytes(files, "AnonPages"),
                 working_set_bytes: total_bytes
@@ -107,6 +111,21 @@ impl Reading {
             oom_kills: files.named("/proc/vmstat", "oom_kill"),
         }
     }
+
+    /// The groups that were read for CPU, memory and disks; none for the machine.
+    pub(super) fn groups(&self) -> [Option<&Group>; 3] {
+        let limited = self.limited.as_ref();
+        let of = |group: fn(&Limited) -> Option<&Group>| limited.and_then(group);
+        [
+            of(|limited| limited.cpu.as_ref()),
+            of(|limited| limited.memory.as_ref()),
+            of(|limited| limited.io.as_ref()),
+        ]
+    }
+}
+
+const fn millicores(cores: u64) -> Option<u64> {
+    cores.checked_mul(1_000)
 }
 
 /// A value of `/proc/meminfo`, in bytes.
@@ -136,6 +155,21 @@ fn cpu(files: &mut Files, group: &Group) -> Option<CpuUsed> {
     used_ns.map(|used_ns| CpuUsed::Time { used_ns })
 }
 
+fn memory(files: &mut Files, group: &Group) -> Memory {
+    let [used, rss, inactive_file] = match group.version {
+        Version::V1 => ["memory.usage_in_bytes", "total_rss", "total_inactive_file"],
+        Version::V2 => ["memory.current", "anon", "inactive_file"],
+    };
+    let folder = &group.folder;
+    let used_bytes = files.number(&format!("{folder}/{used}"));
+    let stat = files.text(&format!("{folder}/memory.stat")).unwrap_or_default();
+    Memory {
+        rss_bytes: named(stat, rss),
+        working_set_bytes: working_set(used_bytes, named(stat, inactive_file)),
+        limit_bytes: None,
+    }
+}
+
 fn disk(files: &mut Files, group: &Group) -> Option<Transferred> {
     let folder = &group.folder;
     match group.version {
@@ -161,17 +195,7 @@ fn working_set(used_bytes: Option<u64>, inactive_file_bytes: Option<u64>) -> Opt
 }
 
 mod v2 {
-    use super::{Files, Group, Memory, Transferred, named, sum, working_set};
-
-    pub(super) fn memory(files: &mut Files, group: &Group) -> Memory {
-        let used = files.number(&format!("{}/memory.current", group.folder));
-        let stat = files.text(&format!("{}/memory.stat", group.folder)).unwrap_or_default();
-        Memory {
-            rss_bytes: named(stat, "anon"),
-            working_set_bytes: working_set(used, named(stat, "inactive_file")),
-            limit_bytes: None,
-        }
-    }
+    use super::{Transferred, sum};
 
     /// `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0`, a line for each disk.
     pub(super) fn transferred(text: &str) -> Option<Transferred> {
@@ -184,17 +208,7 @@ mod v2 {
 }
 
 mod v1 {
-    use super::{Files, Group, Memory, Transferred, named, sum, working_set};
-
-    pub(super) fn memory(files: &mut Files, group: &Group) -> Memory {
-        let used = files.number(&format!("{}/memory.usage_in_bytes", group.folder));
-        let stat = files.text(&format!("{}/memory.stat", group.folder)).unwrap_or_default();
-        Memory {
-            rss_bytes: named(stat, "total_rss"),
-            working_set_bytes: working_set(used, named(stat, "total_inactive_file")),
-            limit_bytes: None,
-        }
-    }
+    use super::{Transferred, sum};
 
     /// `8:0 Read 1`, a line for each disk and kind of access.
     pub(super) fn transferred(text: &str) -> Option<Transferred> {
@@ -232,7 +246,7 @@ mod machine {
     /// `8 0 sda reads merged sectors_read ms writes merged sectors_written …`
     pub(super) fn disk(files: &mut Files) -> Option<Transferred> {
         let text = files.text("/proc/diskstats")?;
-        let mut sum = Transferred { in_bytes: 0, out_bytes: 0 };
+        let mut sum = Transferred::default();
         let mut disk = "";
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace().skip(2);
@@ -243,8 +257,7 @@ mod machine {
             disk = name;
             let read: u64 = words.nth(2)?.parse().ok()?;
             let written: u64 = words.nth(3)?.parse().ok()?;
-            sum.in_bytes = sum.in_bytes.checked_add(read.checked_mul(SECTOR_BYTES)?)?;
-            sum.out_bytes = sum.out_bytes.checked_add(written.checked_mul(SECTOR_BYTES)?)?;
+            sum = sum.plus(read.checked_mul(SECTOR_BYTES)?, written.checked_mul(SECTOR_BYTES)?)?;
         }
         Some(sum)
     }

@@ -68,10 +68,7 @@ impl Sampler {
 
 /// What can be said without a sample before.
 fn levels(files: &mut Files, ledger: &Path, reading: &Reading, moment: Moment) -> HostMetric {
-    let limited = reading.limited.as_ref();
-    let cpu_group = limited.and_then(|limited| limited.cpu.as_ref());
-    let memory_group = limited.and_then(|limited| limited.memory.as_ref());
-    let io_group = limited.and_then(|limited| limited.io.as_ref());
+    let [cpu_group, memory_group, io_group] = reading.groups();
     let volume = Volume::of(ledger);
     let processes = Processes::count(files);
     HostMetric {
@@ -142,11 +139,7 @@ impl Before {
 
     /// Whether both were read from the same groups: counters of others cannot be compared.
     fn is_of_the_same(&self, reading: &Reading) -> bool {
-        let groups = |reading: &Reading| {
-            let limited = reading.limited.clone();
-            limited.map(|limited| (limited.cpu, limited.memory, limited.io))
-        };
-        groups(&self.reading) == groups(reading)
+        self.reading.groups() == reading.groups()
     }
 }
 

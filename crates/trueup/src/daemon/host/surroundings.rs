@@ -39,15 +39,14 @@ const NO_INTERFACES: [&str; 6] = ["lo", "veth", "docker", "br-", "virbr", "ifb"]
 /// Bytes of all network interfaces: `eth0: received packets … 8 columns … sent packets …`.
 pub(super) fn network(files: &mut Files) -> Option<Transferred> {
     let text = files.text("/proc/self/net/dev")?;
-    let mut sum = Transferred { in_bytes: 0, out_bytes: 0 };
+    let mut sum = Transferred::default();
     for (name, values) in text.lines().filter_map(|line| line.split_once(':')) {
         let name = name.trim();
         if NO_INTERFACES.iter().any(|kind| name.starts_with(kind)) {
             continue;
         }
         let mut values = values.split_ascii_whitespace();
-        sum.in_bytes = sum.in_bytes.checked_add(values.next()?.parse().ok()?)?;
-        sum.out_bytes = sum.out_bytes.checked_add(values.nth(7)?.parse().ok()?)?;
+        sum = sum.plus(values.next()?.parse().ok()?, values.nth(7)?.parse().ok()?)?;
     }
     Some(sum)
 }

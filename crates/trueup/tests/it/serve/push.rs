@@ -14,7 +14,7 @@ const UNPUSHED: &str = "SELECT count(*) FROM llm_traces WHERE pushed_at IS NULL"
 const PUSHED: &str = "SELECT count(*) FROM llm_traces WHERE pushed_at IS NOT NULL";
 
 /// A home that pushes there; a cycle runs only when somebody asks for one.
-fn home_of(receiver: &Receiver, more: &[(&str, &str)]) -> Home {
+pub(super) fn home_of(receiver: &Receiver, more: &[(&str, &str)]) -> Home {
     let url = receiver.url();
     let mut variables =
         vec![("TRUEUP_PUSH_ENDPOINT", url.as_str()), ("TRUEUP_PUSH_INTERVAL", "1h")];
@@ -23,14 +23,14 @@ fn home_of(receiver: &Receiver, more: &[(&str, &str)]) -> Home {
 }
 
 /// Runs a cycle; what the daemon says of it.
-fn push(daemon: &Daemon) -> Value {
+pub(super) fn push(daemon: &Daemon) -> Value {
     let answer = daemon.post("/v1/push", "");
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer.json()
 }
 
 /// Posts traces that differ in their counts and texts.
-fn post_traces(daemon: &Daemon, numbers: std::ops::Range<u32>) {
+pub(super) fn post_traces(daemon: &Daemon, numbers: std::ops::Range<u32>) {
     let lines: Vec<String> = numbers
         .map(|number| {
             trace(&format!(
@@ -341,6 +341,27 @@ fn a_record_larger_than_a_request_is_sent_alone_with_its_text_cut() {
 }
 
 #[test]
+fn after_a_record_that_fits_nowhere_the_others_travel_together_again() {
+    let receiver = Receiver::start(r#"{"bytes_max":20000}"#);
+    let home = home_of(&receiver, &[("TRUEUP_MAX_TEXT_BYTES", "100000")]);
+    let daemon = home.start();
+    // Of a text enough can be cut; names stay as they are, and are six times as long in JSON.
+    let (text, name) = ("y".repeat(20_000), r"\u0001".repeat(1_000));
+    let long = ["project", "session_id", "session_kind", "agent"].map(|field| {
+        let name = &name;
+        format!(r#""{field}":"{name}""#)
+    });
+    let long = trace(&format!(r#""input_text":"{text}",{}"#, long.join(",")));
+    daemon.post_durably("/v1/traces", &long);
+    post_traces(&daemon, 0..20);
+    assert_eq!(push(&daemon)["waiting"], 0);
+    let reason = "larger than push_max_bytes even without its texts";
+    assert_eq!(home.text("SELECT reason FROM push_quarantine"), reason);
+    assert_eq!((receiver.taken().len(), receiver.events().1), (1, 20));
+    assert_eq!(home.number(UNPUSHED), 1);
+}
+
+#[test]
 fn defect_12_one_poisoned_record_is_found_and_put_aside() {
     let receiver = Receiver::start(r#"{"poison":"question 700\""}"#);
     let home = home_of(&receiver, &[("TRUEUP_QUEUE_RECORDS", "2000")]);
@@ -436,11 +457,20 @@ fn status(home: &Home) -> Value {
 }
 
 /// What a verb says on standard output and on standard error.
-fn verb(home: &Home, arguments: &[&str]) -> (String, String, Option<i32>) {
+pub(super) fn verb(home: &Home, arguments: &[&str]) -> (String, String, Option<i32>) {
+    verb_with(home, &[], arguments)
+}
+
+/// The same, with more variables set.
+fn verb_with(
+    home: &Home,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+) -> (String, String, Option<i32>) {
     let serve = home.command();
     let mut command = std::process::Command::new(serve.get_program());
     command.env_clear().envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = command.args(arguments).output().unwrap();
+    let output = command.envs(variables.iter().copied()).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.code())
 }
@@ -462,6 +492,23 @@ fn what_is_taken_only_in_part_is_settled_record_by_record() {
     let (first, second) = (received[0].events(), received[1].events());
     assert_eq!((second.len(), &second[0]["id"]), (1, &first[4]["id"]));
     assert_eq!(status(&home)["quarantined"], 1);
+}
+
+#[test]
+fn what_is_put_off_again_and_again_is_told_as_refused() {
+    let all: Vec<Value> = (1..=20).map(|seq| json!({"seq": seq, "retryable": true})).collect();
+    let reply = json!({ "rejected": all }).to_string();
+    let receiver = Receiver::start(&json!({ "body": reply }).to_string());
+    let home = home_of(&receiver, &[]);
+    let daemon = home.start();
+    post_traces(&daemon, 0..1);
+    for _ in 0..9 {
+        push(&daemon);
+    }
+    assert_eq!((receiver.received().len(), home.number(UNPUSHED)), (9, 1));
+    assert_eq!(status(&home)["quarantined"], 1);
+    assert_eq!(daemon.health()["push_quarantined_total"], 1);
+    until("it is told", || daemon.log().iter().any(|line| line.contains("push_quarantined")));
 }
 
 #[test]
@@ -622,24 +669,31 @@ fn kill_9_during_pushes_loses_nothing_and_repeats_only_the_same_bytes() {
     assert_eq!(home.text("PRAGMA integrity_check"), "ok");
 }
 
+/// Has an agent write copies of one answer, each better than the one before, and waits until the last
+/// one counts.
+fn answer(home: &Home, outputs: &[u32]) {
+    let line = |(second, output): (usize, &u32)| {
+        format!(
+            r#"{{"type":"assistant","timestamp":"2026-11-20T22:08:3{second}.117Z","sessionId":"s1","cwd":"/src/x","requestId":"r1","uuid":"u{second}","message":{{"id":"m1","model":"claude-haiku-4-5","role":"assistant","usage":{{"input_tokens":5,"output_tokens":{output}}}}}}}"#
+        ) + "\n"
+    };
+    let folder = home.path(".claude/projects/-src-x");
+    std::fs::create_dir_all(&folder).unwrap();
+    let lines: String = outputs.iter().enumerate().map(line).collect();
+    std::fs::write(folder.join("s1.jsonl"), lines).unwrap();
+    let last = outputs.last().unwrap();
+    let counted = format!("SELECT count(*) FROM llm_traces WHERE output = {last}");
+    until("the last copy counts", || home.number(&counted) == 1);
+}
+
 #[test]
 fn a_call_that_a_better_copy_displaces_is_taken_back() {
     let receiver = Receiver::start("{}");
     let home = home_of(&receiver, &[("TRUEUP_SYNC_INTERVAL", "100ms")]);
     let daemon = home.start();
-    let folder = home.path(".claude/projects/-src-x");
-    std::fs::create_dir_all(&folder).unwrap();
-    let line = |second: u32, output: u32| {
-        format!(
-            r#"{{"type":"assistant","timestamp":"2026-11-20T22:08:{second}.117Z","sessionId":"s1","cwd":"/src/x","requestId":"r1","uuid":"u{second}","message":{{"id":"m1","model":"claude-haiku-4-5","role":"assistant","usage":{{"input_tokens":5,"output_tokens":{output}}}}}}}"#
-        ) + "\n"
-    };
-    let path = folder.join("s1.jsonl");
-    std::fs::write(&path, line(30, 1)).unwrap();
-    until("it is read", || home.number("SELECT count(*) FROM llm_traces WHERE output = 1") == 1);
+    answer(&home, &[1]);
     push(&daemon);
-    std::fs::write(&path, line(30, 1) + &line(31, 700)).unwrap();
-    until("it is read", || home.number("SELECT count(*) FROM llm_traces WHERE output = 700") == 1);
+    answer(&home, &[1, 700]);
     push(&daemon);
     let received = receiver.received();
     let first = &received[0].events()[0];
@@ -654,33 +708,57 @@ fn a_call_that_a_better_copy_displaces_is_taken_back() {
 }
 
 #[test]
+fn a_receiver_that_rejects_more_than_it_was_sent_is_survived() {
+    let reply = r#"{"rejected":[{"seq":1,"code":"a"},{"seq":2,"code":"b"},{"seq":3,"code":"c"}]}"#;
+    let receiver = Receiver::start(&json!({"first": 1, "body": reply}).to_string());
+    let home = home_of(&receiver, &[("TRUEUP_SYNC_INTERVAL", "100ms")]);
+    let mut daemon = home.start();
+    // Of three places the first has no row any more when the batch is made.
+    answer(&home, &[1]);
+    answer(&home, &[1, 700]);
+    let pushed = push(&daemon);
+    assert_eq!((&pushed["status"], &pushed["waiting"]), (&"ok".into(), &0.into()));
+    let batch = receiver.received()[0].json()["batch"].clone();
+    assert_eq!((&batch["count"], &batch["last_seq"]), (&2.into(), &3.into()));
+    assert_eq!(home.number("SELECT events_pushed FROM push_log"), 0);
+    let metrics = daemon.get("/metrics").text;
+    assert!(metrics.lines().any(|line| line == "trueup_push_records_total 0"), "{metrics}");
+    let health = daemon.health();
+    assert_eq!(
+        (&health["push_quarantined_total"], &health["last_push_time"]),
+        (&3.into(), &Value::Null)
+    );
+    assert_eq!(status(&home)["quarantined"], 3);
+    post_traces(&daemon, 0..4);
+    assert_eq!(push(&daemon)["status"], "ok");
+    assert_eq!((receiver.received()[1].events().len(), home.number(PUSHED)), (4, 4));
+    assert!(daemon.terminate().success());
+}
+
+#[test]
 fn push_now_sends_from_the_command_line_or_asks_serve() {
     let receiver = Receiver::start("{}");
     let home = home_of(&receiver, &[]);
     let mut daemon = home.start();
     post_traces(&daemon, 0..3);
-    let (out, error, code) = {
-        let port = daemon.address.port().to_string();
-        let url = receiver.url();
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trueup"));
-        command.env_clear().env("HOME", home.path("")).env("TRUEUP_LEDGER", home.path("ledger.db"));
-        command.env("TRUEUP_PORT", port).env("TRUEUP_PUSH_ENDPOINT", url);
-        command.env("TRUEUP_METRICS_INTERVAL", "off");
-        let output = command.args(["push", "--now"]).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (text(output.stdout), text(output.stderr), output.status.code())
-    };
+    let port = daemon.address.port().to_string();
+    let now = ["push", "--now"];
+    let (out, error, code) = verb_with(&home, &[("TRUEUP_PORT", &port)], &now);
     assert!(out.starts_with("Sent by process") && code == Some(0), "{out}{error}");
     assert_eq!(receiver.events().1, 3);
+    // What is no token for serve is none here.
+    let (_, error, code) = verb_with(&home, &[("TRUEUP_TOKEN", "two words")], &now);
+    let rule = "token (from TRUEUP_TOKEN): a token is a word of visible ASCII characters";
+    assert!(error.contains(rule) && code == Some(1), "{error}");
     // Where serve listens elsewhere it says what to do.
-    let (_, error, code) = verb(&home, &["push", "--now"]);
+    let (_, error, code) = verb(&home, &now);
     assert!(error.contains("holds the ledger") && code == Some(1), "{error}");
     receiver.answer(r#"{"status":503,"headers":{"retry-after":"900"}}"#);
     post_traces(&daemon, 3..5);
     assert!(daemon.terminate().success());
     receiver.answer("{}");
     home.database().execute("UPDATE push_destinations SET next_at = NULL", []).unwrap();
-    let (out, error, code) = verb(&home, &["push", "--now"]);
+    let (out, error, code) = verb(&home, &now);
     assert_eq!((out.as_str(), code), ("2 records sent, 0 left.\n", Some(0)), "{error}");
     assert_eq!((receiver.events().0.len(), receiver.events().1), (5, 5));
     let (out, _, _) = verb(&home, &["push", "status"]);
