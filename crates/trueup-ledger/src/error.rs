@@ -47,11 +47,8 @@ pub enum LedgerError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The disk is full, and no row may go that has not been pushed.
-    #[error(
-        "{path}: the disk is full, and what is in the ledger waits to be pushed; make room, or set \
-         retention to unsynced-too"
-    )]
+    /// The disk is full, and no row may go: none is left, or all wait to be pushed.
+    #[error("{path}: the disk is full, and the ledger has no row that may go; make room there")]
     NoRoom {
         /// The ledger.
         path: PathBuf,

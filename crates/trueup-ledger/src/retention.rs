@@ -123,6 +123,10 @@ impl Pages {
         Ok(Self { all, free, bytes: number("page_size")? })
     }
 
+    const fn all_bytes(self) -> u64 {
+        self.all * self.bytes
+    }
+
     const fn used(self) -> u64 {
         self.all.saturating_sub(self.free)
     }
@@ -295,7 +299,7 @@ impl Ledger {
     }
 
     /// Removes rows until so many bytes fit into the file as large as it is, or into what is free beside
-    /// the space that the ballast held.
+    /// half of what the ballast held: sums and keys grow on a full disk, too.
     ///
     /// # Errors
     /// Where too few rows may go.
@@ -303,11 +307,15 @@ impl Ledger {
         let is_unsynced_too = self.options.retention.is_some_and(|kept| kept.is_unsynced_too);
         let held = self.ballast.as_ref().map_or(0, Ballast::bytes);
         let free = Volume::of(&self.path).map_or(0, |volume| volume.available_bytes);
-        let bytes = (bytes as u64 / 4 * 5).saturating_sub(free.saturating_sub(held));
+        let length = std::fs::metadata(&self.path).map_or(0, |file| file.len());
         let Self { path, database, looked_through, .. } = self;
         let mut run = || {
             let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut removed = Removed::default();
+            // What is in the write-ahead log alone will need room in the file, too.
+            let owed = Pages::of(&transaction)?.all_bytes().saturating_sub(length);
+            let beside = free.saturating_sub(held / 2).saturating_sub(owed);
+            let bytes = (bytes as u64 / 4 * 5).saturating_sub(beside);
             let mut has_room = room_for(&transaction, bytes)?;
             for is_unsynced_too in [false, true].into_iter().take(1 + usize::from(is_unsynced_too))
             {
