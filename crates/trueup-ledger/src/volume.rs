@@ -62,7 +62,13 @@ impl Ballast {
     pub(crate) fn of(ledger: &Path, bytes: u64) -> Option<Self> {
         let bytes =
             Volume::of(ledger).map_or(bytes, |volume| bytes.min(volume.total_bytes / VOLUME_PART));
-        (bytes > 0).then(|| Self { path: ledger.with_added_extension("ballast"), bytes })
+        let ballast = Self { path: ledger.with_added_extension("ballast"), bytes };
+        if bytes > 0 {
+            return Some(ballast);
+        }
+        // Of the time when some was wanted.
+        ballast.release();
+        None
     }
 
     pub(crate) const fn bytes(&self) -> u64 {
