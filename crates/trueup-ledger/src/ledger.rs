@@ -47,6 +47,8 @@ pub struct Ledger {
     pub(crate) ballast: Option<Ballast>,
     /// Whether the ballast is wanted and not held.
     pub(crate) is_low: bool,
+    /// Bytes of the write-ahead log that the next write takes again, where room is scarce.
+    pub(crate) log_room: u64,
     /// Rows up to here may not go, where the disk is full.
     pub(crate) looked_through: FactId,
     /// Held, not read: the operating system releases it when the process ends, however it ends.
@@ -128,6 +130,7 @@ impl Ledger {
             removed: Removed::default(),
             ballast,
             is_low: false,
+            log_room: 0,
             looked_through: FactId([0; 16]),
             _lock: lock,
         };
@@ -154,11 +157,11 @@ impl Ledger {
         let result = append(database, memory, *options, batches, now);
         match &result {
             Err(_) => memory.clear(),
-            // The next write finds the write-ahead log at its start again, and needs no more of it.
-            Ok(_) if self.is_low => drop(checkpoint(database, "PASSIVE")),
             Ok(_) => {}
         }
-        result.map_err(LedgerError::sqlite(path))
+        let result = result.map_err(LedgerError::sqlite(path));
+        self.reuse_log();
+        result
     }
 
     /// Puts another account of what was read from a source's stores in the place of the present one, in
@@ -232,6 +235,7 @@ impl Ledger {
         options.has_outbox = is_sent;
         // What was pushed may go.
         self.looked_through = FactId([0; 16]);
+        self.reuse_log();
         Ok(changed)
     }
 
@@ -255,20 +259,28 @@ impl Ledger {
     /// # Errors
     /// What SQLite says.
     pub fn tidy_log(&self, bytes_max: u64) -> Result<bool, LedgerError> {
-        let length = fs::metadata(write_ahead_log(&self.path)).map_or(0, |log| log.len());
-        if length > bytes_max {
+        if length(&write_ahead_log(&self.path)) > bytes_max {
             return self.cut_log();
         }
         checkpoint(&self.database, "PASSIVE").map(|_| true).map_err(LedgerError::sqlite(&self.path))
+    }
+
+    /// Where room is scarce, moves the write-ahead log into the file, so that the next write finds it at
+    /// its start again.
+    pub(crate) fn reuse_log(&mut self) {
+        if self.is_low {
+            let is_moved = checkpoint(&self.database, "PASSIVE").is_ok_and(|moved| moved.is_all);
+            self.log_room = if is_moved { length(&write_ahead_log(&self.path)) } else { 0 };
+        }
     }
 
     /// Empties the write-ahead log, unless readers are in the way of that for long.
     pub(crate) fn cut_log(&self) -> Result<bool, LedgerError> {
         let run = || {
             self.database.busy_timeout(READERS_PATIENCE)?;
-            let is_cut = checkpoint(&self.database, "TRUNCATE");
+            let moved = checkpoint(&self.database, "TRUNCATE");
             self.database.busy_timeout(BUSY_TIMEOUT)?;
-            is_cut
+            moved.map(|moved| !moved.is_busy)
         };
         run().map_err(LedgerError::sqlite(&self.path))
     }
@@ -282,11 +294,24 @@ pub fn write_ahead_log(ledger: &Path) -> PathBuf {
     name.into()
 }
 
-/// Whether nobody was in the way.
-fn checkpoint(database: &Connection, mode: &str) -> rusqlite::Result<bool> {
-    let is_busy = database
-        .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get::<_, bool>(0))?;
-    Ok(!is_busy)
+/// The length of a file; none where it is not there.
+pub(crate) fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |file| file.len())
+}
+
+/// What was moved of the write-ahead log.
+struct Moved {
+    /// Somebody was in the way.
+    is_busy: bool,
+    /// All of it was moved.
+    is_all: bool,
+}
+
+fn checkpoint(database: &Connection, mode: &str) -> rusqlite::Result<Moved> {
+    database.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+        let (all, moved): (i64, i64) = (row.get(1)?, row.get(2)?);
+        Ok(Moved { is_busy: row.get(0)?, is_all: all == moved })
+    })
 }
 
 /// Opens or creates the file, in its present schema.

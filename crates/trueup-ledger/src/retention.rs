@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use trueup_core::{FactId, UnixMs};
 
+use crate::ledger::length;
 use crate::push::is_any_active;
 use crate::row::signed;
 use crate::volume::{Ballast, Volume};
@@ -121,10 +122,6 @@ impl Pages {
         };
         let (all, free) = (number("page_count")?, number("freelist_count")?);
         Ok(Self { all, free, bytes: number("page_size")? })
-    }
-
-    const fn all_bytes(self) -> u64 {
-        self.all * self.bytes
     }
 
     const fn used(self) -> u64 {
@@ -254,6 +251,7 @@ impl Ledger {
         };
         let (next, gone) = run().map_err(LedgerError::sqlite(path))?;
         removed.add(gone);
+        self.reuse_log();
         if next.phase == Phase::File {
             if next.has_freed {
                 self.cut_log()?;
@@ -296,53 +294,74 @@ impl Ledger {
         self.is_low = true;
         // It may fail for want of the same room: the next write tells.
         let _is_short = self.cut_log().is_ok();
+        self.reuse_log();
     }
 
-    /// Removes rows until so many bytes fit into the file as large as it is, or into what is free beside
-    /// half of what the ballast held: sums and keys grow on a full disk, too.
+    /// Removes rows until so many bytes can be written: into the write-ahead log first, and then into free
+    /// pages of the file, or beside them as long as half of what the ballast held is left. Sums and keys
+    /// grow on a full disk, too.
     ///
     /// # Errors
     /// Where too few rows may go.
     pub(crate) fn secure_room(&mut self, bytes: usize) -> Result<(), LedgerError> {
-        let is_unsynced_too = self.options.retention.is_some_and(|kept| kept.is_unsynced_too);
         let held = self.ballast.as_ref().map_or(0, Ballast::bytes);
         let free = Volume::of(&self.path).map_or(0, |volume| volume.available_bytes);
-        let length = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+        let room = Room {
+            need: bytes as u64 / 4 * 5,
+            free: free.saturating_sub(held / 2),
+            log: self.log_room,
+            file: length(&self.path),
+        };
+        let is_unsynced_too = self.options.retention.is_some_and(|kept| kept.is_unsynced_too);
         let Self { path, database, looked_through, .. } = self;
         let mut run = || {
             let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut removed = Removed::default();
-            // What is in the write-ahead log alone will need room in the file, too.
-            let owed = Pages::of(&transaction)?.all_bytes().saturating_sub(length);
-            let beside = free.saturating_sub(held / 2).saturating_sub(owed);
-            let bytes = (bytes as u64 / 4 * 5).saturating_sub(beside);
-            let mut has_room = room_for(&transaction, bytes)?;
-            for is_unsynced_too in [false, true].into_iter().take(1 + usize::from(is_unsynced_too))
-            {
-                let mut after = if is_unsynced_too { FIRST } else { *looked_through };
-                while !has_room && after < LAST {
-                    let end = remove(&transaction, after, LAST, is_unsynced_too, &mut removed)?;
-                    after = end.unwrap_or(LAST);
-                    has_room = room_for(&transaction, bytes)?;
-                }
-                if !is_unsynced_too {
-                    *looked_through = after;
-                }
+            let mut is_enough = room.is_enough(&transaction)?;
+            while !is_enough && *looked_through < LAST {
+                let end = remove(&transaction, *looked_through, LAST, false, &mut removed)?;
+                *looked_through = end.unwrap_or(LAST);
+                is_enough = room.is_enough(&transaction)?;
+            }
+            let mut after = if is_unsynced_too { FIRST } else { LAST };
+            while !is_enough && after < LAST {
+                let end = remove(&transaction, after, LAST, true, &mut removed)?;
+                after = end.unwrap_or(LAST);
+                is_enough = room.is_enough(&transaction)?;
             }
             removed.count(&transaction)?;
             transaction.commit()?;
-            Ok((has_room, removed))
+            Ok((is_enough, removed))
         };
-        let (has_room, removed) = run().map_err(LedgerError::sqlite(path))?;
+        let (is_enough, removed) = run().map_err(LedgerError::sqlite(path))?;
         self.removed.add(removed);
-        if has_room { Ok(()) } else { Err(LedgerError::NoRoom { path: path.clone() }) }
+        if is_enough { Ok(()) } else { Err(LedgerError::NoRoom { path: path.clone() }) }
     }
 }
 
-/// Whether so many bytes fit into the free pages of the file.
-fn room_for(database: &Connection, bytes: u64) -> rusqlite::Result<bool> {
-    let pages = Pages::of(database)?;
-    Ok(bytes == 0 || pages.free.saturating_sub(SPARE_PAGES) * pages.bytes >= bytes)
+/// Where a write on a full disk can go, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    /// What it takes, with its indexes.
+    need: u64,
+    /// What is free on the volume and may be used.
+    free: u64,
+    /// What the write-ahead log takes again.
+    log: u64,
+    /// The length of the file.
+    file: u64,
+}
+
+impl Room {
+    fn is_enough(self, database: &Connection) -> rusqlite::Result<bool> {
+        let pages = Pages::of(database)?;
+        // What is in the log alone will need room in the file.
+        let owed = (pages.all * pages.bytes).saturating_sub(self.file);
+        let for_log = self.need.saturating_sub(self.log);
+        let beside = self.free.checked_sub(owed.saturating_add(for_log));
+        let inside = pages.free.saturating_sub(SPARE_PAGES) * pages.bytes;
+        Ok(beside.is_some_and(|beside| beside.saturating_add(inside) >= self.need))
+    }
 }
 
 /// Gives a few free pages back to the system, as long as there are any and the file is larger than
