@@ -11,3 +11,5 @@ mod receiver;
 mod reports;
 mod security;
 mod views;
+
+pub(crate) use daemon::until;
