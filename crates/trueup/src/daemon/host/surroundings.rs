@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_that_are_reserved_are_neither_used_nor_available() {
+    fn defect_10_blocks_that_are_reserved_are_neither_used_nor_available() {
         // 53 % of this volume are free, 34 of which are reserved for the system.
         let volume = Volume::new(4_096, 1_000, 529, 191);
         assert_eq!(volume.used_bytes, Some(471 * 4_096));
