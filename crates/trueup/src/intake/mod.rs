@@ -124,11 +124,28 @@ pub(crate) fn read(
     // A text that somebody has cut in the middle of a character is no reason to lose a call.
     // Nearly none is, and whether one is can be told much faster than what to put in its place.
     let body = str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
-    body::pieces(&body)?.into_iter().map(|piece| record(kind, &piece, arrival)).collect()
+    if let Some(received) = at_once(kind, &body, arrival) {
+        return Ok(received);
+    }
+    let of_piece = |piece: Piece<'_>| record(kind, piece.fields()?, piece.place, arrival);
+    body::pieces(&body)?.into_iter().map(of_piece).collect()
 }
 
-fn record(kind: Kind, piece: &Piece<'_>, arrival: &Arrival<'_>) -> Result<Received, Refusal> {
-    let mut fields = piece.fields()?;
+/// Reads objects one after the other, each of them once: what nearly every body is. `None` where one
+/// is wrong or it is no such body; what then is to be said of it takes a second look.
+fn at_once(kind: Kind, body: &str, arrival: &Arrival<'_>) -> Option<Vec<Received>> {
+    let objects = body::objects(body).take(RECORDS_PER_BODY_MAX + 1);
+    let of_object = |fields: Option<Fields<'_>>| record(kind, fields?, Place::Alone, arrival).ok();
+    let received: Vec<_> = objects.map(of_object).collect::<Option<_>>()?;
+    (1..=RECORDS_PER_BODY_MAX).contains(&received.len()).then_some(received)
+}
+
+fn record(
+    kind: Kind,
+    mut fields: Fields<'_>,
+    place: Place,
+    arrival: &Arrival<'_>,
+) -> Result<Received, Refusal> {
     if fields.is_otlp() {
         return Err(Refusal::Otlp);
     }
@@ -137,7 +154,7 @@ fn record(kind: Kind, piece: &Piece<'_>, arrival: &Arrival<'_>) -> Result<Receiv
         Kind::Error => records::error(&mut fields, arrival),
         Kind::Event => records::event(&mut fields, arrival),
     };
-    received.map_err(|wrong| Refusal::Field { place: piece.place, wrong })
+    received.map_err(|wrong| Refusal::Field { place, wrong })
 }
 
 /// What names a record and makes it count once.
