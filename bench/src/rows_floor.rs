@@ -1,7 +1,8 @@
 //! Bare SQLite with what is posted: the ceiling of what a ledger can keep of it.
 //!
-//! One table with a column for each field, texts included; no index, no keys, no sums. WAL,
-//! `synchronous=FULL`, one commit for each batch, one statement that is prepared once.
+//! One table with a column for each field, texts included, and the record's id, in order of time, which
+//! is unique; no other index, no sums. WAL, `synchronous=FULL`, one commit for each batch, one statement
+//! that is prepared once.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,13 +17,13 @@ const SCHEMA: &str = "
 PRAGMA journal_mode=WAL;
 PRAGMA synchronous=FULL;
 PRAGMA cache_size=-4000;
-CREATE TABLE trace(seq INTEGER PRIMARY KEY, trace_id TEXT NOT NULL, created_at INTEGER NOT NULL,
+CREATE TABLE trace(id BLOB NOT NULL PRIMARY KEY, trace_id TEXT NOT NULL, created_at INTEGER NOT NULL,
   provider TEXT NOT NULL, model TEXT NOT NULL, session TEXT, project TEXT, prompt_tokens INTEGER,
   cache_read_tokens INTEGER, completion_tokens INTEGER, cost_nanousd INTEGER, latency_ms INTEGER,
   status TEXT, input_text TEXT, output_text TEXT) STRICT;
 ";
 const INSERT: &str =
-    "INSERT INTO trace VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,31200000,?10,'ok',?11,?12)";
+    "INSERT INTO trace VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,31200000,?11,'ok',?12,?13)";
 
 /// Records that differ.
 const RECORDS: usize = 1_024;
@@ -41,6 +42,7 @@ pub(crate) fn print(file: &Path, batch: u64, text_bytes: u64, time: Duration) ->
             let mut insert = write.prepare_cached(INSERT)?;
             for record in next.by_ref().take(usize::try_from(batch)?) {
                 insert.execute(params![
+                    u128::from(rows).to_be_bytes(),
                     format!("0b2f0c3e-7a51-4a0c-9a57-{rows:012x}"),
                     FIRST_MS + rows.cast_signed(),
                     record.provider,
