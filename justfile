@@ -37,6 +37,7 @@ prove: release
     cargo build --release --locked -p trueup-bench
     scripts/prove-truth
     scripts/prove-kill
+    scripts/prove-sidecar
 
 # against a real OpenClaw, installed from npm
 prove-openclaw: release

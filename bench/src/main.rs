@@ -11,21 +11,26 @@ mod corpus;
 mod desk;
 mod filler;
 mod floor;
+mod http_floor;
 mod instant;
 mod openclaw;
+mod post;
 mod read;
 mod rng;
+mod rows_floor;
 mod truth;
 mod verify;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 use crate::corpus::Plan;
+use crate::post::records::Shape;
 use crate::truth::Truth;
 use crate::verify::Scope;
 
@@ -99,6 +104,59 @@ enum Verb {
         #[arg(long, default_value_t = 512)]
         batch: u64,
     },
+    /// Serve HTTP and do nothing with it: the ceiling for `post`. Prints the address, and never ends.
+    HttpFloor,
+    /// Post calls to a server, and print how it answered, as JSON.
+    Post(Post),
+    /// Insert what `post` posts into one bare table, durably: the ceiling for what is kept of it.
+    RowsFloor {
+        /// The file to create; it must not exist.
+        #[arg(long)]
+        file: PathBuf,
+        /// Calls in one transaction.
+        #[arg(long, default_value_t = 512)]
+        batch: u64,
+        #[arg(long, default_value_t = TEXT_BYTES)]
+        text_bytes: u64,
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+    },
+}
+
+/// Bytes of prompt and completion that make a record of a kilobyte.
+const TEXT_BYTES: u64 = 800;
+
+#[derive(Debug, clap::Args)]
+struct Post {
+    /// Such as 127.0.0.1:9090.
+    address: SocketAddr,
+    #[arg(long, default_value = "/v1/traces")]
+    path: String,
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Requests at most.
+    #[arg(long, default_value_t = u64::MAX)]
+    requests: u64,
+    /// Requests a second, whether or not those before are answered; otherwise as fast as they are.
+    #[arg(long)]
+    rate: Option<u64>,
+    /// Calls in a request.
+    #[arg(long, default_value_t = 1)]
+    records: usize,
+    /// Bytes of prompt and completion of a call, together.
+    #[arg(long, default_value_t = TEXT_BYTES)]
+    text_bytes: u64,
+    /// GET the path instead.
+    #[arg(long)]
+    get: bool,
+    /// Append the ids to this file whose answer said that they are durable.
+    #[arg(long)]
+    ids: Option<PathBuf>,
+    /// Write the first body to this file, for other clients, and post nothing.
+    #[arg(long)]
+    body_to: Option<PathBuf>,
 }
 
 fn main() -> Result<ExitCode> {
@@ -126,8 +184,39 @@ fn main() -> Result<ExitCode> {
             println!("{files} files, {bytes} bytes");
         }
         Verb::LedgerFloor { folder, rows, batch } => floor::print(&folder, rows, batch)?,
+        Verb::HttpFloor => http_floor::serve()?,
+        Verb::Post(args) => args.run()?,
+        Verb::RowsFloor { file, batch, text_bytes, seconds } => {
+            rows_floor::print(&file, batch, text_bytes, Duration::try_from_secs_f64(seconds)?)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Post {
+    fn run(self) -> Result<()> {
+        let Self { address, path, records, text_bytes, .. } = self;
+        let bodies = post::records::bodies(Shape { records, text_bytes });
+        if let Some(file) = self.body_to {
+            let body = bodies.first().map(String::as_str).unwrap_or_default();
+            return std::fs::write(&file, body)
+                .with_context(|| format!("write {}", file.display()));
+        }
+        let requests = if self.get {
+            vec![format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes()]
+        } else {
+            post::records::posts(address, &path, &bodies)
+        };
+        post::print(&post::Plan {
+            address,
+            connections: self.connections,
+            time: Duration::try_from_secs_f64(self.seconds)?,
+            requests_max: self.requests,
+            rate: self.rate,
+            requests,
+            ids: self.ids,
+        })
+    }
 }
 
 fn timed(write: impl FnOnce() -> Result<Truth>) -> Result<()> {

@@ -367,3 +367,26 @@ impl Reader {
         found.map_err(LedgerError::sqlite(&self.path))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Ledger, OpenOptions};
+    use rusqlite::StatementStatus;
+
+    #[test]
+    fn rows_are_read_with_one_plan_whatever_their_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        drop(Ledger::open(&path, OpenOptions::default()).unwrap());
+        let reader = Reader::open(&path).unwrap().unwrap();
+        for sql in ROWS {
+            for id in [[1; 16], [2; 16], [3; 16]] {
+                let mut statement = reader.database.prepare_cached(sql).unwrap();
+                assert!(statement.query([id]).unwrap().next().is_ok());
+            }
+            let statement = reader.database.prepare_cached(sql).unwrap();
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
+        }
+    }
+}

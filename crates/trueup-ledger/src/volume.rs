@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_that_are_reserved_are_neither_used_nor_available() {
+    fn defect_10_blocks_that_are_reserved_are_neither_used_nor_available() {
         // Of 1,000 blocks 471 are taken and 191 can be, as on a disk that `df` calls 71 % full.
         let volume = Volume { total_bytes: 1_000, used_bytes: 471, available_bytes: 191 };
         assert_eq!(volume.usable_bytes(), 662);

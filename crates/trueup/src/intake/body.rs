@@ -59,6 +59,12 @@ impl<'a> Piece<'a> {
     }
 }
 
+/// The objects of a body, as long as it holds nothing else; `None` at what is none.
+pub(super) fn objects(body: &str) -> impl Iterator<Item = Option<Fields<'_>>> {
+    let stream = serde_json::Deserializer::from_str(body).into_iter();
+    stream.map(|object| object.ok().map(|Members(fields)| Fields::new(fields)))
+}
+
 /// The records of a body.
 pub(super) fn pieces(body: &str) -> Result<Vec<Piece<'_>>, Refusal> {
     // A byte-order mark is no JSON; editors on Windows write it all the same.

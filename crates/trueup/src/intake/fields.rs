@@ -9,6 +9,7 @@
 //! {"prompt_tokens":"1020","latency_ms":412.7,"cost_usd":1.5e-7,"status":null}
 //! ```
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -42,7 +43,7 @@ impl fmt::Display for Wrong {
 /// What is left of a record.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
-    fields: BTreeMap<String, &'a RawValue>,
+    fields: BTreeMap<Cow<'a, str>, &'a RawValue>,
 }
 
 /// A field that was found, and under which of its names.
@@ -52,7 +53,7 @@ pub(super) struct Field<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) const fn new(fields: BTreeMap<String, &'a RawValue>) -> Self {
+    pub(super) const fn new(fields: BTreeMap<Cow<'a, str>, &'a RawValue>) -> Self {
         Self { fields }
     }
 
@@ -142,12 +143,12 @@ impl<'a> Fields<'a> {
     /// Puts a field back, to be kept as metadata.
     pub(super) fn keep(&mut self, field: &Field<'a>) {
         if let Ok(json) = serde_json::from_str(field.json) {
-            self.fields.insert(field.name.to_owned(), json);
+            self.fields.insert(field.name.into(), json);
         }
     }
 
     /// What nobody has taken.
-    pub(super) fn rest(&mut self) -> BTreeMap<String, &'a RawValue> {
+    pub(super) fn rest(&mut self) -> BTreeMap<Cow<'a, str>, &'a RawValue> {
         std::mem::take(&mut self.fields)
     }
 }

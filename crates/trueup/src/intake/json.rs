@@ -1,5 +1,6 @@
 //! Bounded pieces of JSON: hostile input cannot make many small things of one body.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -11,7 +12,10 @@ pub(super) const MEMBERS_MAX: usize = 1_000;
 
 /// The members of an object. Where a name stands twice, the last one counts, as in JavaScript.
 #[derive(Debug)]
-pub(super) struct Members<'a>(pub(super) BTreeMap<String, &'a RawValue>);
+pub(super) struct Members<'a>(pub(super) BTreeMap<Cow<'a, str>, &'a RawValue>);
+
+/// A member's name, which is copied only where it holds an escape.
+struct Name<'a>(Cow<'a, str>);
 
 /// The first elements of an array, one more than `MAX` at most.
 #[derive(Debug)]
@@ -34,13 +38,37 @@ impl<'de> Visitor<'de> for MembersVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
         let mut members = BTreeMap::new();
-        while let Some((name, json)) = map.next_entry()? {
+        while let Some((Name(name), json)) = map.next_entry()? {
             members.insert(name, json);
             if members.len() > MEMBERS_MAX {
                 return Err(A::Error::custom("too many fields"));
             }
         }
         Ok(Members(members))
+    }
+}
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl<'de> Visitor<'de> for NameVisitor {
+    type Value = Name<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+        Ok(Name(name.into()))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+        Ok(Name(name.to_owned().into()))
     }
 }
 

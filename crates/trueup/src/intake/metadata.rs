@@ -7,6 +7,7 @@
 //! {"metadata":{"user":"u1"},"temperature":0.20}   becomes   {"temperature":0.20,"user":"u1"}
 //! ```
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
@@ -29,8 +30,7 @@ pub(super) fn take(
     bytes_max: usize,
 ) -> Option<String> {
     let own = fields.take(&["metadata"]).as_ref().map(own).unwrap_or_default();
-    let mut all: BTreeMap<String, String> =
-        fields.rest().into_iter().map(|(name, json)| (name, json.get().to_owned())).collect();
+    let mut all: BTreeMap<String, String> = fields.rest().into_iter().map(owned).collect();
     for (name, json) in own {
         if let Some(outer) = all.insert(name.clone(), json) {
             all.insert(format!("body.{name}"), outer);
@@ -50,12 +50,16 @@ fn own(field: &Field<'_>) -> BTreeMap<String, String> {
         return BTreeMap::new();
     }
     if let Ok(Members(members)) = serde_json::from_str(inner) {
-        return members.into_iter().map(|(name, json)| (name, json.get().to_owned())).collect();
+        return members.into_iter().map(owned).collect();
     }
     // Other JSON in a text is that JSON; what is no JSON is the text.
     let is_json = serde_json::from_str::<&RawValue>(inner).is_ok();
     let value = if is_json { inner } else { field.json };
     BTreeMap::from([(field.name.to_owned(), value.to_owned())])
+}
+
+fn owned((name, json): (Cow<'_, str>, &RawValue)) -> (String, String) {
+    (name.into_owned(), json.get().to_owned())
 }
 
 fn object(members: &BTreeMap<String, String>) -> String {

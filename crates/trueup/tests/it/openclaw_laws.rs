@@ -12,8 +12,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use trueup_agents::{Agent, Environment, Positions, discover, scan};
 use trueup_core::{Account, Batch, Position, StoreId, UnixMs, Witness};
-use trueup_ledger::{Check, Ledger, OpenOptions, Reader, StoredPositions};
+use trueup_ledger::{Check, Ledger, LedgerError, OpenOptions, Reader, StoredPositions};
 
+use super::serve::until;
 use world::{Change, Run, Used, World, any_change};
 
 /// What happens next.
@@ -65,7 +66,7 @@ fn read(world: &World, known: &dyn Positions) -> Vec<Batch> {
 
 /// Looks at all stores; a process that is killed has written only the first `share` of its batches.
 fn poll(world: &World, path: &Path, share: Option<u8>) {
-    let mut ledger = Ledger::open(path, OpenOptions::default()).unwrap();
+    let mut ledger = open(path);
     let reader = Reader::open(path).unwrap().unwrap();
     let batches = read(world, &Known(reader.positions().unwrap()));
     let now = UnixMs(1);
@@ -77,6 +78,20 @@ fn poll(world: &World, path: &Path, share: Option<u8>) {
         let end = Batch { is_poll: true, ..Batch::default() };
         ledger.append(&batches.iter().chain([&end]).collect::<Vec<_>>(), now).unwrap();
     }
+}
+
+/// The ledger for writing. A program that another test of this process is about to start has its lock
+/// for the moment in which it is still a copy of us.
+fn open(path: &Path) -> Ledger {
+    let mut ledger = None;
+    until("no other process is a copy of this one", || {
+        ledger = match Ledger::open(path, OpenOptions::default()) {
+            Err(LedgerError::Locked { .. }) => None,
+            opened => Some(opened.unwrap()),
+        };
+        ledger.is_some()
+    });
+    ledger.unwrap()
 }
 
 /// What a ledger holds.

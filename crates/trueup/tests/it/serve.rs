@@ -1,6 +1,7 @@
 //! `trueup serve`, over real sockets, with a client that is not ours.
 
 mod daemon;
+mod defects;
 mod gateway_log;
 mod host;
 mod lack;
@@ -13,3 +14,5 @@ mod reports;
 mod retention;
 mod security;
 mod views;
+
+pub(crate) use daemon::until;

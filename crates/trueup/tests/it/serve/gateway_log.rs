@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use super::daemon::{Home, until};
 
@@ -57,8 +58,53 @@ fn recognised_lines_are_events_and_the_others_are_counted() {
     }
 }
 
+/// The line before a long one came again every half second for ever, and those after it never.
 #[test]
-fn rotations_and_restarts_lose_and_repeat_no_line() {
+fn defect_7_a_line_of_any_length_neither_repeats_nor_hides_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("openclaw-2026-11-20.log");
+    let home = Home::with(&[("TRACE_LOG_PATH", log.to_str().unwrap())]);
+    let daemon = home.start();
+    append(&log, &channel(1));
+    append(&log, &line(2, "diagnostic", "ERROR", &"long ".repeat(20_000)));
+    append(&log, &line(3, "diagnostic", "ERROR", &"longer ".repeat(1 << 20)));
+    append(&log, &channel(4));
+    until("the last is written", || {
+        home.number("SELECT count(*) FROM custom_events WHERE metadata LIKE '%starting 4%'") == 1
+    });
+    // Long enough for two more looks at the file.
+    std::thread::park_timeout(Duration::from_millis(1_200));
+    assert_eq!(home.number(EVENTS), 3);
+    let metrics = daemon.get("/metrics").text;
+    for (kind, lines) in [("channel_event", 2), ("gateway_error", 1), ("unreadable", 1)] {
+        let sample = format!("trueup_log_lines_total{{kind=\"{kind}\"}} {lines}\n");
+        assert!(metrics.contains(&sample), "{sample}\n{metrics}");
+    }
+}
+
+/// The second half of a line was an event of its own, and the first half was lost.
+#[test]
+fn defect_8_a_half_written_line_waits_for_its_end_and_a_failing_channel_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("openclaw-2026-11-20.log");
+    let home = Home::with(&[("TRACE_LOG_PATH", log.to_str().unwrap())]);
+    let daemon = home.start();
+    let line = line(1, "gateway/channels/telegram", "ERROR", "failed with timeout");
+    let (head, rest) = line.split_at(line.find("led with").unwrap());
+    append(&log, &(channel(0) + head));
+    until("what is whole is written", || home.number(EVENTS) == 1);
+    std::thread::park_timeout(Duration::from_millis(600));
+    append(&log, rest);
+    until("the line is written", || home.number(EVENTS) == 2);
+    let error = "SELECT metadata ->> 'message' FROM custom_events WHERE name = 'gateway_error'";
+    assert_eq!(home.text(error), "failed with timeout");
+    let metrics = daemon.get("/metrics").text;
+    assert!(metrics.contains("trueup_log_lines_total{kind=\"unreadable\"} 0\n"), "{metrics}");
+}
+
+/// A restart read everything again, and a rotation lost what nobody had read.
+#[test]
+fn defect_8_rotations_and_restarts_lose_and_repeat_no_line() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("openclaw-2026-11-20.log");
     let home = Home::with(&[("TRUEUP_LOG_PATH", folder.path().to_str().unwrap())]);

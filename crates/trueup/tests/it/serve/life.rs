@@ -6,43 +6,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::daemon::{Home, trace, until};
+use super::daemon::{Home, until};
 
 const EVENTS: &str = "SELECT count(*) FROM custom_events";
 const EVENT: &str = r#"{"name":"e"}"#;
-
-#[test]
-fn kill_9_loses_nothing_that_was_acknowledged() {
-    let home = Home::new();
-    let mut durable: Vec<String> = Vec::new();
-    for _ in 0..3 {
-        let daemon = home.start();
-        let told = std::sync::Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    let media = [("content-type", "application/json")];
-                    while let Ok(answer) = daemon.try_post("/v1/traces", &trace(""), &media) {
-                        let answer = answer.json();
-                        if answer["durable"] == true {
-                            told.lock()
-                                .unwrap()
-                                .push(answer["ids"][0].as_str().unwrap().to_owned());
-                        }
-                    }
-                });
-            }
-            until("enough is acknowledged", || told.lock().unwrap().len() >= 200);
-            daemon.signal(Signal::KILL);
-        });
-        durable.extend(told.into_inner().unwrap());
-    }
-    let database = home.database();
-    let mut is_there = database.prepare("SELECT 1 FROM llm_traces WHERE trace_id = ?1").unwrap();
-    let lost = durable.iter().filter(|id| !is_there.exists([id]).unwrap()).count();
-    assert_eq!(lost, 0, "of {}", durable.len());
-    assert_eq!(home.text("PRAGMA integrity_check"), "ok");
-}
 
 #[test]
 fn sigterm_drains_the_queue() {

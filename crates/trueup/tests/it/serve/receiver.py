@@ -29,7 +29,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         global seen
-        raw = self.rfile.read(int(self.headers["content-length"]))
+        length = int(self.headers["content-length"])
+        raw = self.rfile.read(length)
+        if len(raw) < length:  # whoever sent it is gone: it never arrived
+            self.close_connection = True
+            return
         with lock:
             number = seen
             seen += 1

@@ -66,7 +66,7 @@ fn a_container_of_version_2_is_measured_by_its_limits() {
 }
 
 #[test]
-fn a_quota_of_a_slice_is_compared_with_what_the_slice_uses() {
+fn defect_9_a_quota_of_a_slice_is_compared_with_what_the_slice_uses() {
     let sample = sample("v2-slice");
     assert_eq!(&*sample.scope, "cgroup2");
     // 1 s of 10 s of a tenth of a core: all of it, and not a tenth.
@@ -83,7 +83,7 @@ fn a_quota_of_a_slice_is_compared_with_what_the_slice_uses() {
 }
 
 #[test]
-fn a_container_of_version_1_is_measured_by_its_limits() {
+fn defect_9_a_container_of_version_1_is_measured_by_its_limits() {
     let sample = sample("v1-container");
     assert_eq!(&*sample.scope, "cgroup1");
     // 2 s of 10 s of two cores.
@@ -100,7 +100,7 @@ fn a_container_of_version_1_is_measured_by_its_limits() {
 }
 
 #[test]
-fn with_both_versions_mounted_each_controller_is_read_where_it_is() {
+fn defect_9_with_both_versions_mounted_each_controller_is_read_where_it_is() {
     let sample = sample("hybrid");
     assert_eq!(&*sample.scope, "cgroup1");
     // No quota: two processors are allowed, one of which was used.
