@@ -3,6 +3,7 @@
 //! Nothing here waits for the disk: posts are queued, health is read from memory, and sums are read
 //! out of the ledger on another thread, one reader at a time.
 
+mod acks;
 mod admit;
 mod counts;
 mod guard;
@@ -28,6 +29,7 @@ use tokio::sync::Semaphore;
 use trueup_core::prices::PriceBook;
 use trueup_ledger::Writer;
 
+use acks::Acks;
 pub(crate) use counts::Counts;
 pub(crate) use guard::{Guard, Token};
 use problem::Problem;
@@ -47,6 +49,7 @@ pub(crate) struct App {
     counts: Counts,
     book: PriceBook,
     start: Instant,
+    acks: Arc<Acks>,
     /// One permit for each byte of a body that may be held.
     bodies: Arc<Semaphore>,
     /// One permit: sums are read by one thread at a time.
@@ -63,7 +66,7 @@ pub(crate) struct Threads {
 }
 
 impl App {
-    /// An application that has just started.
+    /// An application that has just started, on the present runtime.
     pub(crate) fn new(
         settings: Settings,
         guard: Guard,
@@ -81,6 +84,7 @@ impl App {
             counts,
             book,
             start: Instant::now(),
+            acks: Acks::start(),
             bodies: Arc::new(Semaphore::new(bytes_in_flight_max)),
             reading: Arc::new(Semaphore::new(1)),
         })

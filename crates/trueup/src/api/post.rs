@@ -15,10 +15,8 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use trueup_core::{Fact, Text};
-use trueup_ledger::{Done, Writer};
 use uuid::Uuid;
 
 use super::admit::{self, Admitted, Limits};
@@ -53,8 +51,8 @@ async fn take(app: &Arc<App>, kind: Kind, request: Request) -> Result<Response, 
     let (ids, facts): (Vec<_>, _) =
         received.into_iter().map(|one| (one.trace_id, one.fact)).unzip();
     let taken = match wait {
-        None => offer(&app.writer, facts).await?,
-        Some(wait) => feed(&app.writer, facts, wait).await?,
+        None => offer(app, facts).await?,
+        Some(wait) => feed(app, facts, wait).await?,
     };
     drop(room);
     app.counts.accepted(kind, taken.accepted);
@@ -100,10 +98,10 @@ struct Taken {
 }
 
 /// Queues what there is room for, and waits a moment for it to be written.
-async fn offer(writer: &Writer, facts: Vec<Fact>) -> Result<Taken, Problem> {
+async fn offer(app: &App, facts: Vec<Fact>) -> Result<Taken, Problem> {
     let deadline = Instant::now() + ANSWER_WITHIN;
-    let (done, is_written) = told();
-    let offered = writer.offer(facts, Some(done));
+    let (done, is_written) = app.acks.expect();
+    let offered = app.writer.offer(facts, Some(done));
     let is_durable = match timeout_at(deadline, is_written).await {
         Ok(Ok(false)) => return Err(unwritten()),
         Ok(Ok(true)) => true,
@@ -115,27 +113,27 @@ async fn offer(writer: &Writer, facts: Vec<Fact>) -> Result<Taken, Problem> {
 
 /// Queues everything as room appears, and waits until it is written; what is left when the client's
 /// patience ends is offered like any other record.
-async fn feed(writer: &Writer, facts: Vec<Fact>, patience: Duration) -> Result<Taken, Problem> {
+async fn feed(app: &App, facts: Vec<Fact>, patience: Duration) -> Result<Taken, Problem> {
     let all = facts.len();
     let mut rest = facts;
-    let is_written = timeout(patience, feed_all(writer, &mut rest)).await;
+    let is_written = timeout(patience, feed_all(app, &mut rest)).await;
     let accepted = all - rest.len();
     match is_written {
         Ok(Ok(())) => Ok(Taken { accepted, dropped: 0, is_durable: true }),
         Ok(Err(problem)) => Err(problem),
         Err(_) => {
-            let offered = writer.offer(rest, None);
+            let offered = app.writer.offer(rest, None);
             let accepted = accepted + offered.accepted;
             Ok(Taken { accepted, dropped: offered.dropped, is_durable: false })
         }
     }
 }
 
-async fn feed_all(writer: &Writer, rest: &mut Vec<Fact>) -> Result<(), Problem> {
+async fn feed_all(app: &App, rest: &mut Vec<Fact>) -> Result<(), Problem> {
     while !rest.is_empty() {
         let before = rest.len();
-        let (done, is_written) = told();
-        *rest = writer.feed(std::mem::take(rest), done).ok_or_else(unwritten)?;
+        let (done, is_written) = app.acks.expect();
+        *rest = app.writer.feed(std::mem::take(rest), done).ok_or_else(unwritten)?;
         if rest.len() == before {
             sleep(ROOM_PAUSE).await;
         } else if !is_written.await.unwrap_or(false) {
@@ -143,15 +141,6 @@ async fn feed_all(writer: &Writer, rest: &mut Vec<Fact>) -> Result<(), Problem> 
         }
     }
     Ok(())
-}
-
-/// A word from the writer's thread to a request.
-fn told() -> (Done, oneshot::Receiver<bool>) {
-    let (told, is_written) = oneshot::channel();
-    let done = Box::new(move |is_safe| {
-        let _is_awaited = told.send(is_safe).is_ok();
-    });
-    (done, is_written)
 }
 
 fn unwritten() -> Problem {
