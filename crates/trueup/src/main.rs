@@ -10,6 +10,10 @@ mod demo;
 mod doctor;
 mod hooks;
 mod intake;
+#[cfg(target_os = "linux")]
+mod notice;
+#[cfg(not(target_os = "linux"))]
+#[path = "no_notice.rs"]
 mod notice;
 mod problems;
 mod push;
