@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{Advice, fadvise};
 use trueup_core::{Batch, Position, ProblemKind, StoreId};
 
 use crate::lines::{Line, LineReader};
@@ -254,9 +253,14 @@ fn read_lines(
 }
 
 /// Asks for early reading ahead. Where the system refuses, reading is slower and nothing else.
+#[cfg(target_os = "linux")]
 fn advise_sequential(file: &File) {
-    let _is_taken = fadvise(file, 0, None, Advice::Sequential).is_ok();
+    let _is_taken = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential).is_ok();
 }
+
+/// Other systems see by themselves how a file is read.
+#[cfg(not(target_os = "linux"))]
+const fn advise_sequential(_: &File) {}
 
 /// Whether a file still begins with what was read of it.
 fn is_continued(file: &File, before: &Position, now: trueup_core::Stamp) -> io::Result<bool> {

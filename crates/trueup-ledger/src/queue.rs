@@ -197,6 +197,14 @@ impl Queue {
         Some(jobs.into())
     }
 
+    /// Waits for something to be queued, or for the end; `false` where nothing came for so long.
+    pub(crate) fn wait(&self, patience: Duration) -> bool {
+        let state = self.lock();
+        let is_silent = |state: &mut State| state.jobs.is_empty() && !state.is_closed;
+        let waited = self.work.wait_timeout_while(state, patience, is_silent);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
     /// Waits before another try; ends early when the queue is closed, and for a task where tasks can be
     /// done meanwhile. `false` once the deadline has passed and there is no other try.
     pub(crate) fn pause(&self, pause: Duration, is_for_tasks: bool) -> bool {

@@ -5,7 +5,8 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::statvfs;
+use rustix::io::Errno;
 
 /// How full a volume is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,13 +97,12 @@ impl Ballast {
     fn fill(&self) -> io::Result<()> {
         let mut file =
             File::options().write(true).create(true).truncate(true).mode(0o600).open(&self.path)?;
-        match fallocate(&file, FallocateFlags::empty(), 0, self.bytes) {
-            Ok(()) => Ok(()),
+        match promise(&file, self.bytes) {
             // A file system that cannot promise space has to be given bytes.
-            Err(rustix::io::Errno::OPNOTSUPP) => {
+            Err(Errno::OPNOTSUPP) => {
                 io::copy(&mut io::repeat(0).take(self.bytes), &mut file).map(drop)
             }
-            Err(error) => Err(error.into()),
+            promised => Ok(promised?),
         }
     }
 
@@ -110,6 +110,16 @@ impl Ballast {
     pub(crate) fn release(&self) -> bool {
         fs::remove_file(&self.path).is_ok()
     }
+}
+
+#[cfg(target_os = "linux")]
+fn promise(file: &File, bytes: u64) -> rustix::io::Result<()> {
+    rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes)
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn promise(_: &File, _: u64) -> rustix::io::Result<()> {
+    Err(Errno::OPNOTSUPP)
 }
 
 #[cfg(test)]

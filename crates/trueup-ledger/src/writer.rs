@@ -20,6 +20,9 @@ const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longest wait before a write is tried again.
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
+/// How long nothing must be queued for memory to be given back.
+const QUIET_MIN: Duration = Duration::from_secs(3);
+
 /// How long [`Writer::close`] waits for the write-ahead log to be emptied, beside its patience.
 pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -252,7 +255,7 @@ struct Work<Now> {
 
 impl<Now: Fn() -> UnixMs> Work<Now> {
     fn run(&mut self) {
-        while let Some(mut jobs) = self.queue.take() {
+        while let Some(mut jobs) = self.next() {
             self.tasks.extend(jobs.iter_mut().filter_map(|job| job.task.take()));
             self.write(jobs);
             self.run_tasks();
@@ -261,6 +264,15 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
         self.save_dropped();
         // Whoever opens the file next finds it short; where this fails it is only longer.
         let _is_short = self.ledger.checkpoint().is_ok();
+    }
+
+    /// What is queued next. Where nothing comes for a while, what SQLite keeps to be quick is given
+    /// back: a burst fills its cache, and the next record may be long in coming.
+    fn next(&self) -> Option<Vec<Job>> {
+        if !self.queue.wait(QUIET_MIN) {
+            let _is_less = self.ledger.shed_memory().is_ok();
+        }
+        self.queue.take()
     }
 
     fn run_tasks(&mut self) {

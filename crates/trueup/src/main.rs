@@ -10,6 +10,10 @@ mod demo;
 mod doctor;
 mod hooks;
 mod intake;
+#[cfg(target_os = "linux")]
+mod notice;
+#[cfg(not(target_os = "linux"))]
+#[path = "no_notice.rs"]
 mod notice;
 mod problems;
 mod push;
@@ -21,6 +25,10 @@ mod ticker;
 mod usage;
 
 use std::process::ExitCode;
+
+/// glibc and musl keep what a burst has freed for as long as the process lives; this one gives it back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     cli::run()

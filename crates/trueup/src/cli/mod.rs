@@ -3,6 +3,7 @@
 mod backfill;
 mod check;
 mod completeness;
+mod completions;
 mod config;
 mod demo;
 mod doctor;
@@ -96,6 +97,11 @@ enum Verb {
     Demo(demo::Demo),
     /// Show every setting, its value and where it comes from
     Config(config::ShowConfig),
+    /// Print what lets a shell complete trueup's commands and options
+    Completions(completions::Completions),
+    /// Write the manual pages, for those who make packages
+    #[command(hide = true)]
+    Man(completions::ManualPages),
 }
 
 /// Runs the command line; the exit code is 0 for done, 1 for failed, 2 for wrong usage.
@@ -158,6 +164,8 @@ impl Verb {
             Self::Check(_) => check::CheckLedger::run(&global.settings(&[])?),
             Self::Demo(demo) => demo.run(),
             Self::Config(show) => show.run(global),
+            Self::Completions(completions) => completions.run(),
+            Self::Man(pages) => pages.run(),
         }
     }
 }

@@ -172,6 +172,7 @@ fn help_of_every_verb() {
         "hooks uninstall",
         "hooks status",
         "config",
+        "completions",
     ];
     for verb in verbs {
         let name = format!("help_{}", verb.replace(' ', "_"));

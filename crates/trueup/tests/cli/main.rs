@@ -15,6 +15,7 @@ mod backfill;
 mod bad_input;
 mod ccusage;
 mod completeness;
+mod completions;
 mod demo;
 mod discovery;
 mod doctor;
