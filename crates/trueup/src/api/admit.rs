@@ -80,6 +80,10 @@ fn too_large(limits: &Limits) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
+/// Length from which a body that was not announced gets all the room that it may take. Pages that are not
+/// written to cost nothing, and a body that grows from one place to the next is held twice.
+const GROWING_BYTES_MAX: usize = 64 << 10;
+
 /// A body in the making.
 struct Receiving<'a> {
     limits: &'a Limits,
@@ -123,6 +127,9 @@ impl Receiving<'_> {
                 return Err(too_large(self.limits));
             }
             self.make_room(length)?;
+            if length > self.bytes.capacity().max(GROWING_BYTES_MAX) {
+                self.bytes.reserve_exact(self.limits.bytes_max - self.bytes.len());
+            }
             self.bytes.extend_from_slice(&data);
         }
         Ok(())
