@@ -58,10 +58,10 @@ pub trait Agent: Sync + fmt::Debug {
     /// from nothing.
     fn decoder(&self, store: &Store, state: &str) -> Box<dyn Decoder>;
 
-    /// Where the head of a store stands whose first line is none: how the names of its siblings begin,
+    /// Where the head of a store stands whose first line is none: how the paths of other stores begin,
     /// the first of which that has a head hands it to the decoder. `None`: it is a head, or there is no
     /// such thing.
-    fn head_elsewhere(&self, _store: &Store, _first: &Line<'_>) -> Option<String> {
+    fn head_elsewhere(&self, _store: &Store, _first: &Line<'_>) -> Option<PathBuf> {
         None
     }
 

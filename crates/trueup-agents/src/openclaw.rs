@@ -125,10 +125,20 @@ impl Agent for OpenClaw {
 
     /// A session that `sessions.compact` cut has its header in the copies that it left, and there in the
     /// first.
-    fn head_elsewhere(&self, store: &Store, first: &Line<'_>) -> Option<String> {
-        let is_head = first.opening().own_type() == Some(b"session");
+    fn head_elsewhere(&self, store: &Store, first: &Line<'_>) -> Option<PathBuf> {
+        if transcript::is_header(first) {
+            return None;
+        }
+        let folder = store.path.parent()?;
+        let folder = if lies_in(store, "session-sqlite-import-archive") {
+            folder.with_file_name("sessions")
+        } else if lies_in(store, "sessions") {
+            folder.to_owned()
+        } else {
+            return None;
+        };
         let name = store.path.file_name()?.to_str()?;
-        (lies_in(store, "sessions") && !is_head).then(|| artifact::backups(artifact::session(name)))
+        Some(folder.join(artifact::backups(artifact::session(name))))
     }
 
     /// A cold transcript is named by its hash.

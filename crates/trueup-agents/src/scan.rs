@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -333,33 +333,45 @@ fn read_head_elsewhere(
     decoder: &mut dyn Decoder,
 ) -> io::Result<()> {
     // A first line that is still being written may become a head.
-    let Some(names) = first.and_then(|first| agent.head_elsewhere(store, &first)) else {
-        return Ok(());
-    };
-    let mut buffer = Vec::new();
-    for sibling in siblings(agent, store, &names)? {
-        // One that is gone or damaged is its own problem.
-        let Ok(source) = lines_of(&sibling) else { continue };
-        let mut reader = LineReader::new(source, &mut buffer, (0, 0), true);
-        if let Ok(Some(head)) = reader.peek()
-            && agent.head_elsewhere(&sibling, &head).is_none()
-        {
-            decoder.line(&head, &mut Found::new(store.source, "", &mut drop));
-            return Ok(());
-        }
+    if let Some(beginning) = first.and_then(|first| agent.head_elsewhere(store, &first)) {
+        let is_head = |store: &Store, line: &Line<'_>| agent.head_elsewhere(store, line).is_none();
+        read_first_head(&alike(agent, store, &beginning)?, is_head, decoder);
     }
     Ok(())
 }
 
-/// The stores beside a store whose names begin like this, in order.
-fn siblings(agent: &dyn Agent, store: &Store, names: &str) -> io::Result<Vec<Store>> {
-    let Some(folder) = store.path.parent() else { return Ok(Vec::new()) };
-    let is_named = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.as_bytes().starts_with(names.as_bytes()))
+/// Hands a decoder the first line of the first of these stores where that is a head.
+pub(crate) fn read_first_head(
+    stores: &[Store],
+    is_head: impl Fn(&Store, &Line<'_>) -> bool,
+    decoder: &mut dyn Decoder,
+) {
+    let mut buffer = Vec::new();
+    for store in stores {
+        // One that is gone or damaged is its own problem.
+        let Ok(source) = lines_of(store) else { continue };
+        let mut reader = LineReader::new(source, &mut buffer, (0, 0), true);
+        if let Ok(Some(head)) = reader.peek()
+            && is_head(store, &head)
+        {
+            decoder.line(&head, &mut Found::new(store.source, "", &mut drop));
+            return;
+        }
+    }
+}
+
+/// The stores whose paths begin like this, in order; of `store` are their root and source.
+fn alike(agent: &dyn Agent, store: &Store, beginning: &Path) -> io::Result<Vec<Store>> {
+    let Some(folder) = beginning.parent() else { return Ok(Vec::new()) };
+    let names = beginning.file_name().unwrap_or_default().as_bytes();
+    let is_named =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_bytes().starts_with(names));
+    let mut paths: Vec<PathBuf> = match std::fs::read_dir(folder) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
     };
-    let entries = std::fs::read_dir(folder)?;
-    let mut paths: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_named).collect();
+    paths.retain(is_named);
     paths.sort();
     let stores = paths.into_iter().map(|path| Store { path, ..store.clone() });
     let known = |store: Store| Some(Store { kind: agent.classify(&store.below_root())?, ..store });

@@ -42,6 +42,11 @@ pub(super) fn session(name: &str) -> &str {
     session
 }
 
+/// Whether a file is a copy that `sessions.compact` left.
+pub(super) fn is_backup(name: &str) -> bool {
+    name.contains(".jsonl.bak.")
+}
+
 /// How the names of the copies begin that `sessions.compact` left of a session.
 pub(super) fn backups(session: &str) -> String {
     format!("{session}.jsonl.bak.")

@@ -15,21 +15,23 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
 use std::io::{self, Read, Seek as _};
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, MAIN_DB, OptionalExtension as _, Row, Statement, params};
-use trueup_core::{Position, ProblemKind, UnixMs};
+use trueup_core::{Position, ProblemKind};
 use zstd::bulk::Decompressor;
 
+use super::artifact;
 use super::entry::{Entry, session_kind};
-use super::transcript::TranscriptDecoder;
+use super::transcript::{TranscriptDecoder, is_header};
 use crate::agent::{Decoder as _, SessionKinds, Store};
 use crate::found::Found;
 use crate::json;
 use crate::lines::{LINE_BYTES_MAX, LineReader, decode};
-use crate::scan::{Positions, hash64};
+use crate::scan::{Positions, hash64, read_first_head};
 use crate::sha256::is_sha256_of;
 use crate::shorten::Shortened;
 use crate::sqlite::{columns, value_bytes_max};
@@ -130,8 +132,9 @@ pub(super) fn read(
         database,
         marks,
         found,
-        modified: store.modified(),
+        store,
         kinds: SessionKinds::default(),
+        backups: None,
         decompressor: None,
         event: Vec::new(),
         buffer: Vec::new(),
@@ -153,8 +156,10 @@ struct Reader<'a, 'b> {
     database: &'a Connection,
     marks: BTreeMap<String, Position>,
     found: &'a mut Found<'b>,
-    modified: UnixMs,
+    store: &'a Store,
     kinds: SessionKinds,
+    /// The copies that `sessions.compact` left when the sessions were in files, once they were asked for.
+    backups: Option<BTreeMap<String, Vec<Store>>>,
     decompressor: Option<Decompressor<'static>>,
     /// The event that was decompressed last.
     event: Vec<u8>,
@@ -211,7 +216,7 @@ impl<'a> Reader<'a, '_> {
             let entry = row.get_ref(1)?.as_bytes().unwrap_or_default();
             match json::from_slice::<Entry<'_>>(entry) {
                 Ok(entry) => {
-                    if let Some(claim) = entry.claim(key, self.modified) {
+                    if let Some(claim) = entry.claim(key, self.store.modified()) {
                         self.found.claim(claim);
                     }
                 }
@@ -333,12 +338,13 @@ impl<'a> Reader<'a, '_> {
         };
         let generation = generation.unwrap_or_default();
         let state = position.state.split_once('\n').map_or("", |(_, state)| state);
-        let mut decoder = TranscriptDecoder::new(session, self.modified, state);
+        let mut decoder = TranscriptDecoder::new(session, self.store.modified(), state);
         decoder.expect(&self.kinds);
-        if state.is_empty()
-            && let Some(question) = &mut questions.model
-        {
-            choose_model(question, session, &mut decoder)?;
+        if state.is_empty() {
+            self.header_elsewhere(session, &mut decoder);
+            if let Some(question) = &mut questions.model {
+                choose_model(question, session, &mut decoder)?;
+            }
         }
         loop {
             let count = self.page(&mut questions.events, session, &mut position, &mut decoder)?;
@@ -352,6 +358,15 @@ impl<'a> Reader<'a, '_> {
                 return Ok(());
             }
         }
+    }
+
+    /// Reads the header of a session from the first copy of it that was put aside: the session may have
+    /// been cut, and have lost its own, before it was moved here.
+    fn header_elsewhere(&mut self, session: &str, decoder: &mut TranscriptDecoder) {
+        let store = self.store;
+        let backups = self.backups.get_or_insert_with(|| backups(store));
+        let copies = backups.get(session).map_or(&[][..], Vec::as_slice);
+        read_first_head(copies, |_, line| is_header(line), decoder);
     }
 
     /// Reads one page behind `position` and moves it; returns how many events that were.
@@ -480,7 +495,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn archive(&mut self, lines: impl Read, session: &str) -> io::Result<()> {
-        let mut decoder = TranscriptDecoder::new(session, self.modified, "");
+        let mut decoder = TranscriptDecoder::new(session, self.store.modified(), "");
         decoder.expect(&self.kinds);
         let mut reader = LineReader::new(lines, &mut self.buffer, (0, 0), true);
         while reader.next(&mut decoder, self.found)? {
@@ -490,6 +505,25 @@ impl<'a> Reader<'a, '_> {
         }
         Ok(())
     }
+}
+
+/// The whole copies in the folder of transcripts beside a database: those of each session in order.
+fn backups(database: &Store) -> BTreeMap<String, Vec<Store>> {
+    let agent = database.path.parent().and_then(Path::parent).unwrap_or(&database.path);
+    let mut backups: BTreeMap<String, Vec<Store>> = BTreeMap::new();
+    for entry in fs::read_dir(agent.join("sessions")).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if let Some(name) = name.to_str().filter(|name| artifact::is_backup(name))
+            && let Some(kind) = artifact::in_sessions(name)
+        {
+            let copy = Store { path: entry.path(), kind, ..database.clone() };
+            backups.entry(artifact::session(name).to_owned()).or_default().push(copy);
+        }
+    }
+    for copies in backups.values_mut() {
+        copies.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+    backups
 }
 
 /// One text of one session, where there is one.

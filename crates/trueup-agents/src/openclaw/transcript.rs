@@ -335,6 +335,11 @@ impl Decoder for TranscriptDecoder {
     }
 }
 
+/// Whether a line is the header of a session.
+pub(super) fn is_header(line: &Line<'_>) -> bool {
+    line.opening().own_type() == Some(b"session")
+}
+
 /// What a line is, whether or not it counts.
 pub(super) fn kind_of_line(line: &Line<'_>) -> LineKind {
     let Ok(event) = line.parse::<Event<'_>>() else { return LineKind::Bad };
