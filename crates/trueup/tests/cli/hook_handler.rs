@@ -189,7 +189,7 @@ fn a_full_folder_drops_and_counts() {
     assert_eq!(dropped.lines().count(), 8);
     assert!(dropped.lines().next().unwrap().ends_with(" full command:new"), "{dropped}");
     let status = home.print("hooks status");
-    assert!(status.contains("10000 events") && status.contains("; 8 dropped"), "{status}");
+    assert!(status.contains("10,000 events") && status.contains("; 8 dropped"), "{status}");
 }
 
 #[test]
