@@ -32,6 +32,8 @@ struct Session {
     source: Text,
     name: Text,
     id: i64,
+    /// Whether the file says that clients have posted calls of it.
+    has_posted: bool,
     series: Vec<(Series, i64)>,
 }
 
@@ -74,6 +76,12 @@ impl Names {
             Some(at) => self.recent.remove(at),
             None => self.begin(database, call)?,
         };
+        if call.trace_id.is_some() && !session.has_posted {
+            database
+                .prepare_cached("UPDATE sessions SET has_posted = 1 WHERE id = ?1")?
+                .execute([session.id])?;
+            session.has_posted = true;
+        }
         let series = if let Some(id) = session.series_of(call) {
             id
         } else {
@@ -93,8 +101,11 @@ impl Names {
     fn begin(&mut self, database: &Connection, call: &Call) -> rusqlite::Result<Session> {
         let (source, name) = (&call.origin.source, &call.origin.session);
         let id = self.session(database, source, name)?;
+        let has_posted = database
+            .prepare_cached("SELECT has_posted FROM sessions WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))?;
         let (source, name) = (Text::clone(source), Text::clone(name));
-        Ok(Session { source, name, id, series: Vec::new() })
+        Ok(Session { source, name, id, has_posted, series: Vec::new() })
     }
 
     /// The sessions with claims that a call of `session` may cover: its own, its copies, and what it is a

@@ -1,23 +1,60 @@
 //! What is committed, read beside the writer.
 //!
-//! Reports read sums, never the facts: only the calls of one session, by its index, and the calls of
-//! one quarter of an hour, by their ids, are ever read one by one.
+//! Reports read sums, never the facts: only the calls of sessions that reach over the edge of a report,
+//! and the calls of one quarter of an hour, by their ids, are ever read one by one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
-use trueup_core::{
-    Counters, FactId, NanoUsd, Position, ProblemKind, Quota, Series, StoreId, Text, Tokens, UnixMs,
-};
+use trueup_core::{Counters, FactId, Position, ProblemKind, Quota, Series, StoreId, Text, UnixMs};
 
 use crate::account::claims::POLLS_MAX;
 use crate::intern::{SERIES_COLUMNS, series_of_row};
 use crate::ledger::connect;
 use crate::positions::StoredPositions;
 use crate::rollup::{Width, select};
-use crate::row::{counters_of_row, tokens_of_row};
+use crate::row::counters_of_row;
 use crate::{LedgerError, schema};
+
+/// The columns of a [`CallRow`], with what tells whether it failed.
+macro_rules! call_columns {
+    ($has_failed:literal) => {
+        concat!(
+            "SELECT session, series, created_at, 1, ",
+            $has_failed,
+            ", input, cache_read, cache_write_5m, cache_write_1h, cache_write, output, reasoning,
+            coalesce(reported_cost_nanousd, 0) FROM "
+        )
+    };
+}
+
+/// Calls of one session that were read from its store.
+pub(crate) const READ_CALLS: &str = concat!(
+    call_columns!("error_type IS NOT NULL"),
+    "llm_calls WHERE session = ?1 AND client_trace_id IS NULL AND id >= ?2 AND id < ?3"
+);
+
+/// Claims of one session that count.
+pub(crate) const CLAIMS: &str = concat!(
+    call_columns!("0"),
+    "session_totals WHERE session = ?1 AND id >= ?2 AND id < ?3 AND NOT is_superseded"
+);
+
+/// All calls that clients posted.
+pub(crate) const POSTED_CALLS: &str = concat!(
+    call_columns!("error_type IS NOT NULL"),
+    "llm_calls WHERE client_trace_id IS NOT NULL AND id >= ?1 AND id < ?2"
+);
+
+fn call_of_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
+    Ok(CallRow {
+        session: row.get(0)?,
+        series: row.get(1)?,
+        time: UnixMs(row.get(2)?),
+        counters: counters_of_row(row, 3)?,
+    })
+}
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -56,34 +93,17 @@ pub struct SessionUsage {
     pub times: (UnixMs, UnixMs),
 }
 
-/// One call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One call, or one claim that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallRow {
-    /// The id that clients know.
-    pub trace_id: String,
-    /// When it was answered.
-    pub time: UnixMs,
+    /// The number of its session.
+    pub session: i64,
     /// The number of its series.
     pub series: i64,
-    /// What it used.
-    pub tokens: Tokens,
-    /// What the agent says that it cost.
-    pub reported_cost: Option<NanoUsd>,
-    /// The kind of error of a failed call.
-    pub error_type: Option<String>,
-}
-
-impl CallRow {
+    /// When it was answered.
+    pub time: UnixMs,
     /// What it adds to a sum.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        Counters {
-            calls: 1,
-            errors: u64::from(self.error_type.is_some()),
-            tokens: self.tokens,
-            reported_cost: self.reported_cost.unwrap_or_default(),
-        }
-    }
+    pub counters: Counters,
 }
 
 /// What was read of one source.
@@ -246,35 +266,41 @@ impl Reader {
         })
     }
 
-    /// The calls of one session in `from..until`, and its claims that count, by time.
+    /// Hands the calls of some sessions in `from..until`, and their claims that count, to `each`.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn calls_of_session(
+    pub fn calls_of_sessions(
         &self,
-        session: i64,
+        sessions: &BTreeSet<i64>,
         from: UnixMs,
         until: UnixMs,
-    ) -> Result<Vec<CallRow>, LedgerError> {
-        let sql = "SELECT trace_id, created_at, series, reported_cost_nanousd, error_type, input,
-             cache_read, cache_write_5m, cache_write_1h, cache_write, output, reasoning
-             FROM llm_traces WHERE session = ?1 AND id >= ?2 AND id < ?3
-             UNION ALL
-             SELECT '', created_at, series, reported_cost_nanousd, NULL, input, cache_read,
-             cache_write_5m, cache_write_1h, cache_write, output, reasoning FROM session_totals
-             WHERE session = ?1 AND id >= ?2 AND id < ?3 AND NOT is_superseded
-             ORDER BY created_at";
-        let bounds = params![session, FactId::first_at(from).0, FactId::first_at(until).0];
-        self.all(sql, bounds, |row| {
-            Ok(CallRow {
-                trace_id: row.get(0)?,
-                time: UnixMs(row.get(1)?),
-                series: row.get(2)?,
-                reported_cost: row.get::<_, Option<i64>>(3)?.map(NanoUsd),
-                error_type: row.get(4)?,
-                tokens: tokens_of_row(row, 5)?,
-            })
-        })
+        mut each: impl FnMut(CallRow),
+    ) -> Result<(), LedgerError> {
+        let (from, until) = (FactId::first_at(from).0, FactId::first_at(until).0);
+        let mut has_posted = false;
+        for session in sessions {
+            for sql in [READ_CALLS, CLAIMS] {
+                self.each(sql, params![session, from, until], |row| {
+                    each(call_of_row(row)?);
+                    Ok(())
+                })?;
+            }
+            let sql = "SELECT has_posted FROM sessions WHERE id = ?1";
+            self.each(sql, [session], |row| {
+                has_posted |= row.get::<_, bool>(0)?;
+                Ok(())
+            })?;
+        }
+        if has_posted {
+            self.each(POSTED_CALLS, params![from, until], |row| {
+                if sessions.contains(&row.get(0)?) {
+                    each(call_of_row(row)?);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Hands what retention has left of a session's calls to `each`: the sums of quarters of an hour that

@@ -173,7 +173,7 @@ impl Changes {
     ) -> rusqlite::Result<()> {
         let mut sums = Sums::prepare(database, &TIME, &mut known.time)?;
         for ((start, series), change) in self.by(|cell| (cell.quarter, cell.series)) {
-            sums.apply([Width::Quarter.minutes(), start, series], &change, || {
+            sums.apply([Width::Quarter.minutes(), start, series], &change, |_| {
                 let until = UnixMs(start.saturating_add(QUARTER_MS));
                 database
                     .prepare_cached(
@@ -200,29 +200,49 @@ impl Changes {
         }
         let day = |cell: &Cell| Width::Day.start(UnixMs(cell.quarter)).0;
         for ((start, series), change) in self.by(|cell| (day(cell), cell.series)) {
-            sums.apply([Width::Day.minutes(), start, series], &change, || Ok(None))?;
+            sums.apply([Width::Day.minutes(), start, series], &change, |_| Ok(None))?;
         }
         let mut sums = Sums::prepare(database, &SESSION, &mut known.session)?;
         for ((session, series), change) in self.by(|cell| (cell.session, cell.series)) {
-            sums.apply([session, series], &change, || {
-                database
-                    .prepare_cached(
-                        "SELECT min(time), max(time) FROM (
-                         SELECT created_at AS time FROM llm_calls
-                         WHERE session = ?1 AND series = ?2
-                         UNION ALL SELECT created_at FROM session_totals
-                         WHERE session = ?1 AND series = ?2 AND NOT is_superseded
-                         UNION ALL SELECT first_ms FROM usage_removed
-                         WHERE session = ?1 AND series = ?2
-                         UNION ALL SELECT last_ms FROM usage_removed
-                         WHERE session = ?1 AND series = ?2)",
-                    )?
-                    .query_row([session, series], two_times)
+            sums.apply([session, series], &change, |(first, last)| {
+                // Those that were posted are in no index of sessions: the nearest to both ends are few
+                // steps away.
+                let (from, until) = (UnixMs(first), UnixMs(last.saturating_add(1)));
+                let bounds =
+                    params![session, series, FactId::first_at(from).0, FactId::first_at(until).0,];
+                database.prepare_cached(TIMES_OF_SESSION)?.query_row(bounds, two_times)
             })?;
         }
         Ok(())
     }
 }
+
+/// When the first call was that a client posted of a session and series, or the last.
+macro_rules! posted_at_end {
+    ($order:literal) => {
+        concat!(
+            "SELECT c.created_at FROM sessions n CROSS JOIN llm_calls c
+             WHERE n.id = ?1 AND n.has_posted AND c.session = ?1 AND c.series = ?2
+             AND c.client_trace_id IS NOT NULL AND c.id >= ?3 AND c.id < ?4 ORDER BY c.id",
+            $order,
+            " LIMIT 1"
+        )
+    };
+}
+/// The first and the last call of a session and series, which lie in `?3..?4`.
+const TIMES_OF_SESSION: &str = concat!(
+    "SELECT min(time), max(time) FROM (
+     SELECT created_at AS time FROM llm_calls
+     WHERE session = ?1 AND series = ?2 AND client_trace_id IS NULL
+     UNION ALL SELECT * FROM (",
+    posted_at_end!(""),
+    ") UNION ALL SELECT * FROM (",
+    posted_at_end!(" DESC"),
+    ") UNION ALL SELECT created_at FROM session_totals
+     WHERE session = ?1 AND series = ?2 AND NOT is_superseded
+     UNION ALL SELECT first_ms FROM usage_removed WHERE session = ?1 AND series = ?2
+     UNION ALL SELECT last_ms FROM usage_removed WHERE session = ?1 AND series = ?2)"
+);
 
 fn two_times(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(i64, i64)>> {
     Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?))
@@ -309,7 +329,7 @@ impl<'a, const N: usize> Sums<'a, N> {
         &mut self,
         keys: [i64; N],
         change: &Change,
-        recount_times: impl FnOnce() -> rusqlite::Result<Option<(i64, i64)>>,
+        recount_times: impl FnOnce((i64, i64)) -> rusqlite::Result<Option<(i64, i64)>>,
     ) -> rusqlite::Result<()> {
         let stored = match self.known.get(&keys).copied() {
             Some(sum) => Some(sum),
@@ -362,7 +382,7 @@ fn row<const N: usize>(keys: [i64; N], sum: &Sum) -> impl Iterator<Item = i64> {
 fn changed(
     stored: Option<Sum>,
     change: &Change,
-    recount_times: impl FnOnce() -> rusqlite::Result<Option<(i64, i64)>>,
+    recount_times: impl FnOnce((i64, i64)) -> rusqlite::Result<Option<(i64, i64)>>,
 ) -> rusqlite::Result<Option<Sum>> {
     let sum = match (stored, change.added) {
         (Some(stored), Some(added)) => Some(stored.plus(&added)),
@@ -374,7 +394,7 @@ fn changed(
         return Ok(None);
     }
     let is_edge_removed = removed.times.0 <= sum.times.0 || removed.times.1 >= sum.times.1;
-    if is_edge_removed && let Some(recounted) = recount_times()? {
+    if is_edge_removed && let Some(recounted) = recount_times(sum.times)? {
         sum.times = recounted;
     }
     Ok(Some(sum))
@@ -383,4 +403,28 @@ fn changed(
 /// `SELECT` of the counters of a table of sums, for readers.
 pub(crate) fn select(keys: &str, rest: &str) -> String {
     format!("SELECT {keys}, {COUNTER_COLUMNS}, first_ms, last_ms FROM {rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::claims::MEASURED;
+    use crate::reader::{CLAIMS, POSTED_CALLS, READ_CALLS};
+
+    /// Nothing walks over all calls there are: at most over those of a stretch of time.
+    #[test]
+    fn calls_of_sessions_are_found_by_session_or_by_time() {
+        let mut database = Connection::open_in_memory().unwrap();
+        crate::schema::migrate(&mut database, std::path::Path::new("")).unwrap();
+        for sql in [TIMES_OF_SESSION, MEASURED, READ_CALLS, CLAIMS, POSTED_CALLS] {
+            let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let values = vec![0; plan.parameter_count()];
+            let mut steps = plan.query(params_from_iter(values)).unwrap();
+            while let Some(step) = steps.next().unwrap() {
+                let step: String = step.get(3).unwrap();
+                let is_walk = step.starts_with("SCAN") && !step.starts_with("SCAN (subquery");
+                assert!(!is_walk && !step.contains("TEMP B-TREE"), "{sql}: {step}");
+            }
+        }
+    }
 }

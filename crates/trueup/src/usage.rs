@@ -221,19 +221,25 @@ fn sessions_of_ledger(
             each(Entry { start, times, series, session: &usage.name, counters: &usage.counters });
         }
     }
-    for (session, name) in across {
-        for call in reader.calls_of_session(session, window.from, window.until)? {
-            if let Some(series) = series.get(&call.series) {
-                let (start, times, counters) = (call.time, (call.time, call.time), call.counters());
-                each(Entry { start, times, series, session: &name, counters: &counters });
-            }
-        }
+    let mut parts: BTreeMap<(i64, i64), (Counters, (UnixMs, UnixMs))> = BTreeMap::new();
+    let mut add = |key: (i64, i64), counters: &Counters, times: (UnixMs, UnixMs)| {
+        let part = parts.entry(key).or_insert((Counters::default(), times));
+        part.0 = part.0.plus(counters);
+        part.1 = (part.1.0.min(times.0), part.1.1.max(times.1));
+    };
+    let sessions = across.keys().copied().collect();
+    reader.calls_of_sessions(&sessions, window.from, window.until, |call| {
+        add((call.session, call.series), &call.counters, (call.time, call.time));
+    })?;
+    for session in sessions {
         reader.removed_of_session(session, window.from, window.until, |usage| {
-            if let Some(series) = series.get(&usage.series) {
-                let (start, times) = (usage.times.0, usage.times);
-                each(Entry { start, times, series, session: &name, counters: &usage.counters });
-            }
+            add((session, usage.series), &usage.counters, usage.times);
         })?;
+    }
+    for ((session, number), (counters, times)) in &parts {
+        if let (Some(series), Some(session)) = (series.get(number), across.get(session)) {
+            each(Entry { start: times.0, times: *times, series, session, counters });
+        }
     }
     Ok(())
 }

@@ -14,6 +14,16 @@ use super::Account;
 use crate::rollup::Place;
 use crate::row::{token_values, tokens_of_row};
 
+/// Calls of a session from a time on. Those that clients posted are found by their time alone.
+pub(crate) const MEASURED: &str = "SELECT created_at, input, output FROM llm_calls
+     WHERE session = ?1 AND client_trace_id IS NULL AND id >= ?2
+     UNION ALL
+     SELECT c.created_at, c.input, c.output FROM sessions n CROSS JOIN llm_calls c
+     WHERE n.id = ?1 AND n.has_posted AND c.session = ?1 AND c.client_trace_id IS NOT NULL
+     AND c.id >= ?2
+     UNION ALL
+     SELECT last_ms, input, output FROM usage_removed WHERE session = ?1 AND last_ms >= ?3";
+
 /// Polls that are counted; more say nothing more, and each count is a write.
 pub(crate) const POLLS_MAX: i64 = 10;
 
@@ -192,11 +202,7 @@ impl Account<'_> {
         sessions: &BTreeSet<i64>,
         since: UnixMs,
     ) -> rusqlite::Result<Vec<MeasuredCall>> {
-        let mut statement = self.database.prepare_cached(
-            "SELECT created_at, input, output FROM llm_calls WHERE session = ?1 AND id >= ?2
-             UNION ALL
-             SELECT last_ms, input, output FROM usage_removed WHERE session = ?1 AND last_ms >= ?3",
-        )?;
+        let mut statement = self.database.prepare_cached(MEASURED)?;
         let first = FactId::first_at(since);
         let mut calls = Vec::new();
         for session in sessions {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use trueup_core::{Batch, Fact, Key, Origin, SessionTotal, Tokens, UnixMs, Witness};
 use trueup_ledger::{Check, Ledger, OpenOptions, Reader, Width};
 
-use crate::laws::{batch, call};
+use crate::laws::{batch, call, partly_posted};
 
 /// When the calls of `laws` are made, at the earliest.
 const CALLS_MS: i64 = 1_795_000_000_000;
@@ -71,7 +71,13 @@ fn a_run_that_is_left_in_a_copy_alone_counts_once() {
     call.tokens.input = original.tokens.input;
     let facts =
         [Fact::SessionTotal(original), Fact::SessionTotal(copy), Fact::Call(Box::new(call))];
-    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1]] {
+    let mut posted = facts.clone();
+    let Fact::Call(call) = &mut posted[2] else { unreachable!() };
+    call.trace_id = Some("a client's own".into());
+    let orders = [[0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1]];
+    for (facts, order) in
+        [facts, posted].iter().flat_map(|facts| orders.map(|order| (facts, order)))
+    {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("l.db");
         let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
@@ -99,7 +105,8 @@ proptest! {
             .map(|(session, run, minutes)| claim(*session, *run, CALLS_MS + minutes * 60_000))
             .collect();
         for (number, (minute, session)) in (0..).zip(&calls) {
-            facts.extend(batch(&[call(number, 0, 0, 5, *minute, *session)]).facts);
+            let calls = partly_posted(&[call(number, 0, 0, 5, *minute, *session)]);
+            facts.extend(batch(&calls).facts);
         }
         // In one transaction; again in many, where a claim may be covered before a better one comes.
         let counted_of = |facts: &[Fact]| {

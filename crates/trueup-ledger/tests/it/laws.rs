@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use rusqlite::Connection;
 use trueup_core::{
     Batch, Billing, Call, Counters, Fact, Key, NanoUsd, Origin, Outcome, Owner, Position, Rank,
     Stamp, StoreId, Tokens, UnixMs, Variant, Verdict, settle,
 };
-use trueup_ledger::{Check, Ledger, LedgerError, OpenOptions, Reader, Width};
+use trueup_ledger::{CallRow, Check, Ledger, LedgerError, OpenOptions, Reader, Width};
 
 pub(crate) fn call(
     key: u8,
@@ -58,6 +59,15 @@ pub(crate) fn plain_call(key: Key, time: UnixMs, origin: Origin, tokens: Tokens)
         trace_id: None,
         body: None,
     }
+}
+
+/// The same as if clients had posted some of them: all copies of a call or none.
+pub(crate) fn partly_posted(calls: &[Call]) -> Vec<Call> {
+    let mut calls = calls.to_vec();
+    for call in calls.iter_mut().filter(|call| call.key.0[0].is_multiple_of(2)) {
+        call.trace_id = Some("a client's own".into());
+    }
+    calls
 }
 
 pub(crate) fn batch(calls: &[Call]) -> Batch {
@@ -127,8 +137,9 @@ proptest! {
         let mut ledger = Ledger::open(&path, OpenOptions { has_outbox: true, ..OpenOptions::default() }).unwrap();
         let mut seen = Vec::new();
         for (at, calls) in batches.iter().enumerate() {
-            ledger.append(&[&batch(calls)], UnixMs(1)).unwrap();
-            seen.extend_from_slice(calls);
+            let calls = partly_posted(calls);
+            ledger.append(&[&batch(&calls)], UnixMs(1)).unwrap();
+            seen.extend_from_slice(&calls);
             if at == repeat {
                 ledger.append(&[&batch(&seen)], UnixMs(2)).unwrap();
             }
@@ -144,7 +155,39 @@ proptest! {
         }
         prop_assert_eq!(session_total(&reader), expected);
         prop_assert_eq!(reader.check().unwrap(), Check::default());
+        let mut by_call = Counters::default();
+        let sessions = (0..10).collect();
+        let mut add = |call: CallRow| by_call = by_call.plus(&call.counters);
+        let middle = UnixMs(1_795_000_000_000 + 100_000 * 60_000);
+        reader.calls_of_sessions(&sessions, UnixMs(0), middle, &mut add).unwrap();
+        reader.calls_of_sessions(&sessions, middle, UnixMs(i64::MAX), &mut add).unwrap();
+        prop_assert_eq!(by_call, expected);
     }
+}
+
+#[test]
+fn an_older_file_learns_which_sessions_clients_posted_calls_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let old = Connection::open(&path).unwrap();
+    for step in [
+        include_str!("../../src/schema/001_account.sql"),
+        include_str!("../../src/schema/002_host_metrics.sql"),
+        include_str!("../../src/schema/003_retention.sql"),
+        "INSERT INTO series VALUES (1, 0, 'test', '', '', '', '', 0, 0);
+         INSERT INTO sessions VALUES (1, 'test', 's1'), (2, 'test', 's2');
+         INSERT INTO llm_calls SELECT x'01', 5, 1, 1, 1, 0, 0, 0, 0, 1, 0, NULL, NULL, NULL, NULL, 'c', NULL;
+         INSERT INTO llm_calls SELECT x'02', 5, 1, 2, 1, 0, 0, 0, 0, 1, 0, NULL, NULL, NULL, NULL, NULL, NULL;",
+    ] {
+        old.execute_batch(step).unwrap();
+    }
+    old.pragma_update(None, "user_version", 3).unwrap();
+    old.pragma_update(None, "application_id", 0x7472_7570).unwrap();
+    drop(old);
+    drop(Ledger::open(&path, OpenOptions::default()).unwrap());
+    let known = Connection::open(&path).unwrap();
+    let posted = "SELECT group_concat(session) FROM sessions WHERE has_posted";
+    assert_eq!(known.query_row(posted, [], |row| row.get::<_, String>(0)).unwrap(), "s1");
 }
 
 #[test]
@@ -199,7 +242,7 @@ fn a_newer_file_and_a_foreign_file_are_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");
     drop(Ledger::open(&path, OpenOptions::default()).unwrap());
-    let database = rusqlite::Connection::open(&path).unwrap();
+    let database = Connection::open(&path).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);
     let error = Ledger::open(&path, OpenOptions::default()).unwrap_err();
@@ -207,7 +250,7 @@ fn a_newer_file_and_a_foreign_file_are_left_alone() {
     assert!(matches!(Reader::open(&path), Err(LedgerError::Newer { .. })));
 
     let foreign = folder.path().join("foreign.db");
-    rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
     assert!(matches!(
         Ledger::open(&foreign, OpenOptions::default()),
         Err(LedgerError::NotALedger { .. })
@@ -258,7 +301,7 @@ fn a_check_finds_calls_without_their_names_and_sums_without_their_calls() {
         .unwrap();
     let check = || Reader::open(&path).unwrap().unwrap().check().unwrap();
     assert_eq!(check(), Check::default());
-    let database = rusqlite::Connection::open(&path).unwrap();
+    let database = Connection::open(&path).unwrap();
     database.pragma_update(None, "foreign_keys", false).unwrap();
     database.execute("DELETE FROM series", []).unwrap();
     assert_eq!(check().damage, ["llm_calls without series"]);
@@ -267,7 +310,7 @@ fn a_check_finds_calls_without_their_names_and_sums_without_their_calls() {
 }
 
 /// The steps in which SQLite runs a statement.
-pub(crate) fn plan(database: &rusqlite::Connection, sql: &str) -> Vec<String> {
+pub(crate) fn plan(database: &Connection, sql: &str) -> Vec<String> {
     let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let steps = plan.query_map([], |row| row.get(3)).unwrap();
     steps.collect::<Result<_, _>>().unwrap()
@@ -278,12 +321,11 @@ fn no_report_reads_the_facts() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");
     drop(Ledger::open(&path, OpenOptions::default()).unwrap());
-    let database = rusqlite::Connection::open(&path).unwrap();
+    let database = Connection::open(&path).unwrap();
     // The statements of `Reader` that reports use; the plan of none scans a table of facts.
     for sql in [
         "SELECT start_ms, series FROM usage_time WHERE width_minutes = 15 AND start_ms >= 1 AND start_ms < 9",
         "SELECT usage_session.session FROM usage_session JOIN sessions ON sessions.id = usage_session.session WHERE last_ms >= 1 AND first_ms < 2",
-        "SELECT created_at FROM llm_traces WHERE session = 1 AND id >= x'00' AND id < x'01' ORDER BY id",
         "SELECT min(created_at) FROM llm_traces WHERE id >= x'00' AND id < x'01' AND series = 1",
     ] {
         let plan = plan(&database, sql);

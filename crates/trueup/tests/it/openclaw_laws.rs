@@ -123,16 +123,17 @@ fn held(path: &Path) -> Held {
             sessions.insert(usage.session, name);
         })
         .unwrap();
-    for (number, name) in sessions {
-        for call in reader.calls_of_session(number, all.0, all.1).unwrap() {
+    reader
+        .calls_of_sessions(&sessions.keys().copied().collect(), all.0, all.1, |call| {
             if series[&call.series].witness == Witness::Measured {
                 assert!(held.times.insert(call.time.0), "a call counts twice: {call:?}");
             } else {
-                let run = (name.clone(), call.tokens.input, call.tokens.output);
+                let tokens = &call.counters.tokens;
+                let run = (sessions[&call.session].clone(), tokens.input, tokens.output);
                 assert!(held.open.insert(run), "a run counts twice: {call:?}");
             }
-        }
-    }
+        })
+        .unwrap();
     held
 }
 
