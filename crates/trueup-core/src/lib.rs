@@ -6,8 +6,11 @@
 
 mod account;
 mod batch;
+mod billed;
 mod claims;
+mod decimal;
 mod fact;
+mod http;
 mod id;
 mod money;
 pub mod prices;
@@ -19,11 +22,17 @@ mod usage;
 
 pub use account::{Account, Counted};
 pub use batch::{Batch, Position, Problem, ProblemKind, Stamp, StoreId};
+pub use billed::{
+    BilledFact, BilledName, BilledWidth, Charge, Dim, Dims, Issue, IssueCode, Measure, Measures,
+    dims_json,
+};
 pub use claims::{ClaimedRun, MeasuredCall, covered};
+pub use decimal::{Decimal, DecimalError};
 pub use fact::{
     Billing, Call, CallBody, CustomEvent, ErrorEvent, Fact, HostMetric, Origin, Outcome, Pressure,
     Quota, SessionTotal, Text,
 };
+pub use http::{Reply, Request, one_line};
 pub use id::{FactId, Key};
 pub use money::{MoneyError, NANO_PER_USD, NanoUsd, scaled_decimal};
 pub use prices::{PriceClass, Region, ServiceTier, Speed};

@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod hooks;
 mod intake;
+mod net;
 #[cfg(target_os = "linux")]
 mod notice;
 #[cfg(not(target_os = "linux"))]
