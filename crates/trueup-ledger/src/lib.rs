@@ -8,6 +8,7 @@
 //! [`Reader`] sees what is committed, beside them.
 
 mod account;
+mod billed;
 mod completeness;
 mod error;
 mod intern;
@@ -24,6 +25,10 @@ mod schema;
 mod volume;
 mod writer;
 
+pub use billed::{
+    BilledBucket, ConnectionState, Finished, PullRange, PulledPage, Pulling, RowCounts,
+    SETTLE_AGE_MS, StoredIssue,
+};
 pub use completeness::{ClaimCounts, ClaimRow, Newest, OpenSession};
 pub use error::LedgerError;
 pub use ledger::{Appended, Ledger, OpenOptions, Rebuild, write_ahead_log};
