@@ -283,6 +283,7 @@ impl fmt::Display for Origin {
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     values: BTreeMap<&'static str, (String, Origin)>,
+    settings_file: PathBuf,
     /// What agents' folders are looked for by.
     pub(crate) environment: Environment,
 }
@@ -339,7 +340,7 @@ impl Config {
             let root = Root::new(environment.expand(folder), "openclaw_dir");
             environment.pointed.insert(openclaw::SOURCE, root);
         }
-        let mut config = Self { values, environment };
+        let mut config = Self { values, settings_file: path, environment };
         let spool = config.spool(openclaw::SOURCE);
         config.environment.spools.insert(openclaw::SOURCE, spool);
         Ok(config)
@@ -394,6 +395,11 @@ impl Config {
             return Ok(TimeZone::system());
         }
         zone_named(name).with_context(|| format!("tz (from {origin})"))
+    }
+
+    /// The settings file, which may not be there.
+    pub(crate) fn settings_file(&self) -> &Path {
+        &self.settings_file
     }
 
     /// The ledger file.

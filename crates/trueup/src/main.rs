@@ -17,6 +17,7 @@ mod notice;
 #[path = "no_notice.rs"]
 mod notice;
 mod problems;
+mod pull;
 mod push;
 mod query;
 mod render;

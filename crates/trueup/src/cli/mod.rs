@@ -11,6 +11,8 @@ mod hooks;
 mod load;
 mod notes;
 mod prices;
+mod provider;
+mod pull;
 mod push;
 mod rebuild;
 mod report;
@@ -87,6 +89,12 @@ enum Verb {
     Serve(serve::Serve),
     /// Send what is new to the destination of `push_endpoint`, or show what was sent
     Push(push::Push),
+    /// Manage connections to providers, whose usage and costs are pulled
+    Provider(provider::ManageProviders),
+    /// Ask providers what was used and charged, and keep what they say
+    ///
+    /// A pull that is interrupted goes on where it was, and one that is repeated changes nothing.
+    Pull(pull::Pull),
     /// Let an agent tell of sessions that end, by a hook that leaves small files
     Hooks(hooks::Hooks),
     /// Look for what the account lacks, and say what mends it
@@ -159,6 +167,8 @@ impl Verb {
             Self::Statusline(_) => statusline::Statusline::run(&global.settings(&[])?),
             Self::Serve(serve) => serve.run(global),
             Self::Push(push) => push.run(&global.settings(&[])?),
+            Self::Provider(provider) => provider.run(&global.settings(&[])?),
+            Self::Pull(pull) => pull.run(&global.settings(&[])?),
             Self::Hooks(hooks) => hooks.run(&global.settings(&[])?),
             Self::Doctor(doctor) => doctor.run(&global.settings(&[])?),
             Self::Check(_) => check::CheckLedger::run(&global.settings(&[])?),

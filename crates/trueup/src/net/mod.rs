@@ -54,3 +54,9 @@ pub(crate) fn read(
     }
     Ok(Reply { status: status.as_u16(), headers, body })
 }
+
+/// Whether a host of an address is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}

@@ -27,6 +27,7 @@ mod kill;
 mod laws;
 mod openclaw;
 mod pipe;
+mod providers;
 mod schema;
 mod sessions;
 mod statusline;
