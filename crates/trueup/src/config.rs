@@ -191,6 +191,13 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "A name that is sent with it: of the agent beside which serve runs",
     ),
     setting(
+        "pull_interval",
+        "TRUEUP_PULL_INTERVAL",
+        &[],
+        "5m",
+        "How often serve looks which providers are to be asked; off for never (docs/providers.md)",
+    ),
+    setting(
         "retention",
         "TRUEUP_RETENTION",
         &[],

@@ -34,6 +34,11 @@ impl Ticker {
         !state.is_stopped
     }
 
+    /// Waits for a while; `false` once the ticker is stopped.
+    pub(crate) fn pause(&self, wait: Duration) -> bool {
+        !self.wait(Instant::now() + wait, |state| state.is_stopped).is_stopped
+    }
+
     /// Lets the next tick come at once.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only inotify wakes"))]
     pub(crate) fn wake(&self) {

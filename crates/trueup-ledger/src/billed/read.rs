@@ -2,7 +2,10 @@
 
 use trueup_core::{BilledWidth, UnixMs};
 
-use crate::{LedgerError, Reader};
+use crate::{LedgerError, Reader, schema};
+
+/// The first version of the schema that has these tables.
+const SCHEMA_OF_BILLED: i64 = 4;
 
 /// A connection, as far as it was pulled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,9 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn connections(&self) -> Result<Vec<ConnectionState>, LedgerError> {
+        if !self.has_billed()? {
+            return Ok(Vec::new());
+        }
         let sql = "SELECT name, provider,
              (SELECT max(last_pull_at) FROM provider_buckets b WHERE b.connection = c.id),
              (SELECT count(*) FILTER (WHERE state = 'missing') FROM provider_buckets b WHERE b.connection = c.id),
@@ -76,6 +82,9 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn provider_issues(&self, limit: u32) -> Result<Vec<StoredIssue>, LedgerError> {
+        if !self.has_billed()? {
+            return Ok(Vec::new());
+        }
         let sql = "SELECT name, cursor_key, code, detail, last_seen_at, count
              FROM provider_issues i JOIN provider_connections c ON c.id = i.connection
              ORDER BY last_seen_at DESC, name, cursor_key, code, detail LIMIT ?1";
@@ -89,6 +98,12 @@ impl Reader {
                 count: row.get::<_, i64>(5)?.cast_unsigned(),
             })
         })
+    }
+
+    /// Whether the file is of a version that knows providers: an older one may be held by an older
+    /// program.
+    fn has_billed(&self) -> Result<bool, LedgerError> {
+        Ok(schema::check(&self.database, &self.path)? >= SCHEMA_OF_BILLED)
     }
 
     /// The buckets of a family from a time on, in order.

@@ -9,7 +9,7 @@ CREATE TABLE provider_connections (
 ) STRICT;
 
 -- How far each range was asked for. `cursor_key` is the family and the key that asks
--- (`usage/completions:key_1f0c2a9b`), so that two keys never move one another's position.
+-- (`usage/completions:key_1f0c2a9b`), so that two keys never move each other's position.
 CREATE TABLE provider_cursors (
     connection INTEGER NOT NULL REFERENCES provider_connections (id),
     cursor_key TEXT NOT NULL,

@@ -140,7 +140,7 @@ fn a_range_goes_on_at_its_cursor_whatever_ends_the_process() {
 }
 
 #[test]
-fn two_keys_never_move_one_anothers_cursor() {
+fn two_keys_never_move_each_others_cursor() {
     let mut world = World::new();
     let (one, two) = (range_of("one", 2), range_of("two", 2));
     let begun = world.ledger().begin_pull(&one, "model", LATER).unwrap();

@@ -34,7 +34,7 @@ pub(crate) use counts::Counts;
 pub(crate) use guard::{Guard, Token};
 use problem::Problem;
 
-use crate::daemon::{GatewayLog, Host, Push, Settings, Watch};
+use crate::daemon::{GatewayLog, Host, Pull, Push, Settings, Watch};
 use crate::intake::Kind;
 
 /// Largest bodies that are held at once, in `serve`.
@@ -63,6 +63,7 @@ pub(crate) struct Threads {
     /// `None` where no log is followed.
     pub(crate) gateway_log: Option<Arc<GatewayLog>>,
     pub(crate) push: Arc<Push>,
+    pub(crate) pull: Arc<Pull>,
 }
 
 impl App {

@@ -1,8 +1,8 @@
 //! `trueup serve`: the process that listens, keeps the account up to date, and ends in order.
 //!
 //! Made of a [`Writer`] with a thread of its own, a thread that watches the agents' stores, one that
-//! takes samples of the machine, one that follows a gateway log where one is set, and one tokio thread
-//! that answers HTTP and never touches the disk. What is acknowledged as durable is in the file; what
+//! takes samples of the machine, one that follows a gateway log where one is set, one that asks providers
+//! where any is connected, and one tokio thread that answers HTTP and never touches the disk. What is acknowledged as durable is in the file; what
 //! ends the process, however suddenly, takes only what was not.
 
 mod gateway_log;
@@ -10,6 +10,7 @@ mod host;
 mod listen;
 mod log;
 mod monitor;
+mod pull;
 mod push;
 mod settings;
 mod upkeep;
@@ -35,6 +36,7 @@ use crate::ticker::Ticker;
 pub(crate) use gateway_log::GatewayLog;
 pub(crate) use host::Host;
 pub(crate) use listen::{Limits, bind};
+pub(crate) use pull::{Pull, Seen as PullSeen};
 pub(crate) use push::{Push, Seen as PushSeen};
 pub(crate) use settings::Settings;
 pub(crate) use watch::Watch;
@@ -172,8 +174,9 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
         })?;
     }
     let push = start_push(&settings, &writer)?;
+    let pull = start_pull(config, &settings, &writer, &mut tickers)?;
     let guard = Guard::new(settings.token.clone(), address);
-    let threads = api::Threads { watch, host, gateway_log, push: Arc::clone(&push) };
+    let threads = api::Threads { watch, host, gateway_log, push: Arc::clone(&push), pull };
     let app = App::new(settings, guard, Arc::clone(&writer), threads, counts, book);
     Ok(Keeping { app, writer, tickers, push })
 }
@@ -193,6 +196,27 @@ fn start_push(settings: &Settings, writer: &Arc<Writer>) -> Result<Arc<Push>> {
         push: Arc::clone(&push),
     })?;
     Ok(push)
+}
+
+/// Starts the thread that asks providers, unless that is off.
+fn start_pull(
+    config: &Config,
+    settings: &Settings,
+    writer: &Arc<Writer>,
+    tickers: &mut Vec<Arc<Ticker>>,
+) -> Result<Arc<Pull>> {
+    let pull = Arc::new(Pull::default());
+    let Some(interval) = settings.pull_interval else { return Ok(pull) };
+    let ticker = Arc::new(Ticker::new(interval));
+    tickers.push(Arc::clone(&ticker));
+    pull::spawn(pull::Task {
+        config: config.clone(),
+        ledger: settings.ledger.clone(),
+        writer: Arc::clone(writer),
+        ticker,
+        pull: Arc::clone(&pull),
+    })?;
+    Ok(pull)
 }
 
 /// Finishes the requests under way, sends and writes what is queued and closes the ledger. `false` where

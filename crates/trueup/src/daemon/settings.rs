@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     /// Where what is new is sent; nowhere by default.
     pub(crate) push: Option<push::Settings>,
+    /// How often to look whether providers are to be asked; `None` for never.
+    pub(crate) pull_interval: Option<Duration>,
     /// How the ledger is kept within bounds.
     pub(crate) upkeep: upkeep::Settings,
     /// The least severe event that is logged.
@@ -84,6 +86,7 @@ impl Settings {
             metrics_interval: interval_or_off(config, "metrics_interval")?,
             threads: sync::threads(config.parse("threads", "a number of threads")?),
             push: push::Settings::of(config)?,
+            pull_interval: interval_or_off(config, "pull_interval")?,
             upkeep: upkeep::Settings::of(config)?,
             log_level: level(config)?,
         })

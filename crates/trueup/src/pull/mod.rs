@@ -13,6 +13,7 @@ mod client;
 mod connection;
 mod rate;
 mod run;
+mod schedule;
 mod store;
 mod summary;
 
@@ -21,5 +22,6 @@ pub(crate) use connection::{
     Connection, Connections, REQUESTS_PER_MINUTE, key_of, unknown_provider,
 };
 pub(crate) use run::{Puller, Wanted, clipped};
+pub(crate) use schedule::{DAYS_BACK, due};
 pub(crate) use store::Store;
 pub(crate) use summary::{Failure, Summary};

@@ -73,4 +73,20 @@ impl Summary {
             self.failures.push(failure);
         }
     }
+
+    /// Adds another one.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.processed += other.processed;
+        self.failed += other.failed;
+        self.pages += other.pages;
+        self.windows += other.windows;
+        self.withdrawn += other.withdrawn;
+        self.missing += other.missing;
+        self.rows(other.rows);
+        for (code, count) in other.issues {
+            *self.issues.entry(code).or_default() += count;
+        }
+        let room = FAILURES_MAX.saturating_sub(self.failures.len());
+        self.failures.extend(other.failures.into_iter().take(room));
+    }
 }

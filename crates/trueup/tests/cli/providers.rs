@@ -403,6 +403,40 @@ fn a_key_without_its_scope_is_told_which_one_is_missing() {
 }
 
 #[test]
+fn doctor_names_what_stands_and_the_command_that_mends_it() {
+    let world = World::new(Plan { days: 2, refused_dims: vec!["user_id"], ..Plan::default() });
+    let check = || {
+        let told = world.home.run("doctor --json").stdout;
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let checks = told["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["id"] == "provider_usage").unwrap().clone()
+    };
+    assert_eq!(check()["items"][0]["reason"], "openai was never pulled");
+    world.sim.fail("/costs", 0, 1, Fault::Status(403, "Missing scopes: api.usage.read".into()));
+    world.pull_with(&[]);
+    let found = check();
+    assert_eq!(
+        (&found["status"], &found["items"][0]["mend"]),
+        (&"warn".into(), &"trueup provider test".into())
+    );
+    let reason = found["items"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("openai costs:key_") && reason.contains("scope_missing"),
+        "{reason}"
+    );
+    world.pull();
+    let found = check();
+    assert_eq!(
+        (&found["status"], &found["detail"]),
+        (&"ok".into(), &"1 connection, last pull just now".into())
+    );
+    assert!(
+        found["meta"]["issues"].as_u64().unwrap() > 0,
+        "a dimension less is told, and no warning"
+    );
+}
+
+#[test]
 fn a_new_key_has_a_cursor_of_its_own() {
     let world = World::new(Plan { days: 2, ..Plan::default() });
     world.pull_with(&["--family", "usage/completions"]);

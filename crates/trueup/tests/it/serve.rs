@@ -7,6 +7,7 @@ mod host;
 mod lack;
 mod life;
 mod posts;
+mod providers;
 mod push;
 mod push_state;
 mod receiver;

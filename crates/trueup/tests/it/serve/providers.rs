@@ -1,0 +1,82 @@
+//! `serve` asks providers by itself.
+
+use provider_sim::{Fault, KEY, Plan, Sim};
+
+use super::daemon::{Home, until};
+
+/// A home that is connected to a simulator with this key.
+fn connected(sim: &Sim, key: &str) -> Home {
+    let home = Home::with(&[("TRUEUP_PULL_INTERVAL", "200ms")]);
+    std::fs::write(home.path("key"), key).unwrap();
+    let mut add = home.verb("provider");
+    add.args(["add", "openai", "--requests-per-minute", "60000", "--address", &sim.url()]);
+    add.arg("--key-file").arg(home.path("key"));
+    assert!(add.output().unwrap().status.success());
+    home
+}
+
+fn plan() -> Plan {
+    Plan { days: 36, ..Plan::default() }
+}
+
+#[test]
+fn what_is_due_is_pulled_and_then_left_alone() {
+    let sim = Sim::start(plan()).unwrap();
+    let home = connected(&sim, KEY);
+    let daemon = home.start();
+    let told = sim.truth(0, i64::MAX).output;
+    let known = || home.number("SELECT coalesce(sum(out), 0) FROM billed").unsigned_abs();
+    until("everything is told", || known() == told && daemon.health()["pull_status"] == "ok");
+    until("every family is whole", || {
+        home.number("SELECT count(DISTINCT family) FROM provider_buckets WHERE pulls > 0") == 12
+    });
+    let asked = sim.requests().len();
+    std::thread::park_timeout(std::time::Duration::from_millis(700));
+    assert_eq!(sim.requests().len(), asked, "nothing is due for an hour");
+    let health = daemon.health();
+    assert!(health["last_pull_time"].is_string() && health["pull_error"].is_null(), "{health:#}");
+    let metrics = daemon.get("/metrics").text;
+    assert!(metrics.contains("trueup_pull_failing 0"), "{metrics}");
+    assert!(metrics.contains("trueup_pull_rows_total{result=\"updated\"} 0"), "{metrics}");
+    assert!(daemon.log().iter().any(|line| line.contains("\"pulled\"")));
+}
+
+#[test]
+fn a_refused_key_is_told_and_another_one_mends_it() {
+    let sim = Sim::start(plan()).unwrap();
+    let home = connected(&sim, "sk-wrong-s3cret");
+    let daemon = home.start();
+    until("it is told", || daemon.health()["pull_status"] == "error");
+    let health = daemon.health();
+    assert_eq!(health["status"], "degraded");
+    assert!(health["pull_error"].as_str().unwrap().contains("key_refused"), "{health:#}");
+    let asked = sim.requests().len();
+    std::fs::write(home.path("key"), KEY).unwrap();
+    let mut add = home.verb("provider");
+    add.args(["add", "openai", "--requests-per-minute", "60000", "--address", &sim.url()]);
+    assert!(add.arg("--key-file").arg(home.path("key")).output().unwrap().status.success());
+    until("it is mended", || daemon.health()["status"] == "ok");
+    assert!(asked <= 12, "a key that is not known is not tried again and again");
+    assert!(!daemon.log().concat().contains("s3cret"));
+}
+
+#[test]
+fn a_provider_that_is_away_does_not_keep_the_process_from_ending() {
+    let sim = Sim::start(plan()).unwrap();
+    sim.fail("/completions", 0, 9, Fault::Throttled("30".into()));
+    let home = connected(&sim, KEY);
+    let mut daemon = home.start();
+    until("it is asked", || !sim.requests().is_empty());
+    let start = std::time::Instant::now();
+    assert!(daemon.terminate().success());
+    assert!(start.elapsed().as_secs() < 15);
+}
+
+#[test]
+fn nothing_is_asked_where_nothing_is_connected() {
+    let home = Home::with(&[("TRUEUP_PULL_INTERVAL", "200ms")]);
+    let daemon = home.start();
+    let health = daemon.health();
+    assert_eq!((&health["status"], &health["pull_status"]), (&"ok".into(), &"disabled".into()));
+    assert!(!daemon.get("/metrics").text.contains("trueup_pull"));
+}
