@@ -146,12 +146,12 @@ impl Provider for Anthropic {
             page.list("data").ok_or_else(|| shape_unknown("the answer has no list `data`"))?;
         for one in data {
             if is_analytics(ask.family) {
-                read_analytics(&mut reading, ask.family, one)?;
+                read_analytics(&mut reading, one)?;
             } else {
                 read_bucket(&mut reading, ask.family, one)?;
             }
         }
-        let (has_more, next) = (page.is_true("has_more"), page.text("next_page"));
+        let (has_more, next) = page.next_page();
         for field in ["organization_id", "data_refreshed_at"] {
             page.take(field);
         }
@@ -253,7 +253,7 @@ fn tokens(row: &mut Row<'_, '_>) {
     }
 }
 
-fn read_analytics(reading: &mut Reading<'_>, family: &Family, raw: &RawValue) -> Result<(), Issue> {
+fn read_analytics(reading: &mut Reading<'_>, raw: &RawValue) -> Result<(), Issue> {
     let mut fields = Fields::of(raw).ok_or_else(|| shape_unknown("a row is no object"))?;
     let (start, end) = times(&mut fields)?;
     if !reading.bucket(start, end) {
@@ -266,15 +266,9 @@ fn read_analytics(reading: &mut Reading<'_>, family: &Family, raw: &RawValue) ->
         return Ok(());
     };
     if let Some(mut row) = reading.row(start, values) {
-        let mut group = group.and_then(Fields::of).unwrap_or_default();
-        for dim in family.dims {
-            if let Some(raw) = group.take(dim) {
-                let text = crate::fields::text_of(raw);
-                let dim_of = |text: String| trueup_core::Dim::Text(text.as_str().into());
-                row.set_dim(dim, text.map_or(trueup_core::Dim::Null, dim_of));
-            }
+        for (name, raw) in group.and_then(Fields::of).unwrap_or_default().into_each() {
+            row.dim_within(&name, raw);
         }
-        row.rest_of("group", group);
         row.rest_of("row", fields);
         if cost.is_some() {
             let currency = row.fields.text("currency");

@@ -46,9 +46,11 @@ impl<'a> Fields<'a> {
         text_of(self.take_some(name)?)
     }
 
-    /// Yes or no; what is neither is no.
-    pub(crate) fn is_true(&mut self, name: &str) -> bool {
-        self.take(name).is_some_and(|raw| raw.get() == "true")
+    /// Whether there is another page, and its cursor. Where nothing says whether, the cursor does.
+    pub(crate) fn next_page(&mut self) -> (bool, Option<String>) {
+        let cursor = self.text("next_page");
+        let has_more = self.take_some("has_more").map(|raw| raw.get() == "true");
+        (has_more.unwrap_or(cursor.is_some()), cursor)
     }
 
     /// A whole number of any spelling.

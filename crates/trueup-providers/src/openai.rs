@@ -178,7 +178,7 @@ impl Provider for OpenAi {
                 Fields::of(bucket).ok_or_else(|| shape_unknown("a bucket is no object"))?;
             read_bucket(&mut reading, ask, bucket)?;
         }
-        let (has_more, next) = (page.is_true("has_more"), page.text("next_page"));
+        let (has_more, next) = page.next_page();
         page.take("object");
         reading.unknown("page", page);
         reading.finish(has_more, next)

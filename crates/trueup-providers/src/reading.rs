@@ -167,13 +167,19 @@ impl<'r> Row<'r, '_> {
     /// or not at all; where it says something, it counts.
     pub(crate) fn take_dims(&mut self) {
         for name in self.reading.ask.family.dims {
-            let is_asked_for = self.reading.ask.group.contains(name);
-            if let Some(raw) = self.fields.take(name)
-                && let Some(dim) = self.dim_of(name, raw)
-                && (is_asked_for || dim != Dim::Null)
-            {
-                self.set_dim(name, dim);
+            if let Some(raw) = self.fields.take(name) {
+                self.dim_within(name, raw);
             }
+        }
+    }
+
+    /// A dimension that a row lists by itself: null where it was not asked for.
+    pub(crate) fn dim_within(&mut self, name: &str, raw: &'r RawValue) {
+        let is_asked_for = self.reading.ask.group.contains(&name);
+        if let Some(dim) = self.dim_of(name, raw)
+            && (is_asked_for || dim != Dim::Null)
+        {
+            self.set_dim(name, dim);
         }
     }
 

@@ -11,7 +11,13 @@ fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>());
     let mut number = |or: u64| arguments.next().and_then(Result::ok).unwrap_or(or);
     let port = u16::try_from(number(0)).unwrap_or(0);
-    let plan = Plan { seed: number(7), days: DAYS, page_buckets: 9, ..Plan::default() };
+    let plan = Plan {
+        seed: number(7),
+        days: DAYS,
+        page_buckets: 9,
+        has_analytics: true,
+        ..Plan::default()
+    };
     let sim = Sim::start_at(plan, port)?;
     writeln!(stdout(), "{} {KEY}", sim.url())?;
     loop {

@@ -85,6 +85,88 @@ fn costs(world: &World, day: i64) -> Vec<Value> {
     rows.collect()
 }
 
+/// Dimensions that the analytics list in every row, null where they were not asked for.
+const LISTED: &[&str] = &[
+    "actor",
+    "actor_type",
+    "agent_id",
+    "api_key_id",
+    "context_window",
+    "cost_type",
+    "inference_geo",
+    "model",
+    "product",
+    "service_tier",
+    "session_id",
+    "speed",
+    "token_type",
+    "workspace_id",
+];
+
+/// Anthropic's analytics: rows with usage, in the order of time, so many on a page.
+pub(crate) fn analytics(world: &World, request: &Request, is_cost: bool) -> Answer {
+    if !request.header("anthropic-beta").contains("analytics-usage-cost-2026-08-24") {
+        return Answer::error(400, "anthropic-beta: header is required");
+    }
+    let time = |name: &str| request.value(name).and_then(|text| seconds(text, world));
+    let (Some(from_s), Some(until_s)) = (time("starting_at"), time("ending_at")) else {
+        return Answer::error(400, "starting_at: Field required");
+    };
+    let offset = match offset(request) {
+        Ok(offset) => offset,
+        Err(refused) => return refused,
+    };
+    let group = request.values("group_by");
+    if group.len() > 5 || request.value("time_bucket_width") != Some("1d") {
+        return Answer::error(400, "at most 5 values of group_by, in buckets of 1d");
+    }
+    let days = (0..(until_s - from_s) / DAY_S).map(|at| from_s + at * DAY_S);
+    let rows = days.flat_map(|day| {
+        grouped(world, day, &["model", "api_key_id"], &group)
+            .into_values()
+            .map(move |(row, counts)| (day, row, counts))
+    });
+    let limit = request.value("limit").and_then(|limit| limit.parse().ok()).unwrap_or(20);
+    let limit = limit.min(world.plan.page_buckets * 3);
+    let mut told: Vec<Value> = rows
+        .skip(offset)
+        .take(limit + 1)
+        .map(|(day, row, counts)| analytics_row(day, &row, counts, is_cost))
+        .collect();
+    let has_more = told.len() > limit;
+    told.truncate(limit);
+    let next = if has_more { json!(offset + limit) } else { Value::Null };
+    let body = json!({"data": told, "has_more": has_more, "next_page": next,
+        "data_refreshed_at": format!("{}T00:00:00Z", date(world.plan.today_s))});
+    Answer::new(200, body.to_string())
+}
+
+fn analytics_row(day: i64, row: &Value, counts: Counts, is_cost: bool) -> Value {
+    let known = if is_cost { LISTED } else { &LISTED[..5] };
+    let names = known.iter().chain(
+        ["inference_geo", "model", "product", "service_tier", "speed", "workspace_id"].iter(),
+    );
+    let group: Map<String, Value> =
+        names.map(|name| ((*name).to_owned(), row[*name].clone())).collect();
+    let Counts { uncached, cached, written, output, requests } = counts;
+    let cost = decimal(counts.cost_e19() * 100);
+    let told = if is_cost {
+        json!({"amount": cost, "list_amount": cost, "currency": "USD", "requests": null})
+    } else {
+        json!({
+            "uncached_input_tokens": uncached, "cache_read_input_tokens": cached,
+            "cache_creation": {"ephemeral_5m_input_tokens": written, "ephemeral_1h_input_tokens": 0},
+            "output_tokens": output, "total_tokens": uncached + cached + written + output,
+            "requests": requests, "server_tool_use": {"web_search_requests": 0},
+        })
+    };
+    json!({
+        "starting_at": format!("{}T00:00:00Z", date(day)),
+        "ending_at": format!("{}T00:00:00Z", date(day + DAY_S)),
+        "group": group, if is_cost { "cost" } else { "usage" }: told,
+    })
+}
+
 /// OpenRouter's activity: thirty whole days on one page.
 pub(crate) fn openrouter(world: &World, request: &Request) -> Answer {
     let asked = request.value("date").map(str::to_owned);

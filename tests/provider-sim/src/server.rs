@@ -109,7 +109,7 @@ impl Sim {
             state.requests.push(request.target.clone());
             let path = request.path.clone();
             let fault = take(&mut state.planned, &path);
-            (respond(&state.world, &request), fault)
+            (respond(&state.world, &state.requests, &request), fault)
         };
         let answer = finished(answer, &request);
         let answer = match fault {
@@ -168,8 +168,11 @@ fn broken(mut answer: Answer, fault: Fault) -> Answer {
     }
 }
 
-fn respond(world: &World, request: &Request) -> Answer {
+fn respond(world: &World, requests: &[String], request: &Request) -> Answer {
     let path = request.path.strip_prefix("/v1").unwrap_or(&request.path);
+    if path == "/_requests" {
+        return Answer::new(200, serde_json::json!(requests).to_string());
+    }
     if path == "/_truth" {
         return truth(world, request);
     }
@@ -183,6 +186,12 @@ fn respond(world: &World, request: &Request) -> Answer {
         "/organization/costs" => openai::answer(world, request, "costs"),
         "/organizations/usage_report/messages" => others::anthropic(world, request, false),
         "/organizations/cost_report" => others::anthropic(world, request, true),
+        "/organizations/analytics/usage" if world.plan.has_analytics => {
+            others::analytics(world, request, false)
+        }
+        "/organizations/analytics/cost" if world.plan.has_analytics => {
+            others::analytics(world, request, true)
+        }
         "/activity" => others::openrouter(world, request),
         "/user/daily/activity/aggregated" => others::litellm(world, request),
         _ => Answer::error(404, "Not found"),

@@ -21,6 +21,8 @@ pub struct Plan {
     pub page_buckets: usize,
     /// Whether amounts and fields are as they were seen live, rather than as described.
     pub is_live: bool,
+    /// Whether Anthropic's analytics are offered.
+    pub has_analytics: bool,
     /// Dimensions that are refused.
     pub refused_dims: Vec<&'static str>,
 }
@@ -33,6 +35,7 @@ impl Default for Plan {
             days: 12,
             page_buckets: 5,
             is_live: false,
+            has_analytics: false,
             refused_dims: Vec::new(),
         }
     }

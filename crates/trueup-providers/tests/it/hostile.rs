@@ -38,6 +38,7 @@ fn what_is_no_page_is_named() {
         (r#"{"data":[{"start_time":1793491200}]}"#, IssueCode::ShapeUnknown),
         (r#"{"data":[],"has_more":true,"next_page":null}"#, IssueCode::CursorMissing),
         (r#"{"data":[],"has_more":true}"#, IssueCode::CursorMissing),
+        (r#"{"data":[],"next_page":"https://evil.example/"}"#, IssueCode::CursorInvalid),
         (
             r#"{"data":[],"has_more":true,"next_page":"https://evil.example/v1?page=1"}"#,
             IssueCode::CursorInvalid,

@@ -467,6 +467,26 @@ fn anthropic_is_pulled() {
 }
 
 #[test]
+fn the_analytics_of_anthropic_are_pulled_where_they_are_offered() {
+    let world = World::of("anthropic", Plan { seed: 6, has_analytics: true, ..Plan::default() });
+    let pulled = world.pull();
+    assert_eq!(pulled["issues"], serde_json::json!({}));
+    // They do not tell of the present day.
+    let truth = world.sim.truth(0, world.plan.today_s);
+    let sum = |column: &str| {
+        world.text(&format!(
+            "SELECT sum({column}) || '' FROM billed WHERE family = 'analytics/usage'"
+        ))
+    };
+    assert_eq!(
+        (sum("out"), sum("requests")),
+        (truth.output.to_string(), truth.requests.to_string())
+    );
+    let amounts = world.text("SELECT amount FROM billed WHERE family = 'analytics/cost'");
+    assert_eq!(amounts.split('|').map(units).sum::<i128>(), units(&truth.cost));
+}
+
+#[test]
 fn openrouter_and_litellm_are_pulled() {
     for provider in ["openrouter", "litellm"] {
         let world = World::of(provider, Plan { seed: 9, ..Plan::default() });
