@@ -131,12 +131,6 @@ impl Measures {
             *sum = sum.saturating_add(count);
         }
     }
-
-    /// Whether nothing but zeros was told.
-    #[must_use]
-    pub fn is_zero(&self) -> bool {
-        self.0.values().all(|count| *count == 0)
-    }
 }
 
 /// The value of a dimension. A dimension that was not told is not in [`Dims`] at all: that, null and
@@ -269,8 +263,6 @@ macro_rules! issue_codes {
 }
 
 issue_codes! {
-    /// No key is stored, or it cannot be read.
-    KeyMissing "key_missing";
     /// The provider does not know the key (401).
     KeyRefused "key_refused";
     /// The key may not do this (403).
@@ -378,7 +370,6 @@ mod tests {
         sum.add(&row);
         sum.add(&row);
         assert_eq!((sum.get(Measure::Out), sum.get(Measure::Requests)), (Some(10), None));
-        assert!(!sum.is_zero() && Measures::default().is_zero());
     }
 
     #[test]

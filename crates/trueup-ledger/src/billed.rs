@@ -128,7 +128,7 @@ impl Ledger {
         grouping: &str,
         now: UnixMs,
     ) -> Result<Pulling, LedgerError> {
-        self.change(|database| {
+        self.try_change(|database| {
             let connection = connect(database, range, now)?;
             forget_done(database, connection, now)?;
             match left_over(database, connection, range)? {
@@ -149,7 +149,7 @@ impl Ledger {
         issue: &Issue,
         now: UnixMs,
     ) -> Result<Pulling, LedgerError> {
-        self.change(|database| {
+        self.try_change(|database| {
             let connection = connect(database, range, now)?;
             let pulling = restart(database, connection, range, grouping, now)?;
             note(database, connection, &range.cursor_key, issue, now)?;
@@ -158,6 +158,7 @@ impl Ledger {
     }
 
     /// Writes a page: its bytes, its rows and the cursor of the next, or nothing.
+    /// On a full disk it fails, and leaves the ballast alone: what a provider says can be asked for again.
     ///
     /// # Errors
     /// What SQLite says; nothing was written.
@@ -168,7 +169,7 @@ impl Ledger {
         page: &PulledPage,
         now: UnixMs,
     ) -> Result<RowCounts, LedgerError> {
-        let stored = self.change(|database| {
+        let stored = self.try_change(|database| {
             let connection = connect(database, range, now)?;
             let page_id = keep_page(database, connection, range, page, now)?;
             let at = rows::Place { connection, range, page: Some(page_id), pulling, now };
@@ -201,7 +202,7 @@ impl Ledger {
         lists_empty: bool,
         now: UnixMs,
     ) -> Result<Finished, LedgerError> {
-        self.change(|database| {
+        self.try_change(|database| {
             let connection = connect(database, range, now)?;
             let at = rows::Place { connection, range, page: None, pulling, now };
             let finished = settle::finish(database, &at, lists_empty)?;
@@ -230,7 +231,7 @@ impl Ledger {
         is_left: bool,
         now: UnixMs,
     ) -> Result<(), LedgerError> {
-        self.change(|database| {
+        self.try_change(|database| {
             let connection = connect(database, range, now)?;
             let state = if is_left { "partial" } else { "failed" };
             set_state(database, connection, range, state, Some(&issue.to_string()), now)?;

@@ -88,7 +88,7 @@ fn stale(sight: &Sight<'_>, name: &str) -> Option<Item> {
 
 fn mend(code: &str) -> Mend {
     match IssueCode::of_name(code) {
-        Some(IssueCode::KeyRefused | IssueCode::KeyMissing | IssueCode::ScopeMissing) => {
+        Some(IssueCode::KeyRefused | IssueCode::ScopeMissing) => {
             (Some("give it another key with `trueup provider add`"), "trueup provider test")
         }
         Some(IssueCode::ClockSkew) => (Some("set this machine's clock"), "trueup pull"),
