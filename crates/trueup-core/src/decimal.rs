@@ -88,6 +88,30 @@ impl Decimal {
         Self { is_negative, digits, exponent }.tidied()
     }
 
+    /// What is left when another is taken from it, exactly.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        self.plus(&other.clone().negated())
+    }
+
+    /// Without its sign.
+    #[must_use]
+    pub fn abs(mut self) -> Self {
+        self.is_negative = false;
+        self
+    }
+
+    /// Whether it is below zero.
+    #[must_use]
+    pub const fn is_negative(&self) -> bool {
+        self.is_negative && !self.is_zero()
+    }
+
+    fn negated(mut self) -> Self {
+        self.is_negative = !self.is_negative && !self.is_zero();
+        self
+    }
+
     /// Times ten to the power of `places`: -2 makes dollars of cents.
     #[must_use]
     pub fn shifted(mut self, places: i32) -> Self {
@@ -127,6 +151,23 @@ impl Decimal {
             self.exponent += 1;
         }
         if self.digits.is_empty() { Self::ZERO } else { self }
+    }
+}
+
+impl Ord for Decimal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let left = self.minus(other);
+        match (left.is_zero(), left.is_negative()) {
+            (true, _) => Ordering::Equal,
+            (false, true) => Ordering::Less,
+            (false, false) => Ordering::Greater,
+        }
+    }
+}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -170,6 +211,13 @@ fn compare(one: &[u8], two: &[u8]) -> Ordering {
             |digits: &[u8]| digits.iter().copied().skip_while(|d| *d == 0).collect::<Vec<_>>();
         from(one).cmp(&from(two))
     })
+}
+
+impl From<i128> for Decimal {
+    fn from(number: i128) -> Self {
+        let digits = number.unsigned_abs().to_string().bytes().map(|digit| digit - b'0').collect();
+        Self { is_negative: number < 0, digits, exponent: 0 }.tidied()
+    }
 }
 
 impl FromStr for Decimal {
@@ -295,6 +343,15 @@ mod tests {
             let of = |n: i128| decimal(&n.to_string()).shifted(places);
             let expected = of(i128::from(a) + i128::from(b));
             prop_assert_eq!(of(a.into()).plus(&of(b.into())), expected);
+        }
+
+        #[test]
+        fn differences_and_order_are_those_of_integers(a in any::<i64>(), b in any::<i64>()) {
+            let (one, two) = (Decimal::from(i128::from(a)), Decimal::from(i128::from(b)));
+            prop_assert_eq!(one.minus(&two), Decimal::from(i128::from(a) - i128::from(b)));
+            prop_assert_eq!(one.cmp(&two), a.cmp(&b));
+            prop_assert_eq!(one.clone().abs(), Decimal::from(i128::from(a).abs()));
+            prop_assert_eq!(one.to_string(), a.to_string());
         }
 
         #[test]

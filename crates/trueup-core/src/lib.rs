@@ -15,6 +15,7 @@ mod id;
 mod money;
 pub mod prices;
 mod rank;
+pub mod reconcile;
 pub mod report;
 mod time;
 mod tokens;
