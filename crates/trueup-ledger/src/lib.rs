@@ -22,6 +22,7 @@ mod retention;
 mod rollup;
 mod row;
 mod schema;
+mod stated;
 mod volume;
 mod writer;
 
@@ -40,5 +41,9 @@ pub use reader::{CallRow, Check, Reader, SessionUsage, SourceState, StoredProble
 pub use retention::{BallastState, LOST, REMOVED, Removed, Retention};
 pub use rollup::Width;
 pub use schema::KNOWN as SCHEMA_VERSION;
+pub use stated::{
+    Imported, Importing, StatedIssue, StatedRow, Statement, StatementAccount, StatementEnd,
+    StatementHead,
+};
 pub use volume::Volume;
 pub use writer::{CHECKPOINT_PATIENCE, DROPPED, Health, REFUSED, Writer, WriterState};

@@ -16,4 +16,5 @@ mod laws;
 mod push;
 mod rebuild;
 mod retention;
+mod stated;
 mod writer;
