@@ -172,6 +172,21 @@ pub fn dims_json(dims: &Dims) -> String {
     serde_json::Value::Object(dims.collect()).to_string()
 }
 
+/// Dimensions of the text that [`dims_json`] makes of them; `None` for any other text.
+#[must_use]
+pub fn dims_of_json(text: &str) -> Option<Dims> {
+    let values: BTreeMap<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+    let dim = |value| match value {
+        serde_json::Value::Null => Some(Dim::Null),
+        serde_json::Value::Bool(is_it) => Some(Dim::Bool(is_it)),
+        serde_json::Value::String(text) => Some(Dim::Text(text.into())),
+        serde_json::Value::Number(_)
+        | serde_json::Value::Array(_)
+        | serde_json::Value::Object(_) => None,
+    };
+    values.into_iter().map(|(name, value)| Some((Text::from(name), dim(value)?))).collect()
+}
+
 /// How long a bucket of time is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BilledWidth {
@@ -245,7 +260,7 @@ pub struct BilledName {
 /// Declares [`IssueCode`], each with the word that is stored and shown.
 macro_rules! issue_codes {
     ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
-        /// What can be wrong with what a provider answers.
+        /// What can be wrong with what a provider answers, or states in a file.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum IssueCode { $($(#[$doc])* $variant,)* }
 
@@ -311,6 +326,14 @@ issue_codes! {
     CurrencyUnknown "currency_unknown";
     /// The provider's clock and ours differ by more than a few minutes.
     ClockSkew "clock_skew";
+    /// A line of a statement that has another number of fields than its header.
+    LineInvalid "line_invalid";
+    /// A time that cannot be read, or an end that is not behind its beginning.
+    TimeInvalid "time_invalid";
+    /// Times without a zone; they are taken for UTC.
+    ZoneAssumed "zone_assumed";
+    /// Bytes that are no UTF-8; they are taken for Windows-1252.
+    EncodingGuessed "encoding_guessed";
 }
 
 impl IssueCode {
@@ -360,6 +383,17 @@ mod tests {
         ];
         let different: std::collections::BTreeSet<_> = keys.iter().collect();
         assert_eq!(different.len(), keys.len());
+    }
+
+    #[test]
+    fn dimensions_survive_being_written() {
+        let dims = Dims::from([
+            ("a".into(), Dim::Null),
+            ("b".into(), Dim::Text("\"\n≤".into())),
+            ("c".into(), Dim::Bool(true)),
+        ]);
+        assert_eq!(dims_of_json(&dims_json(&dims)), Some(dims));
+        assert_eq!(dims_of_json("{\"a\":1}"), None);
     }
 
     #[test]

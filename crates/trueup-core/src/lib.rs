@@ -17,6 +17,7 @@ pub mod prices;
 mod rank;
 pub mod reconcile;
 pub mod report;
+mod stated;
 mod time;
 mod tokens;
 mod usage;
@@ -25,7 +26,7 @@ pub use account::{Account, Counted};
 pub use batch::{Batch, Position, Problem, ProblemKind, Stamp, StoreId};
 pub use billed::{
     BilledFact, BilledName, BilledWidth, Charge, Dim, Dims, Issue, IssueCode, Measure, Measures,
-    dims_json,
+    dims_json, dims_of_json,
 };
 pub use claims::{ClaimedRun, MeasuredCall, covered};
 pub use decimal::{Decimal, DecimalError};
@@ -38,6 +39,7 @@ pub use id::{FactId, Key};
 pub use money::{MoneyError, NANO_PER_USD, NanoUsd, scaled_decimal};
 pub use prices::{PriceClass, Region, ServiceTier, Speed};
 pub use rank::{Owner, Rank, Variant, Verdict, settle};
+pub use stated::{StatedFact, StatedSums};
 pub use time::{Bucket, Calendar, DAY_MS, HOUR_MS, QUARTER_MS, UnixMs};
 pub use tokens::{SUM_MAX, TOKENS_MAX, Tokens};
 pub use usage::{Counters, Series, Witness};

@@ -21,6 +21,7 @@ use crate::row::signed;
 use crate::{Ledger, LedgerError};
 
 pub use read::{BilledBucket, ConnectionState, StoredIssue};
+pub(crate) use rows::{value_columns, value_of};
 pub use settle::SETTLE_AGE_MS;
 
 /// Issues that are remembered of one connection.

@@ -23,6 +23,7 @@ mod retention;
 mod rollup;
 mod row;
 mod schema;
+mod stated;
 mod volume;
 mod writer;
 
@@ -42,5 +43,9 @@ pub use reconciled::Reconciled;
 pub use retention::{BallastState, LOST, REMOVED, Removed, Retention};
 pub use rollup::Width;
 pub use schema::KNOWN as SCHEMA_VERSION;
+pub use stated::{
+    Imported, Importing, StatedIssue, StatedRow, Statement, StatementAccount, StatementEnd,
+    StatementHead,
+};
 pub use volume::Volume;
 pub use writer::{CHECKPOINT_PATIENCE, DROPPED, Health, REFUSED, Writer, WriterState};

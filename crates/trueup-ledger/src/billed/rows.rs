@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
-use trueup_core::{BilledFact, Charge, Key, Measure, UnixMs, dims_json};
+use trueup_core::{BilledFact, Charge, Key, Measure, Measures, UnixMs, dims_json};
 
 use super::{PullRange, Pulling, RowCounts};
 use crate::row::signed;
@@ -86,17 +86,26 @@ fn counts_json(fact: &BilledFact) -> String {
 }
 
 /// The columns that a provider may change, in the order of [`values`].
-fn value_columns() -> impl Iterator<Item = &'static str> {
+pub(crate) fn value_columns() -> impl Iterator<Item = &'static str> {
     let measures = Measure::ALL.iter().map(|measure| measure.name());
     measures.chain(["amount", "currency", "quantity", "quantity_unit", "extra"])
 }
 
 fn values(fact: &BilledFact) -> impl Iterator<Item = Value> {
+    value_of(&fact.measures, fact.charge.as_ref(), &fact.extra)
+}
+
+/// Counts, money and what is not known, in the order of [`value_columns`].
+pub(crate) fn value_of(
+    measures: &Measures,
+    charge: Option<&Charge>,
+    extra: &str,
+) -> impl Iterator<Item = Value> + use<> {
     let count = |measure: &Measure| {
-        fact.measures.get(*measure).map_or(Value::Null, |count| Value::Integer(signed(count)))
+        measures.get(*measure).map_or(Value::Null, |count| Value::Integer(signed(count)))
     };
     let counts: Vec<Value> = Measure::ALL.iter().map(count).collect();
-    counts.into_iter().chain(charge_values(fact.charge.as_ref())).chain([fact.extra.clone().into()])
+    counts.into_iter().chain(charge_values(charge)).chain([extra.to_owned().into()])
 }
 
 fn charge_values(charge: Option<&Charge>) -> [Value; 4] {

@@ -17,4 +17,5 @@ mod push;
 mod rebuild;
 mod reconciled;
 mod retention;
+mod stated;
 mod writer;
