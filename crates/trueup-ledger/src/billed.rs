@@ -13,6 +13,7 @@
 mod read;
 mod rows;
 mod settle;
+mod told;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use trueup_core::{BilledFact, BilledName, BilledWidth, Issue, UnixMs};
@@ -23,6 +24,7 @@ use crate::{Ledger, LedgerError};
 pub use read::{BilledBucket, ConnectionState, StoredIssue};
 pub(crate) use rows::{value_columns, value_of};
 pub use settle::SETTLE_AGE_MS;
+pub use told::{ToldDay, ToldName, ToldRow};
 
 /// Issues that are remembered of one connection.
 const ISSUES_MAX: i64 = 500;

@@ -29,7 +29,7 @@ mod writer;
 
 pub use billed::{
     BilledBucket, ConnectionState, Finished, PullRange, PulledPage, Pulling, RowCounts,
-    SETTLE_AGE_MS, StoredIssue,
+    SETTLE_AGE_MS, StoredIssue, ToldDay, ToldName, ToldRow,
 };
 pub use completeness::{ClaimCounts, ClaimRow, Newest, OpenSession};
 pub use error::LedgerError;

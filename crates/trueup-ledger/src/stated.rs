@@ -22,6 +22,7 @@ use crate::row::signed;
 use crate::{Ledger, LedgerError};
 
 pub use read::{StatedIssue, StatedRow, Statement, StatementAccount};
+pub(crate) use read::{charge_of_row, dims_of_row};
 
 /// What is known of a statement before its first row.
 #[derive(Debug, Clone, PartialEq, Eq)]

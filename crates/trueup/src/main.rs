@@ -16,6 +16,7 @@ mod notice;
 #[cfg(not(target_os = "linux"))]
 #[path = "no_notice.rs"]
 mod notice;
+mod parity;
 mod problems;
 mod pull;
 mod push;

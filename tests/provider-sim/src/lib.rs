@@ -18,4 +18,4 @@ mod world;
 
 pub use fault::Fault;
 pub use server::{KEY, KEY_WITHOUT_SCOPE, Sim};
-pub use world::{DAY_S, Plan, Truth, today};
+pub use world::{DAY_S, Plan, Told, Truth, today};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::fault::{Fault, Planned, take};
 use crate::http::{Answer, Request, send};
 use crate::openai::{cursor, unmarked};
-use crate::world::{Plan, Truth, World};
+use crate::world::{Plan, Told, Truth, World};
 use crate::{openai, others};
 
 /// The key that may read everything.
@@ -81,6 +81,12 @@ impl Sim {
     #[must_use]
     pub fn truth(&self, from_s: i64, until_s: i64) -> Truth {
         self.lock().world.truth(from_s, until_s)
+    }
+
+    /// Every row as it is told at this time, when everything is told apart.
+    #[must_use]
+    pub fn told(&self) -> Vec<Told> {
+        self.lock().world.rows()
     }
 
     /// What was asked so far: paths with queries.

@@ -23,6 +23,8 @@ pub struct Plan {
     pub is_live: bool,
     /// Whether Anthropic's analytics are offered.
     pub has_analytics: bool,
+    /// Requests of a row at most.
+    pub requests_max: u64,
     /// Dimensions that are refused.
     pub refused_dims: Vec<&'static str>,
 }
@@ -36,6 +38,7 @@ impl Default for Plan {
             page_buckets: 5,
             is_live: false,
             has_analytics: false,
+            requests_max: 5_000,
             refused_dims: Vec::new(),
         }
     }
@@ -125,6 +128,21 @@ pub struct Truth {
     pub cost: String,
 }
 
+/// Usage as it is told when everything is told apart: what a local side can be made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is what a provider calls so")]
+pub struct Told {
+    pub day_s: i64,
+    pub project: &'static str,
+    pub key: &'static str,
+    pub model: &'static str,
+    pub uncached: u64,
+    pub cached: u64,
+    pub written: u64,
+    pub output: u64,
+    pub requests: u64,
+}
+
 const PROJECTS: &[&str] = &["proj_alpha", "proj_beta", "proj_gamma"];
 const KEYS: &[&str] = &["key_1", "key_2", "key_3", "key_4", "key_5", "key_6"];
 const USERS: &[&str] = &["", "user-a", "user-b"];
@@ -154,7 +172,7 @@ impl World {
             let rows = if is_rest { 0 } else { 1 + rng.below(ROWS_MAX) };
             let mut seen = BTreeSet::new();
             for _ in 0..rows {
-                let entry = entry(day_s, &mut rng);
+                let entry = entry(day_s, plan.requests_max, &mut rng);
                 let Entry { project, key, user, model, tier, is_batch, .. } = &entry;
                 if seen.insert((*project, *key, *user, *model, *tier, *is_batch)) {
                     entries.push(entry);
@@ -173,6 +191,16 @@ impl World {
         })
     }
 
+    /// The same, for those who make the other side of it.
+    pub(crate) fn rows(&self) -> Vec<Told> {
+        let rows = self.told().map(|(entry, counts)| {
+            let Counts { uncached, cached, written, output, requests } = counts;
+            let Entry { day_s, project, key, model, .. } = *entry;
+            Told { day_s, project, key, model, uncached, cached, written, output, requests }
+        });
+        rows.collect()
+    }
+
     /// The truth about the days in `from_s..until_s`.
     pub(crate) fn truth(&self, from_s: i64, until_s: i64) -> Truth {
         let mut sum = Counts::default();
@@ -189,7 +217,7 @@ impl World {
     }
 }
 
-fn entry(day_s: i64, rng: &mut Rng) -> Entry {
+fn entry(day_s: i64, requests_max: u64, rng: &mut Rng) -> Entry {
     let uncached = rng.below(9_000_000_000);
     let user = rng.pick(USERS);
     Entry {
@@ -205,7 +233,7 @@ fn entry(day_s: i64, rng: &mut Rng) -> Entry {
             cached: rng.below(1_000_000),
             written: rng.below(50_000),
             output: rng.below(3_000_000),
-            requests: 1 + rng.below(5_000),
+            requests: 1 + rng.below(requests_max),
         },
         arrives: u32::from(rng.below(10) == 0),
         corrected: (rng.below(10) == 0).then(|| (2, 1 + rng.below(1_000))),

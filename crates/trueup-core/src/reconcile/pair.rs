@@ -142,16 +142,15 @@ impl<'a> Pair<'a> {
                 unsupported: Vec::new(),
             });
         }
-        let mut of_day = self.descend(cell, left, right, GRAINS);
-        let worst = of_day.worst;
-        for leaf in &mut of_day.leaves {
-            let is_in_both = !is_nothing(&leaf.left) && !is_nothing(&leaf.right);
-            if is_in_both {
+        let worst = self.measure.judge(&exact(&left), &sum(&right), &self.quantities).severity;
+        for mut leaf in self.descend(cell, left, right, GRAINS) {
+            // What both have matters no more than the day as a whole does.
+            if !is_nothing(&leaf.left) && !is_nothing(&leaf.right) {
                 leaf.severity = leaf.severity.min(worst);
             }
-            self.by_state(leaf);
+            self.by_state(&mut leaf);
+            leaves.push(leaf);
         }
-        leaves.append(&mut of_day.leaves);
         leaves
     }
 
@@ -184,12 +183,12 @@ impl<'a> Pair<'a> {
         left: Vec<Part<'a>>,
         right: Vec<Part<'a>>,
         grains: &[Grain],
-    ) -> Taken<'a> {
+    ) -> Vec<Leaf<'a>> {
         let judged = self.judge(&left, &right);
         let is_alone = is_nothing(&left) || is_nothing(&right);
         if judged.severity <= Severity::Info || is_alone {
             name_what_is_common(&mut cell, &left, &right);
-            return Taken::leaf(cell, left, right, judged, Vec::new());
+            return leaf(cell, left, right, judged, Vec::new());
         }
         let mut unsupported = Vec::new();
         for (at, grain) in grains.iter().enumerate() {
@@ -203,7 +202,7 @@ impl<'a> Pair<'a> {
                 }
             }
         }
-        Taken::leaf(cell, left, right, judged, unsupported)
+        leaf(cell, left, right, judged, unsupported)
     }
 
     /// The parts of a cell, each taken apart in turn. Where every part differs in the same way, the cell
@@ -216,7 +215,7 @@ impl<'a> Pair<'a> {
         finer: &[Grain],
         judged: Judged,
         unsupported: Vec<Grain>,
-    ) -> Taken<'a> {
+    ) -> Vec<Leaf<'a>> {
         let (mut left, mut right) = (Vec::new(), Vec::new());
         let mut leaves = Vec::new();
         for (label, own_left, own_right) in parts {
@@ -224,17 +223,17 @@ impl<'a> Pair<'a> {
             right.extend(own_right.iter().cloned());
             let mut child = cell.clone();
             child.labels.set(grain, label);
-            leaves.extend(self.descend(child, own_left, own_right, finer).leaves);
+            leaves.extend(self.descend(child, own_left, own_right, finer));
         }
         if is_one_story(&leaves, &self.quantities) {
-            return Taken::leaf(cell, left, right, judged, unsupported);
+            return leaf(cell, left, right, judged, unsupported);
         }
         for leaf in &mut leaves {
             leaf.unsupported.extend(unsupported.iter().copied());
             leaf.unsupported.sort_unstable();
             leaf.unsupported.dedup();
         }
-        Taken { leaves, worst: judged.severity }
+        leaves
     }
 
     fn children(&self, grain: Grain, left: &[Part<'a>], right: &[Part<'a>]) -> Children<'a> {
@@ -480,28 +479,15 @@ enum Children<'a> {
     Many(Vec<Child<'a>>),
 }
 
-/// A cell that was taken apart.
-#[derive(Debug)]
-struct Taken<'a> {
-    leaves: Vec<Leaf<'a>>,
-    /// How much the cell as a whole differs.
-    worst: Severity,
-}
-
-impl<'a> Taken<'a> {
-    fn leaf(
-        cell: Cell,
-        left: Vec<Part<'a>>,
-        right: Vec<Part<'a>>,
-        judged: Judged,
-        unsupported: Vec<Grain>,
-    ) -> Self {
-        let Judged { severity, class } = judged;
-        Self {
-            leaves: vec![Leaf { cell, left, right, class, severity, unsupported }],
-            worst: severity,
-        }
-    }
+fn leaf<'a>(
+    cell: Cell,
+    left: Vec<Part<'a>>,
+    right: Vec<Part<'a>>,
+    judged: Judged,
+    unsupported: Vec<Grain>,
+) -> Vec<Leaf<'a>> {
+    let Judged { severity, class } = judged;
+    vec![Leaf { cell, left, right, class, severity, unsupported }]
 }
 
 fn measure(left: Side, right: Side, options: &Options) -> Measure {
@@ -633,33 +619,42 @@ fn ratio_e4(one: &Decimal, other: &Decimal) -> Option<i128> {
 /// Requests that ran over midnight stand on one day for one side and on the next for the other: both
 /// days differ by the same, and the account has at least as much within an hour of that midnight.
 fn shift_over_midnight(leaves: &mut [Leaf<'_>], quantities: &[Quantity]) {
-    let mut by_labels: BTreeMap<Labels, Vec<usize>> = BTreeMap::new();
+    let mut by_model: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
     for (at, leaf) in leaves.iter().enumerate() {
-        let is_open = matches!(
-            leaf.class,
-            Class::MismatchTokens
-                | Class::MismatchRequests
-                | Class::MismatchCost
-                | Class::MissingLocal
-                | Class::MissingProvider
-        );
-        if is_open && leaf.left.iter().all(|part| part.row.side == Side::Account) {
-            by_labels.entry(leaf.cell.labels.clone()).or_default().push(at);
+        let is_own = leaf.left.iter().all(|part| part.row.side == Side::Account);
+        if is_own && may_have_moved(leaf.class) {
+            let model = leaf.cell.labels.model.as_ref().map(|model| model_key(model).to_owned());
+            by_model.entry(model).or_default().push(at);
         }
     }
-    for places in by_labels.into_values() {
-        for pair in places.windows(2) {
-            let &[one, next] = pair else { continue };
-            let (Some(first), Some(second)) = (leaves.get(one), leaves.get(next)) else { continue };
-            if is_shift(first, second, quantities) {
-                for at in [one, next] {
-                    if let Some(leaf) = leaves.get_mut(at) {
+    for places in by_model.into_values() {
+        for (at, one) in places.iter().enumerate() {
+            for next in places.get(at + 1..).unwrap_or_default() {
+                let moved = leaves.get(*one).zip(leaves.get(*next)).is_some_and(|(one, next)| {
+                    may_have_moved(one.class)
+                        && may_have_moved(next.class)
+                        && is_shift(one, next, quantities)
+                });
+                for at in [one, next].into_iter().filter(|_| moved) {
+                    if let Some(leaf) = leaves.get_mut(*at) {
                         (leaf.class, leaf.severity) = (Class::BoundaryShift, Severity::Info);
                     }
                 }
             }
         }
     }
+}
+
+/// Whether a difference may be one of days.
+const fn may_have_moved(class: Class) -> bool {
+    matches!(
+        class,
+        Class::MismatchTokens
+            | Class::MismatchRequests
+            | Class::MismatchCost
+            | Class::MissingLocal
+            | Class::MissingProvider
+    )
 }
 
 fn is_shift(first: &Leaf<'_>, second: &Leaf<'_>, quantities: &[Quantity]) -> bool {

@@ -111,6 +111,21 @@ fn a_day_that_moved_but_not_over_midnight_is_missing_on_both() {
 }
 
 #[test]
+fn a_wrong_price_fails_also_beside_one_that_is_not_known() {
+    let mut unpriced = paid(Side::Account, 1, "new-model", "0");
+    unpriced.unpriced_calls = 3;
+    let rows = vec![
+        unpriced,
+        paid(Side::Cost, 1, "new-model", "8"),
+        paid(Side::Account, 1, "gpt-5", "4"),
+        paid(Side::Cost, 1, "gpt-5", "8"),
+    ];
+    let run = run(rows);
+    assert_eq!(found(&run), ["mismatch_cost 1 gpt-5", "unpriced 1 new-model"]);
+    assert_eq!(run.verdict, Verdict::Variance);
+}
+
+#[test]
 fn tolerances_decide_about_a_day_and_what_is_wholly_missing_fails() {
     let used = |side, output| row(side, 1, "gpt-5", output);
     let verdict =

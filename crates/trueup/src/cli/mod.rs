@@ -10,6 +10,7 @@ mod doctor;
 mod hooks;
 mod load;
 mod notes;
+mod parity;
 mod prices;
 mod provider;
 mod pull;
@@ -95,6 +96,12 @@ enum Verb {
     ///
     /// A pull that is interrupted goes on where it was, and one that is repeated changes nothing.
     Pull(pull::Pull),
+    /// Show which part of what providers say the account explains, and where the rest is
+    ///
+    /// Exits with 0 at parity, 1 where something differs by more than is tolerated, 2 for wrong usage,
+    /// 3 where a side could not be read, 4 where days are not known or not settled, 5 where a provider
+    /// told something in a new form, 70 where the amounts do not add up.
+    Parity(parity::Parity),
     /// Let an agent tell of sessions that end, by a hook that leaves small files
     Hooks(hooks::Hooks),
     /// Look for what the account lacks, and say what mends it
@@ -169,6 +176,7 @@ impl Verb {
             Self::Push(push) => push.run(&global.settings(&[])?),
             Self::Provider(provider) => provider.run(&global.settings(&[])?),
             Self::Pull(pull) => pull.run(&global.settings(&[])?),
+            Self::Parity(parity) => parity.run(&global.settings(&[])?),
             Self::Hooks(hooks) => hooks.run(&global.settings(&[])?),
             Self::Doctor(doctor) => doctor.run(&global.settings(&[])?),
             Self::Check(_) => check::CheckLedger::run(&global.settings(&[])?),
