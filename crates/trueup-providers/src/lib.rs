@@ -2,7 +2,8 @@
 //!
 //! A [`Provider`] knows which families of usage a service tells of, how to ask for a range of one, and
 //! how a page of the answer becomes [facts](trueup_core::BilledFact). It knows neither sockets nor the
-//! ledger: a request is a value, and a page is bytes.
+//! ledger: a request is a value, and a page is bytes. A [`StatementReader`] reads the files that they let
+//! their customers download.
 //!
 //! ```
 //! use trueup_providers::{Ask, Span, provider};
@@ -22,10 +23,15 @@ mod openrouter;
 mod provider;
 mod reading;
 mod refusal;
+mod statement;
 
 pub use ask::{Ask, Cursor, Span};
 pub use provider::{Auth, Family, Page, Provider};
 pub use refusal::{Refusal, refusal};
+pub use statement::{
+    Format, RECORD_BYTES_MAX, STATEMENTS, StatementError, StatementOptions, StatementReader,
+    StatementSummary,
+};
 
 /// Every provider, in the order of output.
 pub static PROVIDERS: &[&dyn Provider] =

@@ -118,7 +118,7 @@ fn counts(family: &str) -> &'static [(&'static str, Measure)] {
 }
 
 /// Parts of the token counts, for information.
-const PARTS: &[(&str, Measure)] = &[
+pub(crate) const PARTS: &[(&str, Measure)] = &[
     ("input_text_tokens", Measure::InText),
     ("input_audio_tokens", Measure::InAudio),
     ("input_image_tokens", Measure::InImage),
@@ -255,34 +255,64 @@ fn read_row(mut row: Row<'_, '_>, family: &Family) {
     row.finish();
 }
 
-/// Disjoint counts of ones that hold each other: input = uncached + cached + written to a cache.
 fn tokens(row: &mut Row<'_, '_>) {
-    let input = row.take_count("input_tokens");
-    let cached = row.take_count("input_cached_tokens");
-    let written = row.take_count("input_cache_write_tokens");
-    let half_hour = row.take_count("input_cache_write_30m_tokens");
-    let half_day = row.take_count("input_cache_write_12h_tokens");
-    let uncached = row.take_count("input_uncached_tokens");
-    let output = row.take_count("output_tokens");
-    let timed = half_hour.unwrap_or(0).saturating_add(half_day.unwrap_or(0));
-    let written_all = written.unwrap_or(timed);
-    let other = cached.unwrap_or(0).saturating_add(written_all);
-    let left = input.map(|input| input.checked_sub(other));
-    let holds =
-        left.is_none_or(|left| left.is_some() && uncached.is_none_or(|told| left == Some(told)));
-    if !holds || written_all < timed {
-        row.issue(
-            IssueCode::IdentityBroken,
-            "input_tokens is not the sum of uncached, cached and cache-write tokens",
-        );
+    let told = Told {
+        input: row.take_count("input_tokens"),
+        cached: row.take_count("input_cached_tokens"),
+        written: row.take_count("input_cache_write_tokens"),
+        written_30m: row.take_count("input_cache_write_30m_tokens"),
+        written_12h: row.take_count("input_cache_write_12h_tokens"),
+        uncached: row.take_count("input_uncached_tokens"),
+        output: row.take_count("output_tokens"),
+    };
+    let (counts, holds) = told.disjoint();
+    if !holds {
+        row.issue(IssueCode::IdentityBroken, IDENTITY_BROKEN);
     }
-    // The whole is what is charged: where its parts do not add up, it is the uncached part that gives.
-    row.set(Measure::InUncached, left.map(Option::unwrap_or_default).or(uncached));
-    row.set(Measure::InCacheRead, cached);
-    row.set(Measure::InCacheWrite30m, half_hour);
-    row.set(Measure::InCacheWrite12h, half_day);
-    row.set(Measure::InCacheWrite, written.map(|written| written.saturating_sub(timed)));
-    row.set(Measure::Out, output);
+    for (measure, count) in counts {
+        row.set(measure, count);
+    }
+}
+
+/// What is wrong where the parts of the input are not its whole.
+pub(crate) const IDENTITY_BROKEN: &str =
+    "input_tokens is not the sum of uncached, cached and cache-write tokens";
+
+/// Token counts as OpenAI tells them: the input holds all others but the output.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) input: Option<u64>,
+    pub(crate) cached: Option<u64>,
+    pub(crate) written: Option<u64>,
+    pub(crate) written_30m: Option<u64>,
+    pub(crate) written_12h: Option<u64>,
+    pub(crate) uncached: Option<u64>,
+    pub(crate) output: Option<u64>,
+}
+
+impl Told {
+    /// Disjoint counts of ones that hold each other, and whether input = uncached + cached + written to
+    /// a cache, as it must be.
+    pub(crate) fn disjoint(&self) -> ([(Measure, Option<u64>); 6], bool) {
+        let Self { input, cached, written, written_30m, written_12h, uncached, output } = *self;
+        let timed = written_30m.unwrap_or(0).saturating_add(written_12h.unwrap_or(0));
+        let written_all = written.unwrap_or(timed);
+        let other = cached.unwrap_or(0).saturating_add(written_all);
+        let left = input.map(|input| input.checked_sub(other));
+        let adds_up = left
+            .is_none_or(|left| left.is_some() && uncached.is_none_or(|told| left == Some(told)));
+        // The whole is what is charged: where its parts do not add up, it is the uncached part that
+        // gives.
+        let counts = [
+            (Measure::InUncached, left.map(Option::unwrap_or_default).or(uncached)),
+            (Measure::InCacheRead, cached),
+            (Measure::InCacheWrite30m, written_30m),
+            (Measure::InCacheWrite12h, written_12h),
+            (Measure::InCacheWrite, written.map(|written| written.saturating_sub(timed))),
+            (Measure::Out, output),
+        ];
+        (counts, adds_up && written_all >= timed)
+    }
 }
 
 fn cost(row: &mut Row<'_, '_>) {

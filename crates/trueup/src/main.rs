@@ -23,6 +23,7 @@ mod push;
 mod query;
 mod render;
 mod secret;
+mod statement;
 mod sync;
 mod ticker;
 mod usage;

@@ -19,7 +19,7 @@ fn fixtures_are_read_as_expected() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how golden files are written is asked for so")]
-fn is_accepting() -> bool {
+pub(crate) fn is_accepting() -> bool {
     std::env::var("TRUEUP_ACCEPT").is_ok()
 }
 

@@ -1,7 +1,8 @@
 //! The laws that every provider inherits by having a folder of fixtures.
 //!
 //! A fixture is what was asked and the page that came: `{"family":…,"from":…,"until":…,"page":…}`.
-//! Beside it stands what must be read of it; `TRUEUP_ACCEPT=1` writes that anew.
+//! Beside it stands what must be read of it; `TRUEUP_ACCEPT=1` writes that anew. Statements lie in
+//! `fixtures/statements`, as they would be downloaded.
 
 #![expect(
     clippy::indexing_slicing,
@@ -14,3 +15,5 @@ mod fixture;
 mod hostile;
 mod laws;
 mod requests;
+mod stated;
+mod statements;

@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod doctor;
 mod hooks;
+mod import;
 mod load;
 mod notes;
 mod parity;
@@ -96,6 +97,11 @@ enum Verb {
     ///
     /// A pull that is interrupted goes on where it was, and one that is repeated changes nothing.
     Pull(pull::Pull),
+    /// Read files that providers let their customers download: usage, costs, FOCUS
+    ///
+    /// The header tells what a file is. The same file adds nothing; of two of one kind that cover a
+    /// day, the one that is imported later counts there.
+    Import(import::Import),
     /// Show which part of what providers say the account explains, and where the rest is
     ///
     /// Exits with 0 at parity, 1 where something differs by more than is tolerated, 2 for wrong usage,
@@ -176,6 +182,7 @@ impl Verb {
             Self::Push(push) => push.run(&global.settings(&[])?),
             Self::Provider(provider) => provider.run(&global.settings(&[])?),
             Self::Pull(pull) => pull.run(&global.settings(&[])?),
+            Self::Import(import) => import.run(&global.settings(&[])?),
             Self::Parity(parity) => parity.run(&global.settings(&[])?),
             Self::Hooks(hooks) => hooks.run(&global.settings(&[])?),
             Self::Doctor(doctor) => doctor.run(&global.settings(&[])?),
