@@ -8,11 +8,11 @@
 
 mod source;
 
-use std::io::Read;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use trueup_core::{StatedFact, UnixMs};
+use trueup_core::{BilledWidth, StatedFact, StatedSums, UnixMs};
 use trueup_ledger::{
     Imported, Ledger, LedgerError, Reader, Statement, StatementEnd, StatementHead,
 };
@@ -101,6 +101,40 @@ pub(crate) fn dry_run(path: &Path, options: &StatementOptions, ledger: &Path) ->
     Ok(reading.outcome(status, Vec::new()))
 }
 
+/// A file that is compared, and not imported.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// The name of the file.
+    pub(crate) name: String,
+    pub(crate) format: &'static Format,
+    /// Its rows, added up to days.
+    pub(crate) rows: Vec<StatedFact>,
+    pub(crate) summary: StatementSummary,
+    /// The provider of rows without usage.
+    pub(crate) provider: String,
+    /// Of its bytes.
+    pub(crate) sha256: [u8; 32],
+}
+
+/// Reads a file to its end, and writes nothing.
+pub(crate) fn read(path: &Path, options: &StatementOptions) -> Result<Read> {
+    let mut reading = Reading::begin(Source::open(path)?, options)?;
+    let mut sums = StatedSums::new(BilledWidth::Day);
+    reading.each(|row| {
+        sums.add(row.clone());
+        Ok(())
+    })?;
+    let sha256 = reading.end().sha256;
+    Ok(Read {
+        format: reading.rows.format(),
+        rows: sums.into_rows().collect(),
+        summary: reading.rows.summary().clone(),
+        provider: reading.rows.provider().to_owned(),
+        name: reading.name,
+        sha256,
+    })
+}
+
 /// The statements of a ledger; none where there is no ledger yet.
 pub(crate) fn statements(ledger: &Path) -> Result<Vec<Statement>> {
     Ok(match Reader::open(ledger)? {
@@ -122,7 +156,7 @@ fn superseded(before: &[Statement], after: Vec<Statement>) -> Vec<(Statement, u6
 /// A file while it is read.
 struct Reading {
     name: String,
-    rows: StatementReader<Measured<Box<dyn Read>>>,
+    rows: StatementReader<Measured<Box<dyn io::Read>>>,
     measured: source::Measure,
     account: String,
     providers: Vec<String>,

@@ -37,6 +37,13 @@ struct Part<'a> {
     sums: Sums,
 }
 
+impl Part<'_> {
+    /// Calls without a price come to no money, and are there.
+    fn is_nothing(&self) -> bool {
+        self.sums.is_zero() && self.row.unpriced_calls == 0
+    }
+}
+
 /// A cell that is taken apart no further.
 #[derive(Debug)]
 struct Leaf<'a> {
@@ -92,6 +99,12 @@ impl<'a> Pair<'a> {
     ) -> (PairResult, Vec<Finding>) {
         let mut days: BTreeMap<UnixMs, [Vec<Part<'_>>; 2]> = BTreeMap::new();
         let mut totals: BTreeMap<(Side, bool), Sums> = BTreeMap::new();
+        for side in [self.left, self.right] {
+            let total = totals.entry((side, false)).or_default();
+            for quantity in &self.quantities {
+                total.put(*quantity, &Decimal::ZERO);
+            }
+        }
         for row in rows {
             let Some(at) = [self.left, self.right].iter().position(|side| *side == row.side) else {
                 continue;
@@ -192,6 +205,10 @@ impl<'a> Pair<'a> {
         }
         let mut unsupported = Vec::new();
         for (at, grain) in grains.iter().enumerate() {
+            // Of a model without a price all is said.
+            if judged.class == Class::Unpriced && cell.labels.model.is_some() {
+                break;
+            }
             let finer = grains.get(at + 1..).unwrap_or_default();
             let children = self.children(*grain, &left, &right);
             match children {
@@ -264,7 +281,7 @@ impl<'a> Pair<'a> {
     /// Whether both sides tell a cell apart by a grain, in the same words.
     fn is_supported(&self, grain: Grain, left: &[Part<'_>], right: &[Part<'_>]) -> bool {
         let labels = |parts: &[Part<'_>]| {
-            let used = parts.iter().filter(|part| !part.sums.is_zero());
+            let used = parts.iter().filter(|part| !part.is_nothing());
             used.map(|part| part.row.labels.get(grain).cloned()).collect::<BTreeSet<_>>()
         };
         let (left, right) = (labels(left), labels(right));
@@ -547,8 +564,7 @@ fn sum_of<'p>(parts: impl Iterator<Item = &'p Part<'p>>) -> Sums {
 }
 
 fn is_nothing(parts: &[Part<'_>]) -> bool {
-    // Calls without a price come to no money, and are there.
-    parts.iter().all(|part| part.sums.is_zero() && part.row.unpriced_calls == 0)
+    parts.iter().all(Part::is_nothing)
 }
 
 /// What one side has beyond the other.
@@ -574,16 +590,19 @@ fn is_multiple(one: &Sums, other: &Sums, quantities: &[Quantity]) -> bool {
     false
 }
 
-/// Where all rows of a cell share a project, a key…, its name says so.
+/// Where all rows of a cell share a model, and below that a project, a key…, its name says so.
 fn name_what_is_common(cell: &mut Cell, left: &[Part<'_>], right: &[Part<'_>]) {
     for grain in [Grain::Model, Grain::Tier, Grain::Context, Grain::Project, Grain::Key] {
-        let used = left.iter().chain(right).filter(|part| !part.sums.is_zero());
+        let used = left.iter().chain(right).filter(|part| !part.is_nothing());
         let labels: BTreeSet<_> = used.map(|part| part.row.labels.get(grain)).collect();
         if cell.labels.get(grain).is_none()
             && let [Some(only)] = labels.into_iter().collect::<Vec<_>>().as_slice()
             && !only.is_empty()
         {
             cell.labels.set(grain, Some(Text::clone(only)));
+        }
+        if cell.labels.model.is_none() {
+            break;
         }
     }
 }

@@ -232,9 +232,11 @@ fn a_provider_and_its_statement_differ_by_nothing_at_all() {
 fn prices_that_are_not_known_are_told_apart_from_prices_that_are_wrong() {
     let mut unpriced = paid(Side::Account, 1, "new-model", "0");
     unpriced.unpriced_calls = 3;
+    let mut keyed = paid(Side::Cost, 1, "new-model", "8");
+    keyed.labels.key = Some("key_1".into());
     let rows = vec![
         unpriced,
-        paid(Side::Cost, 1, "new-model", "8"),
+        keyed,
         paid(Side::Account, 2, "gpt-5", "4"),
         paid(Side::Cost, 2, "gpt-5", "8"),
         paid(Side::Account, 2, "o3", "2"),

@@ -19,7 +19,7 @@ use super::WrongUsage;
 use super::load::{self, Loaded};
 use crate::clock;
 use crate::config::Config;
-use crate::parity::{Gathered, Narrow, baseline, gather};
+use crate::parity::{Gathered, Narrow, Stated, baseline, gather};
 use crate::query::{day, window};
 use crate::render::parity::{Format, Shown, write};
 use crate::render::terminal::Terminal;
@@ -50,6 +50,9 @@ pub(super) struct Parity {
     /// Only this model, whatever each side calls it; may be given again
     #[arg(long, value_name = "NAME")]
     model: Vec<String>,
+    /// Compare with this CSV file of a provider, rather than with what was imported; may be given again
+    #[arg(long, value_name = "FILE")]
+    csv: Vec<PathBuf>,
     /// How to print it
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
@@ -76,13 +79,19 @@ struct Compared {
     run: Reconciliation,
     gathered: Gathered,
     options: Options,
+    /// The statements that were compared.
+    files: Vec<String>,
 }
 
 impl Parity {
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
         let options = self.options()?;
+        // Before anything else: a file that cannot be read must not look like one without rows.
+        let provider = self.provider.first().map(String::as_str);
+        let stated = (!self.csv.is_empty()).then(|| Stated::of_files(&self.csv, provider));
+        let stated = stated.transpose().map_err(|error| WrongUsage(format!("{error:#}")))?;
         let loaded = load::load(config, false);
-        let compared = loaded.and_then(|loaded| self.compare(config, &loaded, options));
+        let compared = loaded.and_then(|loaded| self.compare(config, &loaded, stated, options));
         let mut compared = match compared {
             // What cannot be read is not missing, and not a difference either.
             Err(error) if !error.is::<WrongUsage>() => {
@@ -96,11 +105,11 @@ impl Parity {
         if let Err(reason) = recorded {
             compared.gathered.notes.insert(reason);
         }
-        let Compared { run, gathered, options } = &compared;
+        let Compared { run, gathered, options, files } = &compared;
         let mut notes: Vec<String> = gathered.notes.iter().map(|note| sentence(note)).collect();
         notes.extend(unread.iter().map(|trouble| sentence(trouble)));
         let fail_on = options.fail_on.as_ref();
-        let shown = Shown { run, input: &gathered.input, fail_on, notes, files: Vec::new() };
+        let shown = Shown { run, input: &gathered.input, fail_on, notes, files: files.clone() };
         let mut out = io::BufWriter::new(io::stdout().lock());
         write(&shown, self.format, Terminal::of_stdout(&config.environment), &mut out)?;
         out.flush()?;
@@ -148,14 +157,22 @@ impl Parity {
         }
     }
 
-    fn compare(&self, config: &Config, loaded: &Loaded, mut options: Options) -> Result<Compared> {
+    fn compare(
+        &self,
+        config: &Config,
+        loaded: &Loaded,
+        stated: Option<Stated>,
+        mut options: Options,
+    ) -> Result<Compared> {
         let book = load::prices(config)?;
         let pricer = Pricer::new(&book, CostMode::Auto);
         let path = config.ledger();
         let reader =
             Reader::open(&path)?.with_context(|| format!("{} does not exist", path.display()))?;
         let window = Window { from: options.from, until: options.until };
-        let mut gathered = gather(&loaded.usage, &reader, pricer, window, &self.narrow())?;
+        let stated = stated.map_or_else(|| Stated::of_ledger(&reader, window), Ok)?;
+        let narrow = self.narrow();
+        let mut gathered = gather(&loaded.usage, &reader, pricer, window, &narrow, &stated)?;
         let (Some(first), Some(last)) = (gathered.days.first(), gathered.days.last()) else {
             return Err(nothing_to_compare(&gathered));
         };
@@ -171,12 +188,12 @@ impl Parity {
             gathered.notes.insert(note);
         }
         let run = reconcile(&gathered.input, &options);
-        Ok(Compared { run, gathered, options })
+        Ok(Compared { run, gathered, options, files: stated.files })
     }
 
     /// Remembers the run, so that what it covers may be tidied away; the reason where that cannot be.
     fn record(&self, config: &Config, compared: &Compared) -> Result<(), String> {
-        let Compared { run, gathered: _, options } = compared;
+        let Compared { run, options, .. } = compared;
         let classes = run.pairs.iter().flat_map(|pair| {
             pair.classes.iter().map(|(class, (cells, ..))| {
                 json!({"provider": pair.provider, "left": pair.sides.0.name(),

@@ -4,5 +4,7 @@
 
 pub(crate) mod baseline;
 mod sides;
+mod stated;
 
 pub(crate) use sides::{Gathered, Narrow, gather};
+pub(crate) use stated::Stated;

@@ -10,11 +10,12 @@ use trueup_core::prices::{model_key, provider_key};
 use trueup_core::reconcile::{Class, DayState, Input, Labels, Notice, Quantity, Row, Side, Sums};
 use trueup_core::report::{Pricer, Window, matches};
 use trueup_core::{
-    BilledWidth, Charge, DAY_MS, Decimal, Dim, Dims, HOUR_MS, Measures, QUARTER_MS, ServiceTier,
-    Text, Tokens, UnixMs, Witness,
+    Charge, DAY_MS, Decimal, Dim, Dims, HOUR_MS, Measures, QUARTER_MS, ServiceTier, Text, Tokens,
+    UnixMs, Witness,
 };
-use trueup_ledger::{Reader, SETTLE_AGE_MS, StatedRow, ToldDay, ToldName, ToldRow};
+use trueup_ledger::{Reader, SETTLE_AGE_MS, ToldDay, ToldName, ToldRow};
 
+use super::stated::{Stated, StatedOf};
 use crate::usage::Usage;
 
 /// What is compared; nothing for all.
@@ -83,12 +84,13 @@ pub(crate) fn gather(
     mut pricer: Pricer<'_>,
     window: Window,
     narrow: &Narrow,
+    statements: &Stated,
 ) -> Result<Gathered> {
     let mut gathered = Gathered::default();
     let names = reader.provider_names()?;
     let names = Names::new(&names);
     pulled(reader, window, narrow, &names, &mut gathered)?;
-    stated(reader, window, narrow, &names, &mut gathered)?;
+    stated(statements, window, narrow, &names, &mut gathered);
     issues(reader, narrow, &mut gathered)?;
     account(usage, &mut pricer, window, narrow, &names, &mut gathered)?;
     Ok(gathered)
@@ -263,6 +265,13 @@ fn sums(
     Some(sums)
 }
 
+/// What providers call the project of a row, by its id before its name.
+const PROJECTS: &[&str] = &["project_id", "workspace_id", "workspace_name", "sub_account_id"];
+/// What they call its key.
+const KEYS: &[&str] = &["api_key_id", "api_key", "api_key_name"];
+/// What an export calls the workspace that the interface has no id for.
+const WORKSPACE_DEFAULT: &str = "Default";
+
 /// What a provider's row is about.
 fn labels(dims: &Dims, names: &Names<'_>) -> Labels {
     let text = |of: &[&str]| {
@@ -281,14 +290,16 @@ fn labels(dims: &Dims, names: &Names<'_>) -> Labels {
         item.split_once(", ").map(|(model, _)| Text::from(model))
     };
     let model = text(&["model"]).filter(|model| !model.is_empty()).or_else(of_item);
-    let id = |kind: &str, name: Text| names.id(kind, &name);
+    let id = |kind: &str, name: Text| {
+        let id = names.id(kind, &name);
+        if kind == "project" && &*id == WORKSPACE_DEFAULT { Text::default() } else { id }
+    };
     Labels {
         model,
         tier,
         context: text(&["context_window"]).filter(|context| !context.is_empty()),
-        project: text(&["project_id", "workspace_id", "project", "workspace"])
-            .map(|project| id("project", project)),
-        key: text(&["api_key_id", "api_key"]).map(|key| id("key", key)),
+        project: text(PROJECTS).map(|project| id("project", project)),
+        key: text(KEYS).map(|key| id("key", key)),
     }
 }
 
@@ -304,54 +315,51 @@ fn tier_of(told: &str) -> Text {
 }
 
 /// What statements say.
-fn stated(
-    reader: &Reader,
-    window: Window,
-    narrow: &Narrow,
-    names: &Names<'_>,
-    gathered: &mut Gathered,
-) -> Result<()> {
-    let rows = reader.stated(window.from, window.until, BilledWidth::Day)?;
-    let statements = reader.statements()?;
-    let chosen = chosen_kinds(&rows, gathered);
+fn stated(stated: &Stated, window: Window, narrow: &Narrow, names: &Names<'_>, to: &mut Gathered) {
+    let chosen = chosen_kinds(stated, to);
     for ((provider, side), kind) in &chosen {
         if !narrow.takes_provider(provider, None) {
             continue;
         }
-        let of_kind = statements.iter().filter(|statement| statement.kind == **kind);
-        let accounts = of_kind.flat_map(|statement| &statement.accounts);
-        for account in accounts.filter(|account| account.provider == *provider) {
-            let Some((from, until)) = account.covers else { continue };
-            let until = until.min(window.until);
-            let mut day = from.max(window.from).floor(DAY_MS);
+        let covers = stated.covers.iter();
+        for cover in covers.filter(|one| one.kind == *kind && *one.provider == **provider) {
+            let until = cover.until.min(window.until);
+            let mut day = cover.from.max(window.from).floor(DAY_MS);
             while day < until {
-                gathered.input.cover(*side, provider, day, DayState::Settled);
-                gathered.days.insert(day);
+                to.input.cover(*side, provider, day, DayState::Settled);
+                to.days.insert(day);
                 day = UnixMs(day.0 + DAY_MS);
             }
         }
     }
-    for row in &rows {
+    for row in &stated.rows {
         for side in [Side::Statement, Side::StatementCost] {
             let is_chosen = chosen.get(&(row.fact.provider.to_string(), side)) == Some(&row.kind);
             if is_chosen && narrow.takes_provider(&row.fact.provider, None) {
-                let taken = of_stated(side, row, names, &mut gathered.notes);
-                gathered.input.rows.extend(taken.filter(|row| narrow.takes(&row.labels, names)));
+                let taken = of_stated(side, row, names, &mut to.notes);
+                let taken = taken
+                    .filter(|row| window.contains(row.start) && narrow.takes(&row.labels, names));
+                to.input.rows.extend(taken);
             }
         }
     }
-    Ok(())
+    to.notes.extend(stated.notes.iter().cloned());
+    if stated.blank > 0 {
+        let notice = to.input.notices.entry(Class::BlankBucket).or_default();
+        notice.count += stated.blank;
+        notice.places.insert(Side::Statement.name().to_owned());
+    }
 }
 
 /// Which kind of statement tells of a provider's usage, and which of its costs. A provider's own exports
 /// go before others, such as FOCUS, which tell the same again.
-fn chosen_kinds(rows: &[StatedRow], gathered: &mut Gathered) -> BTreeMap<(String, Side), Text> {
+fn chosen_kinds(stated: &Stated, gathered: &mut Gathered) -> BTreeMap<(String, Side), Text> {
     let mut kinds: BTreeMap<(String, Side), BTreeSet<(bool, Text)>> = BTreeMap::new();
-    for row in rows {
+    for row in &stated.rows {
         for side in [Side::Statement, Side::StatementCost] {
-            let has_any =
-                sums(side, &row.fact.measures, row.fact.charge.as_ref(), &mut gathered.notes)
-                    .is_some_and(|sums| side.is_cost() || !sums.tokens().is_zero());
+            let charge = row.fact.charge.as_ref();
+            let has_any = sums(side, &row.fact.measures, charge, &mut gathered.notes)
+                .is_some_and(|sums| side.is_cost() || !sums.tokens().is_zero());
             if has_any {
                 let rank = (&*row.kind == "focus", Text::clone(&row.kind));
                 kinds.entry((row.fact.provider.to_string(), side)).or_default().insert(rank);
@@ -374,7 +382,7 @@ fn chosen_kinds(rows: &[StatedRow], gathered: &mut Gathered) -> BTreeMap<(String
 
 fn of_stated(
     side: Side,
-    row: &StatedRow,
+    row: &StatedOf,
     names: &Names<'_>,
     notes: &mut BTreeSet<String>,
 ) -> Option<Row> {

@@ -1,6 +1,6 @@
 //! `trueup serve`, over real sockets, with a client that is not ours.
 
-mod daemon;
+pub(crate) mod daemon;
 mod defects;
 mod gateway_log;
 mod host;
