@@ -136,6 +136,8 @@ pub struct Told {
     pub project: &'static str,
     pub key: &'static str,
     pub model: &'static str,
+    pub tier: &'static str,
+    pub is_batch: bool,
     pub uncached: u64,
     pub cached: u64,
     pub written: u64,
@@ -195,8 +197,20 @@ impl World {
     pub(crate) fn rows(&self) -> Vec<Told> {
         let rows = self.told().map(|(entry, counts)| {
             let Counts { uncached, cached, written, output, requests } = counts;
-            let Entry { day_s, project, key, model, .. } = *entry;
-            Told { day_s, project, key, model, uncached, cached, written, output, requests }
+            let Entry { day_s, project, key, model, tier, is_batch, .. } = *entry;
+            Told {
+                day_s,
+                project,
+                key,
+                model,
+                tier,
+                is_batch,
+                uncached,
+                cached,
+                written,
+                output,
+                requests,
+            }
         });
         rows.collect()
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::{Judged, Measure};
 use super::outcome::{Cell, Finding, Notice, PairResult};
+use super::sums::Split;
 use super::tie::{Place, Ties, shared};
 use super::{
     Class, Coverage, DayState, Grain, Input, Labels, Options, Quantity, Row, Severity, Side, Sums,
@@ -20,8 +21,8 @@ pub(super) struct Pair<'a> {
     right: Side,
     /// What both tell.
     quantities: Vec<Quantity>,
-    /// Whether a side does not say what of its prompts came from a cache.
-    is_whole: bool,
+    /// How finely both split the prompt.
+    split: Split,
     measure: Measure,
     /// The days that each side tells of; `None` for the account, which tells of all.
     covered: [Option<&'a Coverage>; 2],
@@ -74,9 +75,11 @@ impl<'a> Pair<'a> {
                 .collect::<BTreeSet<Quantity>>()
         };
         let (of_left, of_right) = (told(left), told(right));
-        let is_whole = of_left.contains(&Quantity::In) || of_right.contains(&Quantity::In);
-        let of_left = whole(of_left, is_whole);
-        let of_right = whole(of_right, is_whole);
+        let split = split(&of_left, &of_right);
+        let folded = |of: BTreeSet<Quantity>| {
+            of.into_iter().map(|one| split.of(one)).collect::<BTreeSet<_>>()
+        };
+        let (of_left, of_right) = (folded(of_left), folded(of_right));
         let quantities = match (of_left.is_empty(), of_right.is_empty()) {
             (true, _) => of_right.into_iter().collect(),
             (_, true) => of_left.into_iter().collect(),
@@ -88,7 +91,7 @@ impl<'a> Pair<'a> {
         });
         let measure = measure(left, right, options);
         let known = known.into_iter().collect();
-        Self { provider, left, right, quantities, is_whole, measure, covered, known, options }
+        Self { provider, left, right, quantities, split, measure, covered, known, options }
     }
 
     /// Compares every day.
@@ -109,7 +112,7 @@ impl<'a> Pair<'a> {
             let Some(at) = [self.left, self.right].iter().position(|side| *side == row.side) else {
                 continue;
             };
-            let sums = row.sums.taken(&self.quantities, self.is_whole);
+            let sums = row.sums.taken(&self.quantities, self.split);
             totals.entry((row.side, row.is_estimated)).or_default().add(&sums);
             if let Some(parts) = days.entry(row.day()).or_default().get_mut(at) {
                 parts.push(Part { row, sums });
@@ -212,7 +215,8 @@ impl<'a> Pair<'a> {
             let finer = grains.get(at + 1..).unwrap_or_default();
             let children = self.children(*grain, &left, &right);
             match children {
-                Children::Unsupported => unsupported.push(*grain),
+                Children::Unsupported if is_told_apart(*grain, &right) => unsupported.push(*grain),
+                Children::Unsupported => {}
                 Children::One(label) => cell.labels.set(*grain, label),
                 Children::Many(parts) => {
                     return self.apart(cell, *grain, parts, finer, judged, unsupported);
@@ -392,15 +396,15 @@ impl<'a> Pair<'a> {
             counted.0 += 1;
             counted.1.add(&left);
             counted.2.add(&right);
-            if !left.is_zero() && !right.is_zero() && class != Class::Unpriced {
+            let is_of_price =
+                matches!(leaf.class, Class::Match | Class::WithinTolerance | Class::MismatchCost);
+            if !left.is_zero() && !right.is_zero() && is_of_price {
                 both.0 = both.0.plus(&left.or_zero(Quantity::Cost));
                 both.1 = both.1.plus(&right.or_zero(Quantity::Cost));
             }
             for grain in &leaf.unsupported {
-                if *grain != Grain::Snapshot {
-                    let place = format!("{} {}", self.provider, grain.name());
-                    Notice::add(notices, Class::GrainUnsupported, &place);
-                }
+                let place = format!("{} {}", self.provider, grain.name());
+                Notice::add(notices, Class::GrainUnsupported, &place);
             }
             if !class.is_agreement() {
                 findings.push(Finding {
@@ -520,16 +524,14 @@ fn measure(left: Side, right: Side, options: &Options) -> Measure {
     Measure { tokens: Tolerance::EXACT, requests: Tolerance::EXACT, cost }
 }
 
-/// Quantities, with the prompt as one where a side does not split it.
-fn whole(quantities: BTreeSet<Quantity>, is_whole: bool) -> BTreeSet<Quantity> {
-    if !is_whole {
-        return quantities;
+/// How finely both sides split the prompt; one that tells of nothing splits it as the other does.
+fn split(one: &BTreeSet<Quantity>, other: &BTreeSet<Quantity>) -> Split {
+    let is_told = |quantity: Quantity| (one.contains(&quantity), other.contains(&quantity));
+    match (is_told(Quantity::In), is_told(Quantity::InCacheWrite), is_told(Quantity::InUncached)) {
+        ((true, _) | (_, true), _, _) => Split::Whole,
+        (_, (true, false) | (false, true), (true, true)) => Split::NoWrites,
+        _ => Split::Full,
     }
-    let to_whole = |quantity| match quantity {
-        Quantity::InUncached | Quantity::InCacheRead | Quantity::InCacheWrite => Quantity::In,
-        Quantity::In | Quantity::Out | Quantity::Requests | Quantity::Cost => quantity,
-    };
-    quantities.into_iter().map(to_whole).collect()
 }
 
 /// What both sides tell. A kind of tokens that one side never has is none that it does not tell.
@@ -588,6 +590,12 @@ fn is_multiple(one: &Sums, other: &Sums, quantities: &[Quantity]) -> bool {
         }
     }
     false
+}
+
+/// Whether a side tells its rows apart by a grain.
+fn is_told_apart(grain: Grain, parts: &[Part<'_>]) -> bool {
+    let labels = parts.iter().filter_map(|part| part.row.labels.get(grain));
+    labels.collect::<BTreeSet<_>>().len() > 1
 }
 
 /// Where all rows of a cell share a model, and below that a project, a key…, its name says so.

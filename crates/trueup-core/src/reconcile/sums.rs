@@ -172,28 +172,40 @@ impl Sums {
         self.0.values().all(Decimal::is_zero)
     }
 
-    /// Only these quantities; `is_whole` puts all of the prompt into one.
-    pub(super) fn taken(&self, quantities: &[Quantity], is_whole: bool) -> Self {
+    /// Only these quantities, with the prompt split no finer than both sides do.
+    pub(super) fn taken(&self, quantities: &[Quantity], split: Split) -> Self {
         let mut sums = Self::default();
         for (quantity, amount) in self.told() {
-            let quantity = match quantity {
-                Quantity::InUncached | Quantity::InCacheRead | Quantity::InCacheWrite
-                    if is_whole =>
-                {
-                    Quantity::In
-                }
-                Quantity::InUncached
-                | Quantity::InCacheRead
-                | Quantity::InCacheWrite
-                | Quantity::In
-                | Quantity::Out
-                | Quantity::Requests
-                | Quantity::Cost => quantity,
-            };
+            let quantity = split.of(quantity);
             if quantities.contains(&quantity) {
                 sums.put(quantity, amount);
             }
         }
         sums
+    }
+}
+
+/// How finely two sides both split the prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Split {
+    /// Uncached, read from a cache, and written to one.
+    Full,
+    /// One of them counts what was written to a cache among the uncached.
+    NoWrites,
+    /// One of them does not split it.
+    Whole,
+}
+
+impl Split {
+    /// What a quantity is part of.
+    pub(super) const fn of(self, quantity: Quantity) -> Quantity {
+        match (self, quantity) {
+            (
+                Self::Whole,
+                Quantity::InUncached | Quantity::InCacheRead | Quantity::InCacheWrite,
+            ) => Quantity::In,
+            (Self::NoWrites, Quantity::InCacheWrite) => Quantity::InUncached,
+            (_, quantity) => quantity,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::sums::Split;
 use super::*;
 use crate::{HOUR_MS, Tokens};
 
@@ -139,7 +140,7 @@ fn tolerances_decide_about_a_day_and_what_is_wholly_missing_fails() {
     let rows = |local| {
         let mut rows = vec![used(Side::Account, local), used(Side::Usage, 1_000_000)];
         for row in &mut rows {
-            row.sums = row.sums.taken(&[Quantity::Out], false);
+            row.sums = row.sums.taken(&[Quantity::Out], Split::Full);
         }
         run(rows)
     };
@@ -267,7 +268,7 @@ fn a_subscription_is_set_aside_unless_the_provider_bills_it() {
 fn estimates_are_beside_what_was_measured_and_never_in_it() {
     let mut claimed = row(Side::Account, 1, "gpt-5", 40_000);
     claimed.is_estimated = true;
-    claimed.sums = claimed.sums.taken(&[Quantity::Out], false);
+    claimed.sums = claimed.sums.taken(&[Quantity::Out], Split::Full);
     let run = run(vec![
         claimed,
         row(Side::Account, 1, "gpt-5", 10_000),
@@ -285,6 +286,34 @@ fn estimates_are_beside_what_was_measured_and_never_in_it() {
         line.map(|line| line.matched.to_string())
     };
     assert_eq!((line(false), line(true)), (Some("10000".into()), Some("40000".into())));
+}
+
+#[test]
+fn the_prompt_is_split_no_finer_than_both_sides_do() {
+    let told = |side, quantities: &[(Quantity, i128)]| {
+        let mut row = row(side, 1, "gpt-5", 0);
+        row.sums = Sums::default();
+        for (quantity, count) in quantities {
+            row.sums.put(*quantity, &crate::Decimal::from(*count));
+        }
+        row
+    };
+    let full = || {
+        let kinds = [
+            (Quantity::InUncached, 5_000),
+            (Quantity::InCacheRead, 90_000),
+            (Quantity::InCacheWrite, 4_000),
+        ];
+        told(Side::Usage, &kinds)
+    };
+    let compared = |statement: &[(Quantity, i128)]| {
+        let mut run = run(vec![full(), told(Side::Statement, statement)]);
+        run.findings.retain(|finding| finding.sides.0 == Side::Usage);
+        run.findings.len()
+    };
+    assert_eq!(compared(&[(Quantity::In, 99_000)]), 0);
+    assert_eq!(compared(&[(Quantity::InUncached, 9_000), (Quantity::InCacheRead, 90_000)]), 0);
+    assert_eq!(compared(&[(Quantity::InUncached, 90_000), (Quantity::InCacheRead, 9_000)]), 1);
 }
 
 #[test]
@@ -385,7 +414,7 @@ fn any_row() -> impl Strategy<Value = Row> {
                 let tokens = Tokens { input: input * 700, output: output * 900, ..Tokens::ZERO };
                 row.sums = Sums::of_tokens(&tokens, Some(requests));
                 if is_whole && !is_account {
-                    row.sums = row.sums.taken(&Quantity::ALL, true);
+                    row.sums = row.sums.taken(&Quantity::ALL, Split::Whole);
                 }
             }
             if side.is_cost() || is_account {

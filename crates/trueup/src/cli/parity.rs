@@ -32,10 +32,10 @@ const EXIT_UNREADABLE: u8 = 3;
 /// Show which part of what providers say the account explains, and where the rest is
 #[derive(Debug, Args)]
 pub(super) struct Parity {
-    /// From this day on, in UTC [default: 35 days ago, or the first day that is known]
+    /// From this day on, in UTC [default: the first day of --csv, or the first known of the last 35]
     #[arg(long, value_name = "DAY", value_parser = day)]
     from: Option<Date>,
-    /// To the end of this day, in UTC [default: yesterday, or the last day that is known]
+    /// To the end of this day, in UTC [default: the last day of --csv, or the last known before today]
     #[arg(long, value_name = "DAY", value_parser = day)]
     to: Option<Date>,
     /// Only this provider or connection; may be given again
@@ -85,11 +85,14 @@ struct Compared {
 
 impl Parity {
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
-        let options = self.options()?;
         // Before anything else: a file that cannot be read must not look like one without rows.
         let provider = self.provider.first().map(String::as_str);
         let stated = (!self.csv.is_empty()).then(|| Stated::of_files(&self.csv, provider));
         let stated = stated.transpose().map_err(|error| WrongUsage(format!("{error:#}")))?;
+        let options = self.options(stated.as_ref().and_then(Stated::span))?;
+        if let Some(stated) = &stated {
+            stated.must_tell_of(options.from, options.until).map_err(WrongUsage)?;
+        }
         let loaded = load::load(config, false);
         let compared = loaded.and_then(|loaded| self.compare(config, &loaded, stated, options));
         let mut compared = match compared {
@@ -118,8 +121,8 @@ impl Parity {
         Ok(ExitCode::from(code))
     }
 
-    /// What was asked for, as far as it is known before anything is read.
-    fn options(&self) -> Result<Options> {
+    /// What was asked for; `of_files` are the days of files that are to be compared.
+    fn options(&self, of_files: Option<(UnixMs, UnixMs)>) -> Result<Options> {
         let calendar = Calendar::new(TimeZone::UTC);
         if let (Some(from), Some(to)) = (self.from, self.to)
             && to < from
@@ -129,8 +132,10 @@ impl Parity {
         let asked = window(&calendar, self.from, self.to, "--").map_err(WrongUsage)?;
         let now = clock::now();
         let today = now.floor(DAY_MS);
-        let until = self.to.map_or(today, |_| asked.until);
-        let from = self.from.map_or(UnixMs(until.0 - DAYS_DEFAULT * DAY_MS), |_| asked.from);
+        let last = of_files.map_or(today, |(_, until)| until);
+        let until = self.to.map_or(last, |_| asked.until);
+        let first = of_files.map_or(UnixMs(until.0 - DAYS_DEFAULT * DAY_MS), |(from, _)| from);
+        let from = self.from.map_or(first, |_| asked.from);
         if from >= until {
             return Err(WrongUsage("there is no day to compare before --to".to_owned()).into());
         }

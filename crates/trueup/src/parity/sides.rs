@@ -172,15 +172,19 @@ fn pulled(
     let days = reader.told_days(window.from, window.until)?;
     let told: BTreeSet<(Text, Text)> =
         days.iter().map(|day| (day.connection.clone(), day.family.clone())).collect();
+    let mut beside: BTreeSet<Text> = BTreeSet::new();
     for day in &days {
         if !narrow.takes_provider(&day.provider, Some(&day.connection)) {
             continue;
         }
         let is_told = |family: &str| told.contains(&(day.connection.clone(), family.into()));
         let sides = sides_of(&day.family, &is_told, gathered);
-        if sides.is_empty() {
+        let Some(sides) = sides else {
+            reader.told_rows(day, |_| {
+                beside.insert(Text::clone(&day.family));
+            })?;
             continue;
-        }
+        };
         for side in &sides {
             if !BESIDE.contains(&&*day.family) {
                 gathered.input.cover(*side, &day.provider, day.day, state(day));
@@ -196,13 +200,22 @@ fn pulled(
             }
         })?;
     }
+    if !beside.is_empty() {
+        let families = beside.iter().map(|family| &**family).collect::<Vec<_>>().join(", ");
+        gathered.notes.insert(format!("not compared, because they count no tokens: {families}"));
+    }
     Ok(())
 }
 
-/// The sides that a family tells; none where another is taken in its place, which is noted.
-fn sides_of(family: &str, is_told: &dyn Fn(&str) -> bool, gathered: &mut Gathered) -> Vec<Side> {
+/// The sides that a family tells, without those for which another is taken, which is noted; `None` where
+/// it counts no tokens and no money.
+fn sides_of(
+    family: &str,
+    is_told: &dyn Fn(&str) -> bool,
+    gathered: &mut Gathered,
+) -> Option<Vec<Side>> {
     if family == GATEWAY {
-        return vec![Side::Usage, Side::Cost];
+        return Some(vec![Side::Usage, Side::Cost]);
     }
     let mut sides = Vec::new();
     let mut is_known = false;
@@ -216,10 +229,7 @@ fn sides_of(family: &str, is_told: &dyn Fn(&str) -> bool, gathered: &mut Gathere
             None => sides.push(side),
         }
     }
-    if !is_known {
-        gathered.notes.insert(format!("{family} counts no tokens, and is not compared"));
-    }
-    sides
+    is_known.then_some(sides)
 }
 
 /// How far a day stands.

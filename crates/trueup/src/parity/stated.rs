@@ -8,6 +8,7 @@ use trueup_core::{BilledWidth, DAY_MS, StatedFact, Text, UnixMs};
 use trueup_ledger::Reader;
 use trueup_providers::StatementOptions;
 
+use crate::render::parity::day;
 use crate::statement;
 
 /// What statements say of a span of days.
@@ -88,6 +89,30 @@ impl Stated {
         Ok(stated)
     }
 
+    /// The days that they tell of, from the first to the last.
+    pub(crate) fn span(&self) -> Option<(UnixMs, UnixMs)> {
+        let from = self.covers.iter().map(|cover| cover.from).min()?;
+        let until = self.covers.iter().map(|cover| cover.until).max()?;
+        Some((from, until))
+    }
+
+    /// Refuses files that tell of no day that is compared: they would be left out in silence.
+    pub(crate) fn must_tell_of(&self, from: UnixMs, until: UnixMs) -> Result<(), String> {
+        let is_told = self.covers.iter().any(|cover| cover.from < until && from < cover.until);
+        if is_told {
+            return Ok(());
+        }
+        let files = self.files.join(", ");
+        Err(match self.span() {
+            Some((first, last)) => format!(
+                "{files}: tells of {} to {}, and of no day that is compared",
+                day(first),
+                day(UnixMs(last.0 - DAY_MS))
+            ),
+            None => format!("{files}: tells of no day"),
+        })
+    }
+
     fn add(&mut self, file: statement::Read) -> Result<()> {
         let statement::Read { name, format, rows, summary, provider, sha256: _ } = file;
         let kind = Text::from(format.kind);
@@ -143,11 +168,11 @@ impl Stated {
                     && cover.from < known.until
             };
             if let Some(known) = self.covers.iter().find(is_same) {
-                let day = known.from.max(cover.from);
+                let at = known.from.max(cover.from);
                 bail!(
                     "{name} and another file both tell of {}; `trueup import` them, so that the \
                      later one counts there",
-                    crate::render::parity::day(day)
+                    day(at)
                 );
             }
         }

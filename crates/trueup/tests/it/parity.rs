@@ -4,5 +4,8 @@
 //! is the sum of, posted to `serve`. What a test leaves out, doubles or moves is what parity must find,
 //! and nothing else.
 
+mod defects;
+mod forms;
 mod gaps;
+mod states;
 mod world;

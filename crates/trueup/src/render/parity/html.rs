@@ -5,7 +5,6 @@ use std::io::Write;
 use anyhow::Result;
 
 use super::group::groups;
-use super::markdown::says;
 use super::{Shown, amount, day, last_day, percent, quantity, side, tie_out, verdict};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;\
@@ -69,9 +68,9 @@ fn differences(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
             group.when(),
             escaped(&group.place()),
             side(left),
-            says(group, &group.left),
+            group.says(&group.left),
             side(right),
-            says(group, &group.right),
+            group.says(&group.right),
         )?;
     }
     writeln!(out, "</tbody>\n</table>")?;

@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use anyhow::Result;
-use trueup_core::reconcile::{Quantity, Sums};
 
 use super::group::{Group, groups};
 use super::{Shown, amount, day, last_day, percent, quantity, side, tie_out, verdict};
@@ -25,10 +24,14 @@ pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
         let (left, right) = pair.sides;
         let title = format!("{}: {} against {}", pair.provider, side(left), side(right));
         writeln!(out, "## {}\n", safe(&title))?;
-        writeln!(out, "{} of {} days", pair.days_covered, pair.days)?;
-        for (what, e4) in &pair.capture {
-            writeln!(out, ", {} of {} captured", percent(*e4), what.replace("cost_usd", "cost"))?;
-        }
+        let captured: Vec<String> = pair
+            .capture
+            .iter()
+            .map(|(what, e4)| {
+                format!("; captured: {} of {}", percent(*e4), what.replace("cost_usd", "cost"))
+            })
+            .collect();
+        writeln!(out, "{} of {} days{}", pair.days_covered, pair.days, captured.concat())?;
         writeln!(out, "\n| | side | matched | variance | missing | total |")?;
         writeln!(out, "|---|---|--:|--:|--:|--:|")?;
         for line in &pair.ties {
@@ -69,19 +72,11 @@ fn difference(group: &Group<'_>, out: &mut impl Write) -> Result<()> {
         group.when(),
         safe(&group.place()),
         side(left),
-        says(group, &group.left),
+        group.says(&group.left),
         side(right),
-        says(group, &group.right),
+        group.says(&group.right),
     )?;
     Ok(())
-}
-
-/// What a side says: tokens or dollars.
-pub(super) fn says(group: &Group<'_>, sums: &Sums) -> String {
-    if group.sides.1.is_cost() {
-        return amount(Quantity::Cost, &sums.or_zero(Quantity::Cost));
-    }
-    format!("{} tokens", amount(Quantity::Out, &sums.tokens()))
 }
 
 /// A name that ends no cell and begins no markup.

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use trueup_core::Decimal;
-use trueup_core::reconcile::{PairResult, Quantity, Severity, Sums, TieLine};
+use trueup_core::reconcile::{PairResult, Quantity, Severity, TieLine};
 
 use super::group::{Group, groups};
 use super::{Shown, amount, day, last_day, percent, quantity, side, tie_out, verdict};
@@ -106,29 +106,16 @@ fn difference(group: &Group<'_>, terminal: Terminal, out: &mut impl Write) -> Re
     Ok(())
 }
 
-/// What both sides say, of whatever differs most.
+/// What both sides say.
 fn amounts(group: &Group<'_>) -> String {
-    let is_cost = group.sides.1.is_cost();
-    let tokens = |sums: &Sums| amount(Quantity::Out, &sums.tokens());
-    let requests =
-        |sums: &Sums| sums.get(Quantity::Requests).map(|of| amount(Quantity::Requests, of));
-    let one = |sums: &Sums| {
-        if is_cost {
-            return amount(Quantity::Cost, &sums.or_zero(Quantity::Cost));
-        }
-        let requests = requests(sums).map(|count| format!(" in {count} requests"));
-        format!("{} tokens{}", tokens(sums), requests.unwrap_or_default())
-    };
-    let (left, right) = group.sides;
     let claimed = if group.estimated.is_zero() {
         String::new()
     } else {
-        format!(
-            " (and ~{} claimed)",
-            if is_cost { one(&group.estimated) } else { tokens(&group.estimated) }
-        )
+        format!(" (and ~{} claimed)", group.says(&group.estimated))
     };
-    format!("{} {}{claimed}, {} {}", side(left), one(&group.left), side(right), one(&group.right))
+    let (left, right) = group.sides;
+    let (own, other) = (group.says(&group.left), group.says(&group.right));
+    format!("{}: {own}{claimed}; {}: {other}", side(left), side(right))
 }
 
 fn comparison(pair: &PairResult, terminal: Terminal, out: &mut impl Write) -> Result<()> {

@@ -154,7 +154,7 @@ fn gaps_of(seed: u64) {
     // The account has what the provider does not bill.
     let foreign = (places.take(|of, day, _| of.is_priced(day)).0, FOREIGN);
     let pattern = calls.iter().find(|call| call.row.day_s == foreign.0).unwrap().clone();
-    let row = Told { model: FOREIGN, uncached: 4_000_000_000, written: 0, ..pattern.row.clone() };
+    let row = Told { model: FOREIGN, uncached: 4_000_000_000, written: 0, ..pattern.row };
     calls.push(Posted { row, ..pattern });
     expected.extend(in_both("missing_provider", foreign));
 
@@ -171,7 +171,7 @@ fn gaps_of(seed: u64) {
     // More requests than the provider counts, for the same tokens.
     let chatty = places.take(|_, _, _| true);
     let pattern = calls.iter().find(|call| at(call, chatty)).unwrap().clone();
-    let row = Told { uncached: 0, cached: 0, written: 0, output: 0, ..pattern.row.clone() };
+    let row = Told { uncached: 0, cached: 0, written: 0, output: 0, ..pattern.row };
     calls.extend(std::iter::repeat_n(Posted { row, ..pattern }, 9));
     expected.insert(in_tokens("mismatch_requests", chatty));
 

@@ -62,7 +62,19 @@ impl World {
 
     /// The same before that.
     pub(crate) fn at_first(seed: u64, days: i64) -> Self {
-        let plan = Plan { seed, days, page_buckets: 31, requests_max: 3, ..Plan::default() };
+        Self::of(Plan { seed, days, ..Plan::default() })
+    }
+
+    /// One whose last day is a day of long ago, so that what is printed is always the same.
+    pub(crate) fn of_day(today_s: i64, seed: u64, days: i64) -> Self {
+        let world = Self::of(Plan { seed, days, today_s, ..Plan::default() });
+        world.sim.advance();
+        world.sim.advance();
+        world
+    }
+
+    fn of(plan: Plan) -> Self {
+        let plan = Plan { page_buckets: 31, requests_max: 3, ..plan };
         let sim = Sim::start(plan.clone()).unwrap();
         let home =
             Home::with(&[("TRUEUP_PULL_INTERVAL", "off"), ("COLUMNS", "80"), ("NO_COLOR", "1")]);
@@ -94,9 +106,9 @@ impl World {
 
     /// Pulls everything so many times.
     pub(crate) fn pull(&self, times: usize) {
-        let days = self.plan.days.to_string();
+        let (from, to) = (date(self.day(self.plan.days - 1)), date(self.day(0)));
         for _ in 0..times {
-            let ran = self.run(&["pull", "--days", &days]);
+            let ran = self.run(&["pull", "--from", &from, "--to", &to]);
             assert_eq!(ran.code, Some(0), "{ran:?}");
         }
     }
@@ -143,6 +155,30 @@ impl World {
         }
         assert!(daemon.terminate().success());
     }
+}
+
+/// What OpenAI lets its customers export of these rows: a bucket for each, by hours, so that they must be
+/// added up, and an empty one for each day.
+pub(crate) fn statement(rows: &[Told]) -> String {
+    let mut csv = "start_time,end_time,start_time_iso,end_time_iso,project_id,num_model_requests,\
+        user_id,api_key_id,model,batch,service_tier,input_tokens,output_tokens,input_cached_tokens,\
+        input_uncached_tokens\n"
+        .to_owned();
+    let lines = rows.iter().map(|row| {
+        let Told { day_s, project, key, model, tier, is_batch, .. } = row;
+        let Told { uncached, cached, written, output, requests, .. } = row;
+        let start = day_s + 23 * 3_600;
+        let end = start + 3_600;
+        // An export has no column for what was written to a cache: it is part of the uncached prompt.
+        let uncached = uncached + written;
+        let input = uncached + cached;
+        let used =
+            format!("{project},{requests}.0,,{key},{model},{is_batch},{tier},{input},{output}");
+        let empty = format!("{day_s},{},,,,,,,,,,0,0,0,0", day_s + 3_600);
+        format!("{start},{end},,,{used},{cached},{uncached}\n{empty}\n")
+    });
+    csv.extend(lines);
+    csv
 }
 
 /// A stated price.
