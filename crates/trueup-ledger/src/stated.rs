@@ -21,7 +21,7 @@ use crate::billed::{value_columns, value_of};
 use crate::row::signed;
 use crate::{Ledger, LedgerError};
 
-pub use read::{StatedIssue, StatedRow, Statement, StatementAccount};
+pub use read::{OddStatement, StatedIssue, StatedRow, Statement, StatementAccount};
 
 /// What is known of a statement before its first row.
 #[derive(Debug, Clone, PartialEq, Eq)]

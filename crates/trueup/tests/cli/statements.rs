@@ -361,6 +361,26 @@ fn cogni_defect_7_a_ledger_that_fails_is_no_ledger_without_rows() {
 }
 
 #[test]
+fn doctor_names_statements_that_could_not_be_read_in_full() {
+    let home = Home::everyday();
+    home.write("good.csv", usage(0..3, 1).0);
+    home.print("import good.csv");
+    let check = || {
+        let said: Value = serde_json::from_str(&home.run("doctor --json").stdout).unwrap();
+        let checks = said["checks"].as_array().unwrap().clone();
+        checks.into_iter().find(|check| check["id"] == "statements").unwrap()
+    };
+    assert_eq!(check()["status"], "ok");
+    home.write("odd.csv", fixture("openai_usage_odd.csv"));
+    home.print("import odd.csv");
+    let odd = check();
+    assert_eq!((&odd["status"], &odd["meta"]["statements"]), (&"warn".into(), &2.into()));
+    let reason = odd["items"][0]["reason"].as_str().unwrap();
+    let codes = "identity_broken, line_invalid, number_invalid, time_invalid, zone_assumed";
+    assert_eq!(reason, format!("statement 2, odd.csv: 4 rows not read in full ({codes})"));
+}
+
+#[test]
 fn nothing_is_wider_than_the_terminal() {
     let home = Home::new();
     let long = format!("{}.csv", "completions_usage_2026-11-01_2026-11-30_copy".repeat(3));
