@@ -44,8 +44,8 @@ pub use retention::{BallastState, LOST, REMOVED, Removed, Retention};
 pub use rollup::Width;
 pub use schema::KNOWN as SCHEMA_VERSION;
 pub use stated::{
-    Imported, Importing, StatedIssue, StatedRow, Statement, StatementAccount, StatementEnd,
-    StatementHead,
+    Imported, Importing, OddStatement, StatedIssue, StatedRow, Statement, StatementAccount,
+    StatementEnd, StatementHead,
 };
 pub use volume::Volume;
 pub use writer::{CHECKPOINT_PATIENCE, DROPPED, Health, REFUSED, Writer, WriterState};

@@ -21,7 +21,7 @@ use crate::billed::{value_columns, value_of};
 use crate::row::signed;
 use crate::{Ledger, LedgerError};
 
-pub use read::{StatedIssue, StatedRow, Statement, StatementAccount};
+pub use read::{OddStatement, StatedIssue, StatedRow, Statement, StatementAccount};
 pub(crate) use read::{charge_of_row, dims_of_row};
 
 /// What is known of a statement before its first row.

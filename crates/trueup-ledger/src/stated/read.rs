@@ -72,6 +72,19 @@ pub struct StatedIssue {
     pub count: u64,
 }
 
+/// A statement of which not all could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OddStatement {
+    /// Its number.
+    pub id: i64,
+    /// The name of the file.
+    pub name: String,
+    /// Rows that could not be read in full.
+    pub odd: u64,
+    /// The codes of its issues, divided by commas.
+    pub codes: String,
+}
+
 /// A row that counts, and the statement that says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatedRow {
@@ -134,6 +147,29 @@ impl Reader {
                 count: row.get::<_, i64>(3)?.cast_unsigned(),
             })
         })
+    }
+
+    /// How many statements there are, and those of which not all could be read.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn odd_statements(&self) -> Result<(u64, Vec<OddStatement>), LedgerError> {
+        if !self.has_stated()? {
+            return Ok((0, Vec::new()));
+        }
+        let count: Vec<i64> = self.all("SELECT count(*) FROM statements", [], |row| row.get(0))?;
+        let sql = "SELECT id, name, odd, (SELECT group_concat(code, ', ') FROM
+             (SELECT DISTINCT code FROM statement_issues WHERE statement = s.id ORDER BY code))
+             FROM statements s WHERE odd > 0 ORDER BY id";
+        let odd = self.all(sql, [], |row| {
+            Ok(OddStatement {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                odd: row.get::<_, i64>(2)?.cast_unsigned(),
+                codes: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+            })
+        })?;
+        Ok((count.iter().sum::<i64>().cast_unsigned(), odd))
     }
 
     /// Every row that counts and begins in a range, as it came.

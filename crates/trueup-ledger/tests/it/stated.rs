@@ -248,6 +248,24 @@ fn the_check_sees_a_row_that_is_gone() {
 }
 
 #[test]
+fn a_ledger_of_an_older_program_has_no_statements() {
+    let mut world = World::new();
+    world.next(&[row(0, 1)]);
+    let database = Connection::open(world.folder.path().join("trueup.db")).unwrap();
+    database.pragma_update(None, "user_version", 4).unwrap();
+    let tables =
+        ["stated", "statement_rows", "statement_accounts", "statement_issues", "statements"];
+    for table in tables {
+        let kind = if table == "stated" { "VIEW" } else { "TABLE" };
+        database.execute_batch(&format!("DROP {kind} {table}")).unwrap();
+    }
+    assert!(world.reader().statements().unwrap().is_empty());
+    assert_eq!(world.reader().odd_statements().unwrap(), (0, Vec::new()));
+    assert!(world.counting().is_empty());
+    assert_eq!(world.damage(), Vec::<String>::new());
+}
+
+#[test]
 fn a_range_is_read_by_its_index() {
     let world = World::new();
     let database = Connection::open(world.folder.path().join("trueup.db")).unwrap();

@@ -269,9 +269,9 @@ proptest! {
         }
         if let Ok((rows, summary)) = read(&bytes) {
             prop_assert_eq!(rows.len() as u64, summary.rows);
-            for row in rows {
-                prop_assert!(row.start.is_some() || !row.extra.is_empty());
-            }
+            let unplaced = rows.iter().filter(|row| row.start.is_none()).count();
+            prop_assert_eq!(unplaced as u64, summary.unplaced);
+            prop_assert!(summary.unplaced <= summary.odd && summary.odd <= summary.rows);
         }
     }
 }

@@ -174,6 +174,7 @@ static CHECKS: &[Check] = &[
     general("clock", machine::clock),
     general("push_state", push::push_state),
     general("provider_usage", provider::provider_usage),
+    general("statements", provider::statements),
     general("paths_readable", stores::paths_readable),
     general("schema_unknown", stores::schema_unknown),
     general("bad_lines", stores::bad_lines),

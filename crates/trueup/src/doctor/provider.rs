@@ -7,7 +7,7 @@
 //! Nothing is asked from here: that a provider can be reached is known only of the past.
 
 use trueup_core::{DAY_MS, IssueCode};
-use trueup_ledger::{ConnectionState, LedgerError, Reader, StoredIssue};
+use trueup_ledger::{ConnectionState, LedgerError, OddStatement, Reader, StoredIssue};
 
 use super::{Item, Mend, Sight, Status, Verdict, ago};
 use crate::pull::Connections;
@@ -23,13 +23,18 @@ const STALE_MS: i64 = 2 * DAY_MS;
 pub(super) struct Billed {
     connections: Vec<ConnectionState>,
     issues: Vec<StoredIssue>,
+    statements: u64,
+    odd: Vec<OddStatement>,
 }
 
 impl Billed {
     pub(super) fn read(reader: &Reader) -> Result<Self, LedgerError> {
+        let (statements, odd) = reader.odd_statements()?;
         Ok(Self {
             connections: reader.connections()?,
             issues: reader.provider_issues(ISSUES_SEEN)?,
+            statements,
+            odd,
         })
     }
 }
@@ -66,6 +71,24 @@ pub(super) fn provider_usage(sight: &Sight<'_>) -> Verdict {
         .with(items)
         .meta("connections", names.len())
         .meta("issues", issues.len())
+}
+
+/// Whether all of the files that were imported could be read.
+pub(super) fn statements(sight: &Sight<'_>) -> Verdict {
+    let Billed { statements, odd, .. } = &sight.billed;
+    if *statements == 0 {
+        return Verdict::ok("off: no statement was imported").meta("statements", 0);
+    }
+    let item = |OddStatement { id, name, odd, codes }: &OddStatement| {
+        let rows = counted(*odd, "row");
+        let reason = format!("statement {id}, {name}: {rows} not read in full ({codes})");
+        Item::new(reason)
+            .mended((Some("download it anew, and import that"), "trueup import --list"))
+    };
+    let status = if odd.is_empty() { Status::Ok } else { Status::Warn };
+    Verdict::new(status, counted(*statements, "statement"))
+        .with(odd.iter().map(item).collect())
+        .meta("statements", *statements)
 }
 
 /// What is told, and nobody needs to act on: a family that is not there, a dimension less.

@@ -33,8 +33,9 @@ impl Source {
         if file.metadata().is_ok_and(|it| it.is_dir()) {
             bail!("it is a folder; name the files in it");
         }
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Self::of(name, file)
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        // It is shown in terminals.
+        Self::of(name.chars().filter(|c| !c.is_control()).collect(), file)
     }
 
     fn of(name: String, input: impl Read + 'static) -> Result<Self> {

@@ -173,6 +173,7 @@ fn help_of_every_verb() {
         "provider test",
         "provider remove",
         "pull",
+        "import",
         "hooks",
         "hooks install",
         "hooks uninstall",

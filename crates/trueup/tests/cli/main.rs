@@ -30,5 +30,6 @@ mod pipe;
 mod providers;
 mod schema;
 mod sessions;
+mod statements;
 mod statusline;
 mod width;

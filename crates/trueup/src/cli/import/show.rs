@@ -19,6 +19,8 @@ use crate::statement::{Outcome, Status};
 const ISSUES_SHOWN_MAX: usize = 12;
 /// Columns of an issue's line.
 const COLUMNS: usize = 80;
+/// The shortest that a file's name is cut to.
+const NAME_MIN: usize = 20;
 /// Characters of `2026-11-01`.
 const DAY_CHARS: usize = 10;
 
@@ -31,23 +33,23 @@ pub(super) fn outcome(outcome: &Outcome, out: &mut impl Write) -> Result<()> {
         String::new()
     };
     let days = summary.span.map_or_else(String::new, |span| format!(", {}", days(span)));
-    writeln!(out, "{name}: {}{of}{days}", format.title)?;
+    let of = format!(": {}{of}{days}", format.title);
+    writeln!(out, "{}{of}", cut(name, COLUMNS.saturating_sub(of.chars().count()).max(NAME_MIN)))?;
     let rows = counted(summary.rows, "row");
     match status {
         Status::Imported(id) => writeln!(out, "  {rows}, as statement {id}")?,
-        Status::Known(id) => writeln!(out, "  Nothing new: this is statement {id}")?,
+        Status::Known(id) => {
+            writeln!(out, "  nothing new: this is statement {id}")?;
+            return Ok(());
+        }
         Status::Tried => writeln!(out, "  {rows}; nothing was written")?,
     }
-    if !matches!(status, Status::Known(_)) {
-        counts(summary, out)?;
-    }
+    counts(summary, out)?;
     for (statement, rows) in supersedes {
-        let of = format!("of statement {}, {}", statement.id, statement.name);
-        writeln!(
-            out,
-            "  {} {of}, no longer count: this one covers their days",
-            counted(*rows, "row")
-        )?;
+        let rows = counted(*rows, "row");
+        let begin = format!("  supersedes {rows} of statement {}, ", statement.id);
+        let room = COLUMNS.saturating_sub(begin.chars().count());
+        writeln!(out, "{begin}{}", cut(&statement.name, room))?;
     }
     issues(summary, out)
 }
@@ -58,14 +60,11 @@ fn counts(summary: &StatementSummary, out: &mut impl Write) -> Result<()> {
         writeln!(out, "  {} in which nothing was used, left out", counted(*blank, "bucket"))?;
     }
     if *without_ids > 0 {
-        writeln!(out, "  {} not of what: kept", says(*without_ids))?;
+        let rows = counted(*without_ids, "row");
+        writeln!(out, "  {rows} of no named model, project or key: kept")?;
     }
     if *odd > 0 {
-        writeln!(
-            out,
-            "  {} could not be read in full: kept, with what is in them",
-            counted(*odd, "row")
-        )?;
+        writeln!(out, "  {} could not be read in full: kept as written", counted(*odd, "row"))?;
     }
     if *unplaced > 0 {
         writeln!(
@@ -77,26 +76,26 @@ fn counts(summary: &StatementSummary, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn says(rows: u64) -> String {
-    let verb = if rows == 1 { "says" } else { "say" };
-    format!("{} {verb} something, and", counted(rows, "row"))
-}
-
 fn issues(summary: &StatementSummary, out: &mut impl Write) -> Result<()> {
     for (issue, (line, count)) in summary.issues.iter().take(ISSUES_SHOWN_MAX) {
         let times = if *count > 1 { format!(", {} times", grouped(*count)) } else { String::new() };
         let place = format!(" (line {line}{times})");
         let room = COLUMNS.saturating_sub(2 + place.chars().count());
-        let text = issue.to_string();
-        let is_long = text.chars().count() > room;
-        let shown: String = text.chars().take(if is_long { room - 1 } else { room }).collect();
-        writeln!(out, "  {shown}{}{place}", if is_long { "…" } else { "" })?;
+        writeln!(out, "  {}{place}", cut(&issue.to_string(), room))?;
     }
     let more = summary.issues.len().saturating_sub(ISSUES_SHOWN_MAX);
     if more > 0 {
         writeln!(out, "  {} more: --json has them", counted(more as u64, "issue"))?;
     }
     Ok(())
+}
+
+/// A text that fits.
+fn cut(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// `2026-11-01 to 2026-11-30`.
