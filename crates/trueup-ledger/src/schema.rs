@@ -17,6 +17,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/002_host_metrics.sql"),
     include_str!("schema/003_retention.sql"),
     include_str!("schema/004_provider.sql"),
+    include_str!("schema/006_reconciliation.sql"),
 ];
 
 /// The newest schema version that this program knows.

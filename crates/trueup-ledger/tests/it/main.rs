@@ -15,5 +15,6 @@ mod host;
 mod laws;
 mod push;
 mod rebuild;
+mod reconciled;
 mod retention;
 mod writer;
