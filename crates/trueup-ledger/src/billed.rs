@@ -10,6 +10,7 @@
 //!               │ killed here: begin finds the cursor, and goes on
 //! ```
 
+mod backfill;
 mod read;
 mod rows;
 mod settle;
@@ -20,6 +21,7 @@ use trueup_core::{BilledFact, BilledName, BilledWidth, Issue, UnixMs};
 use crate::row::signed;
 use crate::{Ledger, LedgerError};
 
+pub use backfill::BackfillStep;
 pub use read::{BilledBucket, ConnectionState, StoredIssue};
 pub use settle::SETTLE_AGE_MS;
 

@@ -18,6 +18,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/003_retention.sql"),
     include_str!("schema/004_provider.sql"),
     include_str!("schema/006_reconciliation.sql"),
+    include_str!("schema/007_backfill.sql"),
 ];
 
 /// The newest schema version that this program knows.

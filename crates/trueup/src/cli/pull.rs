@@ -126,20 +126,14 @@ impl Pull {
 }
 
 /// Where a day begins in UTC.
-fn start_of(day: Date) -> Result<UnixMs, String> {
+pub(super) fn start_of(day: Date) -> Result<UnixMs, String> {
     let start = day.to_zoned(TimeZone::UTC).map_err(|error| error.to_string())?;
     Ok(UnixMs(start.timestamp().as_millisecond()))
 }
 
 /// Pulls what is wanted of each connection, one after the other.
 fn pull(config: &Config, wanted: &[(&Connection, Vec<Wanted>)]) -> Result<Summary> {
-    let path = config.ledger();
-    let ledger = Ledger::open(&path, OpenOptions::default()).map_err(|error| {
-        let is_held = matches!(error, LedgerError::Locked { .. });
-        let error = anyhow::Error::from(error);
-        if is_held { error.context("`trueup serve` pulls by itself, on a schedule") } else { error }
-    })?;
-    let writer = Arc::new(Writer::spawn(ledger, Limits::default(), clock::now)?);
+    let writer = writer(config, "`trueup serve` pulls by itself, on a schedule")?;
     let mut summary = Summary::default();
     for (connection, wanted) in wanted {
         let mut puller = Puller::new(connection, Store::new(Arc::clone(&writer)), &pause);
@@ -151,7 +145,17 @@ fn pull(config: &Config, wanted: &[(&Connection, Vec<Wanted>)]) -> Result<Summar
     Ok(summary)
 }
 
-fn say(summary: &Summary, out: &mut impl Write) -> Result<()> {
+/// The writer of the ledger; what to say where another process has it.
+pub(super) fn writer(config: &Config, where_held: &'static str) -> Result<Arc<Writer>> {
+    let ledger = Ledger::open(&config.ledger(), OpenOptions::default()).map_err(|error| {
+        let is_held = matches!(error, LedgerError::Locked { .. });
+        let error = anyhow::Error::from(error);
+        if is_held { error.context(where_held) } else { error }
+    })?;
+    Ok(Arc::new(Writer::spawn(ledger, Limits::default(), clock::now)?))
+}
+
+pub(super) fn say(summary: &Summary, out: &mut impl Write) -> Result<()> {
     let Summary { pages, windows, rows, withdrawn, missing, .. } = summary;
     writeln!(
         out,
@@ -179,7 +183,7 @@ fn say(summary: &Summary, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn as_json(summary: &Summary) -> Value {
+pub(super) fn as_json(summary: &Summary) -> Value {
     let issues: serde_json::Map<String, Value> = summary
         .issues
         .iter()

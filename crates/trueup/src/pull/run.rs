@@ -62,6 +62,11 @@ impl<'a> Puller<'a> {
         Self { connection, client: Client::new(connection), store, pause, is_shut: false }
     }
 
+    /// Whether nothing more is asked for, because the key is refused.
+    pub(crate) const fn is_shut(&self) -> bool {
+        self.is_shut
+    }
+
     /// Pulls a range, in parts where it is longer than one request may be.
     ///
     /// # Errors

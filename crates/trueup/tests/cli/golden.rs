@@ -156,6 +156,7 @@ fn help_of_every_verb() {
         "sessions",
         "sync",
         "backfill",
+        "backfill provider",
         "rebuild",
         "sources",
         "prices",

@@ -27,6 +27,7 @@ mod kill;
 mod laws;
 mod openclaw;
 mod pipe;
+mod provider_backfill;
 mod providers;
 mod schema;
 mod sessions;

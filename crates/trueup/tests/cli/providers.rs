@@ -14,18 +14,18 @@ use serde_json::Value;
 use crate::home::{Home, Run, Running, finish, finish_with, text_of};
 
 /// A home that is connected to a simulated OpenAI.
-struct World {
-    home: Home,
-    sim: Sim,
-    plan: Plan,
+pub(crate) struct World {
+    pub(crate) home: Home,
+    pub(crate) sim: Sim,
+    pub(crate) plan: Plan,
 }
 
 impl World {
-    fn new(plan: Plan) -> Self {
+    pub(crate) fn new(plan: Plan) -> Self {
         Self::of("openai", plan)
     }
 
-    fn of(provider: &str, plan: Plan) -> Self {
+    pub(crate) fn of(provider: &str, plan: Plan) -> Self {
         let sim = Sim::start(plan.clone()).unwrap();
         let world = Self { home: Home::new(), sim, plan };
         let added = world.add(provider, KEY);
@@ -60,7 +60,7 @@ impl World {
         Connection::open(self.home.ledger()).unwrap()
     }
 
-    fn text(&self, sql: &str) -> String {
+    pub(crate) fn text(&self, sql: &str) -> String {
         let database = self.database();
         let mut statement = database.prepare(sql).unwrap();
         let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0)).unwrap();
@@ -68,7 +68,7 @@ impl World {
     }
 
     /// What the ledger says of completions and costs.
-    fn known(&self) -> Truth {
+    pub(crate) fn known(&self) -> Truth {
         let database = self.database();
         let sum =
             "SELECT count(*), sum(in_uncached), sum(in_cache_read), sum(in_cache_write), sum(out),
@@ -103,7 +103,7 @@ impl World {
     }
 
     /// The truth of the whole world: completions with the present day, costs without it.
-    fn truth(&self) -> Truth {
+    pub(crate) fn truth(&self) -> Truth {
         let past = self.sim.truth(0, self.plan.today_s);
         Truth { cost: past.cost, ..self.sim.truth(0, i64::MAX) }
     }

@@ -80,3 +80,16 @@ fn nothing_is_asked_where_nothing_is_connected() {
     assert_eq!((&health["status"], &health["pull_status"]), (&"ok".into(), &"disabled".into()));
     assert!(!daemon.get("/metrics").text.contains("trueup_pull"));
 }
+
+#[test]
+fn a_backfill_beside_it_says_who_holds_the_ledger() {
+    let sim = Sim::start(plan()).unwrap();
+    let home = connected(&sim, KEY);
+    let _daemon = home.start();
+    let told = home.verb("backfill").args(["provider", "--days", "40"]).output().unwrap();
+    assert_eq!(told.status.code(), Some(1));
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("`trueup serve` keeps the last 35 days by itself; stop it"), "{told}");
+    let dry = home.verb("backfill").args(["provider", "--dry-run"]).output().unwrap();
+    assert!(dry.status.success(), "nothing is written by it: {dry:?}");
+}
