@@ -197,6 +197,21 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "5m",
         "How often serve looks which providers are to be asked; off for never (docs/providers.md)",
     ),
+    Setting {
+        key: "cron_secret",
+        variable: "TRUEUP_CRON_SECRET",
+        aliases: &["CRON_SECRET"],
+        default: "",
+        help: "The bearer secret of /api/cron/daily-usage, at least 16 bytes; none: that is off",
+        is_secret: true,
+    },
+    setting(
+        "cron_secret_file",
+        "TRUEUP_CRON_SECRET_FILE",
+        &[],
+        "",
+        "A file that holds that secret, so that it stands in no environment",
+    ),
     setting(
         "retention",
         "TRUEUP_RETENTION",

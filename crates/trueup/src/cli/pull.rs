@@ -8,7 +8,6 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
 use trueup_core::{BilledWidth, DAY_MS, UnixMs};
 use trueup_ledger::{Ledger, LedgerError, Limits, OpenOptions, Writer};
 use trueup_providers::Span;
@@ -80,7 +79,7 @@ impl Pull {
         let summary = pull(config, &wanted)?;
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{:#}", as_json(&summary))?;
+            writeln!(out, "{:#}", summary.as_json())?;
         } else {
             say(&summary, &mut out)?;
         }
@@ -181,34 +180,4 @@ pub(super) fn say(summary: &Summary, out: &mut impl Write) -> Result<()> {
         writeln!(out, "{} {}: {}", failure.connection, failure.family, failure.issue)?;
     }
     Ok(())
-}
-
-pub(super) fn as_json(summary: &Summary) -> Value {
-    let issues: serde_json::Map<String, Value> = summary
-        .issues
-        .iter()
-        .map(|(code, count)| (code.name().to_owned(), (*count).into()))
-        .collect();
-    let failures = summary.failures.iter().map(|failure| {
-        json!({
-            "connection": failure.connection,
-            "family": failure.family,
-            "code": failure.issue.code.name(),
-            "detail": failure.issue.detail,
-        })
-    });
-    json!({
-        "schema": 1,
-        "processed": summary.processed,
-        "failed": summary.failed,
-        "pages": summary.pages,
-        "windows": summary.windows,
-        "stored": summary.rows.stored,
-        "updated": summary.rows.updated,
-        "skipped": summary.rows.skipped,
-        "withdrawn": summary.withdrawn,
-        "missing": summary.missing,
-        "issues": issues,
-        "failures": failures.collect::<Vec<_>>(),
-    })
 }

@@ -25,7 +25,7 @@ use trueup_providers::{Family, Span};
 use crate::cli::WrongUsage;
 use crate::cli::load::CLOSE_PATIENCE;
 use crate::cli::provider::chosen;
-use crate::cli::pull::{as_json, say, start_of, writer};
+use crate::cli::pull::{say, start_of, writer};
 use crate::cli::push::pause;
 use crate::clock;
 use crate::config::Config;
@@ -353,7 +353,7 @@ impl BackfillProviders {
             }));
             total.add(done.summary);
         }
-        let mut all = as_json(&total);
+        let mut all = total.as_json();
         if let Some(fields) = all.as_object_mut() {
             fields.insert("label".to_owned(), self.label.clone().into());
             fields.insert("dry_run".to_owned(), false.into());
