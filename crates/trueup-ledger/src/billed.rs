@@ -11,6 +11,7 @@
 //! ```
 
 mod backfill;
+mod prune;
 mod read;
 mod rows;
 mod settle;
@@ -22,6 +23,7 @@ use crate::row::signed;
 use crate::{Ledger, LedgerError};
 
 pub use backfill::BackfillStep;
+pub use prune::{Prunable, Pruned};
 pub use read::{BilledBucket, ConnectionState, StoredIssue};
 pub use settle::SETTLE_AGE_MS;
 
@@ -403,7 +405,8 @@ fn keep_page(
     database
         .prepare_cached(
             "INSERT INTO provider_pages (connection, cursor_key, query, first_seen_at, last_seen_at,
-             bytes, sha256, body) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7)",
+             bytes, sha256, body, from_ms, until_ms)
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .insert(params![
             connection,
@@ -412,7 +415,9 @@ fn keep_page(
             now.0,
             signed(page.bytes),
             page.sha256,
-            page.body
+            page.body,
+            range.from.0,
+            range.until.0
         ])
 }
 

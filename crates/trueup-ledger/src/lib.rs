@@ -27,8 +27,8 @@ mod volume;
 mod writer;
 
 pub use billed::{
-    BackfillStep, BilledBucket, ConnectionState, Finished, PullRange, PulledPage, Pulling,
-    RowCounts, SETTLE_AGE_MS, StoredIssue,
+    BackfillStep, BilledBucket, ConnectionState, Finished, Prunable, Pruned, PullRange, PulledPage,
+    Pulling, RowCounts, SETTLE_AGE_MS, StoredIssue,
 };
 pub use completeness::{ClaimCounts, ClaimRow, Newest, OpenSession};
 pub use error::LedgerError;

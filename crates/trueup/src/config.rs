@@ -197,6 +197,13 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "5m",
         "How often serve looks which providers are to be asked; off for never (docs/providers.md)",
     ),
+    setting(
+        "provider_retention_days",
+        "TRUEUP_PROVIDER_RETENTION_DAYS",
+        &[],
+        "35",
+        "Days after which pages of providers and their hours go, once compared; 0: never",
+    ),
     Setting {
         key: "cron_secret",
         variable: "TRUEUP_CRON_SECRET",

@@ -39,6 +39,7 @@ pub(crate) use listen::{Limits, bind};
 pub(crate) use pull::{Pull, Seen as PullSeen};
 pub(crate) use push::{Push, Seen as PushSeen};
 pub(crate) use settings::Settings;
+pub(crate) use upkeep::provider_days as provider_retention_days;
 pub(crate) use watch::Watch;
 
 /// How long the end waits for requests under way.
@@ -166,6 +167,7 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
     tickers.push(Arc::clone(&upkeep));
     upkeep::spawn(upkeep::Task {
         settings: settings.upkeep,
+        ledger: settings.ledger.clone(),
         writer: Arc::clone(&writer),
         ticker: upkeep,
     })?;

@@ -172,6 +172,7 @@ fn help_of_every_verb() {
         "provider add",
         "provider list",
         "provider test",
+        "provider prune",
         "provider remove",
         "pull",
         "hooks",

@@ -28,6 +28,7 @@ mod laws;
 mod openclaw;
 mod pipe;
 mod provider_backfill;
+mod provider_prune;
 mod providers;
 mod schema;
 mod sessions;

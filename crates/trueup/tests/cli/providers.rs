@@ -56,7 +56,7 @@ impl World {
         json
     }
 
-    fn database(&self) -> Connection {
+    pub(crate) fn database(&self) -> Connection {
         Connection::open(self.home.ledger()).unwrap()
     }
 

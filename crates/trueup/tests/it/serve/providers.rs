@@ -93,3 +93,31 @@ fn a_backfill_beside_it_says_who_holds_the_ledger() {
     let dry = home.verb("backfill").args(["provider", "--dry-run"]).output().unwrap();
     assert!(dry.status.success(), "nothing is written by it: {dry:?}");
 }
+
+#[test]
+fn detail_that_is_old_settled_and_compared_goes() {
+    let sim = Sim::start(Plan { days: 50, ..Plan::default() }).unwrap();
+    let home = connected(&sim, KEY);
+    for _ in 0..3 {
+        let mut pull = home.verb("pull");
+        pull.args(["--days", "50", "--family", "costs"]);
+        assert!(pull.output().unwrap().status.success());
+    }
+    let bytes = || {
+        home.number("SELECT sum(length(body)) FROM provider_pages WHERE until_ms < 1000 * unixepoch() - 36 * 86400000")
+    };
+    let pages = "UPDATE provider_pages SET until_ms = from_ms + 10 * 86400000";
+    home.database().execute(pages, []).unwrap();
+    assert!(bytes() > 0);
+    home.database()
+        .execute_batch(
+            "INSERT INTO reconciliations (run_id, at, from_ms, until_ms, is_partial, verdict, inputs,
+             summary) VALUES ('1', 1000 * unixepoch() + 1000, 0, 1000 * unixepoch(), 0, 'variance',
+             x'00', '{}')",
+        )
+        .unwrap();
+    let daemon = home.start();
+    until("it is gone", || bytes() == 0);
+    assert!(home.number("SELECT count(*) FROM billed WHERE family = 'costs'") > 0);
+    until("it is told", || daemon.log().iter().any(|line| line.contains("provider_pruned")));
+}
