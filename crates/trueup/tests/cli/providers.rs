@@ -453,8 +453,8 @@ fn anthropic_is_pulled() {
     let pulled = world.pull();
     assert_eq!(
         pulled["issues"],
-        serde_json::json!({"not_offered": 2}),
-        "the analytics are not there"
+        serde_json::json!({"not_offered": 3}),
+        "neither the analytics nor the report of Claude Code are there, which is asked for once"
     );
     let truth = world.truth();
     let sum = |column: &str| world.text(&format!("SELECT sum({column}) || '' FROM billed"));
@@ -482,6 +482,17 @@ fn the_analytics_of_anthropic_are_pulled_where_they_are_offered() {
         (sum("out"), sum("requests")),
         (truth.output.to_string(), truth.requests.to_string())
     );
+    let claude_code = "FROM billed WHERE family = 'usage/claude_code'";
+    let whole = world.truth();
+    let sums = "sum(in_uncached) || ' ' || sum(in_cache_read) || ' ' || sum(in_cache_write) || ' ' || sum(out)";
+    assert_eq!(
+        world.text(&format!("SELECT {sums} {claude_code}")),
+        format!("{} {} {} {}", whole.uncached, whole.cached, whole.written, whole.output)
+    );
+    let records = world.text(&format!("SELECT count(*) || '' {claude_code} AND model IS NULL"));
+    let sessions = world.text(&format!("SELECT sum(sessions) || '' {claude_code}"));
+    assert_eq!(sessions, (2 * records.parse::<u64>().unwrap()).to_string());
+    assert_eq!(world.text(&format!("SELECT count(amount) || '' {claude_code}")), "0", "no bill");
     let amounts = world.text("SELECT amount FROM billed WHERE family = 'analytics/cost'");
     assert_eq!(amounts.split('|').map(units).sum::<i128>(), units(&truth.cost));
 }
