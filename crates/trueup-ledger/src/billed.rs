@@ -11,6 +11,7 @@
 //! ```
 
 mod backfill;
+mod lag;
 mod prune;
 mod read;
 mod rows;
@@ -23,6 +24,7 @@ use crate::row::signed;
 use crate::{Ledger, LedgerError};
 
 pub use backfill::BackfillStep;
+pub use lag::SettleLag;
 pub use prune::{Prunable, Pruned};
 pub use read::{BilledBucket, ConnectionState, StoredIssue};
 pub use settle::SETTLE_AGE_MS;

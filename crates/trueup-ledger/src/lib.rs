@@ -28,7 +28,7 @@ mod writer;
 
 pub use billed::{
     BackfillStep, BilledBucket, ConnectionState, Finished, Prunable, Pruned, PullRange, PulledPage,
-    Pulling, RowCounts, SETTLE_AGE_MS, StoredIssue,
+    Pulling, RowCounts, SETTLE_AGE_MS, SettleLag, StoredIssue,
 };
 pub use completeness::{ClaimCounts, ClaimRow, Newest, OpenSession};
 pub use error::LedgerError;

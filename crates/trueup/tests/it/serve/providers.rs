@@ -121,3 +121,39 @@ fn detail_that_is_old_settled_and_compared_goes() {
     assert!(home.number("SELECT count(*) FROM billed WHERE family = 'costs'") > 0);
     until("it is told", || daemon.log().iter().any(|line| line.contains("provider_pruned")));
 }
+
+#[test]
+fn how_long_days_still_change_is_told() {
+    let sim = Sim::start(plan()).unwrap();
+    let home = connected(&sim, KEY);
+    let daemon = home.start();
+    until("every family is whole", || {
+        home.number("SELECT count(DISTINCT family) FROM provider_buckets WHERE pulls > 0") == 12
+    });
+    assert!(!daemon.get("/metrics").text.contains("trueup_provider_settled_days"));
+    // As if two days had been watched from their end on, and one of them changed five hours after it.
+    home.database()
+        .execute_batch(
+            "CREATE TEMP TABLE days AS SELECT start_ms FROM provider_rows
+                 WHERE family = 'costs' GROUP BY start_ms ORDER BY start_ms DESC LIMIT 2;
+             UPDATE provider_buckets SET settled_at = start_ms + 3 * 86400000
+                 WHERE family = 'costs' AND start_ms IN (SELECT start_ms FROM days);
+             UPDATE provider_rows SET first_seen_at = start_ms + 86400000,
+                 last_changed_at = start_ms + 86400000
+                 WHERE family = 'costs' AND start_ms IN (SELECT start_ms FROM days);
+             UPDATE provider_rows SET last_changed_at = start_ms + 86400000 + 5 * 3600000
+                 WHERE family = 'costs' AND start_ms = (SELECT max(start_ms) FROM days);",
+        )
+        .unwrap();
+    let list = home.verb("provider").args(["list", "--json"]).output().unwrap();
+    let list: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    let lag = &list["connections"][0]["settle_lag"];
+    assert_eq!((&lag["days"], &lag["within"][1]["days"]), (&2.into(), &1.into()), "{lag:#}");
+    assert_eq!((&lag["within"][2]["hours"], &lag["within"][2]["days"]), (&6.into(), &2.into()));
+    let metrics = daemon.get("/metrics").text;
+    let name = "trueup_provider_settled_days{provider=\"openai\",within_hours=";
+    for (hours, days) in [("0", 1), ("6", 2), ("+Inf", 2)] {
+        let line = format!("{name}\"{hours}\"}} {days}");
+        assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+    }
+}
