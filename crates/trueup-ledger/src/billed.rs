@@ -10,6 +10,9 @@
 //!               │ killed here: begin finds the cursor, and goes on
 //! ```
 
+mod backfill;
+mod lag;
+mod prune;
 mod read;
 mod rows;
 mod settle;
@@ -21,6 +24,9 @@ use trueup_core::{BilledFact, BilledName, BilledWidth, Issue, UnixMs};
 use crate::row::signed;
 use crate::{Ledger, LedgerError};
 
+pub use backfill::BackfillStep;
+pub use lag::SettleLag;
+pub use prune::{Prunable, Pruned};
 pub use read::{BilledBucket, ConnectionState, StoredIssue};
 pub(crate) use rows::{value_columns, value_of};
 pub use settle::SETTLE_AGE_MS;
@@ -404,7 +410,8 @@ fn keep_page(
     database
         .prepare_cached(
             "INSERT INTO provider_pages (connection, cursor_key, query, first_seen_at, last_seen_at,
-             bytes, sha256, body) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7)",
+             bytes, sha256, body, from_ms, until_ms)
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .insert(params![
             connection,
@@ -413,7 +420,9 @@ fn keep_page(
             now.0,
             signed(page.bytes),
             page.sha256,
-            page.body
+            page.body,
+            range.from.0,
+            range.until.0
         ])
 }
 

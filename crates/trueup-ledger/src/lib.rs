@@ -28,8 +28,8 @@ mod volume;
 mod writer;
 
 pub use billed::{
-    BilledBucket, ConnectionState, Finished, PullRange, PulledPage, Pulling, RowCounts,
-    SETTLE_AGE_MS, StoredIssue, ToldDay, ToldName, ToldRow,
+    BackfillStep, BilledBucket, ConnectionState, Finished, Prunable, Pruned, PullRange, PulledPage,
+    Pulling, RowCounts, SETTLE_AGE_MS, SettleLag, StoredIssue, ToldDay, ToldName, ToldRow,
 };
 pub use completeness::{ClaimCounts, ClaimRow, Newest, OpenSession};
 pub use error::LedgerError;

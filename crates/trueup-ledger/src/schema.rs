@@ -19,6 +19,8 @@ const STEPS: &[&str] = &[
     include_str!("schema/004_provider.sql"),
     include_str!("schema/005_statement.sql"),
     include_str!("schema/006_reconciliation.sql"),
+    include_str!("schema/007_backfill.sql"),
+    include_str!("schema/008_provider_retention.sql"),
 ];
 
 /// The newest schema version that this program knows.

@@ -1,4 +1,5 @@
-//! Anthropic: usage of messages, the cost report, and the newer analytics where they are offered.
+//! Anthropic: usage of messages, the cost report, that of Claude Code, and the newer analytics where
+//! they are offered.
 //!
 //! ```json
 //! {"data":[{"starting_at":"2026-05-01T00:00:00Z","ending_at":"2026-05-02T00:00:00Z","results":[
@@ -13,6 +14,8 @@
 //! cents in a text. Counts are disjoint already. The usage report tells no number of requests; the
 //! analytics do, and list rows instead of buckets.
 
+mod claude_code;
+
 use serde_json::value::RawValue;
 use trueup_core::{BilledWidth, Issue, IssueCode, Measure, Request, UnixMs};
 
@@ -24,6 +27,8 @@ use crate::{Ask, Auth, Family, Page, Provider};
 #[derive(Debug)]
 pub(crate) struct Anthropic;
 
+/// The header that every request has.
+const VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
 const ANALYTICS: &str = "analytics-usage-cost-2026-08-24";
 
 static FAMILIES: &[Family] = &[
@@ -57,6 +62,17 @@ static FAMILIES: &[Family] = &[
         is_of_past_days: true,
         lists_empty: true,
         is_optional: false,
+    },
+    Family {
+        name: claude_code::NAME,
+        path: "/organizations/usage_report/claude_code",
+        dims: &[],
+        widths: &[BilledWidth::Day],
+        days_max: 1,
+        days_back_max: None,
+        is_of_past_days: false,
+        lists_empty: false,
+        is_optional: true,
     },
     analytics(
         "analytics/usage",
@@ -119,6 +135,13 @@ impl Provider for Anthropic {
 
     fn request(&self, ask: &Ask<'_>) -> Request {
         let pair = |name: &str, value: String| (name.to_owned(), value);
+        if ask.family.name == claude_code::NAME {
+            // It takes one day, and no end.
+            let day = seconds(ask.span.from).get(..10).unwrap_or_default().to_owned();
+            let mut query = vec![pair("starting_at", day), pair("limit", "1000".to_owned())];
+            query.extend(ask.page.iter().map(|page| pair("page", page.text().to_owned())));
+            return Request { path: ask.family.path, query, headers: vec![VERSION] };
+        }
         let is_analytics = is_analytics(ask.family);
         let width_name = if is_analytics { "time_bucket_width" } else { "bucket_width" };
         let mut query = vec![
@@ -132,7 +155,7 @@ impl Provider for Anthropic {
             query.push(pair("order_by", "time".to_owned()));
         }
         query.extend(ask.page.iter().map(|page| pair("page", page.text().to_owned())));
-        let mut headers = vec![("anthropic-version", "2023-06-01")];
+        let mut headers = vec![VERSION];
         if is_analytics {
             headers.push(("anthropic-beta", ANALYTICS));
         }
@@ -145,7 +168,9 @@ impl Provider for Anthropic {
         let data =
             page.list("data").ok_or_else(|| shape_unknown("the answer has no list `data`"))?;
         for one in data {
-            if is_analytics(ask.family) {
+            if ask.family.name == claude_code::NAME {
+                claude_code::read(&mut reading, one)?;
+            } else if is_analytics(ask.family) {
                 read_analytics(&mut reading, one)?;
             } else {
                 read_bucket(&mut reading, ask.family, one)?;

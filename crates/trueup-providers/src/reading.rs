@@ -300,6 +300,11 @@ impl<'r> Row<'r, '_> {
         }
     }
 
+    /// Keeps a field of an object within.
+    pub(crate) fn keep_as(&mut self, name: &str, raw: &'r RawValue) {
+        self.extra.insert(name.to_owned(), raw);
+    }
+
     /// Passes fields over that say again what others say.
     pub(crate) fn skip(&mut self, fields: &[&str]) {
         for field in fields {

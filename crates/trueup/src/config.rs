@@ -198,6 +198,28 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "How often serve looks which providers are to be asked; off for never (docs/providers.md)",
     ),
     setting(
+        "provider_retention_days",
+        "TRUEUP_PROVIDER_RETENTION_DAYS",
+        &[],
+        "35",
+        "Days after which pages of providers and their hours go, once compared; 0: never",
+    ),
+    Setting {
+        key: "cron_secret",
+        variable: "TRUEUP_CRON_SECRET",
+        aliases: &["CRON_SECRET"],
+        default: "",
+        help: "The bearer secret of /api/cron/daily-usage, at least 16 bytes; none: that is off",
+        is_secret: true,
+    },
+    setting(
+        "cron_secret_file",
+        "TRUEUP_CRON_SECRET_FILE",
+        &[],
+        "",
+        "A file that holds that secret, so that it stands in no environment",
+    ),
+    setting(
         "retention",
         "TRUEUP_RETENTION",
         &[],

@@ -40,7 +40,6 @@ impl Ticker {
     }
 
     /// Lets the next tick come at once.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only inotify wakes"))]
     pub(crate) fn wake(&self) {
         let mut state = self.lock();
         // Whoever is told already need not be told for each write of a busy agent.

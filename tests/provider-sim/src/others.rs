@@ -167,6 +167,48 @@ fn analytics_row(day: i64, row: &Value, counts: Counts, is_cost: bool) -> Value 
     })
 }
 
+/// The report of Claude Code: one day, a record for each key, with its models.
+pub(crate) fn claude_code(world: &World, request: &Request) -> Answer {
+    let asked = request.value("starting_at").filter(|text| text.len() == "2026-11-01".len());
+    let Some(day) = asked.and_then(|text| seconds(text, world)) else {
+        return Answer::error(400, "starting_at: a date is required");
+    };
+    if request.value("ending_at").is_some() || !request.values("group_by").is_empty() {
+        return Answer::error(400, "extra inputs are not permitted");
+    }
+    let offset = match offset(request) {
+        Ok(offset) => offset,
+        Err(refused) => return refused,
+    };
+    let dims = ["api_key_id", "model"];
+    let mut records: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for (row, counts) in grouped(world, day, &dims, &dims).into_values() {
+        let Counts { uncached, cached, written, output, .. } = counts;
+        let key = row["api_key_id"].as_str().unwrap_or_default().to_owned();
+        records.entry(key).or_default().push(json!({
+            "model": row["model"],
+            "tokens": {"input": uncached, "output": output, "cache_read": cached,
+                "cache_creation": written},
+            "estimated_cost": {"currency": "USD", "amount": 7},
+        }));
+    }
+    let has_more = records.len() > offset + world.plan.page_buckets;
+    let told = records.into_iter().skip(offset).take(world.plan.page_buckets);
+    let told = told.map(|(key, models)| {
+        json!({
+            "date": format!("{}T00:00:00Z", date(day)), "organization_id": "org_1",
+            "customer_type": "api", "subscription_type": null, "terminal_type": "vscode",
+            "actor": {"type": "api_actor", "api_key_name": key},
+            "core_metrics": {"num_sessions": 2, "lines_of_code": {"added": 1, "removed": 0},
+                "commits_by_claude_code": 0, "pull_requests_by_claude_code": 0},
+            "tool_actions": {}, "model_breakdown": models,
+        })
+    });
+    let next = if has_more { json!(offset + world.plan.page_buckets) } else { Value::Null };
+    let body = json!({"data": told.collect::<Vec<_>>(), "has_more": has_more, "next_page": next});
+    Answer::new(200, body.to_string())
+}
+
 /// OpenRouter's activity: thirty whole days on one page.
 pub(crate) fn openrouter(world: &World, request: &Request) -> Answer {
     let asked = request.value("date").map(str::to_owned);

@@ -192,6 +192,9 @@ fn respond(world: &World, requests: &[String], request: &Request) -> Answer {
         "/organization/costs" => openai::answer(world, request, "costs"),
         "/organizations/usage_report/messages" => others::anthropic(world, request, false),
         "/organizations/cost_report" => others::anthropic(world, request, true),
+        "/organizations/usage_report/claude_code" if world.plan.has_analytics => {
+            others::claude_code(world, request)
+        }
         "/organizations/analytics/usage" if world.plan.has_analytics => {
             others::analytics(world, request, false)
         }

@@ -102,7 +102,7 @@ impl Reader {
 
     /// Whether the file is of a version that knows providers: an older one may be held by an older
     /// program.
-    fn has_billed(&self) -> Result<bool, LedgerError> {
+    pub(super) fn has_billed(&self) -> Result<bool, LedgerError> {
         Ok(schema::check(&self.database, &self.path)? >= SCHEMA_OF_BILLED)
     }
 

@@ -258,6 +258,36 @@ fn connections_and_issues_can_be_read_beside_the_writer() {
     assert_eq!(buckets.unwrap()[0].last_pull_at, Some(LATER));
 }
 
+/// How long after its end each day that was watched still changed.
+#[test]
+fn lags_are_told_of_settled_days_that_were_watched() {
+    let mut world = World::new();
+    let range = range_of("a", 1);
+    let hour = |hours: i64| UnixMs(day(1).0 + hours * HOUR_MS);
+    let told = |output| [page(&[day(0)], vec![fact(day(0), "m", output)], None)];
+    world.pull(&range, &told(1), hour(-5));
+    world.pull(&range, &told(2), hour(3));
+    let lags = |world: &World, now| {
+        let reader = Reader::open(&world.path()).unwrap().unwrap();
+        let lags = reader.settle_lags(now).unwrap();
+        lags.iter().map(|lag| lag.lag_ms / HOUR_MS.unsigned_abs()).collect::<Vec<_>>()
+    };
+    assert!(lags(&world, hour(3)).is_empty(), "it may still change");
+    for hours in [60, 61] {
+        world.pull(&range, &told(2), hour(hours));
+    }
+    assert_eq!(lags(&world, hour(61)), [3]);
+    world.pull(&range, &told(9), hour(100));
+    assert_eq!(lags(&world, hour(100)), [100], "restated");
+    assert!(lags(&world, UnixMs(day(91).0)).is_empty(), "of the last 90 days");
+    // One that was first asked for ten days later says nothing.
+    let mut late = World::new();
+    for hours in [240, 241, 242] {
+        late.pull(&range, &told(1), hour(hours));
+    }
+    assert!(lags(&late, hour(242)).is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 

@@ -13,6 +13,7 @@ mod completeness;
 mod document;
 mod host;
 mod laws;
+mod prune;
 mod push;
 mod rebuild;
 mod reconciled;

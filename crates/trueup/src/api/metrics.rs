@@ -16,6 +16,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use trueup_core::{Counters, Text};
+use trueup_ledger::SettleLag;
 
 use super::App;
 use super::counts::Counts;
@@ -23,15 +24,22 @@ use super::health::Health;
 use super::ledger::{self, Labels};
 use crate::completeness::Lack;
 use crate::daemon::{GatewayLog, PullSeen, PushSeen};
+use crate::pull::Lags;
 
 pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     let usage = app.read(|path, _| ledger::all_usage(path)).await;
     let lacks = app.read(|path, _| ledger::lacks(path)).await;
+    let pulled = app.threads.pull.seen();
+    let lags = match pulled.connections {
+        0 => Ok(Vec::new()),
+        _ => app.read(|path, _| ledger::settle_lags(path)).await,
+    };
     let mut text = Exposition::default();
     text.of_health(&app.health());
     text.of_sync(app.threads.watch.seen().bytes_read);
     text.of_push(&app.threads.push.seen());
-    text.of_pull(&app.threads.pull.seen());
+    text.of_pull(&pulled);
+    text.of_settle_lags(&lags.unwrap_or_default());
     text.of_counts(&app.counts);
     if let Some(log) = &app.threads.gateway_log {
         text.of_gateway_log(log);
@@ -191,6 +199,23 @@ impl Exposition {
         if let Some(time) = seen.last_pull {
             let help = "When a provider last told something as a whole.";
             self.single("trueup_last_pull_timestamp_seconds", Type::Gauge, help, time.0 / 1_000);
+        }
+    }
+
+    /// How long after their end days of providers still changed.
+    fn of_settle_lags(&mut self, lags: &[SettleLag]) {
+        if lags.is_empty() {
+            return;
+        }
+        let name = "trueup_provider_settled_days";
+        let help = "Settled days of families that last changed within so many hours of their end.";
+        self.family(name, Type::Gauge, help);
+        for (provider, lags) in Lags::by(lags, |lag| &lag.provider) {
+            let all = [("+Inf".to_owned(), lags.days)];
+            let within = lags.within().map(|(hours, days)| (hours.to_string(), days));
+            for (hours, days) in within.chain(all) {
+                self.sample(name, &[("provider", provider), ("within_hours", &hours)], days);
+            }
         }
     }
 

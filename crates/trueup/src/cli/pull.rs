@@ -8,7 +8,6 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
 use trueup_core::{BilledWidth, DAY_MS, UnixMs};
 use trueup_ledger::{Ledger, LedgerError, Limits, OpenOptions, Writer};
 use trueup_providers::Span;
@@ -80,7 +79,7 @@ impl Pull {
         let summary = pull(config, &wanted)?;
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{:#}", as_json(&summary))?;
+            writeln!(out, "{:#}", summary.as_json())?;
         } else {
             say(&summary, &mut out)?;
         }
@@ -126,20 +125,14 @@ impl Pull {
 }
 
 /// Where a day begins in UTC.
-fn start_of(day: Date) -> Result<UnixMs, String> {
+pub(super) fn start_of(day: Date) -> Result<UnixMs, String> {
     let start = day.to_zoned(TimeZone::UTC).map_err(|error| error.to_string())?;
     Ok(UnixMs(start.timestamp().as_millisecond()))
 }
 
 /// Pulls what is wanted of each connection, one after the other.
 fn pull(config: &Config, wanted: &[(&Connection, Vec<Wanted>)]) -> Result<Summary> {
-    let path = config.ledger();
-    let ledger = Ledger::open(&path, OpenOptions::default()).map_err(|error| {
-        let is_held = matches!(error, LedgerError::Locked { .. });
-        let error = anyhow::Error::from(error);
-        if is_held { error.context("`trueup serve` pulls by itself, on a schedule") } else { error }
-    })?;
-    let writer = Arc::new(Writer::spawn(ledger, Limits::default(), clock::now)?);
+    let writer = writer(config, "`trueup serve` pulls by itself, on a schedule")?;
     let mut summary = Summary::default();
     for (connection, wanted) in wanted {
         let mut puller = Puller::new(connection, Store::new(Arc::clone(&writer)), &pause);
@@ -151,7 +144,17 @@ fn pull(config: &Config, wanted: &[(&Connection, Vec<Wanted>)]) -> Result<Summar
     Ok(summary)
 }
 
-fn say(summary: &Summary, out: &mut impl Write) -> Result<()> {
+/// The writer of the ledger; what to say where another process has it.
+pub(super) fn writer(config: &Config, where_held: &'static str) -> Result<Arc<Writer>> {
+    let ledger = Ledger::open(&config.ledger(), OpenOptions::default()).map_err(|error| {
+        let is_held = matches!(error, LedgerError::Locked { .. });
+        let error = anyhow::Error::from(error);
+        if is_held { error.context(where_held) } else { error }
+    })?;
+    Ok(Arc::new(Writer::spawn(ledger, Limits::default(), clock::now)?))
+}
+
+pub(super) fn say(summary: &Summary, out: &mut impl Write) -> Result<()> {
     let Summary { pages, windows, rows, withdrawn, missing, .. } = summary;
     writeln!(
         out,
@@ -177,34 +180,4 @@ fn say(summary: &Summary, out: &mut impl Write) -> Result<()> {
         writeln!(out, "{} {}: {}", failure.connection, failure.family, failure.issue)?;
     }
     Ok(())
-}
-
-fn as_json(summary: &Summary) -> Value {
-    let issues: serde_json::Map<String, Value> = summary
-        .issues
-        .iter()
-        .map(|(code, count)| (code.name().to_owned(), (*count).into()))
-        .collect();
-    let failures = summary.failures.iter().map(|failure| {
-        json!({
-            "connection": failure.connection,
-            "family": failure.family,
-            "code": failure.issue.code.name(),
-            "detail": failure.issue.detail,
-        })
-    });
-    json!({
-        "schema": 1,
-        "processed": summary.processed,
-        "failed": summary.failed,
-        "pages": summary.pages,
-        "windows": summary.windows,
-        "stored": summary.rows.stored,
-        "updated": summary.rows.updated,
-        "skipped": summary.rows.skipped,
-        "withdrawn": summary.withdrawn,
-        "missing": summary.missing,
-        "issues": issues,
-        "failures": failures.collect::<Vec<_>>(),
-    })
 }

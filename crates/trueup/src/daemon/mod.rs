@@ -27,7 +27,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use trueup_core::prices::PriceBook;
 use trueup_ledger::{CHECKPOINT_PATIENCE, Ledger, OpenOptions, Reader, Writer, WriterState};
 
-use crate::api::{self, App, Counts, Guard};
+use crate::api::{self, App, Counts, CronDoor, Guard};
 use crate::clock;
 use crate::config::Config;
 use crate::push::{DESTINATION, Pusher};
@@ -39,6 +39,7 @@ pub(crate) use listen::{Limits, bind};
 pub(crate) use pull::{Pull, Seen as PullSeen};
 pub(crate) use push::{Push, Seen as PushSeen};
 pub(crate) use settings::Settings;
+pub(crate) use upkeep::provider_days as provider_retention_days;
 pub(crate) use watch::Watch;
 
 /// How long the end waits for requests under way.
@@ -57,6 +58,9 @@ const _: () = assert!(
         + CHECKPOINT_PATIENCE.as_secs()
         < END_MAX.as_secs()
 );
+
+/// How often the thread that asks providers looks, where it is only asked for.
+const PULL_REST: Duration = Duration::from_hours(1);
 
 /// Threads for what takes longer than a request may keep the others waiting: large bodies, and sums
 /// out of the ledger.
@@ -87,9 +91,13 @@ async fn run(
     let mut signals = Signals::new()?;
     let address = listener.local_addr()?;
     let ledger = settings.ledger.display().to_string();
+    let is_secret_short = matches!(settings.cron, CronDoor::TooShort);
     let Keeping { app, writer, tickers, push } = keep(config, settings, book, address.ip())?;
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(addr = %address, ledger, version, "listening");
+    if is_secret_short {
+        tracing::warn!("cron_secret_too_short");
+    }
     let server = listen::Server::start(listener, api::router(app), Limits::default());
     let reason = tokio::select! {
         reason = signals.next() => reason,
@@ -159,6 +167,7 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
     tickers.push(Arc::clone(&upkeep));
     upkeep::spawn(upkeep::Task {
         settings: settings.upkeep,
+        ledger: settings.ledger.clone(),
         writer: Arc::clone(&writer),
         ticker: upkeep,
     })?;
@@ -198,23 +207,27 @@ fn start_push(settings: &Settings, writer: &Arc<Writer>) -> Result<Arc<Push>> {
     Ok(push)
 }
 
-/// Starts the thread that asks providers, unless that is off.
+/// Starts the thread that asks providers, unless that is off and nobody may ask for it.
 fn start_pull(
     config: &Config,
     settings: &Settings,
     writer: &Arc<Writer>,
     tickers: &mut Vec<Arc<Ticker>>,
 ) -> Result<Arc<Pull>> {
-    let pull = Arc::new(Pull::default());
-    let Some(interval) = settings.pull_interval else { return Ok(pull) };
-    let ticker = Arc::new(Ticker::new(interval));
+    let is_scheduled = settings.pull_interval.is_some();
+    if !is_scheduled && !settings.cron.is_open() {
+        return Ok(Arc::new(Pull::default()));
+    }
+    let ticker = Arc::new(Ticker::new(settings.pull_interval.unwrap_or(PULL_REST)));
     tickers.push(Arc::clone(&ticker));
+    let pull = Arc::new(Pull::new(Arc::clone(&ticker)));
     pull::spawn(pull::Task {
         config: config.clone(),
         ledger: settings.ledger.clone(),
         writer: Arc::clone(writer),
         ticker,
         pull: Arc::clone(&pull),
+        is_scheduled,
     })?;
     Ok(pull)
 }

@@ -27,6 +27,21 @@ const REST_MAX: Duration = Duration::from_hours(6);
 #[derive(Debug, Default)]
 pub(crate) struct Pull {
     seen: Mutex<Seen>,
+    asked: Mutex<Asked>,
+    /// What wakes the thread; `None` where there is none.
+    ticker: Option<Arc<Ticker>>,
+}
+
+/// Pulls that somebody asked for.
+#[derive(Debug, Default)]
+struct Asked {
+    /// How many were asked for, and how many of them are over.
+    count: u64,
+    answered: u64,
+    /// Days that the next one takes in any case.
+    days: i64,
+    /// What came of the last one.
+    last: Option<Result<Summary, String>>,
 }
 
 /// What the thread has done so far.
@@ -73,9 +88,51 @@ impl Seen {
 }
 
 impl Pull {
+    /// That of a thread which this ticker wakes.
+    pub(super) fn new(ticker: Arc<Ticker>) -> Self {
+        Self { ticker: Some(ticker), ..Self::default() }
+    }
+
     /// What was done so far.
     pub(crate) fn seen(&self) -> Seen {
         self.lock().clone()
+    }
+
+    /// Asks for a pull of what is due, and of the last so many days in any case; its number, to wait
+    /// for.
+    pub(crate) fn ask(&self, days: i64) -> u64 {
+        let mut asked = self.lock_asked();
+        let is_waited_for = asked.count > asked.answered;
+        asked.days = if is_waited_for { asked.days.max(days) } else { days };
+        asked.count += 1;
+        let number = asked.count;
+        drop(asked);
+        if let Some(ticker) = &self.ticker {
+            ticker.wake();
+        }
+        number
+    }
+
+    /// What came of the pull of this number; `None` while it is not over.
+    pub(crate) fn answer(&self, number: u64) -> Option<Result<Summary, String>> {
+        let asked = self.lock_asked();
+        if asked.answered >= number { asked.last.clone() } else { None }
+    }
+
+    /// What is asked for and not answered: the number of the last one, and days.
+    fn waiting(&self) -> Option<(u64, i64)> {
+        let asked = self.lock_asked();
+        (asked.count > asked.answered).then_some((asked.count, asked.days))
+    }
+
+    fn answered(&self, number: u64, came: Result<Summary, String>) {
+        let mut asked = self.lock_asked();
+        asked.answered = number;
+        asked.last = Some(came);
+    }
+
+    fn lock_asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
@@ -90,6 +147,8 @@ pub(super) struct Task {
     pub(super) writer: Arc<Writer>,
     pub(super) ticker: Arc<Ticker>,
     pub(super) pull: Arc<Pull>,
+    /// Whether it pulls by itself, and not only when it is asked.
+    pub(super) is_scheduled: bool,
 }
 
 /// Starts the thread. It ends with its ticker, or with the process: a range that was under way goes on
@@ -116,7 +175,17 @@ impl Task {
     fn run(&self) {
         let mut resting = Resting::new();
         loop {
-            let error = self.look(&mut resting).err().map(|error| format!("{error:#}"));
+            let asked = self.pull.waiting();
+            let came = if asked.is_some() || self.is_scheduled {
+                self.look(&mut resting, asked.map(|(_, days)| days))
+            } else {
+                Ok(Summary::default())
+            };
+            let came = came.map_err(|error| format!("{error:#}"));
+            let error = came.as_ref().err().cloned();
+            if let Some((number, _)) = asked {
+                self.pull.answered(number, came);
+            }
             let mut seen = self.pull.lock();
             if let Some(error) = error.as_ref().filter(|error| seen.error.as_ref() != Some(error)) {
                 tracing::warn!(error, "pull_failed");
@@ -129,52 +198,59 @@ impl Task {
         }
     }
 
-    /// Asks for everything that is due.
-    fn look(&self, resting: &mut Resting) -> Result<()> {
+    /// Asks for everything that is due; where somebody wants it, for the last so many days in any case,
+    /// and also for what is left alone.
+    fn look(&self, resting: &mut Resting, days: Option<i64>) -> Result<Summary> {
+        let mut total = Summary::default();
         // A connection may be added, or get another key, at any time.
         let connections = Connections::load(&self.config)?;
         self.pull.lock().connections = connections.iter().count();
         if connections.is_empty() {
             self.pull.lock().failing.clear();
-            return Ok(());
+            return Ok(total);
         }
         let reader = Reader::open(&self.ledger)?.context("the ledger has vanished")?;
         for connection in connections.iter() {
-            let due = due_of(&reader, connection, resting)?;
+            if days.is_some() {
+                resting.retain(|(name, ..), _| *name != connection.name);
+            }
+            let due = due_of(&reader, connection, resting, days.unwrap_or(0))?;
             // A client is only made where there is something to ask.
             if !due.is_empty() {
-                self.ask(connection, &due, resting)?;
+                total.add(self.ask(connection, &due, resting)?);
             }
         }
-        Ok(())
+        Ok(total)
     }
 
-    fn ask(&self, connection: &Connection, due: &[Due], resting: &mut Resting) -> Result<()> {
+    fn ask(&self, connection: &Connection, due: &[Due], resting: &mut Resting) -> Result<Summary> {
+        let mut total = Summary::default();
         let pause = |wait| self.ticker.pause(wait);
         let store = Store::new(Arc::clone(&self.writer));
         let mut puller = Puller::new(connection, store, &pause);
         for (family, spans) in due {
-            let is_whole = self.pull(&mut puller, connection, family, spans)?;
+            let summary = self.pull(&mut puller, connection, family, spans)?;
+            let is_whole = summary.processed > 0 && summary.failed == 0;
             note(resting, rest_key(connection, family), is_whole);
+            total.add(summary);
         }
-        Ok(())
+        Ok(total)
     }
 
-    /// Asks for some ranges of a family; whether all of them came.
+    /// Asks for some ranges of a family.
     fn pull(
         &self,
         puller: &mut Puller<'_>,
         connection: &Connection,
         family: &'static Family,
         spans: &[Span],
-    ) -> Result<bool> {
+    ) -> Result<Summary> {
         let mut summary = Summary::default();
         for span in spans {
             puller.pull(Wanted { family, span: *span, width: BilledWidth::Day }, &mut summary)?;
         }
-        let is_whole = summary.processed > 0 && summary.failed == 0;
-        self.tell(connection, family, summary);
-        Ok(is_whole)
+        self.tell(connection, family, summary.clone());
+        Ok(summary)
     }
 
     fn tell(&self, connection: &Connection, family: &'static Family, summary: Summary) {
@@ -207,13 +283,18 @@ impl Task {
     }
 }
 
-/// What is due of a connection, but for what is left alone.
-fn due_of(reader: &Reader, connection: &Connection, resting: &Resting) -> Result<Vec<Due>> {
+/// What is due of a connection, but for what is left alone; the last so many days in any case.
+fn due_of(
+    reader: &Reader,
+    connection: &Connection,
+    resting: &Resting,
+    days: i64,
+) -> Result<Vec<Due>> {
     let mut all = Vec::new();
     for family in connection.provider.families() {
         let until = resting.get(&rest_key(connection, family)).map(|(_, until)| *until);
         let is_resting = until.is_some_and(|until| Instant::now() < until);
-        let spans = spans_due(reader, connection, family)?;
+        let spans = spans_due(reader, connection, family, days)?;
         if !is_resting && !spans.is_empty() {
             all.push((family, spans));
         }
@@ -222,10 +303,17 @@ fn due_of(reader: &Reader, connection: &Connection, resting: &Resting) -> Result
 }
 
 /// The days of a family that are due.
-fn spans_due(reader: &Reader, connection: &Connection, family: &Family) -> Result<Vec<Span>> {
+fn spans_due(
+    reader: &Reader,
+    connection: &Connection,
+    family: &Family,
+    days: i64,
+) -> Result<Vec<Span>> {
     let now = clock::now();
     let from = UnixMs(now.floor(DAY_MS).0 - DAYS_BACK * DAY_MS);
-    let known = reader.billed_buckets(&connection.name, family.name, BilledWidth::Day, from)?;
+    let mut known = reader.billed_buckets(&connection.name, family.name, BilledWidth::Day, from)?;
+    // What is wanted in any case is due as if it had never been told.
+    known.retain(|bucket| bucket.start.0 <= now.floor(DAY_MS).0 - days * DAY_MS);
     Ok(due(family, &known, now))
 }
 

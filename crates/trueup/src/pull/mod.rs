@@ -11,6 +11,7 @@
 
 mod client;
 mod connection;
+mod lag;
 mod rate;
 mod run;
 mod schedule;
@@ -21,6 +22,7 @@ pub(crate) use client::Client;
 pub(crate) use connection::{
     Connection, Connections, REQUESTS_PER_MINUTE, key_of, unknown_provider,
 };
+pub(crate) use lag::Lags;
 pub(crate) use run::{Puller, Wanted, clipped};
 pub(crate) use schedule::{DAYS_BACK, due};
 pub(crate) use store::Store;

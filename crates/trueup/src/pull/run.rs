@@ -62,20 +62,27 @@ impl<'a> Puller<'a> {
         Self { connection, client: Client::new(connection), store, pause, is_shut: false }
     }
 
+    /// Whether nothing more is asked for, because the key is refused.
+    pub(crate) const fn is_shut(&self) -> bool {
+        self.is_shut
+    }
+
     /// Pulls a range, in parts where it is longer than one request may be.
     ///
     /// # Errors
     /// Where the ledger cannot be written; what the provider does is in the summary.
     pub(crate) fn pull(&mut self, wanted: Wanted, summary: &mut Summary) -> Result<()> {
         for span in wanted.span.parts(days_max(wanted)) {
-            if !self.is_shut {
-                self.pull_part(Wanted { span, ..wanted }, summary)?;
+            if self.is_shut || !self.pull_part(Wanted { span, ..wanted }, summary)? {
+                break;
             }
         }
         Ok(())
     }
 
-    fn pull_part(&mut self, wanted: Wanted, summary: &mut Summary) -> Result<()> {
+    /// Pulls a part; `false` where asking for the next one makes no sense, because the family is not
+    /// there.
+    fn pull_part(&mut self, wanted: Wanted, summary: &mut Summary) -> Result<bool> {
         let range = self.range(wanted);
         let mut pulling = self.store.begin(&range, wanted.family.dims.join(","))?;
         let mut cursors = BTreeSet::new();
@@ -94,15 +101,16 @@ impl<'a> Puller<'a> {
                 }
                 Step::Failed(issue, is_left) => {
                     self.store.fail(&range, &issue, is_left)?;
+                    let is_there = !is_absent(&issue);
                     self.failed(wanted.family, issue, summary);
-                    return Ok(());
+                    return Ok(is_there);
                 }
             };
         }
         let finished = self.store.finish(&range, &pulling, wanted.family.lists_empty)?;
         let buckets = wanted.span.buckets(wanted.width).count() as u64;
         summary.finished(&finished, buckets);
-        Ok(())
+        Ok(true)
     }
 
     /// Asks for one page, and writes it.
@@ -178,8 +186,7 @@ impl<'a> Puller<'a> {
 
     /// What an optional family does not offer is no failure.
     fn failed(&self, family: &'static Family, issue: Issue, summary: &mut Summary) {
-        let is_absent = matches!(issue.code, IssueCode::NotOffered | IssueCode::ScopeMissing);
-        if family.is_optional && is_absent {
+        if family.is_optional && is_absent(&issue) {
             summary.issue(&issue);
         } else {
             let connection = self.connection.name.clone();
@@ -200,6 +207,11 @@ impl<'a> Puller<'a> {
             until: span.until,
         }
     }
+}
+
+/// Whether a family is not there, for this key, on any day.
+const fn is_absent(issue: &Issue) -> bool {
+    matches!(issue.code, IssueCode::NotOffered | IssueCode::ScopeMissing)
 }
 
 /// How many days one request may span, in buckets of this length.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 use trueup_core::Issue;
 use trueup_ledger::{
-    Finished, Ledger, LedgerError, PullRange, PulledPage, Pulling, RowCounts, Writer,
+    BackfillStep, Finished, Ledger, LedgerError, PullRange, PulledPage, Pulling, RowCounts, Writer,
 };
 use trueup_providers::Page;
 
@@ -63,6 +63,21 @@ impl Store {
     pub(super) fn fail(&self, range: &PullRange, issue: &Issue, is_left: bool) -> Result<()> {
         let (range, issue) = (range.clone(), issue.clone());
         self.run(move |ledger| ledger.fail_pull(&range, &issue, is_left, clock::now()))
+    }
+
+    /// Writes down what a backfill is to ask for.
+    pub(crate) fn begin_backfill(&self, label: String, steps: Vec<BackfillStep>) -> Result<()> {
+        self.run(move |ledger| ledger.begin_backfill(&label, &steps, clock::now()))
+    }
+
+    /// Notes that a step of a backfill is over.
+    pub(crate) fn end_backfill_step(
+        &self,
+        label: String,
+        step: BackfillStep,
+        is_whole: bool,
+    ) -> Result<()> {
+        self.run(move |ledger| ledger.end_backfill_step(&label, &step, is_whole, clock::now()))
     }
 
     fn run<T: Send + 'static>(

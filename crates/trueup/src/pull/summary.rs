@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
 use trueup_core::{Issue, IssueCode};
 use trueup_ledger::{Finished, RowCounts};
 
@@ -88,5 +89,36 @@ impl Summary {
         }
         let room = FAILURES_MAX.saturating_sub(self.failures.len());
         self.failures.extend(other.failures.into_iter().take(room));
+    }
+
+    /// All of it, as it is printed and answered.
+    pub(crate) fn as_json(&self) -> Value {
+        let issues: serde_json::Map<String, Value> = self
+            .issues
+            .iter()
+            .map(|(code, count)| (code.name().to_owned(), (*count).into()))
+            .collect();
+        let failures = self.failures.iter().map(|failure| {
+            json!({
+                "connection": failure.connection,
+                "family": failure.family,
+                "code": failure.issue.code.name(),
+                "detail": failure.issue.detail,
+            })
+        });
+        json!({
+            "schema": 1,
+            "processed": self.processed,
+            "failed": self.failed,
+            "pages": self.pages,
+            "windows": self.windows,
+            "stored": self.rows.stored,
+            "updated": self.rows.updated,
+            "skipped": self.rows.skipped,
+            "withdrawn": self.withdrawn,
+            "missing": self.missing,
+            "issues": issues,
+            "failures": failures.collect::<Vec<_>>(),
+        })
     }
 }

@@ -27,6 +27,8 @@ mod kill;
 mod laws;
 mod openclaw;
 mod pipe;
+mod provider_backfill;
+mod provider_prune;
 mod providers;
 mod schema;
 mod sessions;

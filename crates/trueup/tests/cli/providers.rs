@@ -14,18 +14,18 @@ use serde_json::Value;
 use crate::home::{Home, Run, Running, finish, finish_with, text_of};
 
 /// A home that is connected to a simulated OpenAI.
-struct World {
-    home: Home,
-    sim: Sim,
-    plan: Plan,
+pub(crate) struct World {
+    pub(crate) home: Home,
+    pub(crate) sim: Sim,
+    pub(crate) plan: Plan,
 }
 
 impl World {
-    fn new(plan: Plan) -> Self {
+    pub(crate) fn new(plan: Plan) -> Self {
         Self::of("openai", plan)
     }
 
-    fn of(provider: &str, plan: Plan) -> Self {
+    pub(crate) fn of(provider: &str, plan: Plan) -> Self {
         let sim = Sim::start(plan.clone()).unwrap();
         let world = Self { home: Home::new(), sim, plan };
         let added = world.add(provider, KEY);
@@ -56,11 +56,11 @@ impl World {
         json
     }
 
-    fn database(&self) -> Connection {
+    pub(crate) fn database(&self) -> Connection {
         Connection::open(self.home.ledger()).unwrap()
     }
 
-    fn text(&self, sql: &str) -> String {
+    pub(crate) fn text(&self, sql: &str) -> String {
         let database = self.database();
         let mut statement = database.prepare(sql).unwrap();
         let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0)).unwrap();
@@ -68,7 +68,7 @@ impl World {
     }
 
     /// What the ledger says of completions and costs.
-    fn known(&self) -> Truth {
+    pub(crate) fn known(&self) -> Truth {
         let database = self.database();
         let sum =
             "SELECT count(*), sum(in_uncached), sum(in_cache_read), sum(in_cache_write), sum(out),
@@ -103,7 +103,7 @@ impl World {
     }
 
     /// The truth of the whole world: completions with the present day, costs without it.
-    fn truth(&self) -> Truth {
+    pub(crate) fn truth(&self) -> Truth {
         let past = self.sim.truth(0, self.plan.today_s);
         Truth { cost: past.cost, ..self.sim.truth(0, i64::MAX) }
     }
@@ -453,8 +453,8 @@ fn anthropic_is_pulled() {
     let pulled = world.pull();
     assert_eq!(
         pulled["issues"],
-        serde_json::json!({"not_offered": 2}),
-        "the analytics are not there"
+        serde_json::json!({"not_offered": 3}),
+        "neither the analytics nor the report of Claude Code are there, which is asked for once"
     );
     let truth = world.truth();
     let sum = |column: &str| world.text(&format!("SELECT sum({column}) || '' FROM billed"));
@@ -482,6 +482,17 @@ fn the_analytics_of_anthropic_are_pulled_where_they_are_offered() {
         (sum("out"), sum("requests")),
         (truth.output.to_string(), truth.requests.to_string())
     );
+    let claude_code = "FROM billed WHERE family = 'usage/claude_code'";
+    let whole = world.truth();
+    let sums = "sum(in_uncached) || ' ' || sum(in_cache_read) || ' ' || sum(in_cache_write) || ' ' || sum(out)";
+    assert_eq!(
+        world.text(&format!("SELECT {sums} {claude_code}")),
+        format!("{} {} {} {}", whole.uncached, whole.cached, whole.written, whole.output)
+    );
+    let records = world.text(&format!("SELECT count(*) || '' {claude_code} AND model IS NULL"));
+    let sessions = world.text(&format!("SELECT sum(sessions) || '' {claude_code}"));
+    assert_eq!(sessions, (2 * records.parse::<u64>().unwrap()).to_string());
+    assert_eq!(world.text(&format!("SELECT count(amount) || '' {claude_code}")), "0", "no bill");
     let amounts = world.text("SELECT amount FROM billed WHERE family = 'analytics/cost'");
     assert_eq!(amounts.split('|').map(units).sum::<i128>(), units(&truth.cost));
 }

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use trueup_ledger::{ConnectionState, Reader};
 
+use crate::clock;
 use crate::config::Config;
-use crate::pull::{Connection, Connections};
+use crate::pull::{Connection, Connections, Lags};
 use crate::render::number;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
@@ -28,20 +29,21 @@ type Known<'a> = (&'a Connection, Option<ConnectionState>);
 impl List {
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
         let connections = Connections::load(config)?;
-        let states = match Reader::open(&config.ledger())? {
-            Some(reader) => reader.connections()?,
-            None => Vec::new(),
+        let (states, lags) = match Reader::open(&config.ledger())? {
+            Some(reader) => (reader.connections()?, reader.settle_lags(clock::now())?),
+            None => (Vec::new(), Vec::new()),
         };
         let state = |name: &str| states.iter().find(|state| state.name == name).cloned();
         let known: Vec<Known<'_>> =
             connections.iter().map(|connection| (connection, state(&connection.name))).collect();
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(
-                out,
-                "{:#}",
-                json!({ "schema": 1, "connections": known.iter().map(as_json).collect::<Vec<_>>() })
-            )?;
+            let lags = Lags::by(&lags, |lag| &lag.connection);
+            let connections: Vec<Value> = known
+                .iter()
+                .map(|known| as_json(known, lags.get(known.0.name.as_str()).copied()))
+                .collect();
+            writeln!(out, "{:#}", json!({ "schema": 1, "connections": connections }))?;
         } else if known.is_empty() {
             writeln!(out, "No provider is connected; `trueup provider add --help` says how.")?;
         } else {
@@ -51,7 +53,7 @@ impl List {
     }
 }
 
-fn as_json((connection, state): &Known<'_>) -> serde_json::Value {
+fn as_json((connection, state): &Known<'_>, lags: Option<Lags>) -> Value {
     let [missing, provisional, settled, restated] =
         state.as_ref().map_or([0; 4], |state| state.buckets);
     json!({
@@ -63,6 +65,7 @@ fn as_json((connection, state): &Known<'_>) -> serde_json::Value {
         "buckets": {
             "missing": missing, "provisional": provisional, "settled": settled, "restated": restated,
         },
+        "settle_lag": lags.unwrap_or_default().as_json(),
         "issues": state.as_ref().map_or(0, |state| state.issues),
     })
 }
@@ -76,7 +79,7 @@ fn table(known: &[Known<'_>], terminal: Terminal, out: &mut impl Write) -> Resul
         let last = last.map_or_else(
             || "never".to_owned(),
             |at| {
-                let ms = crate::clock::now().0.saturating_sub(at.0);
+                let ms = clock::now().0.saturating_sub(at.0);
                 format!("{} ago", number::duration_ms(ms))
             },
         );

@@ -3,6 +3,7 @@
 mod add;
 mod key;
 mod list;
+mod prune;
 mod test;
 
 use std::io::{self, Write as _};
@@ -34,6 +35,11 @@ enum Verb {
     ///
     /// Nothing is stored. Exits with 1 where something that is needed cannot be had.
     Test(test::Test),
+    /// Remove the detail of days that are settled and were compared since
+    ///
+    /// Pages as they came, and rows of hours and minutes, go; rows of days stay for ever, and of a page
+    /// its hash. `trueup serve` does it once an hour.
+    Prune(prune::Prune),
     /// Forget a connection and its key; what was pulled stays in the ledger
     Remove(Remove),
 }
@@ -50,6 +56,7 @@ impl ManageProviders {
             Verb::Add(add) => add.run(config),
             Verb::List(list) => list.run(config),
             Verb::Test(test) => test.run(config),
+            Verb::Prune(prune) => prune.run(config),
             Verb::Remove(remove) => remove.run(config),
         }
     }

@@ -80,3 +80,80 @@ fn nothing_is_asked_where_nothing_is_connected() {
     assert_eq!((&health["status"], &health["pull_status"]), (&"ok".into(), &"disabled".into()));
     assert!(!daemon.get("/metrics").text.contains("trueup_pull"));
 }
+
+#[test]
+fn a_backfill_beside_it_says_who_holds_the_ledger() {
+    let sim = Sim::start(plan()).unwrap();
+    let home = connected(&sim, KEY);
+    let _daemon = home.start();
+    let told = home.verb("backfill").args(["provider", "--days", "40"]).output().unwrap();
+    assert_eq!(told.status.code(), Some(1));
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("`trueup serve` keeps the last 35 days by itself; stop it"), "{told}");
+    let dry = home.verb("backfill").args(["provider", "--dry-run"]).output().unwrap();
+    assert!(dry.status.success(), "nothing is written by it: {dry:?}");
+}
+
+#[test]
+fn detail_that_is_old_settled_and_compared_goes() {
+    let sim = Sim::start(Plan { days: 50, ..Plan::default() }).unwrap();
+    let home = connected(&sim, KEY);
+    for _ in 0..3 {
+        let mut pull = home.verb("pull");
+        pull.args(["--days", "50", "--family", "costs"]);
+        assert!(pull.output().unwrap().status.success());
+    }
+    let bytes = || {
+        home.number("SELECT sum(length(body)) FROM provider_pages WHERE until_ms < 1000 * unixepoch() - 36 * 86400000")
+    };
+    let pages = "UPDATE provider_pages SET until_ms = from_ms + 10 * 86400000";
+    home.database().execute(pages, []).unwrap();
+    assert!(bytes() > 0);
+    home.database()
+        .execute_batch(
+            "INSERT INTO reconciliations (run_id, at, from_ms, until_ms, is_partial, verdict, inputs,
+             summary) VALUES ('1', 1000 * unixepoch() + 1000, 0, 1000 * unixepoch(), 0, 'variance',
+             x'00', '{}')",
+        )
+        .unwrap();
+    let daemon = home.start();
+    until("it is gone", || bytes() == 0);
+    assert!(home.number("SELECT count(*) FROM billed WHERE family = 'costs'") > 0);
+    until("it is told", || daemon.log().iter().any(|line| line.contains("provider_pruned")));
+}
+
+#[test]
+fn how_long_days_still_change_is_told() {
+    let sim = Sim::start(plan()).unwrap();
+    let home = connected(&sim, KEY);
+    let daemon = home.start();
+    until("every family is whole", || {
+        home.number("SELECT count(DISTINCT family) FROM provider_buckets WHERE pulls > 0") == 12
+    });
+    assert!(!daemon.get("/metrics").text.contains("trueup_provider_settled_days"));
+    // As if two days had been watched from their end on, and one of them changed five hours after it.
+    home.database()
+        .execute_batch(
+            "CREATE TEMP TABLE days AS SELECT start_ms FROM provider_rows
+                 WHERE family = 'costs' GROUP BY start_ms ORDER BY start_ms DESC LIMIT 2;
+             UPDATE provider_buckets SET settled_at = start_ms + 3 * 86400000
+                 WHERE family = 'costs' AND start_ms IN (SELECT start_ms FROM days);
+             UPDATE provider_rows SET first_seen_at = start_ms + 86400000,
+                 last_changed_at = start_ms + 86400000
+                 WHERE family = 'costs' AND start_ms IN (SELECT start_ms FROM days);
+             UPDATE provider_rows SET last_changed_at = start_ms + 86400000 + 5 * 3600000
+                 WHERE family = 'costs' AND start_ms = (SELECT max(start_ms) FROM days);",
+        )
+        .unwrap();
+    let list = home.verb("provider").args(["list", "--json"]).output().unwrap();
+    let list: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    let lag = &list["connections"][0]["settle_lag"];
+    assert_eq!((&lag["days"], &lag["within"][1]["days"]), (&2.into(), &1.into()), "{lag:#}");
+    assert_eq!((&lag["within"][2]["hours"], &lag["within"][2]["days"]), (&6.into(), &2.into()));
+    let metrics = daemon.get("/metrics").text;
+    let name = "trueup_provider_settled_days{provider=\"openai\",within_hours=";
+    for (hours, days) in [("0", 1), ("6", 2), ("+Inf", 2)] {
+        let line = format!("{name}\"{hours}\"}} {days}");
+        assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+    }
+}
