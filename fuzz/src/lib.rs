@@ -11,6 +11,7 @@ use std::sync::{Mutex, OnceLock};
 use tempfile::TempDir;
 use trueup_agents::{Discovery, Environment, Positions, Store, agent, scan};
 use trueup_core::{Account, Batch, Position, Stamp, StoreId};
+use trueup_providers::{Ask, Span};
 
 /// The time of change of every store, so that it is not of the clock: 2026-11-18.
 const MODIFIED_NS: i64 = 1_795_000_000_000_000_000;
@@ -66,6 +67,24 @@ pub fn guide(source: &str, path: &str, bytes: &[u8]) {
     };
     let once = look();
     assert_eq!(look(), once, "looked at again");
+}
+
+/// Reads `bytes` as a page of each family of a provider, twice. A fixture holds its page in a field.
+pub fn page(provider: &str, bytes: &[u8]) {
+    let provider = trueup_providers::provider(provider).expect("a provider that is known");
+    let span = Span::days("2026-05-01", "2026-12-01").expect("two days");
+    for family in provider.families() {
+        let ask = Ask::new(family, span);
+        let read = provider.page(&ask, page_of(bytes));
+        assert_eq!(read, provider.page(&ask, page_of(bytes)), "read twice");
+    }
+}
+
+fn page_of(bytes: &[u8]) -> &[u8] {
+    let begin = b"\"page\":";
+    let at = bytes.windows(begin.len()).position(|window| window == begin);
+    let page = at.and_then(|at| bytes.get(at + begin.len()..)).unwrap_or(bytes);
+    page.strip_suffix(b"}\n").unwrap_or(page)
 }
 
 /// Where to divide some bytes: anywhere.

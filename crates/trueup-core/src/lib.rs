@@ -6,28 +6,40 @@
 
 mod account;
 mod batch;
+mod billed;
 mod claims;
+mod decimal;
 mod fact;
+mod http;
 mod id;
 mod money;
 pub mod prices;
 mod rank;
+pub mod reconcile;
 pub mod report;
+mod stated;
 mod time;
 mod tokens;
 mod usage;
 
 pub use account::{Account, Counted};
 pub use batch::{Batch, Position, Problem, ProblemKind, Stamp, StoreId};
+pub use billed::{
+    BilledFact, BilledName, BilledWidth, Charge, Dim, Dims, Issue, IssueCode, Measure, Measures,
+    dims_json, dims_of_json,
+};
 pub use claims::{ClaimedRun, MeasuredCall, covered};
+pub use decimal::{Decimal, DecimalError};
 pub use fact::{
     Billing, Call, CallBody, CustomEvent, ErrorEvent, Fact, HostMetric, Origin, Outcome, Pressure,
     Quota, SessionTotal, Text,
 };
+pub use http::{Reply, Request, one_line};
 pub use id::{FactId, Key};
 pub use money::{MoneyError, NANO_PER_USD, NanoUsd, scaled_decimal};
 pub use prices::{PriceClass, Region, ServiceTier, Speed};
 pub use rank::{Owner, Rank, Variant, Verdict, settle};
+pub use stated::{StatedFact, StatedSums};
 pub use time::{Bucket, Calendar, DAY_MS, HOUR_MS, QUARTER_MS, UnixMs};
 pub use tokens::{SUM_MAX, TOKENS_MAX, Tokens};
 pub use usage::{Counters, Series, Witness};

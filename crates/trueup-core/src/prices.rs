@@ -135,6 +135,18 @@ impl PriceBook {
     }
 }
 
+/// What all names of a model share: snapshots, aliases, and the same with a seller before it.
+#[must_use]
+pub fn model_key(model: &str) -> &str {
+    names::model_key(model.trim())
+}
+
+/// The one name of a provider that agents call by several.
+#[must_use]
+pub fn provider_key(provider: &str) -> String {
+    names::provider_key(provider)
+}
+
 /// What the embedded table says.
 fn published(provider: &str, model: &str) -> Option<Listing<'static>> {
     let in_name = model.split_once('/').map(|(seller, name)| (seller.to_lowercase(), name));

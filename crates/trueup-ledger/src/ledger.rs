@@ -219,7 +219,8 @@ impl Ledger {
         }
     }
 
-    fn try_change<T>(
+    /// The same where there is room for it, and nothing otherwise.
+    pub(crate) fn try_change<T>(
         &mut self,
         change: impl Fn(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, LedgerError> {

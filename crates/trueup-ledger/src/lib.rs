@@ -8,6 +8,7 @@
 //! [`Reader`] sees what is committed, beside them.
 
 mod account;
+mod billed;
 mod completeness;
 mod error;
 mod intern;
@@ -17,13 +18,19 @@ mod positions;
 mod push;
 mod queue;
 mod reader;
+mod reconciled;
 mod retention;
 mod rollup;
 mod row;
 mod schema;
+mod stated;
 mod volume;
 mod writer;
 
+pub use billed::{
+    BackfillStep, BilledBucket, ConnectionState, Finished, Prunable, Pruned, PullRange, PulledPage,
+    Pulling, RowCounts, SETTLE_AGE_MS, SettleLag, StoredIssue, ToldDay, ToldName, ToldRow,
+};
 pub use completeness::{ClaimCounts, ClaimRow, Newest, OpenSession};
 pub use error::LedgerError;
 pub use ledger::{Appended, Ledger, OpenOptions, Rebuild, write_ahead_log};
@@ -32,8 +39,13 @@ pub use positions::StoredPositions;
 pub use push::{Ack, Effect, Frozen, Outcome, Postponed, Rejected};
 pub use queue::{Done, Limits, Offered};
 pub use reader::{CallRow, Check, Reader, SessionUsage, SourceState, StoredProblem, TimeUsage};
+pub use reconciled::Reconciled;
 pub use retention::{BallastState, LOST, REMOVED, Removed, Retention};
 pub use rollup::Width;
 pub use schema::KNOWN as SCHEMA_VERSION;
+pub use stated::{
+    Imported, Importing, OddStatement, StatedIssue, StatedRow, Statement, StatementAccount,
+    StatementEnd, StatementHead,
+};
 pub use volume::Volume;
 pub use writer::{CHECKPOINT_PATIENCE, DROPPED, Health, REFUSED, Writer, WriterState};

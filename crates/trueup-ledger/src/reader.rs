@@ -472,7 +472,12 @@ impl Reader {
             |row| row.get(0),
         )?;
         damage.extend(dangling);
-        let wrong_sums = self.all(include_str!("schema/check_sums.sql"), [], |row| row.get(0))?;
+        let mut wrong_sums: Vec<String> =
+            self.all(include_str!("schema/check_sums.sql"), [], |row| row.get(0))?;
+        if self.has_stated()? {
+            let sql = include_str!("schema/check_statements.sql");
+            wrong_sums.extend(self.all::<String, Vec<_>>(sql, [], |row| row.get(0))?);
+        }
         Ok(Check { damage, wrong_sums })
     }
 

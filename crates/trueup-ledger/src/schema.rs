@@ -16,7 +16,12 @@ const STEPS: &[&str] = &[
     include_str!("schema/001_account.sql"),
     include_str!("schema/002_host_metrics.sql"),
     include_str!("schema/003_retention.sql"),
-    include_str!("schema/004_posted.sql"),
+    include_str!("schema/004_provider.sql"),
+    include_str!("schema/005_statement.sql"),
+    include_str!("schema/006_reconciliation.sql"),
+    include_str!("schema/007_backfill.sql"),
+    include_str!("schema/008_provider_retention.sql"),
+    include_str!("schema/009_posted.sql"),
 ];
 
 /// The newest schema version that this program knows.

@@ -191,6 +191,35 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "A name that is sent with it: of the agent beside which serve runs",
     ),
     setting(
+        "pull_interval",
+        "TRUEUP_PULL_INTERVAL",
+        &[],
+        "5m",
+        "How often serve looks which providers are to be asked; off for never (docs/providers.md)",
+    ),
+    setting(
+        "provider_retention_days",
+        "TRUEUP_PROVIDER_RETENTION_DAYS",
+        &[],
+        "35",
+        "Days after which pages of providers and their hours go, once compared; 0: never",
+    ),
+    Setting {
+        key: "cron_secret",
+        variable: "TRUEUP_CRON_SECRET",
+        aliases: &["CRON_SECRET"],
+        default: "",
+        help: "The bearer secret of /api/cron/daily-usage, at least 16 bytes; none: that is off",
+        is_secret: true,
+    },
+    setting(
+        "cron_secret_file",
+        "TRUEUP_CRON_SECRET_FILE",
+        &[],
+        "",
+        "A file that holds that secret, so that it stands in no environment",
+    ),
+    setting(
         "retention",
         "TRUEUP_RETENTION",
         &[],
@@ -283,6 +312,7 @@ impl fmt::Display for Origin {
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     values: BTreeMap<&'static str, (String, Origin)>,
+    settings_file: PathBuf,
     /// What agents' folders are looked for by.
     pub(crate) environment: Environment,
 }
@@ -339,7 +369,7 @@ impl Config {
             let root = Root::new(environment.expand(folder), "openclaw_dir");
             environment.pointed.insert(openclaw::SOURCE, root);
         }
-        let mut config = Self { values, environment };
+        let mut config = Self { values, settings_file: path, environment };
         let spool = config.spool(openclaw::SOURCE);
         config.environment.spools.insert(openclaw::SOURCE, spool);
         Ok(config)
@@ -394,6 +424,11 @@ impl Config {
             return Ok(TimeZone::system());
         }
         zone_named(name).with_context(|| format!("tz (from {origin})"))
+    }
+
+    /// The settings file, which may not be there.
+    pub(crate) fn settings_file(&self) -> &Path {
+        &self.settings_file
     }
 
     /// The ledger file.

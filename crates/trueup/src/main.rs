@@ -10,16 +10,20 @@ mod demo;
 mod doctor;
 mod hooks;
 mod intake;
+mod net;
 #[cfg(target_os = "linux")]
 mod notice;
 #[cfg(not(target_os = "linux"))]
 #[path = "no_notice.rs"]
 mod notice;
+mod parity;
 mod problems;
+mod pull;
 mod push;
 mod query;
 mod render;
 mod secret;
+mod statement;
 mod sync;
 mod ticker;
 mod usage;

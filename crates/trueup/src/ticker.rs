@@ -34,8 +34,12 @@ impl Ticker {
         !state.is_stopped
     }
 
+    /// Waits for a while; `false` once the ticker is stopped.
+    pub(crate) fn pause(&self, wait: Duration) -> bool {
+        !self.wait(Instant::now() + wait, |state| state.is_stopped).is_stopped
+    }
+
     /// Lets the next tick come at once.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only inotify wakes"))]
     pub(crate) fn wake(&self) {
         let mut state = self.lock();
         // Whoever is told already need not be told for each write of a busy agent.

@@ -167,6 +167,26 @@ fn seller(provider: &str) -> Option<&'static Seller> {
     SELLERS.iter().find(|seller| seller.names.contains(&provider))
 }
 
+/// The one name of a provider that is known by several: `openai` of `openai-codex`.
+pub(super) fn provider_key(provider: &str) -> String {
+    let provider = provider.trim().to_lowercase();
+    let known = seller(&provider).and_then(|seller| seller.names.first());
+    known.map_or(provider, |name| (*name).to_owned())
+}
+
+/// What all names of a model share: it without seller and decoration, by the table of aliases.
+pub(super) fn model_key(model: &str) -> &str {
+    let own_name = |name| -> &str {
+        let name: &str = name;
+        name.rsplit('/').next().unwrap_or(name)
+    };
+    let plain = |name| spellings(name).into_iter().rfind(|(_, how)| *how != Spelling::Alias);
+    let model = own_name(model);
+    let alias = spellings(model).into_iter().find(|(_, how)| *how == Spelling::Alias);
+    let name = alias.map_or(model, |(name, _)| own_name(name));
+    plain(name).map_or(name, |(name, _)| name)
+}
+
 /// The name as written, then ever fewer decorations, then what those are also called.
 pub(super) fn spellings(model: &str) -> Vec<(&str, Spelling)> {
     let mut spellings = vec![(model, Spelling::AsWritten)];
@@ -250,6 +270,24 @@ mod tests {
             ["claude-opus-4-8@default", "claude-opus-4-8"]
         );
         assert_eq!(names("k2p6"), ["k2p6", "kimi-k2.6"]);
+    }
+
+    #[test]
+    fn snapshots_aliases_and_names_with_a_seller_share_a_key() {
+        for names in [
+            &["gpt-4.1-2025-04-14", "gpt-4.1", "openai/gpt-4.1"][..],
+            &["claude-4.5-haiku", "claude-haiku-4-5-20251001", "anthropic/claude-haiku-4.5"],
+            &["claude-opus-4", "claude-opus-4-20250514", "claude-4-opus"],
+            &["claude-3-haiku-20240307", "claude-3-haiku"],
+        ] {
+            let keys: Vec<&str> = names.iter().map(|name| model_key(name)).collect();
+            assert!(keys.iter().all(|key| *key == keys[0]), "{names:?}: {keys:?}");
+        }
+        for name in ["gpt-4.1-mini", "ft:gpt-4.1-2025-04-14:acme::Ab1", "GPT-4.1"] {
+            assert_eq!(model_key(name), name);
+        }
+        assert_eq!(provider_key("OpenAI-Codex"), "openai");
+        assert_eq!(provider_key("somebody"), "somebody");
     }
 
     #[test]

@@ -6,13 +6,17 @@
     reason = "a broken law panics, in whichever helper it shows"
 )]
 
+mod billed;
 mod claim_laws;
 mod claims;
 mod completeness;
 mod document;
 mod host;
 mod laws;
+mod prune;
 mod push;
 mod rebuild;
+mod reconciled;
 mod retention;
+mod stated;
 mod writer;

@@ -9,8 +9,9 @@ use trueup_ledger::{DROPPED, LOST, LedgerError, REFUSED, REMOVED, Reader, Remove
 use crate::intake::Kind;
 
 /// Paths that requests are counted by; every other is `other`, so that clients cannot make metrics.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
     "/",
+    "/api/cron/daily-usage",
     "/health",
     "/metrics",
     "/v1/errors",

@@ -3,7 +3,7 @@
 //! A page in somebody's browser can send requests to this machine, under a name of its own that
 //! points here (DNS rebinding) or across origins. On a loopback address only requests to a loopback
 //! name are answered, and nowhere those of a foreign page. With a token set, every path but health
-//! demands it.
+//! demands it; but for the daily pull, which has a secret of its own.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,10 +11,10 @@ use std::net::IpAddr;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 
-use super::Problem;
+use super::{Problem, cron};
 use crate::secret::Secret;
 
-/// The one path that is answered without a token: supervisors have none.
+/// The path that is answered to everybody: supervisors have no token.
 pub(super) const HEALTH_PATH: &str = "/health";
 
 /// A token, kept only as its hash.
@@ -31,6 +31,15 @@ impl Token {
     /// compared, and in constant time.
     pub(crate) fn is(&self, text: &str) -> bool {
         blake3::hash(text.as_bytes()) == self.0
+    }
+
+    /// Whether a request shows it, as `Authorization: Bearer …`.
+    pub(super) fn is_shown(&self, headers: &HeaderMap) -> bool {
+        let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let sent = sent.and_then(|value| value.split_once(' '));
+        sent.is_some_and(|(scheme, text)| {
+            scheme.eq_ignore_ascii_case("bearer") && self.is(text.trim())
+        })
     }
 }
 
@@ -65,7 +74,9 @@ impl Guard {
         if !is_own_origin(headers, host) {
             return Err(forbidden("requests of pages of other origins are not answered"));
         }
-        if request.uri().path() != HEALTH_PATH && !self.knows(headers) {
+        let path = request.uri().path();
+        let needs_token = path != HEALTH_PATH && path != cron::PATH;
+        if needs_token && !self.knows(headers) {
             let message = "send the token: `Authorization: Bearer …`";
             return Err(Problem::new(StatusCode::UNAUTHORIZED, message)
                 .with(header::WWW_AUTHENTICATE, "Bearer"));
@@ -75,12 +86,7 @@ impl Guard {
 
     /// Whether a client has shown the token, where there is one.
     pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.token else { return true };
-        let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let sent = sent.and_then(|value| value.split_once(' '));
-        sent.is_some_and(|(scheme, text)| {
-            scheme.eq_ignore_ascii_case("bearer") && token.is(text.trim())
-        })
+        self.token.as_ref().is_none_or(|token| token.is_shown(headers))
     }
 }
 

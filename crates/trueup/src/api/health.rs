@@ -46,6 +46,11 @@ pub(super) struct Health {
     /// Records that were not pushed when the last cycle ended.
     pub(super) unsynced_count: u64,
     pub(super) push_quarantined_total: u64,
+    /// When a provider last told something as a whole.
+    #[serde(serialize_with = "as_text")]
+    pub(super) last_pull_time: Option<UnixMs>,
+    pub(super) pull_status: &'static str,
+    pub(super) pull_error: Option<String>,
     pub(super) log_reader: &'static str,
     pub(super) version: &'static str,
     pub(super) schema_version: i64,
@@ -72,6 +77,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, headers: HeaderMap) -> Json
         health.ledger = None;
         health.db_error = health.db_error.map(|_| "send the token to see it".to_owned());
         health.push_error = health.push_error.map(|_| "send the token to see it".to_owned());
+        health.pull_error = health.pull_error.map(|_| "send the token to see it".to_owned());
         health.sync_error = health.sync_error.map(|_| "send the token to see it".to_owned());
     }
     Json(health)
@@ -85,12 +91,14 @@ impl App {
         let ledger = &self.settings.ledger;
         let db_error = db_error(&writer);
         let push = self.threads.push.seen();
+        let pull = self.threads.pull.seen();
         let before = self.counts.before;
         let disk_status = disk_status(&writer);
         let is_ok = db_error.is_none()
             && disk_status == "ok"
             && seen.error.is_none()
-            && !push.is_degraded();
+            && !push.is_degraded()
+            && !pull.is_degraded();
         Health {
             status: if is_ok { "ok" } else { "degraded" },
             db_status: if db_error.is_none() { "ok" } else { "error" },
@@ -109,6 +117,9 @@ impl App {
             push_error: push.error(),
             unsynced_count: push.waiting,
             push_quarantined_total: push.quarantined,
+            last_pull_time: pull.last_pull,
+            pull_status: pull.status(),
+            pull_error: pull.error(),
             log_reader: if self.threads.gateway_log.is_some() { "on" } else { "off" },
             version: env!("CARGO_PKG_VERSION"),
             schema_version: SCHEMA_VERSION,

@@ -14,9 +14,10 @@ use tokio::time::timeout;
 use trueup_core::prices::PriceBook;
 use trueup_core::report::{CostMode, Dimension, Filter, Pricer, Report, ReportBuilder, Window};
 use trueup_core::{Calendar, Counters, DAY_MS, Text, UnixMs};
-use trueup_ledger::Reader;
+use trueup_ledger::{Reader, SettleLag};
 
 use super::App;
+use crate::clock;
 use crate::completeness::{self, Lack};
 use crate::usage::{MONTH_MS, Usage};
 
@@ -68,6 +69,12 @@ fn by_agent(usage: &Usage, window: Window, book: &PriceBook) -> Result<Report> {
     let mut report = ReportBuilder::new(vec![Dimension::Agent], calendar, &filter, pricer);
     usage.by_time(DAY_MS, window, &mut |entry| report.add(entry))?;
     Ok(report.finish())
+}
+
+/// How long after their end days of providers still changed.
+pub(super) fn settle_lags(path: &Path) -> Result<Vec<SettleLag>> {
+    let reader = Reader::open(path)?.context("there is no ledger")?;
+    Ok(reader.settle_lags(clock::now())?)
 }
 
 /// What metrics tell usage apart by.

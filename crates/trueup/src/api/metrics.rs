@@ -16,21 +16,30 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use trueup_core::{Counters, Text};
+use trueup_ledger::SettleLag;
 
 use super::App;
 use super::counts::Counts;
 use super::health::Health;
 use super::ledger::{self, Labels};
 use crate::completeness::Lack;
-use crate::daemon::{GatewayLog, PushSeen};
+use crate::daemon::{GatewayLog, PullSeen, PushSeen};
+use crate::pull::Lags;
 
 pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     let usage = app.read(|path, _| ledger::all_usage(path)).await;
     let lacks = app.read(|path, _| ledger::lacks(path)).await;
+    let pulled = app.threads.pull.seen();
+    let lags = match pulled.connections {
+        0 => Ok(Vec::new()),
+        _ => app.read(|path, _| ledger::settle_lags(path)).await,
+    };
     let mut text = Exposition::default();
     text.of_health(&app.health());
     text.of_sync(app.threads.watch.seen().bytes_read);
     text.of_push(&app.threads.push.seen());
+    text.of_pull(&pulled);
+    text.of_settle_lags(&lags.unwrap_or_default());
     text.of_counts(&app.counts);
     if let Some(log) = &app.threads.gateway_log {
         text.of_gateway_log(log);
@@ -159,6 +168,54 @@ impl Exposition {
         if let Some(time) = seen.last_push {
             let name = "trueup_last_push_timestamp_seconds";
             self.single(name, Type::Gauge, "When something was last taken.", time.0 / 1_000);
+        }
+    }
+
+    /// Nothing where no provider is connected.
+    fn of_pull(&mut self, seen: &PullSeen) {
+        if seen.connections == 0 {
+            return;
+        }
+        let help = "Pages that providers sent since the start.";
+        self.single("trueup_pull_pages_total", Type::Counter, help, seen.total.pages);
+        let name = "trueup_pull_rows_total";
+        self.family(name, Type::Counter, "Rows that providers told since the start.");
+        let rows = seen.total.rows;
+        for (result, count) in [
+            ("stored", rows.stored),
+            ("updated", rows.updated),
+            ("skipped", rows.skipped),
+            ("withdrawn", seen.total.withdrawn),
+        ] {
+            self.sample(name, &[("result", result)], count);
+        }
+        let name = "trueup_pull_issues_total";
+        self.family(name, Type::Counter, "What was wrong with their answers since the start.");
+        for (code, count) in &seen.total.issues {
+            self.sample(name, &[("code", code.name())], count);
+        }
+        let help = "Families of connections whose last pull failed.";
+        self.single("trueup_pull_failing", Type::Gauge, help, seen.failing.len());
+        if let Some(time) = seen.last_pull {
+            let help = "When a provider last told something as a whole.";
+            self.single("trueup_last_pull_timestamp_seconds", Type::Gauge, help, time.0 / 1_000);
+        }
+    }
+
+    /// How long after their end days of providers still changed.
+    fn of_settle_lags(&mut self, lags: &[SettleLag]) {
+        if lags.is_empty() {
+            return;
+        }
+        let name = "trueup_provider_settled_days";
+        let help = "Settled days of families that last changed within so many hours of their end.";
+        self.family(name, Type::Gauge, help);
+        for (provider, lags) in Lags::by(lags, |lag| &lag.provider) {
+            let all = [("+Inf".to_owned(), lags.days)];
+            let within = lags.within().map(|(hours, days)| (hours.to_string(), days));
+            for (hours, days) in within.chain(all) {
+                self.sample(name, &[("provider", provider), ("within_hours", &hours)], days);
+            }
         }
     }
 

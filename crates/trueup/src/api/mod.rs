@@ -6,6 +6,7 @@
 mod acks;
 mod admit;
 mod counts;
+mod cron;
 mod guard;
 mod health;
 mod ledger;
@@ -31,10 +32,11 @@ use trueup_ledger::Writer;
 
 use acks::Acks;
 pub(crate) use counts::Counts;
+pub(crate) use cron::{CronDoor, Peer};
 pub(crate) use guard::{Guard, Token};
 use problem::Problem;
 
-use crate::daemon::{GatewayLog, Host, Push, Settings, Watch};
+use crate::daemon::{GatewayLog, Host, Pull, Push, Settings, Watch};
 use crate::intake::Kind;
 
 /// Largest bodies that are held at once, in `serve`.
@@ -52,6 +54,8 @@ pub(crate) struct App {
     acks: Arc<Acks>,
     /// One permit for each byte of a body that may be held.
     bodies: Arc<Semaphore>,
+    /// How often each address asks for the daily pull.
+    cron_limiter: cron::Limiter,
     /// One permit: sums are read by one thread at a time.
     reading: Arc<Semaphore>,
 }
@@ -63,6 +67,7 @@ pub(crate) struct Threads {
     /// `None` where no log is followed.
     pub(crate) gateway_log: Option<Arc<GatewayLog>>,
     pub(crate) push: Arc<Push>,
+    pub(crate) pull: Arc<Pull>,
 }
 
 impl App {
@@ -86,6 +91,7 @@ impl App {
             start: Instant::now(),
             acks: Acks::start(),
             bodies: Arc::new(Semaphore::new(bytes_in_flight_max)),
+            cron_limiter: cron::Limiter::default(),
             reading: Arc::new(Semaphore::new(1)),
         })
     }
@@ -102,6 +108,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/events", take(Kind::Event))
         .route("/v1/push", post(push::post))
         .route("/v1/report", get(report::get))
+        .route(cron::PATH, get(cron::answer).post(cron::answer))
         .route(guard::HEALTH_PATH, get(health::get))
         .route("/metrics", get(metrics::get))
         .route("/", get(page::get))

@@ -1,11 +1,13 @@
 //! `trueup backfill`.
 
+mod provider;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Subcommand};
 use jiff::civil::Date;
 use tempfile::TempDir;
 use trueup_agents::Agent;
@@ -22,10 +24,13 @@ use crate::sync::{self, Stores, Synced};
 
 /// Read all that an agent has left on disk from its start again
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Backfill {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// The agent, by its id in `trueup sources`
-    #[arg(value_name = "AGENT")]
-    agent: String,
+    #[arg(value_name = "AGENT", required = true)]
+    agent: Option<String>,
     /// Only calls from this day on, such as 2026-11-01
     #[arg(long, value_name = "DAY", value_parser = day)]
     since: Option<Date>,
@@ -37,9 +42,22 @@ pub(super) struct Backfill {
     dry_run: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Ask providers for a long past, in chunks that go on where they were left
+    ///
+    /// A chunk that fails does not stop those after it. What was asked for is known: one that was
+    /// killed goes on with --resume, and one that is repeated changes nothing.
+    Provider(provider::BackfillProviders),
+}
+
 impl Backfill {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        let agent = sync::agent_named(&self.agent).map_err(WrongUsage)?;
+        if let Some(Verb::Provider(providers)) = &self.verb {
+            return providers.run(config);
+        }
+        let agent = sync::agent_named(self.agent.as_deref().unwrap_or_default());
+        let agent = agent.map_err(WrongUsage)?;
         let window = query::window(&Calendar::new(config.zone()?), self.since, self.until, "--");
         let window = window.map_err(WrongUsage)?;
         let copy = if self.dry_run { Some(copy_of_ledger(&config.ledger())?) } else { None };

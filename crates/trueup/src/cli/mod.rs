@@ -8,9 +8,13 @@ mod config;
 mod demo;
 mod doctor;
 mod hooks;
+mod import;
 mod load;
 mod notes;
+mod parity;
 mod prices;
+mod provider;
+mod pull;
 mod push;
 mod rebuild;
 mod report;
@@ -87,6 +91,23 @@ enum Verb {
     Serve(serve::Serve),
     /// Send what is new to the destination of `push_endpoint`, or show what was sent
     Push(push::Push),
+    /// Manage connections to providers, whose usage and costs are pulled
+    Provider(provider::ManageProviders),
+    /// Ask providers what was used and charged, and keep what they say
+    ///
+    /// A pull that is interrupted goes on where it was, and one that is repeated changes nothing.
+    Pull(pull::Pull),
+    /// Read files that providers let their customers download: usage, costs, FOCUS
+    ///
+    /// The header tells what a file is. The same file adds nothing; of two of one kind that cover a
+    /// day, the one that is imported later counts there.
+    Import(import::Import),
+    /// Show which part of what providers say the account explains, and where the rest is
+    ///
+    /// Exits with 0 at parity, 1 where something differs by more than is tolerated, 2 for wrong usage,
+    /// 3 where a side could not be read, 4 where days are not known or not settled, 5 where a provider
+    /// told something in a new form, 70 where the amounts do not add up.
+    Parity(parity::Parity),
     /// Let an agent tell of sessions that end, by a hook that leaves small files
     Hooks(hooks::Hooks),
     /// Look for what the account lacks, and say what mends it
@@ -159,6 +180,10 @@ impl Verb {
             Self::Statusline(_) => statusline::Statusline::run(&global.settings(&[])?),
             Self::Serve(serve) => serve.run(global),
             Self::Push(push) => push.run(&global.settings(&[])?),
+            Self::Provider(provider) => provider.run(&global.settings(&[])?),
+            Self::Pull(pull) => pull.run(&global.settings(&[])?),
+            Self::Import(import) => import.run(&global.settings(&[])?),
+            Self::Parity(parity) => parity.run(&global.settings(&[])?),
             Self::Hooks(hooks) => hooks.run(&global.settings(&[])?),
             Self::Doctor(doctor) => doctor.run(&global.settings(&[])?),
             Self::Check(_) => check::CheckLedger::run(&global.settings(&[])?),

@@ -103,7 +103,7 @@ fn send(mut ledger: Ledger, settings: &Settings) -> Result<ExitCode> {
 }
 
 /// Waits; an interrupt ends the process here or anywhere.
-fn pause(wait: Duration) -> bool {
+pub(super) fn pause(wait: Duration) -> bool {
     let until = Instant::now() + wait;
     while let Some(left) = until.checked_duration_since(Instant::now()) {
         if left.is_zero() {

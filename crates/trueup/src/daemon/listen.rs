@@ -1,16 +1,21 @@
 //! The socket: who is let in, how many at once, and how long each may take to say what it wants.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::api::Peer;
 
 /// What the socket bears.
 #[derive(Debug, Clone, Copy)]
@@ -87,14 +92,21 @@ async fn accept(
     stopping: watch::Receiver<bool>,
 ) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
                 let service = router.clone();
-                drop(tokio::spawn(connection(stream, service, limits, place, stopping.clone())));
+                drop(tokio::spawn(connection(
+                    stream,
+                    peer.ip(),
+                    service,
+                    limits,
+                    place,
+                    stopping.clone(),
+                )));
             }
             Err(_) => refuse(&stream),
         }
@@ -103,6 +115,7 @@ async fn accept(
 
 async fn connection(
     stream: TcpStream,
+    peer: IpAddr,
     router: Router,
     limits: Limits,
     place: OwnedSemaphorePermit,
@@ -114,6 +127,10 @@ async fn connection(
     serving.timer(TokioTimer::new()).header_read_timeout(limits.head_time_max);
     serving.max_buf_size(HEAD_BYTES_MAX);
     let service = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        service.call(request)
+    });
     let mut connection = std::pin::pin!(serving.serve_connection(TokioIo::new(stream), service));
     // How a client leaves is its own affair: a connection's error is no event.
     let _is_orderly = tokio::select! {

@@ -1,8 +1,8 @@
 //! `trueup serve`: the process that listens, keeps the account up to date, and ends in order.
 //!
 //! Made of a [`Writer`] with a thread of its own, a thread that watches the agents' stores, one that
-//! takes samples of the machine, one that follows a gateway log where one is set, and one tokio thread
-//! that answers HTTP and never touches the disk. What is acknowledged as durable is in the file; what
+//! takes samples of the machine, one that follows a gateway log where one is set, one that asks providers
+//! where any is connected, and one tokio thread that answers HTTP and never touches the disk. What is acknowledged as durable is in the file; what
 //! ends the process, however suddenly, takes only what was not.
 
 mod gateway_log;
@@ -10,6 +10,7 @@ mod host;
 mod listen;
 mod log;
 mod monitor;
+mod pull;
 mod push;
 mod settings;
 mod upkeep;
@@ -26,7 +27,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use trueup_core::prices::PriceBook;
 use trueup_ledger::{CHECKPOINT_PATIENCE, Ledger, OpenOptions, Reader, Writer, WriterState};
 
-use crate::api::{self, App, Counts, Guard};
+use crate::api::{self, App, Counts, CronDoor, Guard};
 use crate::clock;
 use crate::config::Config;
 use crate::push::{DESTINATION, Pusher};
@@ -35,8 +36,10 @@ use crate::ticker::Ticker;
 pub(crate) use gateway_log::GatewayLog;
 pub(crate) use host::Host;
 pub(crate) use listen::{Limits, bind};
+pub(crate) use pull::{Pull, Seen as PullSeen};
 pub(crate) use push::{Push, Seen as PushSeen};
 pub(crate) use settings::Settings;
+pub(crate) use upkeep::provider_days as provider_retention_days;
 pub(crate) use watch::Watch;
 
 /// How long the end waits for requests under way.
@@ -55,6 +58,9 @@ const _: () = assert!(
         + CHECKPOINT_PATIENCE.as_secs()
         < END_MAX.as_secs()
 );
+
+/// How often the thread that asks providers looks, where it is only asked for.
+const PULL_REST: Duration = Duration::from_hours(1);
 
 /// Threads for what takes longer than a request may keep the others waiting: large bodies, and sums
 /// out of the ledger.
@@ -85,9 +91,13 @@ async fn run(
     let mut signals = Signals::new()?;
     let address = listener.local_addr()?;
     let ledger = settings.ledger.display().to_string();
+    let is_secret_short = matches!(settings.cron, CronDoor::TooShort);
     let Keeping { app, writer, tickers, push } = keep(config, settings, book, address.ip())?;
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(addr = %address, ledger, version, "listening");
+    if is_secret_short {
+        tracing::warn!("cron_secret_too_short");
+    }
     let server = listen::Server::start(listener, api::router(app), Limits::default());
     let reason = tokio::select! {
         reason = signals.next() => reason,
@@ -157,6 +167,7 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
     tickers.push(Arc::clone(&upkeep));
     upkeep::spawn(upkeep::Task {
         settings: settings.upkeep,
+        ledger: settings.ledger.clone(),
         writer: Arc::clone(&writer),
         ticker: upkeep,
     })?;
@@ -172,8 +183,9 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
         })?;
     }
     let push = start_push(&settings, &writer)?;
+    let pull = start_pull(config, &settings, &writer, &mut tickers)?;
     let guard = Guard::new(settings.token.clone(), address);
-    let threads = api::Threads { watch, host, gateway_log, push: Arc::clone(&push) };
+    let threads = api::Threads { watch, host, gateway_log, push: Arc::clone(&push), pull };
     let app = App::new(settings, guard, Arc::clone(&writer), threads, counts, book);
     Ok(Keeping { app, writer, tickers, push })
 }
@@ -193,6 +205,31 @@ fn start_push(settings: &Settings, writer: &Arc<Writer>) -> Result<Arc<Push>> {
         push: Arc::clone(&push),
     })?;
     Ok(push)
+}
+
+/// Starts the thread that asks providers, unless that is off and nobody may ask for it.
+fn start_pull(
+    config: &Config,
+    settings: &Settings,
+    writer: &Arc<Writer>,
+    tickers: &mut Vec<Arc<Ticker>>,
+) -> Result<Arc<Pull>> {
+    let is_scheduled = settings.pull_interval.is_some();
+    if !is_scheduled && !settings.cron.is_open() {
+        return Ok(Arc::new(Pull::default()));
+    }
+    let ticker = Arc::new(Ticker::new(settings.pull_interval.unwrap_or(PULL_REST)));
+    tickers.push(Arc::clone(&ticker));
+    let pull = Arc::new(Pull::new(Arc::clone(&ticker)));
+    pull::spawn(pull::Task {
+        config: config.clone(),
+        ledger: settings.ledger.clone(),
+        writer: Arc::clone(writer),
+        ticker,
+        pull: Arc::clone(&pull),
+        is_scheduled,
+    })?;
+    Ok(pull)
 }
 
 /// Finishes the requests under way, sends and writes what is queued and closes the ledger. `false` where

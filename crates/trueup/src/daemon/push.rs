@@ -11,7 +11,8 @@ use trueup_core::UnixMs;
 use trueup_ledger::Writer;
 
 use crate::clock;
-use crate::push::{Cycle, DESTINATION, End, Pace, Pusher, Tries, random};
+use crate::net::random;
+use crate::push::{Cycle, DESTINATION, End, Pace, Pusher, Tries};
 
 /// How often pushed records are worth a line in the log.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);

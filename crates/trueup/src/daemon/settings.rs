@@ -10,7 +10,7 @@ use tracing::Level;
 use trueup_ledger::Limits;
 
 use super::upkeep;
-use crate::api::Token;
+use crate::api::{CronDoor, Token};
 use crate::config::Config;
 use crate::secret::Secret;
 use crate::{push, sync};
@@ -49,6 +49,10 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     /// Where what is new is sent; nowhere by default.
     pub(crate) push: Option<push::Settings>,
+    /// How often to look whether providers are to be asked; `None` for never.
+    pub(crate) pull_interval: Option<Duration>,
+    /// Who may have the last days pulled over HTTP.
+    pub(crate) cron: CronDoor,
     /// How the ledger is kept within bounds.
     pub(crate) upkeep: upkeep::Settings,
     /// The least severe event that is logged.
@@ -84,6 +88,8 @@ impl Settings {
             metrics_interval: interval_or_off(config, "metrics_interval")?,
             threads: sync::threads(config.parse("threads", "a number of threads")?),
             push: push::Settings::of(config)?,
+            pull_interval: interval_or_off(config, "pull_interval")?,
+            cron: CronDoor::of(Secret::of(config, "cron_secret", "cron_secret_file")?.as_ref()),
             upkeep: upkeep::Settings::of(config)?,
             log_level: level(config)?,
         })

@@ -1,11 +1,12 @@
 //! Keeps the ledger within its bounds: removes what is too old or too much, and keeps its write-ahead log
 //! short. What goes and what stays is the ledger's affair; when, is decided here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use trueup_ledger::{LedgerError, Retention, Writer};
+use trueup_ledger::{LedgerError, Pruned, Reader, Retention, Writer};
 
 use super::settings::{interval, number};
 use crate::clock;
@@ -14,6 +15,9 @@ use crate::ticker::Ticker;
 
 /// How often the length of the write-ahead log is looked at, at least.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How often the detail of what providers say is looked at: it goes by days.
+const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
 
 const DAY: Duration = Duration::from_hours(24);
 const DAYS_MAX: usize = 36_500;
@@ -26,6 +30,8 @@ pub(crate) struct Settings {
     pub(super) checkpoint_interval: Duration,
     /// Length of the write-ahead log past which it is emptied at once.
     pub(super) log_bytes_max: u64,
+    /// How long the detail of what providers say is kept; `None` for ever.
+    pub(super) provider_days: Option<u32>,
 }
 
 impl Settings {
@@ -45,6 +51,7 @@ impl Settings {
             cleanup_interval: interval(config, "cleanup_interval")?,
             checkpoint_interval: interval(config, "checkpoint_interval")?,
             log_bytes_max: bytes("wal_restart_bytes")?,
+            provider_days: provider_days(config)?,
         })
     }
 
@@ -52,6 +59,12 @@ impl Settings {
     pub(super) fn ticker(&self) -> Ticker {
         Ticker::new(self.cleanup_interval.min(self.checkpoint_interval).min(LOG_INTERVAL))
     }
+}
+
+/// Days that the detail of what providers say is kept; `None` for ever.
+pub(crate) fn provider_days(config: &Config) -> Result<Option<u32>> {
+    let days = number(config, "provider_retention_days", 0, DAYS_MAX)?;
+    Ok(u32::try_from(days).ok().filter(|days| *days > 0))
 }
 
 fn is_unsynced_too(config: &Config) -> Result<bool> {
@@ -67,6 +80,7 @@ fn is_unsynced_too(config: &Config) -> Result<bool> {
 /// What the thread works with.
 pub(super) struct Task {
     pub(super) settings: Settings,
+    pub(super) ledger: PathBuf,
     pub(super) writer: Arc<Writer>,
     pub(super) ticker: Arc<Ticker>,
 }
@@ -101,7 +115,13 @@ impl Task {
         let mut cleanup = Chore { interval: cleanup_interval, due: now };
         let mut checkpoint =
             Chore { interval: checkpoint_interval, due: now + checkpoint_interval };
+        let mut prune = Chore { interval: PRUNE_INTERVAL, due: now };
         loop {
+            if prune.is_due()
+                && let Some(days) = self.settings.provider_days
+            {
+                tell("prune_failed", self.prune(days));
+            }
             if cleanup.is_due() {
                 tell("cleanup_failed", self.clean());
             }
@@ -122,6 +142,27 @@ impl Task {
                 break;
             }
         }
+        Ok(())
+    }
+
+    /// What there is to remove is found beside the writer, which others wait for.
+    fn prune(&self, days: u32) -> Result<(), LedgerError> {
+        let Some(reader) = Reader::open(&self.ledger)? else { return Ok(()) };
+        if reader.prunable_billed(days, clock::now())?.going.is_nothing() {
+            return Ok(());
+        }
+        drop(reader);
+        let mut all = Pruned::default();
+        while let Some(pruned) =
+            self.writer.run(move |ledger| ledger.prune_billed(days, clock::now()))
+        {
+            let pruned = pruned?;
+            if pruned.is_nothing() {
+                break;
+            }
+            all.add(pruned);
+        }
+        tracing::info!(pages = all.pages, bytes = all.bytes, rows = all.rows, "provider_pruned");
         Ok(())
     }
 

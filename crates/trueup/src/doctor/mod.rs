@@ -12,6 +12,7 @@ mod claims;
 mod hook;
 mod machine;
 mod parity;
+mod provider;
 mod push;
 mod sight;
 mod stores;
@@ -172,6 +173,8 @@ static CHECKS: &[Check] = &[
     general("disk_space", machine::disk_space),
     general("clock", machine::clock),
     general("push_state", push::push_state),
+    general("provider_usage", provider::provider_usage),
+    general("statements", provider::statements),
     general("paths_readable", stores::paths_readable),
     general("schema_unknown", stores::schema_unknown),
     general("bad_lines", stores::bad_lines),

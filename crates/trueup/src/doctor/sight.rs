@@ -11,6 +11,7 @@ use trueup_ledger::{
     ClaimCounts, Newest, OpenSession, Reader, SourceState, StoredPositions, StoredProblem,
 };
 
+use super::provider::Billed;
 use super::push::Sent;
 use super::transcripts::Transcripts;
 use crate::config::Config;
@@ -57,6 +58,8 @@ pub(crate) struct Sight<'a> {
     pub(super) newest: Newest,
     /// What the ledger tells of its destination, where it has one.
     pub(super) sent: Option<Sent>,
+    /// What the ledger tells of providers.
+    pub(super) billed: Billed,
     transcripts: OnceCell<Transcripts>,
 }
 
@@ -86,6 +89,7 @@ impl<'a> Sight<'a> {
             sources: reader.sources()?,
             newest: reader.newest()?,
             sent: Sent::read(&reader)?,
+            billed: Billed::read(&reader)?,
             reader,
             inventory,
             transcripts: OnceCell::new(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use trueup_core::UnixMs;
+use trueup_core::{Reply, UnixMs};
 use trueup_ledger::{
     Ack, Destination, Effect, Frozen, LedgerError, Outcome, Reader, Rejected, Writer,
 };
@@ -13,9 +13,10 @@ use uuid::Uuid;
 use super::batch::{self, Made, Sender, Wanted};
 use super::compress::IDENTITY;
 use super::hunt::Hunt;
-use super::verdict::{Reply, Verdict};
-use super::{Client, DESTINATION, Settings, pace, random};
+use super::verdict::{Verdict, encoding};
+use super::{Client, DESTINATION, Settings};
 use crate::clock;
+use crate::net::{backoff, random};
 
 /// Tries of one batch in a cycle.
 const TRIES_MAX: u32 = 5;
@@ -285,7 +286,7 @@ impl Pusher {
         let now = clock::now();
         let http_status = answer.as_ref().ok().map(|reply| reply.status);
         let verdict = match &answer {
-            Ok(reply) => reply.verdict(batch, now),
+            Ok(reply) => Verdict::of(reply, batch, now),
             Err(error) => Verdict::Later(error.clone(), None),
         };
         if matches!(verdict, Verdict::Taken(..)) {
@@ -328,7 +329,7 @@ impl Pusher {
     ) -> Next {
         match verdict {
             Verdict::Taken(mut ack, pause) => {
-                outcome.encoding = reply.and_then(Reply::encoding);
+                outcome.encoding = reply.and_then(encoding);
                 ack.next_at = pause.map(|pause| later(now, pause));
                 outcome.effect = Effect::Acked(ack);
                 self.hunt = self.hunt.and_then(|hunt| hunt.taken(batch.events));
@@ -425,7 +426,7 @@ fn unread(batch: &Frozen, reply: Option<&Reply>, outcome: &mut Outcome) -> Next 
         return Next::End(End::Paused(reason));
     }
     outcome.status = "refused";
-    let named = reply.and_then(Reply::encoding);
+    let named = reply.and_then(encoding);
     let other = named.filter(|named| *named != batch.encoding);
     outcome.encoding = Some(other.unwrap_or(IDENTITY));
     // Counted: a receiver that names one encoding and refuses it could do so for ever.
@@ -444,7 +445,7 @@ impl Trying {
     fn pause(&mut self, asked: Option<Duration>) -> Option<Duration> {
         self.count += 1;
         let since = *self.since.get_or_insert_with(Instant::now);
-        let pause = asked.unwrap_or_else(|| pace::backoff(self.count, random()));
+        let pause = asked.unwrap_or_else(|| backoff(self.count, random()));
         let is_over = self.count >= TRIES_MAX || since.elapsed() + pause > TRYING_TIME_MAX;
         (!is_over).then_some(pause)
     }

@@ -27,8 +27,3 @@ pub(crate) use settings::{Settings, endpoint, shown};
 
 /// The name of the one destination that settings know.
 pub(crate) const DESTINATION: &str = "default";
-
-/// A number that nobody can foresee, for jitter.
-pub(crate) fn random() -> u64 {
-    uuid::Uuid::new_v4().as_u64_pair().1
-}

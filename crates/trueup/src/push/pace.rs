@@ -1,30 +1,15 @@
-//! How long to wait: before another try, before another cycle, and after many failed ones.
+//! How long to wait before another cycle, and after many failed ones.
 
 use std::time::Duration;
 
-/// First step of the waits between tries.
-const BACKOFF_MIN: Duration = Duration::from_millis(500);
-/// Longest wait between tries.
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
+use crate::net::part;
+
 /// Failed cycles after which the breaker opens.
 const FAILED_MAX: u32 = 3;
 /// Longest time between two probes while the breaker is open.
 const PROBE_INTERVAL_MAX: Duration = Duration::from_hours(1);
 /// The share of an interval by which it is shortened or lengthened, as a divisor.
 const JITTER_DIVISOR: u32 = 10;
-
-/// A wait before try number `tries` (from 1), anywhere between none and twice the last one's longest:
-/// senders that failed together do not come back together.
-pub(super) fn backoff(tries: u32, random: u64) -> Duration {
-    let longest = BACKOFF_MIN.saturating_mul(1 << tries.min(10)).min(BACKOFF_MAX);
-    part(longest, random)
-}
-
-/// A random part of a length of time.
-fn part(whole: Duration, random: u64) -> Duration {
-    let whole_ms = u64::try_from(whole.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-    Duration::from_millis(random % whole_ms)
-}
 
 /// When cycles run.
 #[derive(Debug, Clone, Copy)]
@@ -76,15 +61,6 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn waits_are_anywhere_up_to_twice_the_last() {
-        for (tries, longest_ms) in [(1, 1_000), (2, 2_000), (5, 16_000), (6, 30_000), (99, 30_000)]
-        {
-            assert_eq!(backoff(tries, longest_ms), Duration::from_millis(longest_ms));
-            assert_eq!(backoff(tries, longest_ms + 1), Duration::ZERO);
-        }
-    }
 
     #[test]
     fn three_failed_cycles_open_the_breaker_and_one_success_closes_it() {

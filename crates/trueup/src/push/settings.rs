@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use ureq::http::Uri;
 
 use crate::config::{Config, Origin};
+use crate::net::is_loopback;
 use crate::secret::Secret;
 
 /// Shortest time between two cycles.
@@ -71,10 +72,7 @@ impl Settings {
     pub(crate) fn is_in_the_clear(&self) -> bool {
         let uri: Option<Uri> = self.endpoint.parse().ok();
         let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let is_here = host == "localhost"
-            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-        self.endpoint.starts_with("http://") && !is_here
+        self.endpoint.starts_with("http://") && !is_loopback(host)
     }
 }
 

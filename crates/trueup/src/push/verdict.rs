@@ -3,25 +3,13 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use trueup_core::UnixMs;
+use trueup_core::{Reply, UnixMs, one_line};
 use trueup_ledger::{Ack, Frozen, Postponed, Rejected};
 
 use super::compress;
 
 /// Longest wait that a receiver can ask for.
 const WAIT_MAX: Duration = Duration::from_hours(1);
-/// Bytes of a receiver's own words that are kept.
-const REASON_BYTES_MAX: usize = 200;
-
-/// What a receiver said.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) retry_after: Option<String>,
-    pub(super) accept_encoding: Option<String>,
-    /// The first bytes of what it sent.
-    pub(super) body: Vec<u8>,
-}
 
 /// What becomes of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,75 +47,46 @@ struct Refusal {
     retryable: bool,
 }
 
-impl Reply {
-    /// The encoding that new batches should have, where the receiver says.
-    pub(super) fn encoding(&self) -> Option<&'static str> {
-        self.accept_encoding.as_deref().and_then(compress::best_of)
-    }
+/// The encoding that new batches should have, where the receiver says.
+pub(super) fn encoding(reply: &Reply) -> Option<&'static str> {
+    reply.header("accept-encoding").and_then(compress::best_of)
+}
 
+impl Verdict {
     /// What the reply to a batch means.
-    pub(super) fn verdict(&self, batch: &Frozen, now: UnixMs) -> Verdict {
-        match self.status {
-            200..=299 => self.taken(batch),
-            408 | 425 | 429 | 500..=599 => Verdict::Later(self.words(), self.wait(now)),
-            409 => Verdict::Conflict,
-            413 => Verdict::TooLarge,
-            415 => Verdict::Unread,
+    pub(super) fn of(reply: &Reply, batch: &Frozen, now: UnixMs) -> Self {
+        match reply.status {
+            200..=299 => taken(&reply.body, batch),
+            408 | 425 | 429 | 500..=599 => Self::Later(reply.words(), reply.retry_after(now)),
+            409 => Self::Conflict,
+            413 => Self::TooLarge,
+            415 => Self::Unread,
             // The address, the token or the method is wrong: the records are not.
             0..=199 | 300..=399 | 401..=407 | 410 | 421 | 426 | 451 | 600.. => {
-                Verdict::Shut(self.words())
+                Self::Shut(reply.words())
             }
-            400..=499 => Verdict::Refused(self.words()),
+            400..=499 => Self::Refused(reply.words()),
         }
-    }
-
-    fn taken(&self, batch: &Frozen) -> Verdict {
-        let body: Body = serde_json::from_slice(&self.body).unwrap_or_default();
-        let mut ack = Ack::default();
-        let mut listed = body.rejected;
-        listed.retain(|refusal| (batch.first_seq..=batch.last_seq).contains(&refusal.seq));
-        listed.sort_by_key(|refusal| refusal.seq);
-        listed.dedup_by_key(|refusal| refusal.seq);
-        for Refusal { seq, code, retryable } in listed {
-            let reason = tidy(&code);
-            if retryable {
-                ack.postponed.push(Postponed { seq, reason });
-            } else {
-                ack.rejected.push(Rejected { seq, reason });
-            }
-        }
-        let pause = body.retry_after_ms.filter(|ms| *ms > 0);
-        Verdict::Taken(ack, pause.map(|ms| Duration::from_millis(ms).min(WAIT_MAX)))
-    }
-
-    /// The status, and what the receiver says about it.
-    fn words(&self) -> String {
-        let words = tidy(&String::from_utf8_lossy(&self.body));
-        let Self { status, .. } = self;
-        if words.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {words}") }
-    }
-
-    /// `Retry-After`: seconds, or a date.
-    fn wait(&self, now: UnixMs) -> Option<Duration> {
-        let text = self.retry_after.as_deref()?.trim();
-        let seconds = text.parse().ok().map(Duration::from_secs);
-        let until = || {
-            let date = jiff::fmt::rfc2822::parse(text).ok()?;
-            let ms = date.timestamp().as_millisecond().saturating_sub(now.0);
-            Some(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
-        };
-        seconds.or_else(until).map(|wait| wait.min(WAIT_MAX))
     }
 }
 
-/// Somebody else's words, short and on one line.
-pub(super) fn tidy(words: &str) -> String {
-    let words = words.get(..words.floor_char_boundary(REASON_BYTES_MAX)).unwrap_or_default();
-    let words: Vec<&str> = words
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|w| !w.is_empty())
-        .collect();
-    words.join(" ")
+fn taken(body: &[u8], batch: &Frozen) -> Verdict {
+    let body: Body = serde_json::from_slice(body).unwrap_or_default();
+    let mut ack = Ack::default();
+    let mut listed = body.rejected;
+    listed.retain(|refusal| (batch.first_seq..=batch.last_seq).contains(&refusal.seq));
+    listed.sort_by_key(|refusal| refusal.seq);
+    listed.dedup_by_key(|refusal| refusal.seq);
+    for Refusal { seq, code, retryable } in listed {
+        let reason = one_line(&code);
+        if retryable {
+            ack.postponed.push(Postponed { seq, reason });
+        } else {
+            ack.rejected.push(Rejected { seq, reason });
+        }
+    }
+    let pause = body.retry_after_ms.filter(|ms| *ms > 0);
+    Verdict::Taken(ack, pause.map(|ms| Duration::from_millis(ms).min(WAIT_MAX)))
 }
 
 #[cfg(test)]
@@ -153,13 +112,9 @@ mod tests {
     }
 
     fn verdict(status: u16, retry_after: Option<&str>, body: &str) -> Verdict {
-        let reply = Reply {
-            status,
-            retry_after: retry_after.map(str::to_owned),
-            accept_encoding: None,
-            body: body.into(),
-        };
-        reply.verdict(&batch(), NOW)
+        let headers = retry_after.map(|value| ("retry-after".to_owned(), value.to_owned()));
+        let reply = Reply { status, headers: headers.into_iter().collect(), body: body.into() };
+        Verdict::of(&reply, &batch(), NOW)
     }
 
     #[test]

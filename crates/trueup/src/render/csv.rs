@@ -55,7 +55,7 @@ fn values(sum: &Sum) -> [String; 12] {
 }
 
 /// A name that a spreadsheet takes for a name, not for a formula.
-fn harmless(name: &str) -> String {
+pub(crate) fn harmless(name: &str) -> String {
     if name.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{name}")
     } else {

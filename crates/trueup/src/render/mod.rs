@@ -4,6 +4,7 @@ pub(crate) mod ccusage;
 pub(crate) mod csv;
 pub(crate) mod json;
 pub(crate) mod number;
+pub(crate) mod parity;
 pub(crate) mod table;
 pub(crate) mod terminal;
 pub(crate) mod wrap;

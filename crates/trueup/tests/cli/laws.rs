@@ -181,7 +181,7 @@ fn what_is_appended_shows_next_time() {
 }
 
 /// A process that keeps the ledger, once it has read everything.
-fn keeper(home: &Home) -> Running {
+pub(crate) fn keeper(home: &Home) -> Running {
     let mut keeper = Running(
         home.command(&["sync", "--watch"])
             .env("TRUEUP_SYNC_INTERVAL", "20ms")

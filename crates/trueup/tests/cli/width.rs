@@ -91,6 +91,18 @@ fn help_fits_80_columns() {
     let verbs = ["", "report", "sessions", "sync", "sources", "prices", "prices show"];
     let hooks = ["hooks", "hooks install", "hooks uninstall", "hooks status"];
     let verbs = verbs.into_iter().chain(hooks);
+    let providers = [
+        "provider",
+        "provider add",
+        "provider list",
+        "provider test",
+        "pull",
+        "import",
+        "parity",
+        "backfill provider",
+        "provider prune",
+    ];
+    let verbs = verbs.chain(providers);
     for verb in verbs.chain(["statusline", "serve", "demo", "config", "check", "doctor"]) {
         let help = home.print(format!("{verb} --help").trim());
         let wide: Vec<&str> = help.lines().filter(|line| columns(line) > 80).collect();

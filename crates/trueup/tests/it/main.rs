@@ -8,4 +8,5 @@
 )]
 
 mod openclaw_laws;
+mod parity;
 mod serve;

@@ -1,12 +1,14 @@
 //! `trueup serve`, over real sockets, with a client that is not ours.
 
-mod daemon;
+mod cron;
+pub(crate) mod daemon;
 mod defects;
 mod gateway_log;
 mod host;
 mod lack;
 mod life;
 mod posts;
+mod providers;
 mod push;
 mod push_state;
 mod receiver;

@@ -47,7 +47,8 @@ fn defect_14_without_an_endpoint_the_ledger_does_not_grow_for_ever() {
         left = home.number(CALLS);
         removed + left == 400
     });
-    assert!(left > 50, "{left}");
+    // What is removed at once is more than one row; empty tables take their pages of the limit, too.
+    assert!(left > 30, "{left}");
     assert_eq!(daemon.health()["lost_to_retention_total"], 0);
     let metrics = daemon.get("/metrics").text;
     assert!(metrics.contains(&format!("\ntrueup_rows_removed_total {removed}\n")));

@@ -1,0 +1,380 @@
+//! Decimals of any length, exactly: what providers state as money and quantity.
+//!
+//! Providers write an amount as a number, as a text, with an exponent, and with forty digits, all in
+//! one answer. Binary floating point loses digits of most of them, and a fixed scale refuses some, so
+//! that an amount is kept as its digits. Nothing here knows a currency or rounds.
+//!
+//! ```
+//! use trueup_core::Decimal;
+//! let live: Decimal = "0E-6176".parse().unwrap();
+//! assert_eq!(live, Decimal::ZERO);
+//! let amount = Decimal::of_json("123.4567890123456789012345678901234567890123").unwrap();
+//! assert_eq!(amount.to_string(), "123.4567890123456789012345678901234567890123");
+//! assert_eq!(amount.shifted(-2).to_string(), "1.234567890123456789012345678901234567890123");
+//! ```
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+/// Significant digits that are read; the longest amount seen in the wild has 40.
+const DIGITS_MAX: usize = 200;
+/// How far the point may stand from the digits, so that writing an amount out stays short.
+const EXPONENT_MAX: i64 = 400;
+/// Characters that are looked at.
+const TEXT_BYTES_MAX: usize = 1_000;
+
+/// A decimal number: `digits` times ten to the power of `exponent`.
+///
+/// There is one form for each number: no zeros at either end of the digits, and none at all for zero.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Decimal {
+    is_negative: bool,
+    /// From the most significant on, each 0 to 9.
+    digits: Vec<u8>,
+    exponent: i64,
+}
+
+/// Why a text is no decimal that can be kept. It does not hold the text: that may be anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecimalError {
+    /// Not of the form `-12.34` or `1.5e-7`.
+    #[error("not a decimal number")]
+    NotDecimal,
+    /// More digits, or a larger exponent, than any amount has.
+    #[error("more than {DIGITS_MAX} digits, or an exponent beyond {EXPONENT_MAX}")]
+    TooLong,
+}
+
+impl Decimal {
+    /// Nothing.
+    pub const ZERO: Self = Self { is_negative: false, digits: Vec::new(), exponent: 0 };
+
+    /// Reads a JSON value as it stands in the document: a number, or a text that holds one.
+    ///
+    /// # Errors
+    /// What is no number.
+    pub fn of_json(token: &str) -> Result<Self, DecimalError> {
+        let token = token.trim();
+        match token.strip_prefix('"') {
+            // An escape in it is no digit, and refused as such.
+            Some(rest) => rest.strip_suffix('"').ok_or(DecimalError::NotDecimal)?.parse(),
+            None => token.parse(),
+        }
+    }
+
+    /// Whether it is zero.
+    #[must_use]
+    pub const fn is_zero(&self) -> bool {
+        self.digits.is_empty()
+    }
+
+    /// The exact sum.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let exponent = match (self.is_zero(), other.is_zero()) {
+            (true, _) => return other.clone(),
+            (_, true) => return self.clone(),
+            (false, false) => self.exponent.min(other.exponent),
+        };
+        let (one, two) = (self.aligned(exponent), other.aligned(exponent));
+        let (is_negative, digits) = if self.is_negative == other.is_negative {
+            (self.is_negative, sum(&one, &two))
+        } else if compare(&one, &two) == Ordering::Less {
+            (other.is_negative, difference(&two, &one))
+        } else {
+            (self.is_negative, difference(&one, &two))
+        };
+        Self { is_negative, digits, exponent }.tidied()
+    }
+
+    /// What is left when another is taken from it, exactly.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        self.plus(&other.clone().negated())
+    }
+
+    /// Without its sign.
+    #[must_use]
+    pub fn abs(mut self) -> Self {
+        self.is_negative = false;
+        self
+    }
+
+    /// Whether it is below zero.
+    #[must_use]
+    pub const fn is_negative(&self) -> bool {
+        self.is_negative && !self.is_zero()
+    }
+
+    fn negated(mut self) -> Self {
+        self.is_negative = !self.is_negative && !self.is_zero();
+        self
+    }
+
+    /// Times ten to the power of `places`: -2 makes dollars of cents.
+    #[must_use]
+    pub fn shifted(mut self, places: i32) -> Self {
+        if !self.is_zero() {
+            self.exponent += i64::from(places);
+        }
+        self
+    }
+
+    /// The number, where it is a whole one that a counter can hold.
+    #[must_use]
+    pub fn to_count(&self) -> Option<u64> {
+        if self.is_negative || self.exponent < 0 {
+            return None;
+        }
+        let zeros = usize::try_from(self.exponent).ok()?;
+        let digits = self.digits.iter().copied().chain(std::iter::repeat_n(0, zeros));
+        let mut count: u64 = 0;
+        for digit in digits {
+            count = count.checked_mul(10)?.checked_add(u64::from(digit))?;
+        }
+        (count <= i64::MAX.unsigned_abs()).then_some(count)
+    }
+
+    /// The digits from the place of ten to the power of `exponent` on, which is not above its own.
+    fn aligned(&self, exponent: i64) -> Vec<u8> {
+        let zeros = usize::try_from(self.exponent - exponent).unwrap_or(0);
+        self.digits.iter().copied().chain(std::iter::repeat_n(0, zeros)).collect()
+    }
+
+    /// The one form of this number.
+    fn tidied(mut self) -> Self {
+        let zeros = self.digits.iter().take_while(|digit| **digit == 0).count();
+        self.digits.drain(..zeros);
+        while self.digits.last() == Some(&0) {
+            self.digits.pop();
+            self.exponent += 1;
+        }
+        if self.digits.is_empty() { Self::ZERO } else { self }
+    }
+}
+
+impl Ord for Decimal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let left = self.minus(other);
+        match (left.is_zero(), left.is_negative()) {
+            (true, _) => Ordering::Equal,
+            (false, true) => Ordering::Less,
+            (false, false) => Ordering::Greater,
+        }
+    }
+}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The sum of two numbers of digits.
+fn sum(one: &[u8], two: &[u8]) -> Vec<u8> {
+    let mut digits = Vec::with_capacity(one.len().max(two.len()) + 1);
+    let (mut one, mut two) = (one.iter().rev(), two.iter().rev());
+    let mut carry = 0;
+    loop {
+        let pair = (one.next(), two.next());
+        if pair == (None, None) && carry == 0 {
+            break;
+        }
+        let digit = pair.0.unwrap_or(&0) + pair.1.unwrap_or(&0) + carry;
+        digits.push(digit % 10);
+        carry = digit / 10;
+    }
+    digits.reverse();
+    digits
+}
+
+/// What is left of the larger when the smaller is taken from it.
+fn difference(larger: &[u8], smaller: &[u8]) -> Vec<u8> {
+    let mut digits = Vec::with_capacity(larger.len());
+    let mut taken = smaller.iter().rev();
+    let mut borrow = 0;
+    for digit in larger.iter().rev() {
+        let take = taken.next().unwrap_or(&0) + borrow;
+        borrow = u8::from(*digit < take);
+        digits.push(digit + 10 * borrow - take);
+    }
+    digits.reverse();
+    digits
+}
+
+/// Which of two numbers of digits is larger; they may begin with zeros.
+fn compare(one: &[u8], two: &[u8]) -> Ordering {
+    let significant = |digits: &[u8]| digits.iter().skip_while(|digit| **digit == 0).count();
+    significant(one).cmp(&significant(two)).then_with(|| {
+        let from =
+            |digits: &[u8]| digits.iter().copied().skip_while(|d| *d == 0).collect::<Vec<_>>();
+        from(one).cmp(&from(two))
+    })
+}
+
+impl From<i128> for Decimal {
+    fn from(number: i128) -> Self {
+        let digits = number.unsigned_abs().to_string().bytes().map(|digit| digit - b'0').collect();
+        Self { is_negative: number < 0, digits, exponent: 0 }.tidied()
+    }
+}
+
+impl FromStr for Decimal {
+    type Err = DecimalError;
+
+    fn from_str(text: &str) -> Result<Self, DecimalError> {
+        let text = text.trim();
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(DecimalError::TooLong);
+        }
+        let (is_negative, text) = match text.as_bytes().first() {
+            Some(b'-') => (true, text.get(1..)),
+            Some(b'+') => (false, text.get(1..)),
+            _ => (false, Some(text)),
+        };
+        let text = text.ok_or(DecimalError::NotDecimal)?;
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent_of(exponent)?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(DecimalError::NotDecimal);
+        }
+        let fraction_digits = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
+        let digits = digits.into_iter().map(|digit| digit - b'0').collect();
+        let exponent = exponent.saturating_sub(fraction_digits);
+        let number = Self { is_negative, digits, exponent }.tidied();
+        let is_short = number.digits.len() <= DIGITS_MAX && number.exponent.abs() <= EXPONENT_MAX;
+        if is_short { Ok(number) } else { Err(DecimalError::TooLong) }
+    }
+}
+
+/// An exponent; one that no number can hold is only cut, because zero may have any.
+fn exponent_of(text: &str) -> Result<i64, DecimalError> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(DecimalError::NotDecimal);
+    }
+    let magnitude = digits.parse().unwrap_or(i64::from(u32::MAX)).min(i64::from(u32::MAX));
+    Ok(if text.starts_with('-') { -magnitude } else { magnitude })
+}
+
+/// Written out, without an exponent and without zeros at the end of a fraction.
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_zero() {
+            return f.write_str("0");
+        }
+        let mut text: String = self.digits.iter().map(|digit| char::from(b'0' + digit)).collect();
+        if let Ok(zeros) = usize::try_from(self.exponent) {
+            text.extend(std::iter::repeat_n('0', zeros));
+        } else {
+            let places = usize::try_from(self.exponent.unsigned_abs()).unwrap_or(usize::MAX);
+            if text.len() <= places {
+                text.insert_str(0, &"0".repeat(places - text.len() + 1));
+            }
+            text.insert(text.len() - places, '.');
+        }
+        let sign = if self.is_negative { "-" } else { "" };
+        write!(f, "{sign}{text}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decimal(text: &str) -> Decimal {
+        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn every_way_of_writing_a_number_is_the_same_number() {
+        for (token, written) in [
+            ("12.5", "12.5"),
+            ("\"12.50\"", "12.5"),
+            ("125e-1", "12.5"),
+            ("\"0E-6176\"", "0"),
+            ("-0.0", "0"),
+            ("1E+3", "1000"),
+            ("1e-9", "0.000000001"),
+            ("\"-.5\"", "-0.5"),
+            ("123.4567890123456789", "123.4567890123456789"),
+            (
+                "\"0.1234567890123456789012345678901234567891\"",
+                "0.1234567890123456789012345678901234567891",
+            ),
+            (
+                "1234567890123456789012345678901234567890",
+                "1234567890123456789012345678901234567890",
+            ),
+        ] {
+            assert_eq!(Decimal::of_json(token).unwrap().to_string(), written, "{token}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for text in ["", "-", ".", "1.2.3", "NaN", "1e", "0x1", "1e+-2", "null", "\"1", "{}", "１"]
+        {
+            assert_eq!(Decimal::of_json(text), Err(DecimalError::NotDecimal), "{text}");
+        }
+        for text in ["1e401", "1e-99999999999999999999", &"7".repeat(201), &"0".repeat(1_001)] {
+            assert_eq!(text.parse::<Decimal>(), Err(DecimalError::TooLong), "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_are_whole_and_fit() {
+        assert_eq!(decimal("3.0").to_count(), Some(3));
+        assert_eq!(decimal("9223372036854775807").to_count(), Some(9_223_372_036_854_775_807));
+        for text in ["9223372036854775808", "0.5", "-1", "1e30"] {
+            assert_eq!(decimal(text).to_count(), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sums_are_those_of_integers(a in any::<i64>(), b in any::<i64>(), places in -30..30_i32) {
+            let of = |n: i128| decimal(&n.to_string()).shifted(places);
+            let expected = of(i128::from(a) + i128::from(b));
+            prop_assert_eq!(of(a.into()).plus(&of(b.into())), expected);
+        }
+
+        #[test]
+        fn differences_and_order_are_those_of_integers(a in any::<i64>(), b in any::<i64>()) {
+            let (one, two) = (Decimal::from(i128::from(a)), Decimal::from(i128::from(b)));
+            prop_assert_eq!(one.minus(&two), Decimal::from(i128::from(a) - i128::from(b)));
+            prop_assert_eq!(one.cmp(&two), a.cmp(&b));
+            prop_assert_eq!(one.clone().abs(), Decimal::from(i128::from(a).abs()));
+            prop_assert_eq!(one.to_string(), a.to_string());
+        }
+
+        #[test]
+        fn order_and_grouping_do_not_matter(
+            a in "-?[0-9]{1,40}(\\.[0-9]{1,40})?", b in "-?[0-9]{1,40}(e-?[0-9]{1,2})?",
+            c in "-?[0-9]{1,9}\\.[0-9]{1,9}",
+        ) {
+            let [a, b, c] = [a, b, c].map(|text| decimal(&text));
+            prop_assert_eq!(a.plus(&b).plus(&c), c.plus(&b).plus(&a));
+            let opposite = b.to_string();
+            let opposite = opposite.strip_prefix('-').map_or(format!("-{opposite}"), str::to_owned);
+            prop_assert_eq!(a.plus(&b).plus(&decimal(&opposite)), a);
+        }
+
+        #[test]
+        fn every_number_survives_writing_and_reading(text in "-?[0-9]{1,60}(\\.[0-9]{1,60})?(e-?[0-9]{1,2})?") {
+            let number = decimal(&text);
+            prop_assert_eq!(decimal(&number.to_string()), number);
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,60}") {
+            let _unused = Decimal::of_json(&text);
+        }
+    }
+}

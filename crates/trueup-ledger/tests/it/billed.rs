@@ -1,0 +1,347 @@
+//! What providers say is kept page by page, with every revision, whatever happens between.
+
+use proptest::prelude::*;
+use rusqlite::Connection;
+use trueup_core::{
+    BilledFact, BilledWidth, Charge, DAY_MS, Dim, Dims, HOUR_MS, Issue, IssueCode, Measure,
+    Measures, UnixMs,
+};
+use trueup_ledger::{
+    Ledger, OpenOptions, PullRange, PulledPage, Pulling, Reader, RowCounts, SETTLE_AGE_MS,
+};
+
+/// 2026-11-01.
+const START: UnixMs = UnixMs(1_793_491_200_000);
+/// Ten days later: the days of a range are long over.
+const LATER: UnixMs = UnixMs(START.0 + 10 * DAY_MS);
+
+struct World {
+    folder: tempfile::TempDir,
+    ledger: Option<Ledger>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self { folder: tempfile::tempdir().unwrap(), ledger: None };
+        world.reopen();
+        world
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("trueup.db")
+    }
+
+    fn reopen(&mut self) {
+        self.ledger = None;
+        self.ledger = Some(Ledger::open(&self.path(), OpenOptions::default()).unwrap());
+    }
+
+    fn ledger(&mut self) -> &mut Ledger {
+        self.ledger.as_mut().unwrap()
+    }
+
+    fn text(&self, sql: &str) -> String {
+        let database = Connection::open(self.path()).unwrap();
+        let mut statement = database.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        rows.map(Result::unwrap).collect::<Vec<_>>().join("|")
+    }
+
+    /// Pulls a range whose every page is given, to its end.
+    fn pull(&mut self, range: &PullRange, pages: &[PulledPage], now: UnixMs) -> RowCounts {
+        let pulling = self.ledger().begin_pull(range, "model", now).unwrap();
+        let mut counts = RowCounts::default();
+        for page in pages {
+            let stored = self.ledger().store_page(range, &pulling, page, now).unwrap();
+            counts.stored += stored.stored;
+            counts.updated += stored.updated;
+            counts.skipped += stored.skipped;
+        }
+        self.ledger().finish_pull(range, &pulling, true, now).unwrap();
+        counts
+    }
+}
+
+fn range_of(key: &str, days: i64) -> PullRange {
+    PullRange {
+        connection: "main".into(),
+        provider: "openai".into(),
+        address: "https://api.openai.com/v1".into(),
+        family: "usage/completions".into(),
+        cursor_key: format!("usage/completions:key_{key}"),
+        width: BilledWidth::Day,
+        from: START,
+        until: UnixMs(START.0 + days * DAY_MS),
+    }
+}
+
+fn day(number: i64) -> UnixMs {
+    UnixMs(START.0 + number * DAY_MS)
+}
+
+fn fact(start: UnixMs, model: &str, output: u64) -> BilledFact {
+    let mut measures = Measures::default();
+    measures.set(Measure::Out, output);
+    BilledFact {
+        start,
+        dims: Dims::from([("model".into(), Dim::Text(model.into()))]),
+        measures,
+        charge: Some(Charge {
+            amount: "0.0000000000000000000000000000000000000001".parse().unwrap(),
+            currency: "USD".into(),
+            quantity: None,
+            quantity_unit: None,
+        }),
+        extra: String::new(),
+    }
+}
+
+fn page(buckets: &[UnixMs], facts: Vec<BilledFact>, next: Option<&str>) -> PulledPage {
+    let body = format!("{facts:?}").into_bytes();
+    let mut sha256 = [0; 32];
+    for (at, byte) in body.iter().enumerate() {
+        sha256[at % 32] ^= byte.rotate_left(u32::try_from(at % 8).unwrap());
+    }
+    PulledPage {
+        query: "limit=31".into(),
+        bytes: body.len() as u64,
+        sha256,
+        body,
+        facts,
+        buckets: buckets.to_vec(),
+        names: Vec::new(),
+        issues: Vec::new(),
+        next: next.map(str::to_owned),
+    }
+}
+
+#[test]
+fn a_range_goes_on_at_its_cursor_whatever_ends_the_process() {
+    let mut world = World::new();
+    let range = range_of("a", 2);
+    let begun = world.ledger().begin_pull(&range, "model,batch", LATER).unwrap();
+    assert_eq!((begun.pages, begun.page_cursor.as_deref()), (0, None));
+    let first = page(&[day(0)], vec![fact(day(0), "m", 1)], Some("page_B"));
+    world.ledger().store_page(&range, &begun, &first, LATER).unwrap();
+    world.reopen();
+    let left = world.ledger().begin_pull(&range, "model", UnixMs(LATER.0 + HOUR_MS)).unwrap();
+    let expected = Pulling {
+        started_at: LATER,
+        grouping: "model,batch".into(),
+        page_cursor: Some("page_B".into()),
+        pages: 1,
+    };
+    assert_eq!(left, expected);
+    let second = page(&[day(1)], vec![fact(day(1), "m", 2)], None);
+    world.ledger().store_page(&range, &left, &second, LATER).unwrap();
+    let finished = world.ledger().finish_pull(&range, &left, true, LATER).unwrap();
+    assert!(finished.missing.is_empty() && finished.withdrawn == 0);
+    assert_eq!(world.text("SELECT out || '' FROM billed ORDER BY start_ms"), "1|2");
+}
+
+#[test]
+fn two_keys_never_move_each_others_cursor() {
+    let mut world = World::new();
+    let (one, two) = (range_of("one", 2), range_of("two", 2));
+    let begun = world.ledger().begin_pull(&one, "model", LATER).unwrap();
+    world.ledger().store_page(&one, &begun, &page(&[], Vec::new(), Some("page_1")), LATER).unwrap();
+    let other = world.ledger().begin_pull(&two, "model", LATER).unwrap();
+    assert_eq!(other.page_cursor, None);
+    let left = world.ledger().begin_pull(&one, "model", LATER).unwrap();
+    assert_eq!(left.page_cursor.as_deref(), Some("page_1"));
+    let keys = world.text("SELECT cursor_key FROM provider_cursors ORDER BY cursor_key");
+    assert_eq!(keys, "usage/completions:key_one|usage/completions:key_two");
+}
+
+#[test]
+fn an_old_cursor_and_a_failed_range_are_begun_anew() {
+    let mut world = World::new();
+    let range = range_of("a", 2);
+    let begun = world.ledger().begin_pull(&range, "model", LATER).unwrap();
+    let first = page(&[day(0)], Vec::new(), Some("page_B"));
+    world.ledger().store_page(&range, &begun, &first, LATER).unwrap();
+    let next_week = UnixMs(LATER.0 + 7 * DAY_MS);
+    assert_eq!(world.ledger().begin_pull(&range, "model", next_week).unwrap().page_cursor, None);
+    let begun = world.ledger().begin_pull(&range, "model", next_week).unwrap();
+    world.ledger().store_page(&range, &begun, &first, next_week).unwrap();
+    let issue = Issue::new(IssueCode::CursorRepeats, "page_B came again");
+    world.ledger().fail_pull(&range, &issue, false, next_week).unwrap();
+    assert_eq!(world.ledger().begin_pull(&range, "model", next_week).unwrap().page_cursor, None);
+}
+
+#[test]
+fn a_day_is_provisional_then_settled_then_restated_and_every_value_stays() {
+    let mut world = World::new();
+    let range = range_of("a", 1);
+    let state = |world: &World| world.text("SELECT state FROM provider_buckets");
+    let pages = |output| [page(&[day(0)], vec![fact(day(0), "m", output)], None)];
+    let over = day(1);
+    world.pull(&range, &pages(5), over);
+    world.pull(&range, &pages(7), UnixMs(over.0 + HOUR_MS));
+    assert_eq!(state(&world), "provisional");
+    let settled = UnixMs(over.0 + SETTLE_AGE_MS);
+    world.pull(&range, &pages(7), UnixMs(settled.0 - 1));
+    assert_eq!(state(&world), "provisional", "one unchanged pull, and too soon");
+    world.pull(&range, &pages(7), settled);
+    assert_eq!(state(&world), "settled");
+    world.pull(&range, &pages(7), UnixMs(settled.0 + 1));
+    assert_eq!(state(&world), "settled");
+    world.pull(&range, &pages(9), UnixMs(settled.0 + DAY_MS));
+    assert_eq!(state(&world), "restated");
+    let revisions = world.text("SELECT state || counts FROM provider_revisions ORDER BY revision");
+    assert_eq!(revisions, r#"provisional{"out":5}|provisional{"out":7}|restated{"out":9}"#);
+    let amount = world.text("SELECT amount FROM billed");
+    assert_eq!(amount, "0.0000000000000000000000000000000000000001");
+}
+
+#[test]
+fn what_is_no_longer_told_is_withdrawn_and_comes_back() {
+    let mut world = World::new();
+    let range = range_of("a", 1);
+    let both = [page(&[day(0)], vec![fact(day(0), "m", 1), fact(day(0), "n", 2)], None)];
+    let one = [page(&[day(0)], vec![fact(day(0), "m", 1)], None)];
+    world.pull(&range, &both, LATER);
+    world.pull(&range, &one, UnixMs(LATER.0 + 1));
+    assert_eq!(world.text("SELECT model FROM billed"), "m");
+    world.pull(&range, &both, UnixMs(LATER.0 + 2));
+    assert_eq!(world.text("SELECT model FROM billed ORDER BY model"), "m|n");
+    let revisions = "SELECT counts FROM provider_revisions WHERE row = 2 ORDER BY revision";
+    assert_eq!(world.text(revisions), r#"{"out":2}|{}|{"out":2}"#);
+}
+
+#[test]
+fn a_bucket_that_did_not_come_is_missing_and_takes_nothing_away() {
+    let mut world = World::new();
+    let range = range_of("a", 2);
+    let whole = [page(&[day(0), day(1)], vec![fact(day(1), "m", 3)], None)];
+    let torn = [page(&[day(0)], Vec::new(), None)];
+    world.pull(&range, &torn, LATER);
+    assert_eq!(
+        world.text("SELECT state FROM provider_buckets ORDER BY start_ms"),
+        "provisional|missing"
+    );
+    assert_eq!(world.text("SELECT state FROM provider_cursors"), "incomplete");
+    assert_eq!(world.text("SELECT code FROM provider_issues"), "bucket_missing");
+    world.pull(&range, &whole, UnixMs(LATER.0 + 1));
+    assert_eq!(world.text("SELECT code FROM provider_issues"), "", "a whole pull mends it");
+    world.pull(&range, &torn, UnixMs(LATER.0 + 2));
+    assert_eq!(world.text("SELECT out || '' FROM billed"), "3", "what was told stays");
+}
+
+#[test]
+fn pages_are_evidence_and_kept_once() {
+    let mut world = World::new();
+    let range = range_of("a", 1);
+    let pages = |output| [page(&[day(0)], vec![fact(day(0), "m", output)], None)];
+    for output in [1, 1, 1, 2] {
+        world.pull(&range, &pages(output), LATER);
+    }
+    assert_eq!(world.text("SELECT count(*) || '' FROM provider_pages"), "2");
+    let evidence =
+        "SELECT count(*) || '' FROM provider_revisions r JOIN provider_pages p ON p.id = r.page";
+    assert_eq!(world.text(evidence), "2");
+}
+
+#[test]
+fn connections_and_issues_can_be_read_beside_the_writer() {
+    let mut world = World::new();
+    let range = range_of("a", 1);
+    world.pull(&range, &[page(&[day(0)], vec![fact(day(0), "m", 1)], None)], LATER);
+    let issue = Issue::new(IssueCode::ScopeMissing, "Missing scopes: api.usage.read");
+    world.ledger().fail_pull(&range, &issue, false, LATER).unwrap();
+    let reader = Reader::open(&world.path()).unwrap().unwrap();
+    let connection = reader.connections().unwrap().remove(0);
+    assert_eq!((connection.name.as_str(), connection.issues), ("main", 1));
+    assert_eq!((connection.last_pull_at, connection.buckets), (Some(LATER), [0, 1, 0, 0]));
+    assert_eq!(reader.provider_issues(9).unwrap()[0].code, "scope_missing");
+    let buckets = reader.billed_buckets("main", "usage/completions", BilledWidth::Day, START);
+    assert_eq!(buckets.unwrap()[0].last_pull_at, Some(LATER));
+}
+
+/// How long after its end each day that was watched still changed.
+#[test]
+fn lags_are_told_of_settled_days_that_were_watched() {
+    let mut world = World::new();
+    let range = range_of("a", 1);
+    let hour = |hours: i64| UnixMs(day(1).0 + hours * HOUR_MS);
+    let told = |output| [page(&[day(0)], vec![fact(day(0), "m", output)], None)];
+    world.pull(&range, &told(1), hour(-5));
+    world.pull(&range, &told(2), hour(3));
+    let lags = |world: &World, now| {
+        let reader = Reader::open(&world.path()).unwrap().unwrap();
+        let lags = reader.settle_lags(now).unwrap();
+        lags.iter().map(|lag| lag.lag_ms / HOUR_MS.unsigned_abs()).collect::<Vec<_>>()
+    };
+    assert!(lags(&world, hour(3)).is_empty(), "it may still change");
+    for hours in [60, 61] {
+        world.pull(&range, &told(2), hour(hours));
+    }
+    assert_eq!(lags(&world, hour(61)), [3]);
+    world.pull(&range, &told(9), hour(100));
+    assert_eq!(lags(&world, hour(100)), [100], "restated");
+    assert!(lags(&world, UnixMs(day(91).0)).is_empty(), "of the last 90 days");
+    // One that was first asked for ten days later says nothing.
+    let mut late = World::new();
+    for hours in [240, 241, 242] {
+        late.pull(&range, &told(1), hour(hours));
+    }
+    assert!(lags(&late, hour(242)).is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// However a range is divided into pages, in which order the rows come, and how often it is pulled:
+    /// the rows are those that were told last.
+    #[test]
+    fn any_division_into_pages_ends_in_the_same_rows(
+        outputs in prop::collection::vec((0..4_i64, 0..5_u8, 1..100_u64), 1..20),
+        cuts in prop::collection::vec(any::<usize>(), 0..3),
+    ) {
+        let facts: std::collections::BTreeMap<_, _> = outputs
+            .into_iter()
+            .map(|(at, model, output)| ((at, model), fact(day(at), &format!("m{model}"), output)))
+            .collect();
+        let facts: Vec<BilledFact> = facts.into_values().collect();
+        let days: Vec<UnixMs> = (0..4).map(day).collect();
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut % (facts.len() + 1)).collect();
+        cuts.extend([0, facts.len()]);
+        cuts.sort_unstable();
+        let pages: Vec<PulledPage> = cuts
+            .windows(2)
+            .map(|cut| page(&days, facts[cut[0]..cut[1]].to_vec(), None))
+            .collect();
+        let mut world = World::new();
+        let range = range_of("a", 4);
+        let first = world.pull(&range, &pages, LATER);
+        prop_assert_eq!(first.stored, facts.len() as u64);
+        let again = world.pull(&range, &pages, UnixMs(LATER.0 + 1));
+        prop_assert_eq!(again, RowCounts { skipped: facts.len() as u64, ..RowCounts::default() });
+        let told: u64 = facts.iter().filter_map(|fact| fact.measures.get(Measure::Out)).sum();
+        prop_assert_eq!(world.text("SELECT sum(out) || '' FROM billed"), told.to_string());
+    }
+}
+
+/// A statement that goes through all rows would be slow after a year.
+#[test]
+fn nothing_that_is_done_for_each_row_scans_the_rows() {
+    let world = World::new();
+    let database = Connection::open(world.path()).unwrap();
+    for sql in [
+        "UPDATE provider_rows SET last_seen_at = 1 WHERE connection = 1 AND family = '' AND width_minutes = 1
+         AND start_ms = 1 AND dims_key = x''",
+        "SELECT id FROM provider_rows WHERE connection = 1 AND family = '' AND width_minutes = 1
+         AND start_ms = 1 AND last_seen_at < 1 AND NOT is_withdrawn",
+        "UPDATE provider_pages SET last_seen_at = 1 WHERE connection = 1 AND cursor_key = '' AND query = ''
+         AND sha256 = x''",
+    ] {
+        let plan: Vec<String> = database
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap()
+            .query_map([], |row| row.get(3))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert!(plan.iter().all(|step| step.starts_with("SEARCH")), "{plan:?}");
+    }
+}

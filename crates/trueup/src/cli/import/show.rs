@@ -1,0 +1,238 @@
+//! What `trueup import` says.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use trueup_core::UnixMs;
+use trueup_ledger::{Statement, StatementAccount};
+use trueup_providers::StatementSummary;
+
+use super::Tried;
+use crate::render::number::{counted, grouped};
+use crate::render::table::{Cell, Layout, Look};
+use crate::render::terminal::Terminal;
+use crate::statement::{Outcome, Status};
+
+/// Issues that are written out of each file.
+const ISSUES_SHOWN_MAX: usize = 12;
+/// Columns of an issue's line.
+const COLUMNS: usize = 80;
+/// The shortest that a file's name is cut to.
+const NAME_MIN: usize = 20;
+/// Characters of `2026-11-01`.
+const DAY_CHARS: usize = 10;
+
+/// What came of a file.
+pub(super) fn outcome(outcome: &Outcome, out: &mut impl Write) -> Result<()> {
+    let Outcome { name, format, providers, summary, status, supersedes } = outcome;
+    let of = if format.provider.is_empty() {
+        format!(" of {}", providers.join(", "))
+    } else {
+        String::new()
+    };
+    let days = summary.span.map_or_else(String::new, |span| format!(", {}", days(span)));
+    let of = format!(": {}{of}{days}", format.title);
+    writeln!(out, "{}{of}", cut(name, COLUMNS.saturating_sub(of.chars().count()).max(NAME_MIN)))?;
+    let rows = counted(summary.rows, "row");
+    match status {
+        Status::Imported(id) => writeln!(out, "  {rows}, as statement {id}")?,
+        Status::Known(id) => {
+            writeln!(out, "  nothing new: this is statement {id}")?;
+            return Ok(());
+        }
+        Status::Tried => writeln!(out, "  {rows}; nothing was written")?,
+    }
+    counts(summary, out)?;
+    for (statement, rows) in supersedes {
+        let rows = counted(*rows, "row");
+        let begin = format!("  supersedes {rows} of statement {}, ", statement.id);
+        let room = COLUMNS.saturating_sub(begin.chars().count());
+        writeln!(out, "{begin}{}", cut(&statement.name, room))?;
+    }
+    issues(summary, out)
+}
+
+fn counts(summary: &StatementSummary, out: &mut impl Write) -> Result<()> {
+    let StatementSummary { blank, odd, unplaced, without_ids, .. } = summary;
+    if *blank > 0 {
+        writeln!(out, "  {} in which nothing was used, left out", counted(*blank, "bucket"))?;
+    }
+    if *without_ids > 0 {
+        let rows = counted(*without_ids, "row");
+        writeln!(out, "  {rows} of no named model, project or key: kept")?;
+    }
+    if *odd > 0 {
+        writeln!(out, "  {} could not be read in full: kept as written", counted(*odd, "row"))?;
+    }
+    if *unplaced > 0 {
+        writeln!(
+            out,
+            "  {} without a time that can be read: kept, and in no day",
+            counted(*unplaced, "row")
+        )?;
+    }
+    Ok(())
+}
+
+fn issues(summary: &StatementSummary, out: &mut impl Write) -> Result<()> {
+    for (issue, (line, count)) in summary.issues.iter().take(ISSUES_SHOWN_MAX) {
+        let times = if *count > 1 { format!(", {} times", grouped(*count)) } else { String::new() };
+        let place = format!(" (line {line}{times})");
+        let room = COLUMNS.saturating_sub(2 + place.chars().count());
+        writeln!(out, "  {}{place}", cut(&issue.to_string(), room))?;
+    }
+    let more = summary.issues.len().saturating_sub(ISSUES_SHOWN_MAX);
+    if more > 0 {
+        writeln!(out, "  {} more: --json has them", counted(more as u64, "issue"))?;
+    }
+    Ok(())
+}
+
+/// A text that fits.
+fn cut(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// `2026-11-01 to 2026-11-30`.
+fn days((first, last): (UnixMs, UnixMs)) -> String {
+    let (first, last) = (day(first), day(last));
+    if first == last { first } else { format!("{first} to {last}") }
+}
+
+fn day(at: UnixMs) -> String {
+    at.to_string().chars().take(DAY_CHARS).collect()
+}
+
+/// The days that a statement covers: the first and the last one.
+fn covered(accounts: &[StatementAccount]) -> Option<(UnixMs, UnixMs)> {
+    let covers = || accounts.iter().filter_map(|account| account.covers);
+    let first = covers().map(|(from, _)| from).min()?;
+    let last = covers().map(|(_, until)| UnixMs(until.0 - 1)).max()?;
+    Some((first, last))
+}
+
+/// Rows that count on some day.
+const fn counting(statement: &Statement) -> u64 {
+    statement.rows.saturating_sub(statement.superseded).saturating_sub(statement.unplaced)
+}
+
+/// Every statement.
+pub(super) fn list(
+    statements: &[Statement],
+    terminal: Terminal,
+    out: &mut impl Write,
+) -> Result<()> {
+    if statements.is_empty() {
+        writeln!(out, "Nothing was imported; `trueup import FILE` does it.")?;
+        return Ok(());
+    }
+    let mut layout = Layout::new(vec!["Id", "Kind", "From", "To", "Rows", "Counting", "File"]);
+    for statement in statements {
+        let covers = covered(&statement.accounts);
+        let shown = |at: Option<UnixMs>| Cell::Text(at.map_or_else(|| "—".to_owned(), day));
+        layout.row(
+            Look::Plain,
+            vec![
+                Cell::Number(statement.id.to_string()),
+                Cell::Text(statement.kind.clone()),
+                shown(covers.map(|(first, _)| first)),
+                shown(covers.map(|(_, last)| last)),
+                Cell::Count(statement.rows),
+                Cell::Count(counting(statement)),
+                Cell::Name(statement.name.clone()),
+            ],
+        );
+    }
+    out.write_all(layout.draw(terminal).as_bytes())?;
+    writeln!(out, "\nRows that do not count have no time, or a later file covers their day.")?;
+    Ok(())
+}
+
+/// What was taken back.
+pub(super) fn removed(statement: &Statement, out: &mut impl Write) -> Result<()> {
+    let rows = counted(statement.rows, "row");
+    writeln!(out, "Statement {}, {}: {rows} taken back.", statement.id, statement.name)?;
+    Ok(())
+}
+
+/// What came of a file.
+pub(super) fn as_json((file, outcome): &Tried<'_>) -> Value {
+    let file = file.to_string_lossy();
+    match outcome {
+        Err(error) => json!({ "file": file, "status": "failed", "error": format!("{error:#}") }),
+        Ok(outcome) => outcome_as_json(&file, outcome),
+    }
+}
+
+fn outcome_as_json(file: &str, outcome: &Outcome) -> Value {
+    let Outcome { format, providers, summary, status, supersedes, .. } = outcome;
+    let (status, id) = match status {
+        Status::Imported(id) => ("imported", Some(id)),
+        Status::Known(id) => ("known", Some(id)),
+        Status::Tried => ("tried", None),
+    };
+    let issues = summary.issues.iter().map(|(issue, (line, count))| {
+        json!({
+            "code": issue.code.name(), "detail": issue.detail, "first_line": line, "count": count,
+        })
+    });
+    let supersedes = supersedes.iter().map(
+        |(statement, rows)| json!({ "id": statement.id, "name": statement.name, "rows": rows }),
+    );
+    json!({
+        "file": file,
+        "status": status,
+        "id": id,
+        "kind": format.kind,
+        "family": format.family,
+        "providers": providers,
+        "from": summary.span.map(|(first, _)| first.to_string()),
+        "last": summary.span.map(|(_, last)| last.to_string()),
+        "rows": summary.rows,
+        "blank": summary.blank,
+        "odd": summary.odd,
+        "unplaced": summary.unplaced,
+        "without_ids": summary.without_ids,
+        "supersedes": supersedes.collect::<Vec<_>>(),
+        "issues": issues.collect::<Vec<_>>(),
+    })
+}
+
+/// A statement that was imported.
+pub(super) fn statement_as_json(statement: &Statement) -> Value {
+    let accounts = statement.accounts.iter().map(|account| {
+        json!({
+            "provider": account.provider,
+            "account": account.account,
+            "from": account.covers.map(|(from, _)| from.to_string()),
+            "until": account.covers.map(|(_, until)| until.to_string()),
+            "rows": account.rows,
+        })
+    });
+    let mut sha256 = String::new();
+    for byte in statement.sha256 {
+        // Writing to a string cannot fail.
+        let _is_written = write!(sha256, "{byte:02x}").is_ok();
+    }
+    json!({
+        "id": statement.id,
+        "name": statement.name,
+        "sha256": sha256,
+        "bytes": statement.bytes,
+        "kind": statement.kind,
+        "family": statement.family,
+        "imported_at": statement.imported_at.to_string(),
+        "accounts": accounts.collect::<Vec<_>>(),
+        "rows": statement.rows,
+        "counting": counting(statement),
+        "blank": statement.blank,
+        "odd": statement.odd,
+        "unplaced": statement.unplaced,
+        "without_ids": statement.without_ids,
+    })
+}

@@ -1,0 +1,555 @@
+//! The rows of the four sides: the account's from its sums, the others from what was pulled and
+//! imported.
+//!
+//! Where two families, or two statements, tell the same, one of them is taken, and a note says which.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use trueup_core::prices::{model_key, provider_key};
+use trueup_core::reconcile::{Class, DayState, Input, Labels, Notice, Quantity, Row, Side, Sums};
+use trueup_core::report::{Pricer, Window, matches};
+use trueup_core::{
+    Charge, DAY_MS, Decimal, Dim, Dims, HOUR_MS, Measures, QUARTER_MS, ServiceTier, Text, Tokens,
+    UnixMs, Witness,
+};
+use trueup_ledger::{Reader, SETTLE_AGE_MS, ToldDay, ToldName, ToldRow};
+
+use super::stated::{Stated, StatedOf};
+use crate::usage::Usage;
+
+/// What is compared; nothing for all.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Narrow {
+    /// Providers, or connections.
+    pub(crate) providers: Vec<String>,
+    pub(crate) projects: Vec<String>,
+    pub(crate) keys: Vec<String>,
+    pub(crate) models: Vec<String>,
+}
+
+/// Everything that was found.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    pub(crate) input: Input,
+    /// What was taken, and what was left out, in sentences.
+    pub(crate) notes: BTreeSet<String>,
+    /// The days that any side but the account tells of.
+    pub(crate) days: BTreeSet<UnixMs>,
+    /// Why a provider could not be asked.
+    pub(crate) troubles: Vec<Trouble>,
+}
+
+/// Why a provider could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) connection: String,
+    pub(crate) family: String,
+    pub(crate) code: String,
+    pub(crate) detail: String,
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { connection, family, code, detail } = self;
+        write!(f, "{connection} {family}: {code}: {detail}")
+    }
+}
+
+/// Families by which a provider tells of tokens, and those that tell the same and stand in for them.
+const USAGE: [(&str, Option<&str>); 6] = [
+    ("usage/completions", None),
+    ("usage/embeddings", None),
+    ("usage/moderations", None),
+    ("usage/messages", None),
+    ("analytics/usage", Some("usage/messages")),
+    ("activity", None),
+];
+/// Families by which it tells of money.
+const COST: [(&str, Option<&str>); 3] =
+    [("costs", None), ("analytics/cost", Some("costs")), ("activity", None)];
+/// A gateway's own account of both.
+const GATEWAY: &str = "daily_activity";
+/// Families beside the one that every provider has, which alone decides whether a day is known.
+const BESIDE: [&str; 2] = ["usage/embeddings", "usage/moderations"];
+
+/// Issues that keep a provider from being asked at all.
+const BARRED: [&str; 6] =
+    ["key_refused", "scope_missing", "provider_failed", "unreachable", "redirected", "throttled"];
+
+/// Gathers the rows of a span of days.
+pub(crate) fn gather(
+    usage: &Usage,
+    reader: &Reader,
+    mut pricer: Pricer<'_>,
+    window: Window,
+    narrow: &Narrow,
+    statements: &Stated,
+) -> Result<Gathered> {
+    let mut gathered = Gathered::default();
+    let names = reader.provider_names()?;
+    let names = Names::new(&names);
+    pulled(reader, window, narrow, &names, &mut gathered)?;
+    stated(statements, window, narrow, &names, &mut gathered);
+    issues(reader, narrow, &mut gathered)?;
+    account(usage, &mut pricer, window, narrow, &names, &mut gathered)?;
+    Ok(gathered)
+}
+
+impl Narrow {
+    /// Whether only a part of each provider is compared.
+    pub(crate) fn is_partial(&self) -> bool {
+        !(self.projects.is_empty() && self.keys.is_empty() && self.models.is_empty())
+    }
+
+    fn takes_provider(&self, provider: &str, connection: Option<&str>) -> bool {
+        self.providers.is_empty()
+            || self.providers.iter().any(|asked| {
+                provider_key(asked) == provider_key(provider) || connection == Some(asked)
+            })
+    }
+
+    fn takes(&self, labels: &Labels, names: &Names<'_>) -> bool {
+        let is_any = |patterns: &[String], label: Option<&Text>, kind: &str| {
+            patterns.is_empty()
+                || label.is_some_and(|label| {
+                    let name = names.name(kind, label);
+                    patterns.iter().any(|pattern| {
+                        matches(pattern, label) || name.is_some_and(|name| matches(pattern, name))
+                    })
+                })
+        };
+        let is_model = |model: &Text| {
+            self.models.iter().any(|asked| {
+                matches(asked, model)
+                    || (!asked.contains('*') && model_key(asked) == model_key(model))
+            })
+        };
+        (self.models.is_empty() || labels.model.as_ref().is_some_and(is_model))
+            && is_any(&self.projects, labels.project.as_ref(), "project")
+            && is_any(&self.keys, labels.key.as_ref(), "key")
+    }
+}
+
+/// What ids are called.
+struct Names<'a> {
+    by_id: BTreeMap<(&'a str, &'a str), &'a Text>,
+    by_name: BTreeMap<(&'a str, &'a str), &'a Text>,
+}
+
+impl<'a> Names<'a> {
+    fn new(names: &'a [ToldName]) -> Self {
+        let by_id = names.iter().map(|one| ((&*one.kind, &*one.id), &one.name)).collect();
+        let by_name = names.iter().map(|one| ((&*one.kind, &*one.name), &one.id)).collect();
+        Self { by_id, by_name }
+    }
+
+    fn name(&self, kind: &str, id: &str) -> Option<&Text> {
+        self.by_id.get(&(kind, id)).copied()
+    }
+
+    /// The id that a name stands for; the name itself where it is none.
+    fn id(&self, kind: &str, name: &str) -> Text {
+        self.by_name.get(&(kind, name)).map_or_else(|| name.into(), |id| Text::clone(id))
+    }
+
+    /// The project that the account calls so: by its id, its name, or a folder of that name.
+    fn project(&self, own: &str) -> Text {
+        let folder = own.rsplit('/').next().unwrap_or(own);
+        let known = [own, folder].into_iter().find_map(|name| self.by_name.get(&("project", name)));
+        known.map_or_else(|| own.into(), |id| Text::clone(id))
+    }
+}
+
+/// What was pulled.
+fn pulled(
+    reader: &Reader,
+    window: Window,
+    narrow: &Narrow,
+    names: &Names<'_>,
+    gathered: &mut Gathered,
+) -> Result<()> {
+    let days = reader.told_days(window.from, window.until)?;
+    let told: BTreeSet<(Text, Text)> =
+        days.iter().map(|day| (day.connection.clone(), day.family.clone())).collect();
+    let mut beside: BTreeSet<Text> = BTreeSet::new();
+    for day in &days {
+        if !narrow.takes_provider(&day.provider, Some(&day.connection)) {
+            continue;
+        }
+        let is_told = |family: &str| told.contains(&(day.connection.clone(), family.into()));
+        let sides = sides_of(&day.family, &is_told, gathered);
+        let Some(sides) = sides else {
+            reader.told_rows(day, |_| {
+                beside.insert(Text::clone(&day.family));
+            })?;
+            continue;
+        };
+        for side in &sides {
+            if !BESIDE.contains(&&*day.family) {
+                gathered.input.cover(*side, &day.provider, day.day, state(day));
+            }
+        }
+        gathered.days.insert(day.day);
+        reader.told_rows(day, |row| {
+            for side in &sides {
+                let row = of_told(*side, &day.provider, &row, names, &mut gathered.notes);
+                if let Some(row) = row.filter(|row| narrow.takes(&row.labels, names)) {
+                    gathered.input.rows.push(row);
+                }
+            }
+        })?;
+    }
+    if !beside.is_empty() {
+        let families = beside.iter().map(|family| &**family).collect::<Vec<_>>().join(", ");
+        gathered.notes.insert(format!("not compared, because they count no tokens: {families}"));
+    }
+    Ok(())
+}
+
+/// The sides that a family tells, without those for which another is taken, which is noted; `None` where
+/// it counts no tokens and no money.
+fn sides_of(
+    family: &str,
+    is_told: &dyn Fn(&str) -> bool,
+    gathered: &mut Gathered,
+) -> Option<Vec<Side>> {
+    if family == GATEWAY {
+        return Some(vec![Side::Usage, Side::Cost]);
+    }
+    let mut sides = Vec::new();
+    let mut is_known = false;
+    for (families, side) in [(USAGE.as_slice(), Side::Usage), (COST.as_slice(), Side::Cost)] {
+        let Some((_, same)) = families.iter().find(|(name, _)| *name == family) else { continue };
+        is_known = true;
+        match same.filter(|same| is_told(same)) {
+            Some(same) => {
+                gathered.notes.insert(format!("{same} is taken; {family} tells the same again"));
+            }
+            None => sides.push(side),
+        }
+    }
+    is_known.then_some(sides)
+}
+
+/// How far a day stands.
+fn state(day: &ToldDay) -> DayState {
+    let is_late = day.last_pull_at.is_some_and(|at| at.0 >= day.day.0 + DAY_MS + SETTLE_AGE_MS);
+    match day.state.as_str() {
+        "settled" => DayState::Settled,
+        "restated" => DayState::Restated,
+        _ if is_late => DayState::Ripe,
+        _ => DayState::Provisional,
+    }
+}
+
+fn of_told(
+    side: Side,
+    provider: &str,
+    told: &ToldRow,
+    names: &Names<'_>,
+    notes: &mut BTreeSet<String>,
+) -> Option<Row> {
+    let sums = sums(side, &told.measures, told.charge.as_ref(), notes)?;
+    let labels = labels(&told.dims, names);
+    Some(Row { labels, sums, ..Row::new(side, provider, told.start) })
+}
+
+/// What a row counts on a side; `None` where that is nothing that is compared.
+fn sums(
+    side: Side,
+    measures: &Measures,
+    charge: Option<&Charge>,
+    notes: &mut BTreeSet<String>,
+) -> Option<Sums> {
+    if !side.is_cost() {
+        return Some(Sums::of_measures(measures)).filter(|sums| sums.told().next().is_some());
+    }
+    let charge = charge?;
+    if &*charge.currency != "USD" {
+        notes.insert(format!("amounts in {} are not compared", charge.currency));
+        return None;
+    }
+    let mut sums = Sums::default();
+    sums.put(Quantity::Cost, &charge.amount);
+    Some(sums)
+}
+
+/// What providers call the project of a row, by its id before its name.
+const PROJECTS: &[&str] = &["project_id", "workspace_id", "workspace_name", "sub_account_id"];
+/// What they call its key.
+const KEYS: &[&str] = &["api_key_id", "api_key", "api_key_name"];
+/// What an export calls the workspace that the interface has no id for.
+const WORKSPACE_DEFAULT: &str = "Default";
+
+/// What a provider's row is about.
+fn labels(dims: &Dims, names: &Names<'_>) -> Labels {
+    let text = |of: &[&str]| {
+        of.iter().find_map(|name| match dims.get(*name)? {
+            Dim::Text(text) => Some(Text::clone(text)),
+            Dim::Null => Some(Text::default()),
+            Dim::Bool(_) => None,
+        })
+    };
+    let is_batch = dims.get("batch") == Some(&Dim::Bool(true));
+    let tier = text(&["service_tier"]).filter(|tier| !tier.is_empty());
+    let tier = if is_batch { Some("batch".into()) } else { tier.map(|tier| tier_of(&tier)) };
+    // A charge says for which model only in words: `gpt-5, cached input`.
+    let of_item = || {
+        let item = text(&["line_item"]).filter(|item| !item.is_empty())?;
+        item.split_once(", ").map(|(model, _)| Text::from(model))
+    };
+    let model = text(&["model"]).filter(|model| !model.is_empty()).or_else(of_item);
+    let id = |kind: &str, name: Text| {
+        let id = names.id(kind, &name);
+        if kind == "project" && &*id == WORKSPACE_DEFAULT { Text::default() } else { id }
+    };
+    Labels {
+        model,
+        tier,
+        context: text(&["context_window"]).filter(|context| !context.is_empty()),
+        project: text(PROJECTS).map(|project| id("project", project)),
+        key: text(KEYS).map(|key| id("key", key)),
+    }
+}
+
+/// The name of a tier that all sides share.
+fn tier_of(told: &str) -> Text {
+    match ServiceTier::of_source(told) {
+        ServiceTier::Standard => "standard".into(),
+        ServiceTier::Batch => "batch".into(),
+        ServiceTier::Flex => "flex".into(),
+        ServiceTier::Priority => "priority".into(),
+        ServiceTier::Other => told.into(),
+    }
+}
+
+/// What statements say.
+fn stated(stated: &Stated, window: Window, narrow: &Narrow, names: &Names<'_>, to: &mut Gathered) {
+    let chosen = chosen_kinds(stated, to);
+    for ((provider, side), kind) in &chosen {
+        if !narrow.takes_provider(provider, None) {
+            continue;
+        }
+        let covers = stated.covers.iter();
+        for cover in covers.filter(|one| one.kind == *kind && *one.provider == **provider) {
+            let until = cover.until.min(window.until);
+            let mut day = cover.from.max(window.from).floor(DAY_MS);
+            while day < until {
+                to.input.cover(*side, provider, day, DayState::Settled);
+                to.days.insert(day);
+                day = UnixMs(day.0 + DAY_MS);
+            }
+        }
+    }
+    for row in &stated.rows {
+        for side in [Side::Statement, Side::StatementCost] {
+            let is_chosen = chosen.get(&(row.fact.provider.to_string(), side)) == Some(&row.kind);
+            if is_chosen && narrow.takes_provider(&row.fact.provider, None) {
+                let taken = of_stated(side, row, names, &mut to.notes);
+                let taken = taken
+                    .filter(|row| window.contains(row.start) && narrow.takes(&row.labels, names));
+                to.input.rows.extend(taken);
+            }
+        }
+    }
+    to.notes.extend(stated.notes.iter().cloned());
+    if stated.blank > 0 {
+        let notice = to.input.notices.entry(Class::BlankBucket).or_default();
+        notice.count += stated.blank;
+        notice.places.insert(Side::Statement.name().to_owned());
+    }
+}
+
+/// Which kind of statement tells of a provider's usage, and which of its costs. A provider's own exports
+/// go before others, such as FOCUS, which tell the same again.
+fn chosen_kinds(stated: &Stated, gathered: &mut Gathered) -> BTreeMap<(String, Side), Text> {
+    let mut kinds: BTreeMap<(String, Side), BTreeSet<(bool, Text)>> = BTreeMap::new();
+    for row in &stated.rows {
+        for side in [Side::Statement, Side::StatementCost] {
+            let charge = row.fact.charge.as_ref();
+            let has_any = sums(side, &row.fact.measures, charge, &mut gathered.notes)
+                .is_some_and(|sums| side.is_cost() || !sums.tokens().is_zero());
+            if has_any {
+                let rank = (&*row.kind == "focus", Text::clone(&row.kind));
+                kinds.entry((row.fact.provider.to_string(), side)).or_default().insert(rank);
+            }
+        }
+    }
+    let mut chosen = BTreeMap::new();
+    for (of, kinds) in kinds {
+        let mut kinds = kinds.into_iter().map(|(_, kind)| kind);
+        let Some(first) = kinds.next() else { continue };
+        for other in kinds {
+            let note =
+                format!("statements of kind {first} are taken; {other} tells the same again");
+            gathered.notes.insert(note);
+        }
+        chosen.insert(of, first);
+    }
+    chosen
+}
+
+fn of_stated(
+    side: Side,
+    row: &StatedOf,
+    names: &Names<'_>,
+    notes: &mut BTreeSet<String>,
+) -> Option<Row> {
+    let fact = &row.fact;
+    if i64::from(fact.width_minutes) * 60_000 > DAY_MS {
+        notes.insert(format!("{}: rows over more than a day are not compared", row.name));
+        return None;
+    }
+    let sums = sums(side, &fact.measures, fact.charge.as_ref(), notes)?;
+    let labels = labels(&fact.dims, names);
+    Some(Row { labels, sums, ..Row::new(side, &fact.provider, fact.start?) })
+}
+
+/// What stands against providers that are compared.
+fn issues(reader: &Reader, narrow: &Narrow, gathered: &mut Gathered) -> Result<()> {
+    const ISSUES_MAX: u32 = 500;
+    let providers: BTreeMap<String, String> =
+        reader.connections()?.into_iter().map(|one| (one.name, one.provider)).collect();
+    for issue in reader.provider_issues(ISSUES_MAX)? {
+        let provider = providers.get(&issue.connection).map_or("", String::as_str);
+        let family = issue.cursor_key.split(':').next().unwrap_or_default();
+        let families = USAGE.iter().chain(&COST).map(|(name, _)| *name).chain([GATEWAY]);
+        let is_compared = families.into_iter().any(|name| name == family);
+        if !is_compared || !narrow.takes_provider(provider, Some(&issue.connection)) {
+            continue;
+        }
+        if issue.code == "schema_drift" {
+            let place = format!("{} {family}: {}", issue.connection, issue.detail);
+            Notice::add(&mut gathered.input.notices, Class::SchemaDrift, &place);
+        }
+        if BARRED.contains(&issue.code.as_str()) {
+            gathered.troubles.push(Trouble {
+                connection: issue.connection,
+                family: family.to_owned(),
+                code: issue.code,
+                detail: issue.detail,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What sums of the account are told apart by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct OwnKey {
+    start: UnixMs,
+    provider: Text,
+    labels: Labels,
+    is_estimated: bool,
+    is_subscription: bool,
+}
+
+/// A sum of the account.
+#[derive(Debug, Clone, Copy, Default)]
+struct OwnSum {
+    tokens: Tokens,
+    answered: u64,
+    calls: u64,
+    unpriced_calls: u64,
+    cost_yocto: i128,
+}
+
+/// What trueup knows by itself.
+fn account(
+    usage: &Usage,
+    pricer: &mut Pricer<'_>,
+    window: Window,
+    narrow: &Narrow,
+    names: &Names<'_>,
+    gathered: &mut Gathered,
+) -> Result<()> {
+    if !narrow.keys.is_empty() {
+        let note = "the account does not know keys: it is left out of a comparison of some";
+        gathered.notes.insert(note.to_owned());
+        return Ok(());
+    }
+    let subscribed: BTreeSet<Text> = usage
+        .quotas()?
+        .into_iter()
+        .filter(|quota| !quota.plan.is_empty())
+        .map(|quota| quota.source)
+        .collect();
+    let mut sums: BTreeMap<OwnKey, OwnSum> = BTreeMap::new();
+    usage.by_time(QUARTER_MS, window, &mut |entry| {
+        let series = entry.series;
+        let model = Some(&series.model).filter(|model| !model.is_empty());
+        let project = Some(&series.project).filter(|project| !project.is_empty());
+        let labels = Labels {
+            model: model.cloned(),
+            tier: own_tier(series.class.tier),
+            context: None,
+            project: project.map(|project| names.project(project)),
+            key: None,
+        };
+        if !narrow.takes_provider(&series.provider, None) || !narrow.takes(&labels, names) {
+            return;
+        }
+        let key = OwnKey {
+            start: segment(entry.start),
+            provider: Text::clone(&series.provider),
+            labels,
+            is_estimated: series.witness == Witness::Claimed,
+            is_subscription: subscribed.contains(&series.source),
+        };
+        let priced = pricer.price(entry.start, series, entry.counters);
+        let sum = sums.entry(key).or_default();
+        sum.tokens = sum.tokens.plus(&entry.counters.tokens);
+        sum.calls += entry.counters.calls;
+        sum.answered += entry.counters.calls.saturating_sub(entry.counters.errors);
+        sum.unpriced_calls += priced.unpriced_calls;
+        sum.cost_yocto = sum.cost_yocto.saturating_add(priced.cost.0);
+    })?;
+    gathered.input.rows.extend(sums.into_iter().map(|(key, sum)| of_account(key, &sum)));
+    Ok(())
+}
+
+/// Yocto-dollars are 10^-24 dollars.
+const YOCTO_PLACES: i32 = -24;
+
+fn of_account(key: OwnKey, sum: &OwnSum) -> Row {
+    let OwnKey { start, provider, labels, is_estimated, is_subscription } = key;
+    // How many requests a claimed run made, nobody knows.
+    let requests = Some(sum.answered).filter(|_| !is_estimated);
+    let mut sums = Sums::of_tokens(&sum.tokens, requests);
+    if sum.unpriced_calls < sum.calls {
+        sums.put(Quantity::Cost, &Decimal::from(sum.cost_yocto).shifted(YOCTO_PLACES));
+    }
+    Row {
+        is_estimated,
+        is_subscription,
+        labels,
+        sums,
+        unpriced_calls: sum.unpriced_calls,
+        ..Row::new(Side::Account, &provider, start)
+    }
+}
+
+/// The first hour of a day, the last one, or all between: requests over midnight lie at its edges.
+const fn segment(start: UnixMs) -> UnixMs {
+    let day = start.floor(DAY_MS);
+    match start.0 - day.0 {
+        ..HOUR_MS => day,
+        past if past >= DAY_MS - HOUR_MS => UnixMs(day.0 + DAY_MS - HOUR_MS),
+        _ => UnixMs(day.0 + HOUR_MS),
+    }
+}
+
+const fn own_tier_name(tier: ServiceTier) -> Option<&'static str> {
+    match tier {
+        ServiceTier::Standard => Some("standard"),
+        ServiceTier::Batch => Some("batch"),
+        ServiceTier::Flex => Some("flex"),
+        ServiceTier::Priority => Some("priority"),
+        ServiceTier::Other => None,
+    }
+}
+
+fn own_tier(tier: ServiceTier) -> Option<Text> {
+    own_tier_name(tier).map(Text::from)
+}

@@ -1,0 +1,160 @@
+//! What came of a comparison of the account with what providers say, in every form that it is shown in.
+
+mod cogni;
+mod csv;
+mod group;
+mod html;
+mod json;
+mod junit;
+mod markdown;
+mod table;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use jiff::tz::TimeZone;
+use trueup_core::reconcile::{Class, Input, Quantity, Reconciliation, Side};
+use trueup_core::{DAY_MS, Decimal, NanoUsd, UnixMs};
+
+use super::number;
+use super::terminal::Terminal;
+
+/// A form.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// All of it; see docs/parity.md
+    Json,
+    /// Markdown
+    Md,
+    /// A page that needs nothing else
+    Html,
+    /// One line a difference
+    Csv,
+    /// A test report: one test a day
+    Junit,
+    /// What cogni-track's telemetry diff wrote, for those who parse it
+    Cogni,
+}
+
+/// A run, and what is to be told beside it.
+#[derive(Debug)]
+pub(crate) struct Shown<'a> {
+    pub(crate) run: &'a Reconciliation,
+    pub(crate) input: &'a Input,
+    pub(crate) fail_on: Option<&'a BTreeSet<Class>>,
+    /// What was taken and left out, in sentences.
+    pub(crate) notes: Vec<String>,
+    /// Files that were compared.
+    pub(crate) files: Vec<String>,
+}
+
+/// Writes a run in a form.
+pub(crate) fn write(
+    shown: &Shown<'_>,
+    format: Format,
+    terminal: Terminal,
+    out: &mut impl Write,
+) -> Result<()> {
+    match format {
+        Format::Table => table::write(shown, terminal, out),
+        Format::Json => Ok(writeln!(out, "{:#}", json::run(shown))?),
+        Format::Md => markdown::write(shown, out),
+        Format::Html => html::write(shown, out),
+        Format::Csv => csv::write(shown, out),
+        Format::Junit => junit::write(shown, out),
+        Format::Cogni => Ok(writeln!(out, "{:#}", cogni::diff(shown))?),
+    }
+}
+
+/// A day in UTC.
+pub(crate) fn day(at: UnixMs) -> String {
+    at.zoned(&TimeZone::UTC).date().to_string()
+}
+
+/// The last day of a run.
+fn last_day(run: &Reconciliation) -> String {
+    day(UnixMs(run.until.0 - DAY_MS))
+}
+
+/// A side, for people.
+const fn side(side: Side) -> &'static str {
+    match side {
+        Side::Account => "account",
+        Side::Usage => "provider's usage",
+        Side::Cost => "provider's cost",
+        Side::Statement => "statement",
+        Side::StatementCost => "statement's cost",
+    }
+}
+
+/// A quantity, for people.
+const fn quantity(quantity: Quantity) -> &'static str {
+    match quantity {
+        Quantity::InUncached => "uncached prompt",
+        Quantity::InCacheRead => "cached prompt",
+        Quantity::InCacheWrite => "cache writes",
+        Quantity::In => "prompt",
+        Quantity::Out => "output",
+        Quantity::Requests => "requests",
+        Quantity::Cost => "cost",
+    }
+}
+
+/// An amount for people: a count with commas, or dollars to the cent.
+fn amount(of: Quantity, amount: &Decimal) -> String {
+    if of == Quantity::Cost {
+        let nano = trueup_core::scaled_decimal(&amount.to_string(), 9);
+        let nano = nano.and_then(|nano| i64::try_from(nano).ok());
+        return nano.map_or_else(|| format!("${amount}"), |nano| number::dollars(NanoUsd(nano)));
+    }
+    amount.to_count().map_or_else(|| amount.to_string(), number::grouped)
+}
+
+/// Ten-thousandths as a percentage: `97.12 %`.
+fn percent(e4: i128) -> String {
+    format!("{}.{:02} %", e4 / 100, (e4 % 100).abs())
+}
+
+/// Whether a run failed, in a sentence.
+fn verdict(shown: &Shown<'_>) -> String {
+    use trueup_core::reconcile::Verdict;
+    let run = shown.run;
+    let failing =
+        run.findings.iter().filter(|finding| Reconciliation::fails(finding, shown.fail_on)).count();
+    match run.verdict {
+        Verdict::Parity => "Parity: nothing differs by more than is tolerated.".to_owned(),
+        Verdict::Variance if failing == 0 => {
+            "Variance: something that --fail-on names was found.".to_owned()
+        }
+        Verdict::Variance => {
+            format!("Variance: {} of what is compared.", number::counted(failing as u64, "cell"))
+                .replace("of what is compared", "do not agree")
+                .replace("1 cell do not", "1 cell does not")
+        }
+        Verdict::Incomplete => {
+            "Incomplete: nothing that is known differs, but not every day is known.".to_owned()
+        }
+        Verdict::SchemaDrift => {
+            "Nothing differs, but the provider told something in a form that is not known."
+                .to_owned()
+        }
+        Verdict::TieOutBroken => {
+            "The amounts do not tie out: this is an error in trueup. Please report it.".to_owned()
+        }
+    }
+}
+
+/// How the amounts tie out, in a sentence.
+fn tie_out(run: &Reconciliation) -> String {
+    let lines = run.pairs.iter().map(|pair| pair.ties.len()).sum::<usize>();
+    if run.ties_out() {
+        format!("Ties out: matched + variance + missing = total, exactly, in all {lines} lines.")
+    } else {
+        "DOES NOT TIE OUT: matched + variance + missing is not the total.".to_owned()
+    }
+}

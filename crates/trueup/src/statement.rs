@@ -1,0 +1,223 @@
+//! Statements on their way from a file into the ledger.
+//!
+//! ```text
+//! file or standard input ─▶ gunzip ─▶ hash ─▶ rows ─▶ one transaction
+//! ```
+//!
+//! The hash is that of the CSV, so that the same export counts once, compressed or not.
+
+mod source;
+
+use std::io;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use trueup_core::{BilledWidth, StatedFact, StatedSums, UnixMs};
+use trueup_ledger::{
+    Imported, Ledger, LedgerError, Reader, Statement, StatementEnd, StatementHead,
+};
+use trueup_providers::{Format, StatementOptions, StatementReader, StatementSummary};
+
+use source::{Measured, Source};
+
+/// What came of a file.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The name of the file.
+    pub(crate) name: String,
+    pub(crate) format: &'static Format,
+    /// Whose usage it is, in order.
+    pub(crate) providers: Vec<String>,
+    pub(crate) summary: StatementSummary,
+    pub(crate) status: Status,
+    /// Statements that count for less from now on, and by how many rows.
+    pub(crate) supersedes: Vec<(Statement, u64)>,
+}
+
+/// Whether a statement is in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// It is from now on, by this number.
+    Imported(i64),
+    /// It was already, by this number.
+    Known(i64),
+    /// It would be, were it not only tried.
+    Tried,
+}
+
+/// Imports files, one after the other.
+#[derive(Debug)]
+pub(crate) struct Importer {
+    ledger: Ledger,
+    options: StatementOptions,
+    /// The statement of this run that further parts of the same export belong to.
+    part_of: Option<i64>,
+}
+
+impl Importer {
+    pub(crate) const fn new(ledger: Ledger, options: StatementOptions) -> Self {
+        Self { ledger, options, part_of: None }
+    }
+
+    /// Reads a file into the ledger, whole or not at all.
+    pub(crate) fn import(&mut self, path: &Path, now: UnixMs) -> Result<Outcome> {
+        let before = statements(self.ledger.path())?;
+        let source = Source::open(path)?;
+        let mut reading = Reading::begin(source, &self.options)?;
+        let format = reading.rows.format();
+        let head = StatementHead {
+            name: reading.name.clone(),
+            kind: format.kind.to_owned(),
+            family: format.family.to_owned(),
+            part_of: self.part_of.filter(|_| format.has_parts),
+        };
+        let imported = self.ledger.import_statement::<anyhow::Error>(&head, now, |importing| {
+            reading.each(|row| importing.row(row))?;
+            Ok(reading.end())
+        })?;
+        let (status, Imported::New(id) | Imported::Known(id)) = (status(imported), imported);
+        if format.has_parts {
+            self.part_of.get_or_insert(id);
+        }
+        let supersedes = superseded(&before, statements(self.ledger.path())?);
+        Ok(reading.outcome(status, supersedes))
+    }
+}
+
+const fn status(imported: Imported) -> Status {
+    match imported {
+        Imported::New(id) => Status::Imported(id),
+        Imported::Known(id) => Status::Known(id),
+    }
+}
+
+/// Reads a file, and writes nothing.
+pub(crate) fn dry_run(path: &Path, options: &StatementOptions, ledger: &Path) -> Result<Outcome> {
+    let mut reading = Reading::begin(Source::open(path)?, options)?;
+    reading.each(|_| Ok(()))?;
+    let sha256 = reading.end().sha256;
+    let known = statements(ledger)?.into_iter().find(|statement| statement.sha256 == sha256);
+    let status = known.map_or(Status::Tried, |statement| Status::Known(statement.id));
+    Ok(reading.outcome(status, Vec::new()))
+}
+
+/// A file that is compared, and not imported.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// The name of the file.
+    pub(crate) name: String,
+    pub(crate) format: &'static Format,
+    /// Its rows, added up to days.
+    pub(crate) rows: Vec<StatedFact>,
+    pub(crate) summary: StatementSummary,
+    /// The provider of rows without usage.
+    pub(crate) provider: String,
+    /// Of its bytes.
+    pub(crate) sha256: [u8; 32],
+}
+
+/// Reads a file to its end, and writes nothing.
+pub(crate) fn read(path: &Path, options: &StatementOptions) -> Result<Read> {
+    let mut reading = Reading::begin(Source::open(path)?, options)?;
+    let mut sums = StatedSums::new(BilledWidth::Day);
+    reading.each(|row| {
+        sums.add(row.clone());
+        Ok(())
+    })?;
+    let sha256 = reading.end().sha256;
+    Ok(Read {
+        format: reading.rows.format(),
+        rows: sums.into_rows().collect(),
+        summary: reading.rows.summary().clone(),
+        provider: reading.rows.provider().to_owned(),
+        name: reading.name,
+        sha256,
+    })
+}
+
+/// The statements of a ledger; none where there is no ledger yet.
+pub(crate) fn statements(ledger: &Path) -> Result<Vec<Statement>> {
+    Ok(match Reader::open(ledger)? {
+        Some(reader) => reader.statements()?,
+        None => Vec::new(),
+    })
+}
+
+/// Those of which more rows do not count than before.
+fn superseded(before: &[Statement], after: Vec<Statement>) -> Vec<(Statement, u64)> {
+    let was = |id: i64| before.iter().find(|one| one.id == id).map(|one| one.superseded);
+    let more = after.into_iter().filter_map(|statement| {
+        let rows = statement.superseded.checked_sub(was(statement.id)?)?;
+        (rows > 0).then_some((statement, rows))
+    });
+    more.collect()
+}
+
+/// A file while it is read.
+struct Reading {
+    name: String,
+    rows: StatementReader<Measured<Box<dyn io::Read>>>,
+    measured: source::Measure,
+    account: String,
+    providers: Vec<String>,
+}
+
+impl Reading {
+    fn begin(source: Source, options: &StatementOptions) -> Result<Self> {
+        let Source { name, input } = source;
+        let (input, measured) = Measured::new(input);
+        let rows = StatementReader::new(input, options.clone())?;
+        let account = options.account.clone().unwrap_or_default();
+        Ok(Self { name, rows, measured, account, providers: Vec::new() })
+    }
+
+    /// Every row to its end.
+    fn each(&mut self, mut each: impl FnMut(&StatedFact) -> Result<(), LedgerError>) -> Result<()> {
+        while let Some(row) = self.rows.next_row()? {
+            if row.provider.is_empty() {
+                bail!(
+                    "line {}: it is not told whose usage this is; say it with --provider NAME",
+                    row.line
+                );
+            }
+            if let Err(at) = self.providers.binary_search_by(|one| one.as_str().cmp(&row.provider))
+            {
+                self.providers.insert(at, row.provider.to_string());
+            }
+            each(&row)?;
+        }
+        Ok(())
+    }
+
+    fn end(&self) -> StatementEnd {
+        let StatementSummary { blank, blank_span, odd, without_ids, issues, .. } =
+            self.rows.summary();
+        let (sha256, bytes) = self.measured.taken();
+        let issues =
+            issues.iter().map(|(issue, (line, count))| (issue.clone(), *line, *count)).collect();
+        StatementEnd {
+            sha256,
+            bytes,
+            blank: *blank,
+            blank_span: *blank_span,
+            blank_of: (self.rows.provider().to_owned(), self.account.clone()),
+            odd: *odd,
+            without_ids: *without_ids,
+            issues,
+        }
+    }
+
+    fn outcome(mut self, status: Status, supersedes: Vec<(Statement, u64)>) -> Outcome {
+        if self.providers.is_empty() {
+            self.providers.push(self.rows.provider().to_owned());
+        }
+        Outcome {
+            name: self.name,
+            format: self.rows.format(),
+            providers: self.providers,
+            summary: self.rows.summary().clone(),
+            status,
+            supersedes,
+        }
+    }
+}

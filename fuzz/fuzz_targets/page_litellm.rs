@@ -1,0 +1,5 @@
+//! Any bytes as a page of each family of LiteLLM.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| trueup_fuzz::page("litellm", bytes));
