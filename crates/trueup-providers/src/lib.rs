@@ -24,7 +24,7 @@ mod reading;
 mod refusal;
 
 pub use ask::{Ask, Cursor, Span};
-pub use provider::{Auth, Family, Page, Provider};
+pub use provider::{Auth, Family, NamesOf, NamesPage, Page, Provider};
 pub use refusal::{Refusal, refusal};
 
 /// Every provider, in the order of output.
