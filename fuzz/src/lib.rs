@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock};
 use tempfile::TempDir;
 use trueup_agents::{Discovery, Environment, Positions, Store, agent, scan};
 use trueup_core::{Account, Batch, Position, Stamp, StoreId};
-use trueup_providers::{Ask, Span};
+use trueup_providers::{Ask, NamesOf, Span};
 
 /// The time of change of every store, so that it is not of the clock: 2026-11-18.
 const MODIFIED_NS: i64 = 1_795_000_000_000_000_000;
@@ -69,7 +69,7 @@ pub fn guide(source: &str, path: &str, bytes: &[u8]) {
     assert_eq!(look(), once, "looked at again");
 }
 
-/// Reads `bytes` as a page of each family of a provider, twice. A fixture holds its page in a field.
+/// Reads `bytes` as a page of each family of a provider, and of names, twice. A fixture holds its page in a field.
 pub fn page(provider: &str, bytes: &[u8]) {
     let provider = trueup_providers::provider(provider).expect("a provider that is known");
     let span = Span::days("2026-05-01", "2026-12-01").expect("two days");
@@ -77,6 +77,10 @@ pub fn page(provider: &str, bytes: &[u8]) {
         let ask = Ask::new(family, span);
         let read = provider.page(&ask, page_of(bytes));
         assert_eq!(read, provider.page(&ask, page_of(bytes)), "read twice");
+    }
+    for of in [NamesOf::Projects, NamesOf::Keys("proj_a")] {
+        let read = provider.names_page(of, bytes);
+        assert_eq!(read, provider.names_page(of, bytes), "read twice");
     }
 }
 

@@ -125,7 +125,7 @@ asked = {}
 for target in fetch("/_requests"):
     path, _, query = target.partition("?")
     family = re.fullmatch(r"/organization/(?:usage/)?(\w+)", path)
-    if family:
+    if family and family[1] != "projects":
         dims = urllib.parse.parse_qs(query).get("group_by[]", [])
         asked.setdefault(family[1], set()).update(dims)
 families = [name for name, _ in inspect.getmembers(usage, inspect.ismethod) if not name.startswith("_")]

@@ -3,6 +3,7 @@
 //! Whoever knows a service says what to ask of it and what an answer means; whoever has sockets sends
 //! it. Neither needs the other to be tested. A secret is in neither: it is added where it is sent.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::UnixMs;
@@ -16,7 +17,7 @@ const WORDS_BYTES_MAX: usize = 200;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
     /// What follows the service's address, beginning with a slash.
-    pub path: &'static str,
+    pub path: Cow<'static, str>,
     /// Names and values of the query, in order; a name may come again.
     pub query: Vec<(String, String)>,
     /// Headers beside those of the connection.
@@ -27,7 +28,7 @@ impl Request {
     /// The path and the query. A value can never end the query or begin another parameter.
     #[must_use]
     pub fn target(&self) -> String {
-        let mut target = self.path.to_owned();
+        let mut target = self.path.clone().into_owned();
         for (at, (name, value)) in self.query.iter().enumerate() {
             target.push(if at == 0 { '?' } else { '&' });
             encode(name, &mut target);
@@ -113,7 +114,7 @@ mod tests {
             ("group_by[]".to_owned(), "model".to_owned()),
             ("page".to_owned(), "https://evil.example/?a=b&c#d/é".to_owned()),
         ];
-        let request = Request { path: "/usage", query, headers: Vec::new() };
+        let request = Request { path: "/usage".into(), query, headers: Vec::new() };
         assert_eq!(
             request.target(),
             "/usage?group_by%5B%5D=model&page=https%3A%2F%2Fevil.example%2F%3Fa%3Db%26c%23d%2F%C3%A9"

@@ -138,7 +138,7 @@ impl Ledger {
         now: UnixMs,
     ) -> Result<Pulling, LedgerError> {
         self.try_change(|database| {
-            let connection = connect(database, range, now)?;
+            let connection = connect_of(database, range, now)?;
             forget_done(database, connection, now)?;
             match left_over(database, connection, range)? {
                 Some(left) if now.0 - left.started_at.0 <= RESUME_MS_MAX => Ok(left),
@@ -159,7 +159,7 @@ impl Ledger {
         now: UnixMs,
     ) -> Result<Pulling, LedgerError> {
         self.try_change(|database| {
-            let connection = connect(database, range, now)?;
+            let connection = connect_of(database, range, now)?;
             let pulling = restart(database, connection, range, grouping, now)?;
             note(database, connection, &range.cursor_key, issue, now)?;
             Ok(pulling)
@@ -179,7 +179,7 @@ impl Ledger {
         now: UnixMs,
     ) -> Result<RowCounts, LedgerError> {
         let stored = self.try_change(|database| {
-            let connection = connect(database, range, now)?;
+            let connection = connect_of(database, range, now)?;
             let page_id = keep_page(database, connection, range, page, now)?;
             let at = rows::Place { connection, range, page: Some(page_id), pulling, now };
             let mut stored = RowCounts::default();
@@ -212,7 +212,7 @@ impl Ledger {
         now: UnixMs,
     ) -> Result<Finished, LedgerError> {
         self.try_change(|database| {
-            let connection = connect(database, range, now)?;
+            let connection = connect_of(database, range, now)?;
             let at = rows::Place { connection, range, page: None, pulling, now };
             let finished = settle::finish(database, &at, lists_empty)?;
             let state = if finished.missing.is_empty() { "done" } else { "incomplete" };
@@ -225,6 +225,24 @@ impl Ledger {
                 note(database, connection, &range.cursor_key, &missing(*start), now)?;
             }
             Ok(finished)
+        })
+    }
+
+    /// Keeps what ids of a connection are called.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn name_billed(
+        &mut self,
+        connection: &str,
+        provider: &str,
+        address: &str,
+        names: &[BilledName],
+        now: UnixMs,
+    ) -> Result<(), LedgerError> {
+        self.try_change(|database| {
+            let connection = connect(database, connection, provider, address, now)?;
+            keep_names(database, connection, names, now)
         })
     }
 
@@ -241,7 +259,7 @@ impl Ledger {
         now: UnixMs,
     ) -> Result<(), LedgerError> {
         self.try_change(|database| {
-            let connection = connect(database, range, now)?;
+            let connection = connect_of(database, range, now)?;
             let state = if is_left { "partial" } else { "failed" };
             set_state(database, connection, range, state, Some(&issue.to_string()), now)?;
             note(database, connection, &range.cursor_key, issue, now)
@@ -254,17 +272,25 @@ fn missing(start: UnixMs) -> Issue {
     Issue::new(trueup_core::IssueCode::BucketMissing, detail)
 }
 
+fn connect_of(database: &Connection, range: &PullRange, now: UnixMs) -> rusqlite::Result<i64> {
+    connect(database, &range.connection, &range.provider, &range.address, now)
+}
+
 /// The number of a connection; it gets one when it is first pulled.
-fn connect(database: &Connection, range: &PullRange, now: UnixMs) -> rusqlite::Result<i64> {
+fn connect(
+    database: &Connection,
+    name: &str,
+    provider: &str,
+    address: &str,
+    now: UnixMs,
+) -> rusqlite::Result<i64> {
     database
         .prepare_cached(
             "INSERT INTO provider_connections (name, provider, address, first_pull_at)
              VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (name) DO UPDATE SET provider = ?2, address = ?3 RETURNING id",
         )?
-        .query_row(params![range.connection, range.provider, range.address, now.0], |row| {
-            row.get(0)
-        })
+        .query_row(params![name, provider, address, now.0], |row| row.get(0))
 }
 
 /// The range as it was left in the middle.

@@ -140,7 +140,7 @@ impl Provider for Anthropic {
             let day = seconds(ask.span.from).get(..10).unwrap_or_default().to_owned();
             let mut query = vec![pair("starting_at", day), pair("limit", "1000".to_owned())];
             query.extend(ask.page.iter().map(|page| pair("page", page.text().to_owned())));
-            return Request { path: ask.family.path, query, headers: vec![VERSION] };
+            return Request { path: ask.family.path.into(), query, headers: vec![VERSION] };
         }
         let is_analytics = is_analytics(ask.family);
         let width_name = if is_analytics { "time_bucket_width" } else { "bucket_width" };
@@ -159,7 +159,7 @@ impl Provider for Anthropic {
         if is_analytics {
             headers.push(("anthropic-beta", ANALYTICS));
         }
-        Request { path: ask.family.path, query, headers }
+        Request { path: ask.family.path.into(), query, headers }
     }
 
     fn page(&self, ask: &Ask<'_>, body: &[u8]) -> Result<Page, Issue> {

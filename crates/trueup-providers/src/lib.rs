@@ -26,7 +26,7 @@ mod refusal;
 mod statement;
 
 pub use ask::{Ask, Cursor, Span};
-pub use provider::{Auth, Family, Page, Provider};
+pub use provider::{Auth, Family, NamesOf, NamesPage, Page, Provider};
 pub use refusal::{Refusal, refusal};
 pub use statement::{
     Format, RECORD_BYTES_MAX, STATEMENTS, StatementError, StatementOptions, StatementReader,

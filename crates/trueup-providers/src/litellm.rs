@@ -67,7 +67,7 @@ impl Provider for LiteLlm {
             ("start_date".to_owned(), date(ask.span.from)),
             ("end_date".to_owned(), date(last)),
         ];
-        Request { path: ask.family.path, query, headers: Vec::new() }
+        Request { path: ask.family.path.into(), query, headers: Vec::new() }
     }
 
     fn page(&self, ask: &Ask<'_>, body: &[u8]) -> Result<Page, Issue> {

@@ -12,11 +12,13 @@
 //! answers seen live, which differ from both: amounts come as texts (`"0E-6176"`), and names stand
 //! beside ids. `input_tokens` holds cached ones; ours are disjoint.
 
+mod names;
+
 use trueup_core::{BilledWidth, IssueCode, Measure, Request, UnixMs};
 
 use crate::fields::{Fields, shape_unknown};
 use crate::reading::{Reading, Row};
-use crate::{Ask, Auth, Family, Page, Provider};
+use crate::{Ask, Auth, Cursor, Family, NamesOf, NamesPage, Page, Provider};
 
 /// OpenAI.
 #[derive(Debug)]
@@ -165,7 +167,7 @@ impl Provider for OpenAi {
         ];
         query.extend(ask.group.iter().map(|dim| pair("group_by[]", (*dim).to_owned())));
         query.extend(ask.page.iter().map(|page| pair("page", page.text().to_owned())));
-        Request { path: ask.family.path, query, headers: Vec::new() }
+        Request { path: ask.family.path.into(), query, headers: Vec::new() }
     }
 
     fn page(&self, ask: &Ask<'_>, body: &[u8]) -> Result<Page, trueup_core::Issue> {
@@ -182,6 +184,14 @@ impl Provider for OpenAi {
         page.take("object");
         reading.unknown("page", page);
         reading.finish(has_more, next)
+    }
+
+    fn names_request(&self, of: NamesOf<'_>, after: Option<&Cursor>) -> Option<Request> {
+        names::request(of, after)
+    }
+
+    fn names_page(&self, of: NamesOf<'_>, body: &[u8]) -> Result<NamesPage, trueup_core::Issue> {
+        names::page(of, body)
     }
 }
 

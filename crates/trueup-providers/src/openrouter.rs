@@ -62,7 +62,7 @@ impl Provider for OpenRouter {
         let is_one_day = ask.span.buckets(BilledWidth::Day).count() == 1;
         let day = ask.span.from.to_string().chars().take(DATE_CHARS).collect();
         let query = if is_one_day { vec![("date".to_owned(), day)] } else { Vec::new() };
-        Request { path: ask.family.path, query, headers: Vec::new() }
+        Request { path: ask.family.path.into(), query, headers: Vec::new() }
     }
 
     fn page(&self, ask: &Ask<'_>, body: &[u8]) -> Result<Page, Issue> {

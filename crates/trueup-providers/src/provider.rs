@@ -33,6 +33,19 @@ pub trait Provider: std::fmt::Debug + Sync {
     /// What is no page of this provider, and a page behind which the next cannot be found.
     fn page(&self, ask: &Ask<'_>, body: &[u8]) -> Result<Page, Issue>;
 
+    /// How to ask for a page of what ids are called; `None` where there is no such list.
+    fn names_request(&self, _of: NamesOf<'_>, _after: Option<&Cursor>) -> Option<Request> {
+        None
+    }
+
+    /// What such a page says.
+    ///
+    /// # Errors
+    /// What is no page of such a list, and one behind which the next cannot be found.
+    fn names_page(&self, _of: NamesOf<'_>, _body: &[u8]) -> Result<NamesPage, Issue> {
+        Ok(NamesPage::default())
+    }
+
     /// The family of a name.
     fn family(&self, name: &str) -> Option<&'static Family> {
         self.families().iter().find(|family| family.name == name)
@@ -69,6 +82,26 @@ pub struct Family {
     pub lists_empty: bool,
     /// Whether a service without it is no fault.
     pub is_optional: bool,
+}
+
+/// Of what names are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamesOf<'a> {
+    /// Projects.
+    Projects,
+    /// Keys of the project of this id.
+    Keys(&'a str),
+}
+
+/// What a page of names says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NamesPage {
+    /// Every id on it.
+    pub ids: Vec<String>,
+    /// What those are called that have a name.
+    pub names: Vec<BilledName>,
+    /// The next page, where there is one.
+    pub next: Option<Cursor>,
 }
 
 /// What a page says.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Request};
-use crate::world::{Counts, DAY_S, Entry, World, decimal};
+use crate::world::{Counts, DAY_S, Entry, KEYS, PROJECTS, World, decimal};
 
 /// What is asked for, once it was found to be well-formed.
 pub(crate) struct Asked<'a> {
@@ -24,6 +24,40 @@ pub(crate) fn answer(world: &World, request: &Request, family: &str) -> Answer {
         Ok(asked) => page(world, &asked, |day, group| rows(world, family, day, group)),
         Err(refused) => refused,
     }
+}
+
+/// Lists of projects and of the keys of one, two on a page.
+pub(crate) fn names(request: &Request, path: &str) -> Answer {
+    let project = path.strip_prefix("/organization/projects/");
+    let all: Vec<Value> = match project.map(|rest| rest.strip_suffix("/api_keys")) {
+        None => PROJECTS
+            .iter()
+            .map(|id| {
+                json!({"id": id, "object": "organization.project", "created_at": 1,
+                    "name": format!("Name of {id}"), "status": "active"})
+            })
+            .collect(),
+        Some(Some(project)) if PROJECTS.contains(&project) => {
+            let at = PROJECTS.iter().position(|one| *one == project).unwrap_or(0);
+            let keys = KEYS.iter().skip(2 * at).take(2);
+            keys.map(|id| {
+                json!({"id": id, "object": "organization.project.api_key", "created_at": 1,
+                    "redacted_value": format!("sk-...{id}"), "last_used_at": null,
+                    "name": if *id == "key_6" { Value::Null } else { json!(format!("Name of {id}")) },
+                    "owner": {"type": "user"}})
+            })
+            .collect()
+        }
+        Some(_) => return Answer::error(404, "Project not found"),
+    };
+    let after = request.value("after").unwrap_or_default();
+    let begin = all.iter().position(|one| one["id"] == after).map_or(0, |at| at + 1);
+    let page: Vec<&Value> = all.iter().skip(begin).take(2).collect();
+    let has_more = begin + page.len() < all.len();
+    let id = |one: Option<&&Value>| one.map_or(Value::Null, |one| one["id"].clone());
+    let body = json!({"object": "list", "data": page, "has_more": has_more,
+        "first_id": id(page.first()), "last_id": id(page.last())});
+    Answer::new(200, body.to_string())
 }
 
 /// What a family can be told apart by.

@@ -188,6 +188,9 @@ fn respond(world: &World, requests: &[String], request: &Request) -> Answer {
     if let Some(family) = path.strip_prefix("/organization/usage/") {
         return openai::answer(world, request, family);
     }
+    if path == "/organization/projects" || path.starts_with("/organization/projects/") {
+        return openai::names(request, path);
+    }
     match path {
         "/organization/costs" => openai::answer(world, request, "costs"),
         "/organizations/usage_report/messages" => others::anthropic(world, request, false),

@@ -145,8 +145,8 @@ pub struct Told {
     pub requests: u64,
 }
 
-const PROJECTS: &[&str] = &["proj_alpha", "proj_beta", "proj_gamma"];
-const KEYS: &[&str] = &["key_1", "key_2", "key_3", "key_4", "key_5", "key_6"];
+pub(crate) const PROJECTS: &[&str] = &["proj_alpha", "proj_beta", "proj_gamma"];
+pub(crate) const KEYS: &[&str] = &["key_1", "key_2", "key_3", "key_4", "key_5", "key_6"];
 const USERS: &[&str] = &["", "user-a", "user-b"];
 const MODELS: &[&str] = &[
     "gpt-4.1-2025-04-14",

@@ -76,7 +76,7 @@ impl Pull {
             .iter()
             .map(|connection| Ok((*connection, self.wanted(connection, span)?)))
             .collect::<Result<Vec<_>>>()?;
-        let summary = pull(config, &wanted)?;
+        let summary = pull(config, &wanted, self.family.is_empty())?;
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{:#}", summary.as_json())?;
@@ -130,14 +130,22 @@ pub(super) fn start_of(day: Date) -> Result<UnixMs, String> {
     Ok(UnixMs(start.timestamp().as_millisecond()))
 }
 
-/// Pulls what is wanted of each connection, one after the other.
-fn pull(config: &Config, wanted: &[(&Connection, Vec<Wanted>)]) -> Result<Summary> {
+/// Pulls what is wanted of each connection, one after the other; where that is all families, also what
+/// ids are called.
+fn pull(
+    config: &Config,
+    wanted: &[(&Connection, Vec<Wanted>)],
+    is_of_all: bool,
+) -> Result<Summary> {
     let writer = writer(config, "`trueup serve` pulls by itself, on a schedule")?;
     let mut summary = Summary::default();
     for (connection, wanted) in wanted {
         let mut puller = Puller::new(connection, Store::new(Arc::clone(&writer)), &pause);
         for one in wanted {
             puller.pull(*one, &mut summary).context("what was pulled could not be stored")?;
+        }
+        if is_of_all {
+            puller.names(&mut summary)?;
         }
     }
     drop(writer.close(CLOSE_PATIENCE));

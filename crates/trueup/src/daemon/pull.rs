@@ -20,6 +20,8 @@ use crate::ticker::Ticker;
 
 /// How long a family that failed is left alone at first.
 const REST_MIN: Duration = Duration::from_mins(10);
+/// How often it is asked what ids are called.
+const NAMES_INTERVAL: Duration = Duration::from_hours(24);
 /// How long it is left alone at most.
 const REST_MAX: Duration = Duration::from_hours(6);
 
@@ -232,6 +234,14 @@ impl Task {
             let summary = self.pull(&mut puller, connection, family, spans)?;
             let is_whole = summary.processed > 0 && summary.failed == 0;
             note(resting, rest_key(connection, family), is_whole);
+            total.add(summary);
+        }
+        let names = (connection.name.clone(), connection.key_id(), "names");
+        if resting.get(&names).is_none_or(|(_, until)| Instant::now() >= *until) {
+            let mut summary = Summary::default();
+            puller.names(&mut summary)?;
+            resting.insert(names, (0, Instant::now() + NAMES_INTERVAL));
+            self.pull.lock().total.add(summary.clone());
             total.add(summary);
         }
         Ok(total)

@@ -12,6 +12,7 @@
 mod client;
 mod connection;
 mod lag;
+mod names;
 mod rate;
 mod run;
 mod schedule;

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use trueup_core::{BilledWidth, DAY_MS, Issue, IssueCode, Reply, UnixMs};
+use trueup_core::{BilledName, BilledWidth, DAY_MS, Issue, IssueCode, Reply, Request, UnixMs};
 use trueup_ledger::{PullRange, Pulling};
 use trueup_providers::{Ask, Cursor, Family, Page, Refusal, Span, refusal};
 
-use super::client::{Pause, skew};
+use super::client::{Answer, Pause, skew};
 use super::store::{Store, pulled};
 use super::{Client, Connection, Failure, Summary};
 use crate::clock;
@@ -65,6 +65,22 @@ impl<'a> Puller<'a> {
     /// Whether nothing more is asked for, because the key is refused.
     pub(crate) const fn is_shut(&self) -> bool {
         self.is_shut
+    }
+
+    /// What is pulled.
+    pub(super) const fn connection(&self) -> &'a Connection {
+        self.connection
+    }
+
+    /// Asks for anything; `None` where nothing is asked for any more.
+    pub(super) fn get(&mut self, request: &Request) -> Option<Answer> {
+        if self.is_shut { None } else { Some(self.client.get(request, self.pause)) }
+    }
+
+    /// Keeps what ids are called.
+    pub(super) fn keep_names(&self, names: Vec<BilledName>) -> Result<()> {
+        let Connection { name, provider, address, .. } = self.connection;
+        self.store.names(name.clone(), provider.id(), address.clone(), names)
     }
 
     /// Pulls a range, in parts where it is longer than one request may be.

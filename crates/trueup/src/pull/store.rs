@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
-use trueup_core::Issue;
+use trueup_core::{BilledName, Issue};
 use trueup_ledger::{
     BackfillStep, Finished, Ledger, LedgerError, PullRange, PulledPage, Pulling, RowCounts, Writer,
 };
@@ -63,6 +63,18 @@ impl Store {
     pub(super) fn fail(&self, range: &PullRange, issue: &Issue, is_left: bool) -> Result<()> {
         let (range, issue) = (range.clone(), issue.clone());
         self.run(move |ledger| ledger.fail_pull(&range, &issue, is_left, clock::now()))
+    }
+
+    pub(super) fn names(
+        &self,
+        connection: String,
+        provider: &'static str,
+        address: String,
+        names: Vec<BilledName>,
+    ) -> Result<()> {
+        self.run(move |ledger| {
+            ledger.name_billed(&connection, provider, &address, &names, clock::now())
+        })
     }
 
     /// Writes down what a backfill is to ask for.

@@ -189,7 +189,8 @@ fn every_row_of_every_page_is_in_the_ledger_and_no_row_twice() {
 #[test]
 fn answers_as_they_were_seen_live_are_read_to_the_last_digit() {
     let world = World::new(Plan { seed: 11, is_live: true, ..Plan::default() });
-    let pulled = world.pull();
+    // Not what lists of names say: names stand in rows, too.
+    let (pulled, _) = world.pull_with(&["--family", "usage/completions", "--family", "costs"]);
     assert_eq!(world.known(), world.truth());
     assert_eq!(pulled["issues"], serde_json::json!({}));
     assert_eq!(
@@ -495,6 +496,31 @@ fn the_analytics_of_anthropic_are_pulled_where_they_are_offered() {
     assert_eq!(world.text(&format!("SELECT count(amount) || '' {claude_code}")), "0", "no bill");
     let amounts = world.text("SELECT amount FROM billed WHERE family = 'analytics/cost'");
     assert_eq!(amounts.split('|').map(units).sum::<i128>(), units(&truth.cost));
+}
+
+#[test]
+fn projects_and_keys_have_names() {
+    let world = World::new(Plan { days: 2, ..Plan::default() });
+    world.pull();
+    let names = |kind: &str| {
+        world.text(&format!(
+            "SELECT id || '=' || name FROM provider_names WHERE kind = '{kind}' ORDER BY id"
+        ))
+    };
+    let projects =
+        ["alpha", "beta", "gamma"].map(|name| format!("proj_{name}=Name of proj_{name}"));
+    assert_eq!(names("project"), projects.join("|"));
+    let keys = names("key");
+    assert_eq!(keys.split('|').count(), 6, "{keys}");
+    assert!(
+        keys.starts_with("key_1=Name of key_1|") && keys.ends_with("key_6=sk-...key_6"),
+        "{keys}"
+    );
+    // A key that may not read them loses nothing else.
+    world.sim.fail("/projects", 0, 1, Fault::Status(403, "Missing scopes".into()));
+    let pulled = world.pull();
+    assert_eq!(pulled["issues"], serde_json::json!({"scope_missing": 1}));
+    assert_eq!(names("key"), keys, "what is known stays");
 }
 
 #[test]

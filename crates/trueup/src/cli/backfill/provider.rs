@@ -230,6 +230,9 @@ impl BackfillProviders {
                 }
                 done.push(came);
             }
+            if let Some(last) = done.last_mut() {
+                puller.names(&mut last.summary).context("names could not be stored")?;
+            }
         }
         bar.finish_and_clear();
         drop(writer.close(CLOSE_PATIENCE));

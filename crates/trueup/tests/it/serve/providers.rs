@@ -30,6 +30,9 @@ fn what_is_due_is_pulled_and_then_left_alone() {
     until("every family is whole", || {
         home.number("SELECT count(DISTINCT family) FROM provider_buckets WHERE pulls > 0") == 12
     });
+    until("names are known, which are asked for last", || {
+        home.number("SELECT count(*) FROM provider_names WHERE kind = 'key'") == 6
+    });
     let asked = sim.requests().len();
     std::thread::park_timeout(std::time::Duration::from_millis(700));
     assert_eq!(sim.requests().len(), asked, "nothing is due for an hour");
