@@ -41,7 +41,7 @@ use crate::{DAY_MS, Key, Text, UnixMs};
 pub use baseline::Accepted;
 pub use class::{Class, Severity};
 pub use judge::{Tolerance, Tolerances};
-pub use outcome::{Cell, Finding, Notice, PairResult, Reconciliation, Verdict};
+pub use outcome::{Cell, Finding, Notice, PairResult, Reconciliation, Verdict, most_of};
 pub use sums::{Quantity, Sums};
 pub use tie::TieLine;
 

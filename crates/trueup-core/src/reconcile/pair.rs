@@ -407,7 +407,9 @@ impl<'a> Pair<'a> {
                 Notice::add(notices, Class::GrainUnsupported, &place);
             }
             if !class.is_agreement() {
+                let told_by = told_by(&leaf);
                 findings.push(Finding {
+                    told_by,
                     provider: self.provider.to_owned(),
                     sides: (self.left, self.right),
                     cell: leaf.cell,
@@ -590,6 +592,25 @@ fn is_multiple(one: &Sums, other: &Sums, quantities: &[Quantity]) -> bool {
         }
     }
     false
+}
+
+/// Of what only one side has: how much is of which project and key.
+fn told_by(leaf: &Leaf<'_>) -> Vec<(Labels, Decimal)> {
+    let parts = match (is_nothing(&leaf.left), is_nothing(&leaf.right)) {
+        (true, false) => &leaf.right,
+        (false, true) => &leaf.left,
+        (true, true) | (false, false) => return Vec::new(),
+    };
+    let mut sums: BTreeMap<Labels, Decimal> = BTreeMap::new();
+    for part in parts {
+        let Labels { project, key, .. } = part.row.labels.clone();
+        let weight = part.sums.tokens().plus(&part.sums.or_zero(Quantity::Cost));
+        let sum = sums.entry(Labels { project, key, ..Labels::default() }).or_insert(Decimal::ZERO);
+        *sum = sum.plus(&weight);
+    }
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_by(|one, other| (&other.1, &one.0).cmp(&(&one.1, &other.0)));
+    sums
 }
 
 /// Whether a side tells its rows apart by a grain.

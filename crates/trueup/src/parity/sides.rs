@@ -70,6 +70,8 @@ const COST: [(&str, Option<&str>); 3] =
     [("costs", None), ("analytics/cost", Some("costs")), ("activity", None)];
 /// A gateway's own account of both.
 const GATEWAY: &str = "daily_activity";
+/// What Anthropic tells of Claude Code: a part of its usage once more, and that of subscriptions.
+const PART: &str = "usage/claude_code";
 /// Families beside the one that every provider has, which alone decides whether a day is known.
 const BESIDE: [&str; 2] = ["usage/embeddings", "usage/moderations"];
 
@@ -185,6 +187,9 @@ fn pulled(
             })?;
             continue;
         };
+        if sides.is_empty() {
+            continue;
+        }
         for side in &sides {
             if !BESIDE.contains(&&*day.family) {
                 gathered.input.cover(*side, &day.provider, day.day, state(day));
@@ -216,6 +221,10 @@ fn sides_of(
 ) -> Option<Vec<Side>> {
     if family == GATEWAY {
         return Some(vec![Side::Usage, Side::Cost]);
+    }
+    if family == PART {
+        gathered.notes.insert(format!("{PART} tells a part of it once more, and is not compared"));
+        return Some(Vec::new());
     }
     let mut sides = Vec::new();
     let mut is_known = false;
