@@ -26,8 +26,11 @@
 //! ```
 
 mod baseline;
+mod cell;
 mod class;
+mod descend;
 mod judge;
+mod midnight;
 mod outcome;
 mod pair;
 mod sums;
