@@ -26,8 +26,11 @@
 //! ```
 
 mod baseline;
+mod cell;
 mod class;
+mod descend;
 mod judge;
+mod midnight;
 mod outcome;
 mod pair;
 mod sums;
@@ -41,7 +44,7 @@ use crate::{DAY_MS, Key, Text, UnixMs};
 pub use baseline::Accepted;
 pub use class::{Class, Severity};
 pub use judge::{Tolerance, Tolerances};
-pub use outcome::{Cell, Finding, Notice, PairResult, Reconciliation, Verdict};
+pub use outcome::{Cell, Finding, Notice, PairResult, Reconciliation, Verdict, most_of};
 pub use sums::{Quantity, Sums};
 pub use tie::TieLine;
 

@@ -35,6 +35,8 @@ pub struct Finding {
     pub estimated: Sums,
     /// What the second side says.
     pub right: Sums,
+    /// Of what only one side has: how much of it is of which project and key, the largest first.
+    pub told_by: Vec<(Labels, Decimal)>,
     /// What one side could not tell apart, so that the cell is no smaller.
     pub unsupported: Vec<Grain>,
     /// Whether it is among the cells that together explain nine tenths of the difference.
@@ -60,6 +62,22 @@ impl Finding {
         let kinds = kinds.map(|quantity| self.difference(quantity).abs());
         kinds.fold(Decimal::ZERO, |sum, kind| sum.plus(&kind))
     }
+}
+
+/// The largest parts of what is told, which together make nine tenths of it.
+#[must_use]
+pub fn most_of(parts: &[(Labels, Decimal)]) -> Vec<&(Labels, Decimal)> {
+    let all = parts.iter().fold(Decimal::ZERO, |sum, (_, weight)| sum.plus(weight));
+    let mut so_far = Decimal::ZERO;
+    let mut most = Vec::new();
+    for part in parts {
+        if so_far.clone().shifted(1) >= nine_times(&all) {
+            break;
+        }
+        so_far = so_far.plus(&part.1);
+        most.push(part);
+    }
+    most
 }
 
 /// How two sides of a provider compare.

@@ -211,6 +211,21 @@ fn projects_are_told_apart_where_the_account_uses_the_providers_names() {
 }
 
 #[test]
+fn of_what_nobody_tracked_the_keys_are_told() {
+    let of = |key: &str, output| {
+        let mut row = row(Side::Usage, 1, "gpt-5", output);
+        row.labels.key = Some(key.into());
+        row
+    };
+    let run = run(vec![of("key_1", 5_000), of("key_2", 70_000), of("key_3", 25_000)]);
+    let keys: Vec<String> = most_of(&run.findings[0].told_by)
+        .into_iter()
+        .map(|(labels, weight)| format!("{} {weight}", labels.key.as_ref().unwrap()))
+        .collect();
+    assert_eq!(keys, ["key_2 70000", "key_3 25000"]);
+}
+
+#[test]
 fn a_provider_and_its_statement_differ_by_nothing_at_all() {
     let mut told = vec![row(Side::Usage, 1, "gpt-5", 50_000), row(Side::Usage, 2, "o3", 7_000)];
     told.extend([row(Side::Statement, 1, "gpt-5", 50_001), row(Side::Statement, 3, "o3", 7_000)]);
@@ -363,6 +378,17 @@ fn what_fails_can_be_chosen() {
     let mut keyless = missing();
     keyless[0].labels.key = Some("".into());
     assert_eq!(fail_on(&[Class::UnattributedKey], keyless), Verdict::Variance);
+}
+
+#[test]
+fn a_new_form_is_told_where_nothing_worse_is() {
+    let run = |rows| {
+        let mut input = input(rows);
+        Notice::add(&mut input.notices, Class::SchemaDrift, "openai costs: an unknown field");
+        reconcile(&input, &options()).verdict
+    };
+    assert_eq!((run(Vec::new()), Verdict::SchemaDrift.exit_code()), (Verdict::SchemaDrift, 5));
+    assert_eq!(run(vec![row(Side::Usage, 1, "gpt-5", 5_000)]), Verdict::Variance);
 }
 
 #[test]

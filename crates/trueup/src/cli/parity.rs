@@ -10,6 +10,7 @@ use clap::Args;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::json;
+use trueup_core::prices::provider_key;
 use trueup_core::reconcile::{Class, Options, Reconciliation, Verdict, reconcile};
 use trueup_core::report::{CostMode, Pricer, Window};
 use trueup_core::{Calendar, DAY_MS, UnixMs};
@@ -104,8 +105,9 @@ impl Parity {
             compared => compared?,
         };
         let unread = unread(&compared);
-        let recorded = self.record(config, &compared);
-        if let Err(reason) = recorded {
+        // One that is wrong in itself is no comparison.
+        let is_sound = compared.run.verdict != Verdict::TieOutBroken;
+        if let (true, Err(reason)) = (is_sound, self.record(config, &compared)) {
             compared.gathered.notes.insert(reason);
         }
         let Compared { run, gathered, options, files } = &compared;
@@ -210,7 +212,7 @@ impl Parity {
             at: clock::now(),
             from: options.from,
             until: options.until,
-            provider: (!self.provider.is_empty()).then(|| self.provider.join(",")),
+            provider: None,
             connection: None,
             is_partial: self.narrow().is_partial(),
             verdict: run.verdict.name().to_owned(),
@@ -218,13 +220,36 @@ impl Parity {
             summary: json!({"classes": classes.collect::<Vec<_>>()}).to_string(),
         };
         let not = |why: String| format!("this run was not recorded: {why}");
-        match load::open(&config.ledger()) {
-            Ok(mut ledger) => {
-                ledger.record_reconciliation(&row).map_err(|error| not(error.to_string()))
+        let mut ledger = load::open(&config.ledger()).map_err(|error| {
+            if let LedgerError::Locked { owner, .. } = &error {
+                return not(format!("{owner} holds the ledger"));
             }
-            Err(LedgerError::Locked { owner, .. }) => Err(not(format!("{owner} holds the ledger"))),
-            Err(error) => Err(not(error.to_string())),
+            not(error.to_string())
+        })?;
+        for row in self.of_each(config, row) {
+            ledger.record_reconciliation(&row).map_err(|error| not(error.to_string()))?;
         }
+        Ok(())
+    }
+
+    /// The run as a row for each provider or connection that was asked for, or one for all.
+    fn of_each(&self, config: &Config, row: Reconciled) -> Vec<Reconciled> {
+        if self.provider.is_empty() {
+            return vec![row];
+        }
+        let connections = Reader::open(&config.ledger()).ok().flatten();
+        let connections = connections.and_then(|reader| reader.connections().ok());
+        let connections = connections.unwrap_or_default();
+        let of_name = |name: &String| {
+            // A connection is called like its provider, unless it was given a name.
+            let own = connections.iter().find(|one| one.name == *name && one.provider != *name);
+            Reconciled {
+                provider: own.is_none().then(|| provider_key(name)),
+                connection: own.map(|one| one.name.clone()),
+                ..row.clone()
+            }
+        };
+        self.provider.iter().map(of_name).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The comparison itself is `trueup_core::reconcile`; how it is shown is in `render/parity`.
 
+mod account;
 pub(crate) mod baseline;
 mod sides;
 mod stated;

@@ -9,12 +9,10 @@ use anyhow::Result;
 use trueup_core::prices::{model_key, provider_key};
 use trueup_core::reconcile::{Class, DayState, Input, Labels, Notice, Quantity, Row, Side, Sums};
 use trueup_core::report::{Pricer, Window, matches};
-use trueup_core::{
-    Charge, DAY_MS, Decimal, Dim, Dims, HOUR_MS, Measures, QUARTER_MS, ServiceTier, Text, Tokens,
-    UnixMs, Witness,
-};
+use trueup_core::{Charge, DAY_MS, Dim, Dims, Measures, ServiceTier, Text, UnixMs};
 use trueup_ledger::{Reader, SETTLE_AGE_MS, ToldDay, ToldName, ToldRow};
 
+use super::account::account;
 use super::stated::{Stated, StatedOf};
 use crate::usage::Usage;
 
@@ -70,6 +68,8 @@ const COST: [(&str, Option<&str>); 3] =
     [("costs", None), ("analytics/cost", Some("costs")), ("activity", None)];
 /// A gateway's own account of both.
 const GATEWAY: &str = "daily_activity";
+/// What Anthropic tells of Claude Code: a part of its usage once more, and that of subscriptions.
+const PART: &str = "usage/claude_code";
 /// Families beside the one that every provider has, which alone decides whether a day is known.
 const BESIDE: [&str; 2] = ["usage/embeddings", "usage/moderations"];
 
@@ -102,14 +102,14 @@ impl Narrow {
         !(self.projects.is_empty() && self.keys.is_empty() && self.models.is_empty())
     }
 
-    fn takes_provider(&self, provider: &str, connection: Option<&str>) -> bool {
+    pub(super) fn takes_provider(&self, provider: &str, connection: Option<&str>) -> bool {
         self.providers.is_empty()
             || self.providers.iter().any(|asked| {
                 provider_key(asked) == provider_key(provider) || connection == Some(asked)
             })
     }
 
-    fn takes(&self, labels: &Labels, names: &Names<'_>) -> bool {
+    pub(super) fn takes(&self, labels: &Labels, names: &Names<'_>) -> bool {
         let is_any = |patterns: &[String], label: Option<&Text>, kind: &str| {
             patterns.is_empty()
                 || label.is_some_and(|label| {
@@ -132,7 +132,7 @@ impl Narrow {
 }
 
 /// What ids are called.
-struct Names<'a> {
+pub(super) struct Names<'a> {
     by_id: BTreeMap<(&'a str, &'a str), &'a Text>,
     by_name: BTreeMap<(&'a str, &'a str), &'a Text>,
 }
@@ -154,7 +154,7 @@ impl<'a> Names<'a> {
     }
 
     /// The project that the account calls so: by its id, its name, or a folder of that name.
-    fn project(&self, own: &str) -> Text {
+    pub(super) fn project(&self, own: &str) -> Text {
         let folder = own.rsplit('/').next().unwrap_or(own);
         let known = [own, folder].into_iter().find_map(|name| self.by_name.get(&("project", name)));
         known.map_or_else(|| own.into(), |id| Text::clone(id))
@@ -185,6 +185,9 @@ fn pulled(
             })?;
             continue;
         };
+        if sides.is_empty() {
+            continue;
+        }
         for side in &sides {
             if !BESIDE.contains(&&*day.family) {
                 gathered.input.cover(*side, &day.provider, day.day, state(day));
@@ -216,6 +219,10 @@ fn sides_of(
 ) -> Option<Vec<Side>> {
     if family == GATEWAY {
         return Some(vec![Side::Usage, Side::Cost]);
+    }
+    if family == PART {
+        gathered.notes.insert(format!("{PART} tells a part of it once more, and is not compared"));
+        return Some(Vec::new());
     }
     let mut sides = Vec::new();
     let mut is_known = false;
@@ -433,123 +440,4 @@ fn issues(reader: &Reader, narrow: &Narrow, gathered: &mut Gathered) -> Result<(
         }
     }
     Ok(())
-}
-
-/// What sums of the account are told apart by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct OwnKey {
-    start: UnixMs,
-    provider: Text,
-    labels: Labels,
-    is_estimated: bool,
-    is_subscription: bool,
-}
-
-/// A sum of the account.
-#[derive(Debug, Clone, Copy, Default)]
-struct OwnSum {
-    tokens: Tokens,
-    answered: u64,
-    calls: u64,
-    unpriced_calls: u64,
-    cost_yocto: i128,
-}
-
-/// What trueup knows by itself.
-fn account(
-    usage: &Usage,
-    pricer: &mut Pricer<'_>,
-    window: Window,
-    narrow: &Narrow,
-    names: &Names<'_>,
-    gathered: &mut Gathered,
-) -> Result<()> {
-    if !narrow.keys.is_empty() {
-        let note = "the account does not know keys: it is left out of a comparison of some";
-        gathered.notes.insert(note.to_owned());
-        return Ok(());
-    }
-    let subscribed: BTreeSet<Text> = usage
-        .quotas()?
-        .into_iter()
-        .filter(|quota| !quota.plan.is_empty())
-        .map(|quota| quota.source)
-        .collect();
-    let mut sums: BTreeMap<OwnKey, OwnSum> = BTreeMap::new();
-    usage.by_time(QUARTER_MS, window, &mut |entry| {
-        let series = entry.series;
-        let model = Some(&series.model).filter(|model| !model.is_empty());
-        let project = Some(&series.project).filter(|project| !project.is_empty());
-        let labels = Labels {
-            model: model.cloned(),
-            tier: own_tier(series.class.tier),
-            context: None,
-            project: project.map(|project| names.project(project)),
-            key: None,
-        };
-        if !narrow.takes_provider(&series.provider, None) || !narrow.takes(&labels, names) {
-            return;
-        }
-        let key = OwnKey {
-            start: segment(entry.start),
-            provider: Text::clone(&series.provider),
-            labels,
-            is_estimated: series.witness == Witness::Claimed,
-            is_subscription: subscribed.contains(&series.source),
-        };
-        let priced = pricer.price(entry.start, series, entry.counters);
-        let sum = sums.entry(key).or_default();
-        sum.tokens = sum.tokens.plus(&entry.counters.tokens);
-        sum.calls += entry.counters.calls;
-        sum.answered += entry.counters.calls.saturating_sub(entry.counters.errors);
-        sum.unpriced_calls += priced.unpriced_calls;
-        sum.cost_yocto = sum.cost_yocto.saturating_add(priced.cost.0);
-    })?;
-    gathered.input.rows.extend(sums.into_iter().map(|(key, sum)| of_account(key, &sum)));
-    Ok(())
-}
-
-/// Yocto-dollars are 10^-24 dollars.
-const YOCTO_PLACES: i32 = -24;
-
-fn of_account(key: OwnKey, sum: &OwnSum) -> Row {
-    let OwnKey { start, provider, labels, is_estimated, is_subscription } = key;
-    // How many requests a claimed run made, nobody knows.
-    let requests = Some(sum.answered).filter(|_| !is_estimated);
-    let mut sums = Sums::of_tokens(&sum.tokens, requests);
-    if sum.unpriced_calls < sum.calls {
-        sums.put(Quantity::Cost, &Decimal::from(sum.cost_yocto).shifted(YOCTO_PLACES));
-    }
-    Row {
-        is_estimated,
-        is_subscription,
-        labels,
-        sums,
-        unpriced_calls: sum.unpriced_calls,
-        ..Row::new(Side::Account, &provider, start)
-    }
-}
-
-/// The first hour of a day, the last one, or all between: requests over midnight lie at its edges.
-const fn segment(start: UnixMs) -> UnixMs {
-    let day = start.floor(DAY_MS);
-    match start.0 - day.0 {
-        ..HOUR_MS => day,
-        past if past >= DAY_MS - HOUR_MS => UnixMs(day.0 + DAY_MS - HOUR_MS),
-        _ => UnixMs(day.0 + HOUR_MS),
-    }
-}
-
-const fn own_tier_name(tier: ServiceTier) -> Option<&'static str> {
-    match tier {
-        ServiceTier::Standard => Some("standard"),
-        ServiceTier::Batch => Some("batch"),
-        ServiceTier::Flex => Some("flex"),
-        ServiceTier::Priority => Some("priority"),
-        ServiceTier::Other => None,
-    }
-}
-
-fn own_tier(tier: ServiceTier) -> Option<Text> {
-    own_tier_name(tier).map(Text::from)
 }

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use trueup_core::reconcile::{
-    Class, Finding, Labels, Quantity, Reconciliation, Severity, Side, Sums,
+    Class, Finding, Labels, Quantity, Reconciliation, Severity, Side, Sums, most_of,
 };
-use trueup_core::{DAY_MS, Decimal, UnixMs};
+use trueup_core::{DAY_MS, Decimal, Text, UnixMs, scaled_decimal};
 
 use super::{amount, day};
 use crate::render::number::counted;
+
+/// Keys that are named of what only one side has.
+const WHOSE_MAX: usize = 6;
 
 /// The same difference on one or several days.
 #[derive(Debug)]
@@ -24,7 +27,8 @@ pub(super) struct Group<'a> {
     pub(super) left: Sums,
     pub(super) estimated: Sums,
     pub(super) right: Sums,
-    pub(super) is_named: bool,
+    /// Of what only one side has: how much is of which project and key.
+    told_by: BTreeMap<Labels, Decimal>,
     weight: Decimal,
 }
 
@@ -51,7 +55,7 @@ pub(super) fn groups(run: &Reconciliation) -> Vec<Group<'_>> {
             left: Sums::default(),
             estimated: Sums::default(),
             right: Sums::default(),
-            is_named: false,
+            told_by: BTreeMap::new(),
             weight: Decimal::ZERO,
         });
         group.days.push(cell.day);
@@ -59,7 +63,10 @@ pub(super) fn groups(run: &Reconciliation) -> Vec<Group<'_>> {
         group.left.add(&finding.left);
         group.estimated.add(&finding.estimated);
         group.right.add(&finding.right);
-        group.is_named |= finding.is_named;
+        for (labels, weight) in &finding.told_by {
+            let sum = group.told_by.entry(labels.clone()).or_insert(Decimal::ZERO);
+            *sum = sum.plus(weight);
+        }
         group.weight = group.weight.plus(&finding.weight());
     }
     let mut groups: Vec<Group<'_>> = groups.into_values().collect();
@@ -106,7 +113,7 @@ impl Group<'_> {
     pub(super) fn place(&self) -> String {
         let Labels { model, tier, context, project, key } = &self.labels;
         let none = |what: &str, label: &Option<_>| {
-            label.as_ref().map(|label: &trueup_core::Text| match &**label {
+            label.as_ref().map(|label: &Text| match &**label {
                 "" => format!("(no {what})"),
                 label => label.to_owned(),
             })
@@ -120,6 +127,35 @@ impl Group<'_> {
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         if parts.is_empty() { "the whole day".to_owned() } else { parts.join(", ") }
+    }
+
+    /// Whose it is, where only one side has it: `key_3 of proj_beta 62 %, …`; nothing where all of it is
+    /// of one.
+    pub(super) fn whose(&self) -> Option<String> {
+        let mut parts: Vec<(Labels, Decimal)> =
+            self.told_by.iter().map(|(labels, weight)| (labels.clone(), weight.clone())).collect();
+        parts.sort_by(|one, other| (&other.1, &one.0).cmp(&(&one.1, &other.0)));
+        let all = parts.iter().fold(Decimal::ZERO, |sum, (_, weight)| sum.plus(weight));
+        if parts.len() < 2 {
+            return None;
+        }
+        let units = |number: &Decimal| scaled_decimal(&number.to_string(), 6);
+        let share = |weight: &Decimal| units(weight)?.checked_mul(100)?.checked_div(units(&all)?);
+        let most = most_of(&parts);
+        let shown = most.iter().take(WHOSE_MAX).map(|(labels, weight)| {
+            let name = |label: &Option<Text>, what: &str| match label.as_deref() {
+                None => None,
+                Some("") => Some(format!("(no {what})")),
+                Some(label) => Some(label.to_owned()),
+            };
+            let names = [name(&labels.key, "key"), name(&labels.project, "project")];
+            let names: Vec<String> = names.into_iter().flatten().collect();
+            let names = if names.is_empty() { "(not told)".to_owned() } else { names.join(" of ") };
+            format!("{names} {} %", share(weight).unwrap_or(0))
+        });
+        let more = most.len().saturating_sub(WHOSE_MAX);
+        let more = (more > 0).then(|| format!("and {more} more"));
+        Some(shown.chain(more).collect::<Vec<_>>().join(", "))
     }
 
     /// What a side says: tokens and requests, or dollars.

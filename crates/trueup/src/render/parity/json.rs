@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use trueup_core::Decimal;
-use trueup_core::reconcile::{Finding, Labels, PairResult, Quantity, Sums, TieLine};
+use trueup_core::reconcile::{Finding, Labels, PairResult, Quantity, Sums, TieLine, most_of};
 
 use super::{Shown, day, last_day};
 
@@ -75,6 +75,12 @@ fn tie(line: &TieLine) -> Value {
 
 fn finding(finding: &Finding) -> Value {
     let Labels { model, tier, context, project, key } = &finding.cell.labels;
+    let told_by = most_of(&finding.told_by).into_iter().map(|(labels, weight)| {
+        let quantity =
+            if finding.sides.1.is_cost() { Quantity::Cost } else { Quantity::InUncached };
+        json!({"project": labels.project, "key": labels.key, "weight": number(quantity, weight)})
+    });
+    let told_by: Vec<Value> = told_by.collect();
     let unsupported: Vec<&str> = finding.unsupported.iter().map(|grain| grain.name()).collect();
     json!({
         "class": finding.class.name(),
@@ -92,6 +98,7 @@ fn finding(finding: &Finding) -> Value {
         "left_says": sums(&finding.left),
         "estimated": sums(&finding.estimated),
         "right_says": sums(&finding.right),
+        "told_by": told_by,
         "unsupported": unsupported,
         "is_named": finding.is_named,
         "accepted": finding.accepted,

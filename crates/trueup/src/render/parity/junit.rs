@@ -102,13 +102,11 @@ fn failure(findings: &[&&Finding]) -> String {
             let labels = &finding.cell.labels;
             let parts =
                 [&labels.model, &labels.tier, &labels.context, &labels.project, &labels.key];
-            let place: Vec<&str> = parts.into_iter().flatten().map(|label| &**label).collect();
-            format!(
-                "{} {}: differs by {}",
-                finding.class.name(),
-                place.join(", "),
-                finding.weight()
-            )
+            let parts: Vec<&str> = parts.into_iter().flatten().map(|label| &**label).collect();
+            let place =
+                if parts.is_empty() { "the whole day".to_owned() } else { parts.join(", ") };
+            let unit = if finding.sides.1.is_cost() { "dollars" } else { "tokens" };
+            format!("{}, {place}: differs by {} {unit}", finding.class.name(), finding.weight())
         })
         .collect();
     let first = findings.first().map_or("", |finding| finding.class.name());

@@ -97,6 +97,9 @@ fn difference(group: &Group<'_>, terminal: Terminal, out: &mut impl Write) -> Re
     for line in wrapped(&amounts(group), terminal.columns, 4) {
         writeln!(out, "{line}")?;
     }
+    for line in wrapped(&group.whose().unwrap_or_default(), terminal.columns, 4) {
+        writeln!(out, "{line}")?;
+    }
     let why = group
         .accepted
         .map_or_else(|| group.class.meaning().to_owned(), |reason| format!("accepted: {reason}"));

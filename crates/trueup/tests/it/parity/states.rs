@@ -234,6 +234,11 @@ fn a_run_is_recorded_unless_another_process_holds_the_ledger() {
     };
     let run = world.parity(&["--format", "json"]).json();
     assert_eq!(recorded(), (1, run["run_id"].as_str().map(str::to_owned), Some(false)));
+    world.parity(&["--provider", "openai", "--model", "gpt-5"]);
+    let database = Connection::open(world.home.path("ledger.db")).unwrap();
+    let sql = "SELECT count(*) FROM reconciliations WHERE provider = 'openai' AND is_partial";
+    assert_eq!(database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    database.execute("DELETE FROM reconciliations WHERE is_partial", []).unwrap();
     let daemon = world.home.start();
     let beside = world.parity(&["--format", "json"]);
     assert_eq!(beside.json()["run_id"], run["run_id"]);
