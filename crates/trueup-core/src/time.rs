@@ -204,14 +204,13 @@ impl Calendar {
     /// The first instant of a calendar day.
     #[must_use]
     pub fn start_of_day(&self, day: Date) -> UnixMs {
-        day.to_zoned(self.zone.clone())
-            .map_or(UnixMs(0), |start| UnixMs(start.timestamp().as_millisecond()))
+        first_midnight(day, &self.zone).unwrap_or(UnixMs(0))
     }
 
     /// The calendar day of an instant.
     #[must_use]
     pub fn day(&self, time: UnixMs) -> Date {
-        time.zoned(&self.zone).date()
+        day_of(&time.zoned(&self.zone))
     }
 
     /// The widest bucket, counted in UTC, whose edges fall on every day's edges in this zone between
@@ -241,9 +240,23 @@ fn zone_name(zone: &TimeZone) -> String {
     )
 }
 
+/// The day of a time: the date on the wall, but a day that has begun is never left for the one
+/// before. Where clocks went back from 00:01 to 23:01 (St. John's, until 2011), that hour belongs to
+/// the new day: days are one piece of time each.
+fn day_of(at: &Zoned) -> Date {
+    let date = at.date();
+    let has_begun =
+        |day: &Date| first_midnight(*day, at.time_zone()).is_some_and(|it| it <= ms(at));
+    date.checked_add(1.day()).ok().filter(has_begun).unwrap_or(date)
+}
+
+fn first_midnight(day: Date, zone: &TimeZone) -> Option<UnixMs> {
+    day.to_zoned(zone.clone()).ok().as_ref().map(ms)
+}
+
 fn span_of(bucket: Bucket, time: UnixMs, zone: &TimeZone) -> Span {
     let at = time.zoned(zone);
-    let day = at.date();
+    let day = day_of(&at);
     let (start, end, label) = match bucket {
         Bucket::HalfHour => return span_of_minutes(bucket, 30, &at),
         Bucket::Hour => return span_of_minutes(bucket, 60, &at),
@@ -258,7 +271,7 @@ fn span_of(bucket: Bucket, time: UnixMs, zone: &TimeZone) -> Span {
             (first, first.checked_add(1.month()), day.strftime("%Y-%m").to_string())
         }
     };
-    let edge = |date: Date| date.to_zoned(zone.clone()).map_or(time, |edge| ms(&edge));
+    let edge = |date: Date| first_midnight(date, zone).unwrap_or(time);
     Span { bucket, start: edge(start), end: end.map_or(UnixMs(i64::MAX), edge), label }
 }
 
@@ -348,6 +361,20 @@ mod tests {
     }
 
     #[test]
+    fn a_day_that_has_begun_is_not_left_when_clocks_go_back_over_midnight() {
+        for (time, day) in [
+            ("2007-11-04T02:29:59Z", "2007-11-03"),
+            ("2007-11-04T02:30:00Z", "2007-11-04"),
+            ("2007-11-04T02:31:00Z", "2007-11-04"),
+            ("2007-11-04T03:30:00Z", "2007-11-04"),
+        ] {
+            let mut calendar = calendar("America/St_Johns");
+            assert_eq!(calendar.label(Bucket::Day, at(time)), day, "{time}");
+            assert_eq!(calendar.day(at(time)).to_string(), day, "{time}");
+        }
+    }
+
+    #[test]
     fn each_zone_reads_buckets_that_fit_its_days() {
         let (from, until) = (at("2026-01-01T00:00:00Z"), at("2026-12-31T00:00:00Z"));
         for (zone, width) in [
@@ -370,11 +397,21 @@ mod tests {
         }
 
         #[test]
-        fn every_instant_lies_in_its_bucket(ms in 0..4_102_444_800_000_i64, zone in "UTC|Asia/Kathmandu|America/St_Johns|Australia/Lord_Howe") {
+        fn every_instant_lies_in_its_bucket(ms in 0..4_102_444_800_000_i64, zone in "UTC|Asia/Kathmandu|America/St_Johns|America/Havana|Pacific/Apia|Australia/Lord_Howe") {
             let zone = TimeZone::get(&zone).unwrap();
-            for bucket in [Bucket::HalfHour, Bucket::Hour, Bucket::Day, Bucket::Week, Bucket::Month] {
-                let span = span_of(bucket, UnixMs(ms), &zone);
-                prop_assert!((span.start.0..span.end.0).contains(&ms), "{span:?}");
+            // Where clocks were changed last before the instant, and around it.
+            let change = UnixMs(ms).zoned(&zone);
+            let change = zone.preceding(change.timestamp()).next().map(|it| it.timestamp().as_millisecond());
+            let near = change.into_iter().flat_map(|at| [-3_600_000, -1, 0, 60_000, 3_599_999].map(|by| at + by));
+            for ms in near.chain([ms]).filter(|ms| *ms >= 0) {
+                for bucket in [Bucket::HalfHour, Bucket::Hour, Bucket::Day, Bucket::Week, Bucket::Month] {
+                    let span = span_of(bucket, UnixMs(ms), &zone);
+                    prop_assert!((span.start.0..span.end.0).contains(&ms), "{ms} {span:?}");
+                    for edge in [span.start.0, span.end.0 - 1] {
+                        let again = span_of(bucket, UnixMs(edge), &zone);
+                        prop_assert_eq!(&again.label, &span.label, "{} {:?}", edge, again);
+                    }
+                }
             }
         }
     }
