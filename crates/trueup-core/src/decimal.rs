@@ -27,7 +27,7 @@ const TEXT_BYTES_MAX: usize = 1_000;
 /// A decimal number: `digits` times ten to the power of `exponent`.
 ///
 /// There is one form for each number: no zeros at either end of the digits, and none at all for zero.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Decimal {
     is_negative: bool,
     /// From the most significant on, each 0 to 9.

@@ -3,8 +3,10 @@
 //! The comparison itself is `trueup_core::reconcile`; how it is shown is in `render/parity`.
 
 pub(crate) mod baseline;
+mod labels;
 mod sides;
 mod stated;
 
-pub(crate) use sides::{Gathered, Narrow, gather};
-pub(crate) use stated::Stated;
+pub(crate) use labels::{KEYS, Names, PROJECTS, labels, own_tier};
+pub(crate) use sides::{COST, GATEWAY, Gathered, Narrow, YOCTO_PLACES, gather};
+pub(crate) use stated::{Stated, StatedOf};

@@ -10,11 +10,12 @@ use trueup_core::prices::{model_key, provider_key};
 use trueup_core::reconcile::{Class, DayState, Input, Labels, Notice, Quantity, Row, Side, Sums};
 use trueup_core::report::{Pricer, Window, matches};
 use trueup_core::{
-    Charge, DAY_MS, Decimal, Dim, Dims, HOUR_MS, Measures, QUARTER_MS, ServiceTier, Text, Tokens,
+    Basis, Charge, DAY_MS, Decimal, Dim, HOUR_MS, Measures, QUARTER_MS, StatedFact, Text, Tokens,
     UnixMs, Witness,
 };
-use trueup_ledger::{Reader, SETTLE_AGE_MS, ToldDay, ToldName, ToldRow};
+use trueup_ledger::{Reader, SETTLE_AGE_MS, ToldDay, ToldRow};
 
+use super::labels::{Names, labels, own_tier};
 use super::stated::{Stated, StatedOf};
 use crate::usage::Usage;
 
@@ -66,10 +67,10 @@ const USAGE: [(&str, Option<&str>); 6] = [
     ("activity", None),
 ];
 /// Families by which it tells of money.
-const COST: [(&str, Option<&str>); 3] =
+pub(crate) const COST: [(&str, Option<&str>); 3] =
     [("costs", None), ("analytics/cost", Some("costs")), ("activity", None)];
 /// A gateway's own account of both.
-const GATEWAY: &str = "daily_activity";
+pub(crate) const GATEWAY: &str = "daily_activity";
 /// Families beside the one that every provider has, which alone decides whether a day is known.
 const BESIDE: [&str; 2] = ["usage/embeddings", "usage/moderations"];
 
@@ -102,7 +103,7 @@ impl Narrow {
         !(self.projects.is_empty() && self.keys.is_empty() && self.models.is_empty())
     }
 
-    fn takes_provider(&self, provider: &str, connection: Option<&str>) -> bool {
+    pub(crate) fn takes_provider(&self, provider: &str, connection: Option<&str>) -> bool {
         self.providers.is_empty()
             || self.providers.iter().any(|asked| {
                 provider_key(asked) == provider_key(provider) || connection == Some(asked)
@@ -128,36 +129,6 @@ impl Narrow {
         (self.models.is_empty() || labels.model.as_ref().is_some_and(is_model))
             && is_any(&self.projects, labels.project.as_ref(), "project")
             && is_any(&self.keys, labels.key.as_ref(), "key")
-    }
-}
-
-/// What ids are called.
-struct Names<'a> {
-    by_id: BTreeMap<(&'a str, &'a str), &'a Text>,
-    by_name: BTreeMap<(&'a str, &'a str), &'a Text>,
-}
-
-impl<'a> Names<'a> {
-    fn new(names: &'a [ToldName]) -> Self {
-        let by_id = names.iter().map(|one| ((&*one.kind, &*one.id), &one.name)).collect();
-        let by_name = names.iter().map(|one| ((&*one.kind, &*one.name), &one.id)).collect();
-        Self { by_id, by_name }
-    }
-
-    fn name(&self, kind: &str, id: &str) -> Option<&Text> {
-        self.by_id.get(&(kind, id)).copied()
-    }
-
-    /// The id that a name stands for; the name itself where it is none.
-    fn id(&self, kind: &str, name: &str) -> Text {
-        self.by_name.get(&(kind, name)).map_or_else(|| name.into(), |id| Text::clone(id))
-    }
-
-    /// The project that the account calls so: by its id, its name, or a folder of that name.
-    fn project(&self, own: &str) -> Text {
-        let folder = own.rsplit('/').next().unwrap_or(own);
-        let known = [own, folder].into_iter().find_map(|name| self.by_name.get(&("project", name)));
-        known.map_or_else(|| own.into(), |id| Text::clone(id))
     }
 }
 
@@ -275,55 +246,6 @@ fn sums(
     Some(sums)
 }
 
-/// What providers call the project of a row, by its id before its name.
-const PROJECTS: &[&str] = &["project_id", "workspace_id", "workspace_name", "sub_account_id"];
-/// What they call its key.
-const KEYS: &[&str] = &["api_key_id", "api_key", "api_key_name"];
-/// What an export calls the workspace that the interface has no id for.
-const WORKSPACE_DEFAULT: &str = "Default";
-
-/// What a provider's row is about.
-fn labels(dims: &Dims, names: &Names<'_>) -> Labels {
-    let text = |of: &[&str]| {
-        of.iter().find_map(|name| match dims.get(*name)? {
-            Dim::Text(text) => Some(Text::clone(text)),
-            Dim::Null => Some(Text::default()),
-            Dim::Bool(_) => None,
-        })
-    };
-    let is_batch = dims.get("batch") == Some(&Dim::Bool(true));
-    let tier = text(&["service_tier"]).filter(|tier| !tier.is_empty());
-    let tier = if is_batch { Some("batch".into()) } else { tier.map(|tier| tier_of(&tier)) };
-    // A charge says for which model only in words: `gpt-5, cached input`.
-    let of_item = || {
-        let item = text(&["line_item"]).filter(|item| !item.is_empty())?;
-        item.split_once(", ").map(|(model, _)| Text::from(model))
-    };
-    let model = text(&["model"]).filter(|model| !model.is_empty()).or_else(of_item);
-    let id = |kind: &str, name: Text| {
-        let id = names.id(kind, &name);
-        if kind == "project" && &*id == WORKSPACE_DEFAULT { Text::default() } else { id }
-    };
-    Labels {
-        model,
-        tier,
-        context: text(&["context_window"]).filter(|context| !context.is_empty()),
-        project: text(PROJECTS).map(|project| id("project", project)),
-        key: text(KEYS).map(|key| id("key", key)),
-    }
-}
-
-/// The name of a tier that all sides share.
-fn tier_of(told: &str) -> Text {
-    match ServiceTier::of_source(told) {
-        ServiceTier::Standard => "standard".into(),
-        ServiceTier::Batch => "batch".into(),
-        ServiceTier::Flex => "flex".into(),
-        ServiceTier::Priority => "priority".into(),
-        ServiceTier::Other => told.into(),
-    }
-}
-
 /// What statements say.
 fn stated(stated: &Stated, window: Window, narrow: &Narrow, names: &Names<'_>, to: &mut Gathered) {
     let chosen = chosen_kinds(stated, to);
@@ -343,6 +265,10 @@ fn stated(stated: &Stated, window: Window, narrow: &Narrow, names: &Names<'_>, t
         }
     }
     for row in &stated.rows {
+        if is_own_word(&row.fact) {
+            to.notes.insert(format!("{}: what trueup had estimated is not compared", row.name));
+            continue;
+        }
         for side in [Side::Statement, Side::StatementCost] {
             let is_chosen = chosen.get(&(row.fact.provider.to_string(), side)) == Some(&row.kind);
             if is_chosen && narrow.takes_provider(&row.fact.provider, None) {
@@ -365,7 +291,7 @@ fn stated(stated: &Stated, window: Window, narrow: &Narrow, names: &Names<'_>, t
 /// go before others, such as FOCUS, which tell the same again.
 fn chosen_kinds(stated: &Stated, gathered: &mut Gathered) -> BTreeMap<(String, Side), Text> {
     let mut kinds: BTreeMap<(String, Side), BTreeSet<(bool, Text)>> = BTreeMap::new();
-    for row in &stated.rows {
+    for row in stated.rows.iter().filter(|row| !is_own_word(&row.fact)) {
         for side in [Side::Statement, Side::StatementCost] {
             let charge = row.fact.charge.as_ref();
             let has_any = sums(side, &row.fact.measures, charge, &mut gathered.notes)
@@ -388,6 +314,12 @@ fn chosen_kinds(stated: &Stated, gathered: &mut Gathered) -> BTreeMap<(String, S
         chosen.insert(of, first);
     }
     chosen
+}
+
+/// Whether no provider says so: `trueup export` wrote it, of what it had estimated.
+fn is_own_word(fact: &StatedFact) -> bool {
+    let basis = fact.dims.get("basis").and_then(Dim::text);
+    basis.is_some_and(|basis| basis != Basis::Billed.name())
 }
 
 fn of_stated(
@@ -510,7 +442,7 @@ fn account(
 }
 
 /// Yocto-dollars are 10^-24 dollars.
-const YOCTO_PLACES: i32 = -24;
+pub(crate) const YOCTO_PLACES: i32 = -24;
 
 fn of_account(key: OwnKey, sum: &OwnSum) -> Row {
     let OwnKey { start, provider, labels, is_estimated, is_subscription } = key;
@@ -538,18 +470,4 @@ const fn segment(start: UnixMs) -> UnixMs {
         past if past >= DAY_MS - HOUR_MS => UnixMs(day.0 + DAY_MS - HOUR_MS),
         _ => UnixMs(day.0 + HOUR_MS),
     }
-}
-
-const fn own_tier_name(tier: ServiceTier) -> Option<&'static str> {
-    match tier {
-        ServiceTier::Standard => Some("standard"),
-        ServiceTier::Batch => Some("batch"),
-        ServiceTier::Flex => Some("flex"),
-        ServiceTier::Priority => Some("priority"),
-        ServiceTier::Other => None,
-    }
-}
-
-fn own_tier(tier: ServiceTier) -> Option<Text> {
-    own_tier_name(tier).map(Text::from)
 }
