@@ -224,8 +224,10 @@ impl Rule {
         self.matches.iter().all(|(label, patterns)| {
             patterns.iter().any(|pattern| match *label {
                 "provider" => is_provider(pattern, &row.provider),
-                "project" => is_named(pattern, &row.project),
-                "key" => is_named(pattern, &row.key),
+                "project" => {
+                    is_named(pattern, &row.project) || is_named(pattern, &row.project_name)
+                }
+                "key" => is_named(pattern, &row.key) || is_named(pattern, &row.key_name),
                 "model" => is_model(pattern, &row.model),
                 "agent" => row.tags.get("agent").is_some_and(|agent| is_named(pattern, agent)),
                 _ => pattern.split_once('=').is_some_and(|(name, value)| {

@@ -74,8 +74,12 @@ pub struct Charged {
     pub tier: Text,
     /// The project.
     pub project: Text,
+    /// What it is called.
+    pub project_name: Text,
     /// The key.
     pub key: Text,
+    /// What it is called.
+    pub key_name: Text,
     /// What the provider calls it, in its own words.
     pub item: Text,
     /// What else was told of it: user, agent, kind of session…
@@ -109,7 +113,9 @@ impl Charged {
             measure: None,
             tier: none(),
             project: none(),
+            project_name: none(),
             key: none(),
+            key_name: none(),
             item: none(),
             tags: BTreeMap::new(),
             amount: None,
@@ -138,7 +144,7 @@ impl Charged {
     }
 }
 
-/// What one sum is of: all but tags. Money of two currencies is never added, nor a quantity to one that
+/// What one sum is of: all but names and tags. Money of two currencies is never added, nor a quantity to one that
 /// was not told; what comes back is not taken from what was charged.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct SumKey {

@@ -29,7 +29,7 @@ pub use ask::{Ask, Cursor, Span};
 pub use provider::{Auth, Family, Page, Provider};
 pub use refusal::{Refusal, refusal};
 pub use statement::{
-    FOCUS_COLUMNS, FocusNames, FocusWriter, Format, RECORD_BYTES_MAX, STATEMENTS, StatementError,
+    FOCUS_COLUMNS, FocusWriter, Format, RECORD_BYTES_MAX, STATEMENTS, StatementError,
     StatementOptions, StatementReader, StatementSummary,
 };
 

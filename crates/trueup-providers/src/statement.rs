@@ -39,7 +39,7 @@ use header::Columns;
 use row::{Outcome, Row};
 
 pub use decode::RECORD_BYTES_MAX;
-pub use focus::write::{FOCUS_COLUMNS, FocusNames, FocusWriter};
+pub use focus::write::{FOCUS_COLUMNS, FocusWriter};
 
 /// Different issues that are told of one statement.
 const ISSUES_MAX: usize = 200;

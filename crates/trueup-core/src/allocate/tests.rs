@@ -28,7 +28,9 @@ fn row() -> Charged {
     Charged {
         model: "gpt-5-2025-08-07".into(),
         project: "/home/ann/web".into(),
+        project_name: "The Web".into(),
         key: "key_ci_1".into(),
+        key_name: "CI".into(),
         tags: [("agent".into(), "codex".into()), ("kind".into(), "cron".into())].into(),
         amount: Some(decimal("10")),
         quantity: Some(decimal("7")),
@@ -48,7 +50,9 @@ fn each_label_can_be_asked_for_and_all_must_match() {
     for (label, yes, no) in [
         ("provider", "openai", "anthropic"),
         ("project", "web", "eb"),
+        ("project", "The *", "Web"),
         ("key", "key_ci_*", "key_ci"),
+        ("key", "CI", "ci"),
         ("model", "gpt-5", "gpt-5-mini"),
         ("agent", "codex", "claude-code"),
         ("tag", "kind=cr*", "kind=main"),

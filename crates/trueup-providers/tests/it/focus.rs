@@ -7,7 +7,7 @@ use proptest::sample::select;
 use trueup_core::{
     Basis, Charged, ChargedSums, DAY_MS, Decimal, Dim, Measure, StatedFact, Text, UnixMs,
 };
-use trueup_providers::{FOCUS_COLUMNS, FocusNames, FocusWriter};
+use trueup_providers::{FOCUS_COLUMNS, FocusWriter};
 
 use crate::statements::read;
 
@@ -73,7 +73,7 @@ fn row() -> impl Strategy<Value = Charged> {
 fn written(rows: &[Charged]) -> Vec<u8> {
     let mut focus = FocusWriter::new(Vec::new()).unwrap();
     for row in rows {
-        focus.write(row, FocusNames::default()).unwrap();
+        focus.write(row).unwrap();
     }
     focus.finish().unwrap()
 }

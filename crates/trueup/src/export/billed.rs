@@ -72,6 +72,8 @@ fn of_told(day: &ToldDay, told: &ToldRow, names: &Names<'_>) -> Option<Charged> 
     let row = of_dims(&told.dims, &told.measures, charge, names);
     Some(Charged {
         account: Text::clone(&day.connection),
+        // What a gateway has worked out is no bill.
+        basis: if &*day.family == GATEWAY { Basis::Estimate } else { Basis::Billed },
         state: day.state.as_str().into(),
         is_correction: told.restated_at.is_some_and(|at| at >= month_end),
         ..placed(row, day.day, UnixMs(day.day.0 + DAY_MS), &day.provider)

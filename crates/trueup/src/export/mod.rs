@@ -12,7 +12,7 @@ use anyhow::Result;
 use trueup_core::prices::provider_key;
 use trueup_core::report::{Pricer, Window};
 use trueup_core::{Charged, Text, UnixMs};
-use trueup_ledger::{Reader, ToldName};
+use trueup_ledger::Reader;
 
 use crate::parity::{Names, Narrow, Stated};
 use crate::usage::Usage;
@@ -59,14 +59,19 @@ pub(crate) fn gather(
     reader: &Reader,
     pricer: Pricer<'_>,
     asked: &Asked,
-    names: &[ToldName],
 ) -> Result<Gathered> {
     let mut gathered = Gathered::default();
     let narrow = Narrow { providers: asked.providers.clone(), ..Narrow::default() };
-    let names = Names::new(names);
+    let names = reader.provider_names()?;
+    let names = Names::new(&names);
     billed::pulled(reader, asked.window, &narrow, &names, &mut gathered)?;
     let stated = Stated::of_ledger(reader, asked.window)?;
     billed::stated(&stated, asked.window, &narrow, &names, &mut gathered);
     own::account(usage, pricer, asked, &narrow, &names, &mut gathered)?;
+    for row in &mut gathered.rows {
+        let name = |kind: &str, id: &str| names.name(kind, id).cloned().unwrap_or_default();
+        row.project_name = name("project", &row.project);
+        row.key_name = name("key", &row.key);
+    }
     Ok(gathered)
 }

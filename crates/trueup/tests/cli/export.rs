@@ -306,6 +306,21 @@ fn exports_as_people_see_them() {
 }
 
 #[test]
+fn no_table_is_wider_than_its_terminal() {
+    let home = Home::everyday();
+    let centre = "a-cost-centre-with-a-very-long-name/".repeat(4);
+    let rules = format!("[[rule]]\nmatch = {{ agent = \"codex\" }}\nto = \"{centre}\"\n");
+    let name = format!("{}.toml", "rules-with-a-long-name".repeat(6));
+    home.write(&name, rules);
+    let run = home.run(&format!("export chargeback --rules {name}"));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for line in run.stdout.lines().chain(run.stderr.lines()) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    assert!(run.stdout.contains("(unallocated)"), "{}", run.stdout);
+}
+
+#[test]
 fn rules_that_cannot_be_meant_are_refused_with_their_place() {
     let home = Home::everyday();
     let mut seen = String::new();

@@ -67,17 +67,6 @@ const UNKNOWN: &str = "unknown";
 /// Longer than any month.
 const MONTH_AND_MORE_MS: i64 = 32 * DAY_MS;
 
-/// What ids of a row are called.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FocusNames<'a> {
-    /// The name of the account that is charged.
-    pub account: Option<&'a str>,
-    /// The name of the project.
-    pub project: Option<&'a str>,
-    /// The name of the key.
-    pub key: Option<&'a str>,
-}
-
 /// Writes rows of cost as FOCUS 1.2.
 #[derive(Debug)]
 pub struct FocusWriter<W: io::Write>(csv::Writer<W>);
@@ -97,8 +86,8 @@ impl<W: io::Write> FocusWriter<W> {
     ///
     /// # Errors
     /// What the system says.
-    pub fn write(&mut self, row: &Charged, names: FocusNames<'_>) -> Result<(), csv::Error> {
-        let cells = FOCUS_COLUMNS.map(|column| cell(column, row, names));
+    pub fn write(&mut self, row: &Charged) -> Result<(), csv::Error> {
+        let cells = FOCUS_COLUMNS.map(|column| cell(column, row));
         self.0.write_record(cells.iter().map(AsRef::as_ref))
     }
 
@@ -112,11 +101,10 @@ impl<W: io::Write> FocusWriter<W> {
 }
 
 /// What stands in a column; nothing where it is null.
-fn cell<'a>(column: &str, row: &'a Charged, names: FocusNames<'a>) -> Cow<'a, str> {
+fn cell<'a>(column: &str, row: &'a Charged) -> Cow<'a, str> {
     match column {
         "BilledCost" | "ContractedCost" | "EffectiveCost" | "ListCost" => cost(row),
         "BillingAccountId" => text(account(row)),
-        "BillingAccountName" => text(names.account.unwrap_or_default()),
         "BillingCurrency" => text(&*row.currency),
         "BillingPeriodEnd" => {
             let month = row.from.floor_month_utc();
@@ -142,12 +130,12 @@ fn cell<'a>(column: &str, row: &'a Charged, names: FocusNames<'a>) -> Cow<'a, st
         "SkuPriceId" => text(price_id(row)),
         "SubAccountId" => text(&*row.project),
         "SubAccountName" => {
-            let has_one = !row.project.trim().is_empty();
-            text(if has_one { names.project.unwrap_or(&row.project) } else { "" })
+            let name = told(&row.project_name).unwrap_or(&row.project);
+            text(told(&row.project).map_or("", |_| name))
         }
         "Tags" => tags(row),
         "x_ApiKeyId" => text(&*row.key),
-        "x_ApiKeyName" => text(names.key.unwrap_or_default()),
+        "x_ApiKeyName" => text(&*row.key_name),
         "x_EstimateOrBilled" => row.basis.name().into(),
         "x_Model" => text(&*row.model),
         "x_ReconStatus" => text(&*row.state),
@@ -301,10 +289,9 @@ mod tests {
             ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"),
         ] {
             let row = row(day);
-            let names = FocusNames::default();
-            assert_eq!(cell("BillingPeriodStart", &row, names), start);
-            assert_eq!(cell("BillingPeriodEnd", &row, names), end);
-            assert_eq!(cell("ChargePeriodStart", &row, names), day);
+            assert_eq!(cell("BillingPeriodStart", &row), start);
+            assert_eq!(cell("BillingPeriodEnd", &row), end);
+            assert_eq!(cell("ChargePeriodStart", &row), day);
         }
     }
 
@@ -313,6 +300,7 @@ mod tests {
         let row = Charged {
             project: "p".into(),
             key: "k".into(),
+            key_name: "n".into(),
             model: "m".into(),
             tier: "batch".into(),
             state: "settled".into(),
@@ -321,9 +309,9 @@ mod tests {
             is_correction: true,
             ..Charged::new(UnixMs(0), "openai", Basis::Estimate)
         };
-        let names = FocusNames { account: Some("a"), project: Some("p"), key: Some("k") };
-        for column in FOCUS_COLUMNS {
-            assert!(!cell(column, &row, names).is_empty(), "{column}");
+        // What an account is called, nobody tells.
+        for column in FOCUS_COLUMNS.into_iter().filter(|name| *name != "BillingAccountName") {
+            assert!(!cell(column, &row).is_empty(), "{column}");
         }
     }
 

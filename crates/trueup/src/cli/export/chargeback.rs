@@ -13,7 +13,7 @@ use serde::Deserialize;
 use trueup_core::allocate::{Part, Rules, StatedRule, apportion};
 use trueup_core::{Basis, Charged, Decimal, Text, UnixMs};
 
-use super::{Found, Selection, WrongUsage, date, span};
+use super::{Selection, WrongUsage, date, span};
 use crate::config::{Config, read_text};
 use crate::export::to_place;
 use crate::render::terminal::Terminal;
@@ -100,7 +100,7 @@ struct Divided<'a> {
 impl Chargeback {
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
         let rules = rules(&self.rules).map_err(|error| WrongUsage(format!("{error:#}")))?;
-        let Found { gathered, names: _ } = self.selection.gather(config)?;
+        let gathered = self.selection.gather(config)?;
         let mut divided = Divided::new(&gathered.rows, &rules, &self.rules);
         if !divided.is_whole() {
             writeln!(
@@ -120,7 +120,7 @@ impl Chargeback {
             Format::Csv => show::csv(&divided, out),
             Format::Json => Ok(writeln!(out, "{:#}", show::json(&divided))?),
         })?;
-        gathered.tell()?;
+        gathered.tell(terminal)?;
         Ok(ExitCode::SUCCESS)
     }
 }

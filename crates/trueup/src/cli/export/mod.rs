@@ -14,13 +14,15 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use trueup_core::report::Pricer;
 use trueup_core::{Basis, Calendar, Charged, DAY_MS, Decimal, Text, UnixMs};
-use trueup_ledger::{Reader, ToldName};
+use trueup_ledger::Reader;
 
 use super::{WrongUsage, load};
 use crate::config::Config;
 use crate::export::{self, Asked, Gathered};
 use crate::query::{self, Cost, day};
 use crate::render::number::{self, counted};
+use crate::render::terminal::Terminal;
+use crate::render::wrap::wrapped;
 
 /// Models that are named where calls have no price; more are only counted.
 const MODELS_SHOWN_MAX: usize = 5;
@@ -69,15 +71,9 @@ struct Selection {
     out: Option<PathBuf>,
 }
 
-/// What was found, and what ids are called.
-struct Found {
-    gathered: Gathered,
-    names: Vec<ToldName>,
-}
-
 impl Selection {
     /// Reads what is new, and gathers rows.
-    fn gather(&self, config: &Config) -> Result<Found> {
+    fn gather(&self, config: &Config) -> Result<Gathered> {
         if let (Some(from), Some(to)) = (self.from, self.to)
             && to < from
         {
@@ -90,31 +86,30 @@ impl Selection {
         let path = config.ledger();
         let reader =
             Reader::open(&path)?.with_context(|| format!("{} does not exist", path.display()))?;
-        let names = reader.provider_names()?;
         let asked = Asked {
             window,
             providers: self.provider.clone(),
             is_reported_taken: self.cost != Cost::Computed,
         };
         let pricer = Pricer::new(&book, self.cost.mode());
-        let mut gathered = export::gather(&loaded.usage, &reader, pricer, &asked, &names)?;
+        let mut gathered = export::gather(&loaded.usage, &reader, pricer, &asked)?;
         if let Some(owner) = &loaded.keeper {
             gathered.notes.insert(format!("the account is as far as {owner} has written it"));
         }
-        Ok(Found { gathered, names })
+        Ok(gathered)
     }
 }
 
 impl Gathered {
     /// Says on standard error what is in an export: standard output may be the export itself.
-    fn tell(&self) -> io::Result<()> {
+    fn tell(&self, terminal: Terminal) -> io::Result<()> {
+        let unpriced = (!self.unpriced.is_empty()).then(|| unpriced(&self.unpriced));
+        let notes = self.notes.iter().map(|note| format!("Note: {note}."));
         let mut out = io::stderr().lock();
-        writeln!(out, "{}", summary(&self.rows))?;
-        if !self.unpriced.is_empty() {
-            writeln!(out, "{}", unpriced(&self.unpriced))?;
-        }
-        for note in &self.notes {
-            writeln!(out, "Note: {note}.")?;
+        for sentence in [summary(&self.rows)].into_iter().chain(unpriced).chain(notes) {
+            for line in wrapped(&sentence, terminal.columns, 0) {
+                writeln!(out, "{line}")?;
+            }
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::render::csv::harmless;
 use crate::render::number::grouped;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
+use crate::render::wrap::wrapped;
 
 /// What nobody pays, for people.
 const UNALLOCATED: &str = "(unallocated)";
@@ -106,8 +107,11 @@ pub(super) fn table(
     let Some((from, to)) = &divided.span else {
         return Ok(writeln!(out, "There is nothing to divide.")?);
     };
-    let rules = divided.rules.display();
-    writeln!(out, "Cost centres, {from} to {to}, by {rules}\n")?;
+    let title = format!("Cost centres, {from} to {to}, by {}", divided.rules.display());
+    for line in wrapped(&title, terminal.columns, 0) {
+        writeln!(out, "{line}")?;
+    }
+    writeln!(out)?;
     let mut shown: BTreeMap<(Text, bool, Text), Shown> = BTreeMap::new();
     for (key, line) in &divided.lines {
         let of = (Text::clone(&key.currency), key.is_unallocated, Text::clone(&key.centre));
