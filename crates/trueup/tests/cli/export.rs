@@ -115,6 +115,18 @@ fn statement(name: &str) -> Vec<u8> {
 }
 
 #[test]
+fn the_rules_of_focus_hold_for_what_parity_compared() {
+    let world = world("openai");
+    let run = world.home.run("parity --format focus --from 2025-10-22 --to 2025-11-09");
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let table = Table::of(&run.stdout);
+    assert!(check(&table).failed.is_empty(), "{:#?}", check(&table).failed);
+    assert_eq!(sum(&table, "BilledCost", |_| true), decimal(&world.truth().cost));
+    // Nothing of it is in the account; that it was corrected goes before that.
+    assert_eq!(values(&table, "x_ReconStatus"), texts(["restated"]));
+}
+
+#[test]
 fn a_file_that_breaks_a_rule_fails_that_rule() {
     let home = Home::everyday();
     let table = focus(&home, "");
