@@ -74,6 +74,7 @@ pub static STATEMENTS: &[Format] = &[
     deepseek::AMOUNT,
     deepseek::COST,
     openrouter::ACTIVITY,
+    focus::OURS,
     focus::FOCUS,
     openai::EMPTY,
 ];

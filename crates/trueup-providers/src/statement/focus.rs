@@ -36,6 +36,21 @@ pub(super) const FOCUS: Format = Format {
     read: charge,
 };
 
+/// What trueup wrote: a kind of its own, so that it supersedes nobody else's bill.
+pub(super) const OURS: Format = Format {
+    kind: "trueup_focus",
+    title: "FOCUS, written by trueup",
+    has_parts: false,
+    signature: &[
+        &["billedcost"],
+        &["billingcurrency"],
+        &["chargeperiodstart"],
+        &["chargeperiodend"],
+        &[BASIS],
+    ],
+    ..FOCUS
+};
+
 const DIMS: &[(&str, &str)] = &[
     ("service_category", "servicecategory"),
     ("service_name", "servicename"),

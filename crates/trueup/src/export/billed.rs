@@ -11,7 +11,9 @@ use trueup_core::{
 use trueup_ledger::{Reader, ToldDay, ToldRow};
 
 use super::Gathered;
-use crate::parity::{COST, GATEWAY, KEYS, Names, Narrow, PROJECTS, Stated, StatedOf, labels};
+use crate::parity::{
+    COST, GATEWAY, KEYS, Names, Narrow, PROJECTS, Stated, StatedOf, is_own_word, kind_rank, labels,
+};
 
 /// The family in which Anthropic says of how much it charges what `costs` says.
 const MESSAGES: &str = "usage/messages";
@@ -19,11 +21,11 @@ const MESSAGES: &str = "usage/messages";
 const SHARED: [&str; 5] =
     ["model", "service_tier", "context_window", "inference_geo", "workspace_id"];
 /// What the words for a thing that is charged stand in.
-const ITEMS: [&str; 4] = ["line_item", "description", "charge_description", "cost_type"];
+const ITEMS: [&str; 3] = ["line_item", "description", "charge_description"];
+/// What they stand in where it is no tokens that are charged.
+const COST_TYPE: &str = "cost_type";
 /// What a unit of a thousand tokens is called.
 const THOUSANDS: &str = "1000_tokens";
-/// The kind of statements that are no provider's own.
-const FOCUS: &str = "focus";
 
 /// What was pulled.
 pub(super) fn pulled(
@@ -87,12 +89,17 @@ fn placed(row: Charged, from: UnixMs, until: UnixMs, provider: &str) -> Charged 
 /// What a row says, whenever it was.
 fn of_dims(dims: &Dims, measures: &Measures, charge: &Charge, names: &Names<'_>) -> Charged {
     let text = |name: &str| dims.get(name).and_then(Dim::text);
-    let item = ITEMS.iter().find_map(|name| text(name)).unwrap_or_default();
+    let item = ITEMS.iter().find_map(|name| text(name));
+    let word = text("token_type").or_else(|| item?.rsplit_once(", ").map(|(_, kind)| kind));
+    let measure = kind(word).or_else(|| only_kind(measures));
+    let item = item.or_else(|| text(COST_TYPE).filter(|_| measure.is_none())).unwrap_or_default();
+    let named =
+        |names: &[&str]| names.iter().find_map(|name| text(name)).unwrap_or_default().into();
     let (quantity, unit) = quantity(charge, measures);
     let labels = labels(dims, names);
     let of_label = Option::unwrap_or_default;
     let is_said = |name: &str| {
-        ["model", "service_tier", "batch", "token_type", "basis"].contains(&name)
+        ["model", "service_tier", "batch", "token_type", "basis", COST_TYPE].contains(&name)
             || ITEMS.contains(&name)
             || PROJECTS.contains(&name)
             || KEYS.contains(&name)
@@ -102,10 +109,12 @@ fn of_dims(dims: &Dims, measures: &Measures, charge: &Charge, names: &Names<'_>)
     let tags = tags.filter(|(_, value)| !value.is_empty());
     Charged {
         model: of_label(labels.model),
-        measure: kind(text("token_type").or_else(|| item.rsplit_once(", ").map(|(_, kind)| kind))),
+        measure,
         tier: of_label(labels.tier),
         project: of_label(labels.project),
+        project_name: named(&["project_name", "workspace_name"]),
         key: of_label(labels.key),
+        key_name: named(&["api_key_name"]),
         item: item.into(),
         tags: tags.map(|(name, value)| (name, value.into())).collect(),
         amount: Some(charge.amount.clone()),
@@ -133,6 +142,12 @@ fn kind(word: Option<&str>) -> Option<Measure> {
         "output" | "output_tokens" => Some(Measure::Out),
         _ => None,
     }
+}
+
+/// The kind of tokens that a row counts, where it counts one alone.
+fn only_kind(measures: &Measures) -> Option<Measure> {
+    let mut kinds = measures.told().map(|(measure, _)| measure).filter(|kind| is_tokens(*kind));
+    kinds.next().filter(|_| kinds.next().is_none())
 }
 
 /// Of how much: what the charge says, or else what its row counts in tokens.
@@ -245,9 +260,9 @@ pub(super) fn stated(
         }
         rows.push(charged);
     }
-    // A FOCUS file may hold other providers' days, or ours: only rows say what it tells of.
+    // A FOCUS file may tell of some days of a span: only rows say of which.
     let covers = stated.covers.iter().filter(|cover| is_taken(&cover.kind, &cover.provider));
-    for cover in covers.filter(|cover| &*cover.kind != FOCUS) {
+    for cover in covers.filter(|cover| kind_rank(&cover.kind) == 0) {
         let mut day = cover.from.max(window.from).floor(DAY_MS);
         while day < cover.until.min(window.until) {
             covered.insert((Text::clone(&cover.provider), day));
@@ -262,13 +277,13 @@ pub(super) fn stated(
 
 /// Which kind of statement tells of a provider's costs: its own before FOCUS.
 fn kinds(stated: &Stated, to: &mut Gathered) -> BTreeMap<String, Text> {
-    let mut kinds: BTreeMap<String, BTreeSet<(bool, Text)>> = BTreeMap::new();
+    let mut kinds: BTreeMap<String, BTreeSet<(u8, Text)>> = BTreeMap::new();
     for row in &stated.rows {
-        if is_of_ours(row) {
-            to.notes
-                .insert(format!("{} was written by trueup, and is not exported again", row.name));
+        if is_own_word(&row.fact) {
+            let note = "what trueup had estimated is not exported again";
+            to.notes.insert(format!("{}: {note}", row.name));
         } else if row.fact.charge.is_some() {
-            let rank = (&*row.kind == FOCUS, Text::clone(&row.kind));
+            let rank = (kind_rank(&row.kind), Text::clone(&row.kind));
             kinds.entry(provider_key(&row.fact.provider)).or_default().insert(rank);
         }
     }
@@ -286,13 +301,9 @@ fn kinds(stated: &Stated, to: &mut Gathered) -> BTreeMap<String, Text> {
     chosen
 }
 
-fn is_of_ours(row: &StatedOf) -> bool {
-    row.fact.dims.contains_key("basis")
-}
-
 fn of_stated(stated: &StatedOf, names: &Names<'_>) -> Option<Charged> {
     let fact = &stated.fact;
-    let charge = fact.charge.as_ref().filter(|_| !is_of_ours(stated))?;
+    let charge = fact.charge.as_ref().filter(|_| !is_own_word(fact))?;
     // A day of another zone belongs to the UTC day in which it begins.
     let from = fact.start?.floor(DAY_MS);
     let width = (i64::from(fact.width_minutes) * 60_000).max(DAY_MS);

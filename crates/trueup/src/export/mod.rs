@@ -70,8 +70,12 @@ pub(crate) fn gather(
     own::account(usage, pricer, asked, &narrow, &names, &mut gathered)?;
     for row in &mut gathered.rows {
         let name = |kind: &str, id: &str| names.name(kind, id).cloned().unwrap_or_default();
-        row.project_name = name("project", &row.project);
-        row.key_name = name("key", &row.key);
+        if row.project_name.is_empty() {
+            row.project_name = name("project", &row.project);
+        }
+        if row.key_name.is_empty() {
+            row.key_name = name("key", &row.key);
+        }
     }
     Ok(gathered)
 }

@@ -8,5 +8,7 @@ mod sides;
 mod stated;
 
 pub(crate) use labels::{KEYS, Names, PROJECTS, labels, own_tier};
-pub(crate) use sides::{COST, GATEWAY, Gathered, Narrow, YOCTO_PLACES, gather};
+pub(crate) use sides::{
+    COST, GATEWAY, Gathered, Narrow, YOCTO_PLACES, gather, is_own_word, kind_rank,
+};
 pub(crate) use stated::{Stated, StatedOf};

@@ -287,17 +287,27 @@ fn stated(stated: &Stated, window: Window, narrow: &Narrow, names: &Names<'_>, t
     }
 }
 
+/// Which kinds of statement go before others: the provider's own, then bills of others, then what trueup
+/// has written of either.
+pub(crate) fn kind_rank(kind: &str) -> u8 {
+    match kind {
+        "trueup_focus" => 2,
+        "focus" => 1,
+        _ => 0,
+    }
+}
+
 /// Which kind of statement tells of a provider's usage, and which of its costs. A provider's own exports
 /// go before others, such as FOCUS, which tell the same again.
 fn chosen_kinds(stated: &Stated, gathered: &mut Gathered) -> BTreeMap<(String, Side), Text> {
-    let mut kinds: BTreeMap<(String, Side), BTreeSet<(bool, Text)>> = BTreeMap::new();
+    let mut kinds: BTreeMap<(String, Side), BTreeSet<(u8, Text)>> = BTreeMap::new();
     for row in stated.rows.iter().filter(|row| !is_own_word(&row.fact)) {
         for side in [Side::Statement, Side::StatementCost] {
             let charge = row.fact.charge.as_ref();
             let has_any = sums(side, &row.fact.measures, charge, &mut gathered.notes)
                 .is_some_and(|sums| side.is_cost() || !sums.tokens().is_zero());
             if has_any {
-                let rank = (&*row.kind == "focus", Text::clone(&row.kind));
+                let rank = (kind_rank(&row.kind), Text::clone(&row.kind));
                 kinds.entry((row.fact.provider.to_string(), side)).or_default().insert(rank);
             }
         }
@@ -317,7 +327,7 @@ fn chosen_kinds(stated: &Stated, gathered: &mut Gathered) -> BTreeMap<(String, S
 }
 
 /// Whether no provider says so: `trueup export` wrote it, of what it had estimated.
-fn is_own_word(fact: &StatedFact) -> bool {
+pub(crate) fn is_own_word(fact: &StatedFact) -> bool {
     let basis = fact.dims.get("basis").and_then(Dim::text);
     basis.is_some_and(|basis| basis != Basis::Billed.name())
 }
