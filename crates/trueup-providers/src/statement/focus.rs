@@ -39,7 +39,7 @@ pub(super) const FOCUS: Format = Format {
 /// What trueup wrote: a kind of its own, so that it supersedes nobody else's bill.
 pub(super) const OURS: Format = Format {
     kind: "trueup_focus",
-    title: "FOCUS, written by trueup",
+    title: "trueup's FOCUS",
     has_parts: false,
     signature: &[
         &["billedcost"],
