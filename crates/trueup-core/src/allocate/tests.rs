@@ -78,7 +78,7 @@ fn the_first_rule_decides_and_what_none_takes_is_unallocated() {
 
 #[test]
 fn what_was_not_told_matches_nothing() {
-    let row = Charged { key: "".into(), tags: BTreeMap::new(), ..row() };
+    let row = Charged { key: "".into(), key_name: "".into(), tags: BTreeMap::new(), ..row() };
     for (label, pattern) in [("key", "*"), ("agent", "*"), ("tag", "kind=*"), ("tag", "agent=*")] {
         assert_eq!(payer(&[all_to("a", &[(label, pattern)])], &row), None, "{label}");
     }
