@@ -27,7 +27,7 @@ const TEXT_BYTES_MAX: usize = 1_000;
 /// A decimal number: `digits` times ten to the power of `exponent`.
 ///
 /// There is one form for each number: no zeros at either end of the digits, and none at all for zero.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Decimal {
     is_negative: bool,
     /// From the most significant on, each 0 to 9.
@@ -92,6 +92,38 @@ impl Decimal {
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
         self.plus(&other.clone().negated())
+    }
+
+    /// The exact product.
+    #[must_use]
+    pub fn times(&self, other: &Self) -> Self {
+        let mut digits: Vec<u8> = Vec::new();
+        for digit in &other.digits {
+            digits.push(0);
+            let part = multiple(&self.digits, *digit);
+            digits = sum(&digits, &part);
+        }
+        let is_negative = self.is_negative != other.is_negative;
+        Self { is_negative, digits, exponent: self.exponent + other.exponent }.tidied()
+    }
+
+    /// With at most so many places behind the point: what lies beyond is cut off.
+    #[must_use]
+    pub fn cut(mut self, places: u16) -> Self {
+        let beyond = -(self.exponent + i64::from(places));
+        if beyond > 0 {
+            let beyond = usize::try_from(beyond).unwrap_or(usize::MAX);
+            self.digits.truncate(self.digits.len().saturating_sub(beyond));
+            self.exponent = -i64::from(places);
+        }
+        self.tidied()
+    }
+
+    /// With at most so many places behind the point, rounded half away from zero.
+    #[must_use]
+    pub fn rounded(&self, places: u16) -> Self {
+        let half = Self { is_negative: self.is_negative, digits: vec![5], exponent: 0 };
+        self.plus(&half.shifted(-i32::from(places) - 1)).cut(places)
     }
 
     /// Without its sign.
@@ -187,6 +219,20 @@ fn sum(one: &[u8], two: &[u8]) -> Vec<u8> {
     }
     digits.reverse();
     digits
+}
+
+/// A number of digits, so many times.
+fn multiple(digits: &[u8], times: u8) -> Vec<u8> {
+    let mut product = Vec::with_capacity(digits.len() + 1);
+    let mut carry = 0;
+    for digit in digits.iter().rev() {
+        let value = digit * times + carry;
+        product.push(value % 10);
+        carry = value / 10;
+    }
+    product.push(carry);
+    product.reverse();
+    product
 }
 
 /// What is left of the larger when the smaller is taken from it.
@@ -343,6 +389,24 @@ mod tests {
             let of = |n: i128| decimal(&n.to_string()).shifted(places);
             let expected = of(i128::from(a) + i128::from(b));
             prop_assert_eq!(of(a.into()).plus(&of(b.into())), expected);
+        }
+
+        #[test]
+        fn products_are_those_of_integers(a in any::<i64>(), b in any::<i64>(), places in -30..30_i32) {
+            let of = |n: i128| Decimal::from(n).shifted(places);
+            let product = Decimal::from(i128::from(a) * i128::from(b));
+            prop_assert_eq!(of(a.into()).times(&of(b.into())), product.shifted(2 * places));
+        }
+
+        #[test]
+        fn rounding_is_that_of_integers(a in any::<i64>(), places in 0..19_u16) {
+            let unit = 10_i128.pow(u32::from(places));
+            let half = if a < 0 { -unit / 2 } else { unit / 2 };
+            let number = Decimal::from(i128::from(a)).shifted(-i32::from(places));
+            prop_assert_eq!(number.clone().cut(0), Decimal::from(i128::from(a) / unit));
+            let rounded = if places == 0 { a.into() } else { (i128::from(a) + half) / unit };
+            prop_assert_eq!(number.rounded(0), Decimal::from(rounded));
+            prop_assert_eq!(number.rounded(places), number);
         }
 
         #[test]

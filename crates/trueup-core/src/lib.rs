@@ -5,8 +5,10 @@
 //! them, reports are folded from them; this crate is the language that they share.
 
 mod account;
+pub mod allocate;
 mod batch;
 mod billed;
+mod charged;
 mod claims;
 mod decimal;
 mod fact;
@@ -28,6 +30,7 @@ pub use billed::{
     BilledFact, BilledName, BilledWidth, Charge, Dim, Dims, Issue, IssueCode, Measure, Measures,
     dims_json, dims_of_json,
 };
+pub use charged::{Basis, Charged, ChargedSums};
 pub use claims::{ClaimedRun, MeasuredCall, covered};
 pub use decimal::{Decimal, DecimalError};
 pub use fact::{

@@ -29,8 +29,8 @@ pub use ask::{Ask, Cursor, Span};
 pub use provider::{Auth, Family, NamesOf, NamesPage, Page, Provider};
 pub use refusal::{Refusal, refusal};
 pub use statement::{
-    Format, RECORD_BYTES_MAX, STATEMENTS, StatementError, StatementOptions, StatementReader,
-    StatementSummary,
+    FOCUS_COLUMNS, FocusWriter, Format, RECORD_BYTES_MAX, STATEMENTS, StatementError,
+    StatementOptions, StatementReader, StatementSummary,
 };
 
 /// Every provider, in the order of output.

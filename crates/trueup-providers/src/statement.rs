@@ -39,6 +39,7 @@ use header::Columns;
 use row::{Outcome, Row};
 
 pub use decode::RECORD_BYTES_MAX;
+pub use focus::write::{FOCUS_COLUMNS, FocusWriter};
 
 /// Different issues that are told of one statement.
 const ISSUES_MAX: usize = 200;
@@ -73,6 +74,7 @@ pub static STATEMENTS: &[Format] = &[
     deepseek::AMOUNT,
     deepseek::COST,
     openrouter::ACTIVITY,
+    focus::OURS,
     focus::FOCUS,
     openai::EMPTY,
 ];

@@ -8,6 +8,7 @@ mod config;
 mod daemon;
 mod demo;
 mod doctor;
+mod export;
 mod hooks;
 mod intake;
 mod net;

@@ -36,6 +36,8 @@ pub struct ToldRow {
     pub measures: Measures,
     /// What was charged.
     pub charge: Option<Charge>,
+    /// When it took its present value, where its bucket had settled before.
+    pub restated_at: Option<UnixMs>,
 }
 
 /// What an id is called.
@@ -100,7 +102,9 @@ impl Reader {
     ) -> Result<(), LedgerError> {
         let measures: Vec<&str> = Measure::ALL.iter().map(|measure| measure.name()).collect();
         let sql = format!(
-            "SELECT start_ms, dims, amount, currency, quantity, quantity_unit, {}
+            "SELECT start_ms, dims, amount, currency, quantity, quantity_unit,
+             (SELECT seen_at FROM provider_revisions v WHERE v.row = provider_rows.id
+              AND v.revision = provider_rows.revision AND v.state = 'restated'), {}
              FROM provider_rows
              WHERE connection = (SELECT id FROM provider_connections WHERE name = ?1)
              AND family = ?2 AND width_minutes = ?3 AND start_ms >= ?4 AND start_ms < ?5
@@ -153,7 +157,7 @@ fn day_of_row(row: &Row<'_>, width: BilledWidth) -> rusqlite::Result<ToldDay> {
 }
 
 /// Columns before the measures.
-const MEASURES_AT: usize = 6;
+const MEASURES_AT: usize = 7;
 
 fn told_of_row(row: &Row<'_>) -> rusqlite::Result<ToldRow> {
     let mut measures = Measures::default();
@@ -167,5 +171,6 @@ fn told_of_row(row: &Row<'_>) -> rusqlite::Result<ToldRow> {
         dims: dims_of_row(row, 1)?,
         measures,
         charge: charge_of_row(row, 2)?,
+        restated_at: row.get::<_, Option<i64>>(6)?.map(UnixMs),
     })
 }

@@ -186,8 +186,20 @@ fn a_day_is_provisional_then_settled_then_restated_and_every_value_stays() {
     assert_eq!(state(&world), "settled");
     world.pull(&range, &pages(7), UnixMs(settled.0 + 1));
     assert_eq!(state(&world), "settled");
-    world.pull(&range, &pages(9), UnixMs(settled.0 + DAY_MS));
+    let restated_at = |world: &World| {
+        let reader = Reader::open(&world.path()).unwrap().unwrap();
+        let days = reader.told_days(day(0), day(1)).unwrap();
+        let mut told = Vec::new();
+        reader.told_rows(&days[0], |row| told.push(row.restated_at)).unwrap();
+        told
+    };
+    assert_eq!(restated_at(&world), [None]);
+    let restated = UnixMs(settled.0 + DAY_MS);
+    world.pull(&range, &pages(9), restated);
     assert_eq!(state(&world), "restated");
+    assert_eq!(restated_at(&world), [Some(restated)]);
+    world.pull(&range, &pages(9), UnixMs(restated.0 + DAY_MS));
+    assert_eq!(restated_at(&world), [Some(restated)], "it was seen again, and did not change");
     let revisions = world.text("SELECT state || counts FROM provider_revisions ORDER BY revision");
     assert_eq!(revisions, r#"provisional{"out":5}|provisional{"out":7}|restated{"out":9}"#);
     let amount = world.text("SELECT amount FROM billed");

@@ -8,8 +8,13 @@
 //! Source: the columns of FOCUS 1.0 to 1.2. `BilledCost` is the amount: what is on the invoice. A bill
 //! holds everything that was bought, not models alone: nothing is left out. Columns that tell nothing of
 //! this are, those with `x_` among them, which everybody may add; others that are not known are told.
+//!
+//! A file that trueup wrote says in `x_EstimateOrBilled` what no provider has charged: that stays an
+//! estimate, and usage without a price stays without one.
 
-use trueup_core::{Decimal, Measure};
+pub(super) mod write;
+
+use trueup_core::{Basis, Decimal, Dim, Measure};
 
 use super::Format;
 use super::row::{Row, a_day};
@@ -29,6 +34,21 @@ pub(super) const FOCUS: Format = Format {
     ],
     is_whole: false,
     read: charge,
+};
+
+/// What trueup wrote: a kind of its own, so that it supersedes nobody else's bill.
+pub(super) const OURS: Format = Format {
+    kind: "trueup_focus",
+    title: "trueup's FOCUS",
+    has_parts: false,
+    signature: &[
+        &["billedcost"],
+        &["billingcurrency"],
+        &["chargeperiodstart"],
+        &["chargeperiodend"],
+        &[BASIS],
+    ],
+    ..FOCUS
 };
 
 const DIMS: &[(&str, &str)] = &[
@@ -61,8 +81,11 @@ const NOTED: &[&str] = &[
     "subaccountname",
     "tags",
     "x_tokentype",
-    "x_estimateorbilled",
+    "x_reconstatus",
 ];
+
+/// Who says so, in files that trueup wrote.
+const BASIS: &str = "x_estimateorbilled";
 
 /// Columns of FOCUS 1.0 to 1.2 that tell nothing that is asked for.
 const OTHER: &[&str] = &[
@@ -97,6 +120,12 @@ const OTHER: &[&str] = &[
 ];
 
 fn charge(row: &mut Row<'_>) {
+    let basis = row.take(BASIS).map(str::trim);
+    let basis = basis.and_then(|told| Basis::ALL.into_iter().find(|basis| basis.name() == told));
+    if let Some(basis) = basis {
+        row.is_of_ours();
+        row.set_dim("basis", Dim::Text(basis.name().into()));
+    }
     row.place(&["chargeperiodstart"], &["chargeperiodend"], a_day);
     row.provider("providername");
     row.account("billingaccountid");
@@ -105,7 +134,7 @@ fn charge(row: &mut Row<'_>) {
     row.note(NOTED);
     row.skip(OTHER);
     row.skip_all("x_");
-    let amount = row.decimal("billedcost");
+    let amount = row.decimal("billedcost").filter(|_| basis != Some(Basis::Unpriced));
     let currency = row.take("billingcurrency");
     row.charge(amount, currency, None);
     let consumed = (row.decimal("consumedquantity"), row.take("consumedunit"));

@@ -7,7 +7,7 @@ use trueup_core::{
     Charge, Decimal, Dim, Dims, Issue, IssueCode, Measure, Measures, StatedFact, Text, UnixMs,
 };
 
-use super::STATEMENTS;
+use super::focus::write::{plain, provider_id};
 use super::header::Columns;
 use super::moment::{Moment, moment};
 
@@ -32,6 +32,8 @@ pub(super) struct Row<'r> {
     extra: BTreeMap<&'r str, &'r str>,
     issues: BTreeSet<Issue>,
     is_odd: bool,
+    /// Whether trueup wrote it: then texts that would be formulas were made harmless.
+    is_ours: bool,
 }
 
 /// What a row is, beside what it says.
@@ -63,7 +65,13 @@ impl<'r> Row<'r> {
             extra: BTreeMap::new(),
             issues: BTreeSet::new(),
             is_odd: false,
+            is_ours: false,
         }
+    }
+
+    /// Trueup wrote it.
+    pub(super) const fn is_of_ours(&mut self) {
+        self.is_ours = true;
     }
 
     /// Something in it is not as it should be; everything was read all the same.
@@ -95,7 +103,8 @@ impl<'r> Row<'r> {
         if let Some(is_taken) = self.is_taken.get_mut(at) {
             *is_taken = true;
         }
-        self.record.get(at).filter(|field| !field.trim().is_empty())
+        let field = self.record.get(at).filter(|field| !field.trim().is_empty());
+        field.map(|field| if self.is_ours { plain(field) } else { field })
     }
 
     /// Keeps columns that say nothing that is compared.
@@ -133,9 +142,7 @@ impl<'r> Row<'r> {
     pub(super) fn provider(&mut self, name: &str) {
         if let Some(provider) = self.take(name) {
             let provider = provider.trim();
-            let id = provider.to_ascii_lowercase();
-            let is_known = STATEMENTS.iter().any(|format| format.provider == id);
-            self.fact.provider = if is_known { id.into() } else { provider.into() };
+            self.fact.provider = provider_id(provider).unwrap_or(provider).into();
         }
     }
 

@@ -12,6 +12,7 @@
 )]
 
 mod fixture;
+mod focus;
 mod hostile;
 mod laws;
 mod requests;

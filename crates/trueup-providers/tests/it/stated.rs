@@ -351,6 +351,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("deepseek_amount", (&["api_key_name"], deepseek_amount, false)),
     ("deepseek_cost", (&["wallet_type"], deepseek_cost, false)),
     ("focus", (&["Tags", "x_Anything"], focus, false)),
+    ("trueup_focus", (&["Tags", "x_EstimateOrBilled"], focus, false)),
 ];
 
 /// The file, and what must be read of it.

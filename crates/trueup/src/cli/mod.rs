@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod demo;
 mod doctor;
+mod export;
 mod hooks;
 mod import;
 mod load;
@@ -108,6 +109,12 @@ enum Verb {
     /// 3 where a side could not be read, 4 where days are not known or not settled, 5 where a provider
     /// told something in a new form, 70 where the amounts do not add up.
     Parity(parity::Parity),
+    /// Write what usage cost for other tools: FOCUS 1.2, and by cost centre
+    ///
+    /// A day of a provider is as it was billed where that is known, else as the account knows it, at the
+    /// prices of the table; each row says which of the two it is.
+    #[command(subcommand)]
+    Export(export::Export),
     /// Let an agent tell of sessions that end, by a hook that leaves small files
     Hooks(hooks::Hooks),
     /// Look for what the account lacks, and say what mends it
@@ -184,6 +191,7 @@ impl Verb {
             Self::Pull(pull) => pull.run(&global.settings(&[])?),
             Self::Import(import) => import.run(&global.settings(&[])?),
             Self::Parity(parity) => parity.run(&global.settings(&[])?),
+            Self::Export(export) => export.run(&global.settings(&[])?),
             Self::Hooks(hooks) => hooks.run(&global.settings(&[])?),
             Self::Doctor(doctor) => doctor.run(&global.settings(&[])?),
             Self::Check(_) => check::CheckLedger::run(&global.settings(&[])?),

@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use trueup_core::reconcile::{Labels, Quantity, Row, Side, Sums};
 use trueup_core::report::{Pricer, Window};
-use trueup_core::{
-    DAY_MS, Decimal, HOUR_MS, QUARTER_MS, ServiceTier, Text, Tokens, UnixMs, Witness,
-};
+use trueup_core::{DAY_MS, Decimal, HOUR_MS, QUARTER_MS, Text, Tokens, UnixMs, Witness};
 
-use super::sides::{Gathered, Names, Narrow};
+use super::labels::{Names, own_tier};
+use super::sides::{Gathered, Narrow};
 use crate::usage::Usage;
 
 /// What sums of the account are told apart by.
@@ -87,7 +86,7 @@ pub(super) fn account(
 }
 
 /// Yocto-dollars are 10^-24 dollars.
-const YOCTO_PLACES: i32 = -24;
+pub(crate) const YOCTO_PLACES: i32 = -24;
 
 fn of_account(key: OwnKey, sum: &OwnSum) -> Row {
     let OwnKey { start, provider, labels, is_estimated, is_subscription } = key;
@@ -115,18 +114,4 @@ const fn segment(start: UnixMs) -> UnixMs {
         past if past >= DAY_MS - HOUR_MS => UnixMs(day.0 + DAY_MS - HOUR_MS),
         _ => UnixMs(day.0 + HOUR_MS),
     }
-}
-
-const fn own_tier_name(tier: ServiceTier) -> Option<&'static str> {
-    match tier {
-        ServiceTier::Standard => Some("standard"),
-        ServiceTier::Batch => Some("batch"),
-        ServiceTier::Flex => Some("flex"),
-        ServiceTier::Priority => Some("priority"),
-        ServiceTier::Other => None,
-    }
-}
-
-fn own_tier(tier: ServiceTier) -> Option<Text> {
-    own_tier_name(tier).map(Text::from)
 }

@@ -4,8 +4,11 @@
 
 mod account;
 pub(crate) mod baseline;
+mod labels;
 mod sides;
 mod stated;
 
-pub(crate) use sides::{Gathered, Narrow, gather};
-pub(crate) use stated::Stated;
+pub(crate) use account::YOCTO_PLACES;
+pub(crate) use labels::{KEYS, Names, PROJECTS, labels, own_tier};
+pub(crate) use sides::{COST, GATEWAY, Gathered, Narrow, gather, is_own_word, kind_rank};
+pub(crate) use stated::{Stated, StatedOf};

@@ -9,10 +9,11 @@ use anyhow::Result;
 use trueup_core::prices::{model_key, provider_key};
 use trueup_core::reconcile::{Class, DayState, Input, Labels, Notice, Quantity, Row, Side, Sums};
 use trueup_core::report::{Pricer, Window, matches};
-use trueup_core::{Charge, DAY_MS, Dim, Dims, Measures, ServiceTier, Text, UnixMs};
-use trueup_ledger::{Reader, SETTLE_AGE_MS, ToldDay, ToldName, ToldRow};
+use trueup_core::{Basis, Charge, DAY_MS, Dim, Measures, StatedFact, Text, UnixMs};
+use trueup_ledger::{Reader, SETTLE_AGE_MS, ToldDay, ToldRow};
 
 use super::account::account;
+use super::labels::{Names, labels};
 use super::stated::{Stated, StatedOf};
 use crate::usage::Usage;
 
@@ -64,10 +65,10 @@ const USAGE: [(&str, Option<&str>); 6] = [
     ("activity", None),
 ];
 /// Families by which it tells of money.
-const COST: [(&str, Option<&str>); 3] =
+pub(crate) const COST: [(&str, Option<&str>); 3] =
     [("costs", None), ("analytics/cost", Some("costs")), ("activity", None)];
 /// A gateway's own account of both.
-const GATEWAY: &str = "daily_activity";
+pub(crate) const GATEWAY: &str = "daily_activity";
 /// What Anthropic tells of Claude Code: a part of its usage once more, and that of subscriptions.
 const PART: &str = "usage/claude_code";
 /// Families beside the one that every provider has, which alone decides whether a day is known.
@@ -102,7 +103,7 @@ impl Narrow {
         !(self.projects.is_empty() && self.keys.is_empty() && self.models.is_empty())
     }
 
-    pub(super) fn takes_provider(&self, provider: &str, connection: Option<&str>) -> bool {
+    pub(crate) fn takes_provider(&self, provider: &str, connection: Option<&str>) -> bool {
         self.providers.is_empty()
             || self.providers.iter().any(|asked| {
                 provider_key(asked) == provider_key(provider) || connection == Some(asked)
@@ -128,36 +129,6 @@ impl Narrow {
         (self.models.is_empty() || labels.model.as_ref().is_some_and(is_model))
             && is_any(&self.projects, labels.project.as_ref(), "project")
             && is_any(&self.keys, labels.key.as_ref(), "key")
-    }
-}
-
-/// What ids are called.
-pub(super) struct Names<'a> {
-    by_id: BTreeMap<(&'a str, &'a str), &'a Text>,
-    by_name: BTreeMap<(&'a str, &'a str), &'a Text>,
-}
-
-impl<'a> Names<'a> {
-    fn new(names: &'a [ToldName]) -> Self {
-        let by_id = names.iter().map(|one| ((&*one.kind, &*one.id), &one.name)).collect();
-        let by_name = names.iter().map(|one| ((&*one.kind, &*one.name), &one.id)).collect();
-        Self { by_id, by_name }
-    }
-
-    fn name(&self, kind: &str, id: &str) -> Option<&Text> {
-        self.by_id.get(&(kind, id)).copied()
-    }
-
-    /// The id that a name stands for; the name itself where it is none.
-    fn id(&self, kind: &str, name: &str) -> Text {
-        self.by_name.get(&(kind, name)).map_or_else(|| name.into(), |id| Text::clone(id))
-    }
-
-    /// The project that the account calls so: by its id, its name, or a folder of that name.
-    pub(super) fn project(&self, own: &str) -> Text {
-        let folder = own.rsplit('/').next().unwrap_or(own);
-        let known = [own, folder].into_iter().find_map(|name| self.by_name.get(&("project", name)));
-        known.map_or_else(|| own.into(), |id| Text::clone(id))
     }
 }
 
@@ -282,55 +253,6 @@ fn sums(
     Some(sums)
 }
 
-/// What providers call the project of a row, by its id before its name.
-const PROJECTS: &[&str] = &["project_id", "workspace_id", "workspace_name", "sub_account_id"];
-/// What they call its key.
-const KEYS: &[&str] = &["api_key_id", "api_key", "api_key_name"];
-/// What an export calls the workspace that the interface has no id for.
-const WORKSPACE_DEFAULT: &str = "Default";
-
-/// What a provider's row is about.
-fn labels(dims: &Dims, names: &Names<'_>) -> Labels {
-    let text = |of: &[&str]| {
-        of.iter().find_map(|name| match dims.get(*name)? {
-            Dim::Text(text) => Some(Text::clone(text)),
-            Dim::Null => Some(Text::default()),
-            Dim::Bool(_) => None,
-        })
-    };
-    let is_batch = dims.get("batch") == Some(&Dim::Bool(true));
-    let tier = text(&["service_tier"]).filter(|tier| !tier.is_empty());
-    let tier = if is_batch { Some("batch".into()) } else { tier.map(|tier| tier_of(&tier)) };
-    // A charge says for which model only in words: `gpt-5, cached input`.
-    let of_item = || {
-        let item = text(&["line_item"]).filter(|item| !item.is_empty())?;
-        item.split_once(", ").map(|(model, _)| Text::from(model))
-    };
-    let model = text(&["model"]).filter(|model| !model.is_empty()).or_else(of_item);
-    let id = |kind: &str, name: Text| {
-        let id = names.id(kind, &name);
-        if kind == "project" && &*id == WORKSPACE_DEFAULT { Text::default() } else { id }
-    };
-    Labels {
-        model,
-        tier,
-        context: text(&["context_window"]).filter(|context| !context.is_empty()),
-        project: text(PROJECTS).map(|project| id("project", project)),
-        key: text(KEYS).map(|key| id("key", key)),
-    }
-}
-
-/// The name of a tier that all sides share.
-fn tier_of(told: &str) -> Text {
-    match ServiceTier::of_source(told) {
-        ServiceTier::Standard => "standard".into(),
-        ServiceTier::Batch => "batch".into(),
-        ServiceTier::Flex => "flex".into(),
-        ServiceTier::Priority => "priority".into(),
-        ServiceTier::Other => told.into(),
-    }
-}
-
 /// What statements say.
 fn stated(stated: &Stated, window: Window, narrow: &Narrow, names: &Names<'_>, to: &mut Gathered) {
     let chosen = chosen_kinds(stated, to);
@@ -350,6 +272,10 @@ fn stated(stated: &Stated, window: Window, narrow: &Narrow, names: &Names<'_>, t
         }
     }
     for row in &stated.rows {
+        if is_own_word(&row.fact) {
+            to.notes.insert(format!("{}: what trueup had estimated is not compared", row.name));
+            continue;
+        }
         for side in [Side::Statement, Side::StatementCost] {
             let is_chosen = chosen.get(&(row.fact.provider.to_string(), side)) == Some(&row.kind);
             if is_chosen && narrow.takes_provider(&row.fact.provider, None) {
@@ -368,17 +294,27 @@ fn stated(stated: &Stated, window: Window, narrow: &Narrow, names: &Names<'_>, t
     }
 }
 
+/// Which kinds of statement go before others: the provider's own, then bills of others, then what trueup
+/// has written of either.
+pub(crate) fn kind_rank(kind: &str) -> u8 {
+    match kind {
+        "trueup_focus" => 2,
+        "focus" => 1,
+        _ => 0,
+    }
+}
+
 /// Which kind of statement tells of a provider's usage, and which of its costs. A provider's own exports
 /// go before others, such as FOCUS, which tell the same again.
 fn chosen_kinds(stated: &Stated, gathered: &mut Gathered) -> BTreeMap<(String, Side), Text> {
-    let mut kinds: BTreeMap<(String, Side), BTreeSet<(bool, Text)>> = BTreeMap::new();
-    for row in &stated.rows {
+    let mut kinds: BTreeMap<(String, Side), BTreeSet<(u8, Text)>> = BTreeMap::new();
+    for row in stated.rows.iter().filter(|row| !is_own_word(&row.fact)) {
         for side in [Side::Statement, Side::StatementCost] {
             let charge = row.fact.charge.as_ref();
             let has_any = sums(side, &row.fact.measures, charge, &mut gathered.notes)
                 .is_some_and(|sums| side.is_cost() || !sums.tokens().is_zero());
             if has_any {
-                let rank = (&*row.kind == "focus", Text::clone(&row.kind));
+                let rank = (kind_rank(&row.kind), Text::clone(&row.kind));
                 kinds.entry((row.fact.provider.to_string(), side)).or_default().insert(rank);
             }
         }
@@ -395,6 +331,12 @@ fn chosen_kinds(stated: &Stated, gathered: &mut Gathered) -> BTreeMap<(String, S
         chosen.insert(of, first);
     }
     chosen
+}
+
+/// Whether no provider says so: `trueup export` wrote it, of what it had estimated.
+pub(crate) fn is_own_word(fact: &StatedFact) -> bool {
+    let basis = fact.dims.get("basis").and_then(Dim::text);
+    basis.is_some_and(|basis| basis != Basis::Billed.name())
 }
 
 fn of_stated(

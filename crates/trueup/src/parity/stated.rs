@@ -14,8 +14,8 @@ use crate::statement;
 /// What statements say of a span of days.
 #[derive(Debug, Default)]
 pub(crate) struct Stated {
-    pub(super) rows: Vec<StatedOf>,
-    pub(super) covers: Vec<Cover>,
+    pub(crate) rows: Vec<StatedOf>,
+    pub(crate) covers: Vec<Cover>,
     /// Rows without usage, which were dropped.
     pub(super) blank: u64,
     pub(super) notes: Vec<String>,
@@ -25,19 +25,19 @@ pub(crate) struct Stated {
 
 /// A row, and the kind of statement that says it.
 #[derive(Debug)]
-pub(super) struct StatedOf {
-    pub(super) kind: Text,
-    pub(super) name: Text,
-    pub(super) fact: StatedFact,
+pub(crate) struct StatedOf {
+    pub(crate) kind: Text,
+    pub(crate) name: Text,
+    pub(crate) fact: StatedFact,
 }
 
 /// Days that a kind of statement tells of.
 #[derive(Debug)]
-pub(super) struct Cover {
-    pub(super) kind: Text,
-    pub(super) provider: Text,
-    pub(super) from: UnixMs,
-    pub(super) until: UnixMs,
+pub(crate) struct Cover {
+    pub(crate) kind: Text,
+    pub(crate) provider: Text,
+    pub(crate) from: UnixMs,
+    pub(crate) until: UnixMs,
 }
 
 impl Stated {

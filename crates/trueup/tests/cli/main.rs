@@ -19,6 +19,8 @@ mod completions;
 mod demo;
 mod discovery;
 mod doctor;
+mod export;
+mod focus_rules;
 mod golden;
 mod home;
 mod hook_handler;

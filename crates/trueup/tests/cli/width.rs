@@ -99,6 +99,9 @@ fn help_fits_80_columns() {
         "pull",
         "import",
         "parity",
+        "export",
+        "export focus",
+        "export chargeback",
         "backfill provider",
         "provider prune",
     ];

@@ -2,6 +2,7 @@
 
 mod cogni;
 mod csv;
+mod focus;
 mod group;
 mod html;
 mod json;
@@ -37,6 +38,8 @@ pub(crate) enum Format {
     Csv,
     /// A test report: one test a day
     Junit,
+    /// FOCUS 1.2: what was billed, and what became of it
+    Focus,
     /// What cogni-track's telemetry diff wrote, for those who parse it
     Cogni,
 }
@@ -67,6 +70,7 @@ pub(crate) fn write(
         Format::Html => html::write(shown, out),
         Format::Csv => csv::write(shown, out),
         Format::Junit => junit::write(shown, out),
+        Format::Focus => focus::write(shown, out),
         Format::Cogni => Ok(writeln!(out, "{:#}", cogni::diff(shown))?),
     }
 }

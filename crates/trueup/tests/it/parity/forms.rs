@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 
 use insta::assert_snapshot;
 use serde_json::Value;
+use trueup_core::Decimal;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::world::{UNPRICED, World, calls_of};
@@ -67,12 +68,32 @@ fn every_form_says_the_same() {
     assert_eq!(junit.matches("<testcase ").count(), 2 * (7 + 1));
     well_formed(&junit, days.len());
 
+    let focus = form("focus");
+    let mut reader = csv::Reader::from_reader(focus.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    let at = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let (cost, status) = (at("BilledCost"), at("x_ReconStatus"));
+    let mut billed = Decimal::ZERO;
+    let mut classes = std::collections::BTreeSet::new();
+    for record in reader.records().map(Result::unwrap) {
+        billed = billed.plus(&record[cost].parse().unwrap());
+        classes.insert(record[status].to_owned());
+    }
+    let truth = world.sim.truth(TODAY_S - 7 * 86_400, TODAY_S);
+    assert_eq!(billed, truth.cost.parse().unwrap());
+    let of_costs =
+        findings.iter().filter(|of| of["right"] == "cost" && of["class"] != "missing_provider");
+    let found: std::collections::BTreeSet<String> =
+        of_costs.map(|of| of["class"].as_str().unwrap().to_owned()).collect();
+    assert!(found.contains("missing_local"), "{found:?}");
+    classes.remove("match");
+    assert_eq!(classes, found);
+
     let cogni: Value = serde_json::from_str(&form("cogni")).unwrap();
     let list = |name: &str| cogni[name].as_array().unwrap().len();
     assert!(list("missingInDb") > 0 && list("mismatched") > 0, "{cogni:#}");
     assert_eq!((list("missingInCsv"), list("inspectedCsvFiles")), (0, 0));
     let totals = &cogni["totals"];
-    let truth = world.sim.truth(TODAY_S - 7 * 86_400, TODAY_S);
     assert_eq!(totals["csv"]["outputTokens"], truth.output);
     assert_eq!(totals["csv"]["inputTokens"], truth.uncached + truth.cached + truth.written);
     assert_eq!(totals["csv"]["numModelRequests"], truth.requests);

@@ -120,6 +120,14 @@ fn a_statement_and_the_providers_interface_differ_by_nothing() {
         (&"1".into(), &"completions_usage.csv".into())
     );
     assert!(same.json()["notices"]["blank_bucket"]["count"].as_u64().unwrap() > 0);
+    let diff = || world.parity(&["--csv", path, "--format", "cogni"]).json();
+    let list = |diff: &Value, name: &str| diff[name].as_array().unwrap().clone();
+    let none = diff();
+    for name in ["mismatched", "missingInDb", "missingInCsv"] {
+        assert!(list(&none, name).is_empty(), "{none:#}");
+    }
+    assert_eq!(none["totals"]["csv"], none["totals"]["db"]);
+    assert_eq!(none["inspectedCsvFiles"], serde_json::json!(["completions_usage.csv"]));
     // One token more, one row less, one row that only the statement has.
     let day = rows[0].day_s;
     rows[0].output += 1;
@@ -132,6 +140,12 @@ fn a_statement_and_the_providers_interface_differ_by_nothing() {
         rows.push(extra);
     }
     std::fs::write(&file, statement(&rows)).unwrap();
+    let some = diff();
+    let mismatched = list(&some, "mismatched");
+    assert_eq!((mismatched.len(), &mismatched[0]["deltas"]["outputTokens"]), (1, &1.into()));
+    assert_eq!(mismatched[0]["key"].as_str().unwrap().split('|').count(), 8, "{some:#}");
+    assert_eq!(list(&some, "missingInCsv").len(), 1, "{some:#}");
+    assert_eq!(list(&some, "missingInDb").len(), usize::from(empty.is_some()), "{some:#}");
     let ran = world.parity(&["--csv", path, "--format", "json"]);
     let run = ran.json();
     let found = classes(&run);

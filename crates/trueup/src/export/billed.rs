@@ -1,0 +1,435 @@
+//! What providers charged: rows that were pulled, and where none were, rows of their statements.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use trueup_core::prices::provider_key;
+use trueup_core::report::Window;
+use trueup_core::{
+    Basis, Charge, Charged, DAY_MS, Decimal, Dim, Dims, Measure, Measures, Text, UnixMs,
+};
+use trueup_ledger::{Reader, ToldDay, ToldRow};
+
+use super::Gathered;
+use crate::parity::{
+    COST, GATEWAY, KEYS, Names, Narrow, PROJECTS, Stated, StatedOf, is_own_word, kind_rank, labels,
+};
+
+/// The family in which Anthropic says of how much it charges what `costs` says.
+const MESSAGES: &str = "usage/messages";
+/// What its costs and its usage are both told apart by.
+const SHARED: [&str; 5] =
+    ["model", "service_tier", "context_window", "inference_geo", "workspace_id"];
+/// What the words for a thing that is charged stand in.
+const ITEMS: [&str; 3] = ["line_item", "description", "charge_description"];
+/// What they stand in where it is no tokens that are charged.
+const COST_TYPE: &str = "cost_type";
+/// What a unit of a thousand tokens is called.
+const THOUSANDS: &str = "1000_tokens";
+
+/// What was pulled.
+pub(super) fn pulled(
+    reader: &Reader,
+    window: Window,
+    narrow: &Narrow,
+    names: &Names<'_>,
+    to: &mut Gathered,
+) -> Result<()> {
+    let days = reader.told_days(window.from, window.until)?;
+    let told: BTreeSet<(Text, Text)> =
+        days.iter().map(|day| (day.connection.clone(), day.family.clone())).collect();
+    for day in &days {
+        if !narrow.takes_provider(&day.provider, Some(&day.connection)) {
+            continue;
+        }
+        let Some((_, same)) =
+            COST.iter().chain(&[(GATEWAY, None)]).find(|(family, _)| *family == &*day.family)
+        else {
+            continue;
+        };
+        let is_told = |family: &str| told.contains(&(day.connection.clone(), family.into()));
+        if let Some(same) = same.filter(|same| is_told(same)) {
+            to.notes.insert(format!("{same} is taken; {} tells the same again", day.family));
+            continue;
+        }
+        to.cover(&day.provider, day.day);
+        let quantities = quantities(reader, &days, day)?;
+        let first = to.rows.len();
+        let mut is_told_apart = true;
+        reader.told_rows(day, |row| {
+            is_told_apart &= row.dims.contains_key("description");
+            is_told_apart &= row.dims.contains_key("workspace_id");
+            to.rows.extend(of_told(day, &row, names));
+        })?;
+        if is_told_apart {
+            measure(to.rows.get_mut(first..).unwrap_or_default(), &quantities);
+        }
+    }
+    Ok(())
+}
+
+fn of_told(day: &ToldDay, told: &ToldRow, names: &Names<'_>) -> Option<Charged> {
+    let charge = told.charge.as_ref()?;
+    let month_end = UnixMs(day.day.floor_month_utc().0 + 32 * DAY_MS).floor_month_utc();
+    let row = of_dims(&told.dims, &told.measures, charge, names);
+    Some(Charged {
+        account: Text::clone(&day.connection),
+        // What a gateway has worked out is no bill.
+        basis: if &*day.family == GATEWAY { Basis::Estimate } else { Basis::Billed },
+        state: day.state.as_str().into(),
+        is_correction: told.restated_at.is_some_and(|at| at >= month_end),
+        ..placed(row, day.day, UnixMs(day.day.0 + DAY_MS), &day.provider)
+    })
+}
+
+fn placed(row: Charged, from: UnixMs, until: UnixMs, provider: &str) -> Charged {
+    Charged { from, until, provider: provider.into(), ..row }
+}
+
+/// What a row says, whenever it was.
+fn of_dims(dims: &Dims, measures: &Measures, charge: &Charge, names: &Names<'_>) -> Charged {
+    let text = |name: &str| dims.get(name).and_then(Dim::text);
+    let item = ITEMS.iter().find_map(|name| text(name));
+    let word = text("token_type").or_else(|| item?.rsplit_once(", ").map(|(_, kind)| kind));
+    let measure = kind(word).or_else(|| only_kind(measures));
+    let item = item.or_else(|| text(COST_TYPE).filter(|_| measure.is_none())).unwrap_or_default();
+    let named =
+        |names: &[&str]| names.iter().find_map(|name| text(name)).unwrap_or_default().into();
+    let (quantity, unit) = quantity(charge, measures);
+    let labels = labels(dims, names);
+    let of_label = Option::unwrap_or_default;
+    let is_said = |name: &str| {
+        ["model", "service_tier", "batch", "token_type", "basis", COST_TYPE].contains(&name)
+            || ITEMS.contains(&name)
+            || PROJECTS.contains(&name)
+            || KEYS.contains(&name)
+    };
+    let tags = dims.iter().filter(|(name, _)| !is_said(name));
+    let tags = tags.filter_map(|(name, dim)| Some((Text::clone(name), dim.text()?)));
+    let tags = tags.filter(|(_, value)| !value.is_empty());
+    Charged {
+        model: of_label(labels.model),
+        measure,
+        tier: of_label(labels.tier),
+        project: of_label(labels.project),
+        project_name: named(&["project_name", "workspace_name"]),
+        key: of_label(labels.key),
+        key_name: named(&["api_key_name"]),
+        item: item.into(),
+        tags: tags.map(|(name, value)| (name, value.into())).collect(),
+        amount: Some(charge.amount.clone()),
+        currency: Text::clone(&charge.currency),
+        quantity,
+        unit,
+        ..Charged::new(UnixMs(0), "", Basis::Billed)
+    }
+}
+
+/// What kind of tokens a provider's word means; `None` for what is none, or is not told apart.
+fn kind(word: Option<&str>) -> Option<Measure> {
+    match word?.trim().to_ascii_lowercase().as_str() {
+        "input" | "uncached_input_tokens" | "input_no_cache" => Some(Measure::InUncached),
+        "input_tokens" => Some(Measure::InUnsplit),
+        "cached input" | "cached_input_tokens" | "cache_read_input_tokens" | "input_cache_read" => {
+            Some(Measure::InCacheRead)
+        }
+        "cache_creation.ephemeral_5m_input_tokens" | "input_cache_write_5m" => {
+            Some(Measure::InCacheWrite5m)
+        }
+        "cache_creation.ephemeral_1h_input_tokens" | "input_cache_write_1h" => {
+            Some(Measure::InCacheWrite1h)
+        }
+        "output" | "output_tokens" => Some(Measure::Out),
+        _ => None,
+    }
+}
+
+/// The kind of tokens that a row counts, where it counts one alone.
+fn only_kind(measures: &Measures) -> Option<Measure> {
+    let mut kinds = measures.told().map(|(measure, _)| measure).filter(|kind| is_tokens(*kind));
+    kinds.next().filter(|_| kinds.next().is_none())
+}
+
+/// Of how much: what the charge says, or else what its row counts in tokens.
+fn quantity(charge: &Charge, measures: &Measures) -> (Option<Decimal>, Text) {
+    if let Some(quantity) = &charge.quantity {
+        let unit = charge.quantity_unit.clone().unwrap_or_default();
+        let is_thousands = unit.eq_ignore_ascii_case(THOUSANDS);
+        let unit = if is_thousands { "tokens".into() } else { unit };
+        return (Some(quantity.clone().shifted(if is_thousands { 3 } else { 0 })), unit);
+    }
+    let tokens: Vec<u64> = measures
+        .told()
+        .filter(|(measure, _)| is_tokens(*measure))
+        .map(|(_, count)| count)
+        .collect();
+    let sum = |tokens: Vec<u64>| {
+        let count = |sum: i128, tokens: u64| sum.saturating_add(i128::from(tokens));
+        Decimal::from(tokens.into_iter().fold(0, count))
+    };
+    if tokens.is_empty() { (None, Text::default()) } else { (Some(sum(tokens)), "tokens".into()) }
+}
+
+fn is_tokens(measure: Measure) -> bool {
+    !measure.is_part() && (measure == Measure::Out || measure.name().starts_with("in_"))
+}
+
+/// Usage by what Anthropic's costs are told apart by, too.
+type Quantities = BTreeMap<[Option<Text>; 5], Measures>;
+
+/// What `usage/messages` says of a day of costs.
+fn quantities(reader: &Reader, days: &[ToldDay], costs: &ToldDay) -> Result<Quantities> {
+    let mut quantities = Quantities::new();
+    let is_its = |day: &&ToldDay| {
+        (&day.connection, day.day, &*day.family) == (&costs.connection, costs.day, MESSAGES)
+    };
+    let Some(usage) = days.iter().find(is_its).filter(|_| &*costs.family == "costs") else {
+        return Ok(quantities);
+    };
+    reader.told_rows(usage, |row| {
+        // A dimension that is not told could be any.
+        if SHARED.iter().all(|name| row.dims.contains_key(*name)) {
+            let value = |name: &str| row.dims.get(name).and_then(Dim::text).map(Text::from);
+            quantities.entry(SHARED.map(value)).or_default().add(&row.measures);
+        }
+    })?;
+    Ok(quantities)
+}
+
+/// Says of how much rows are that do not say so themselves, where usage is told apart in the same way and
+/// only one row can be meant.
+fn measure(rows: &mut [Charged], quantities: &Quantities) {
+    if quantities.is_empty() {
+        return;
+    }
+    let of = |row: &Charged| {
+        let some = |text: &Text| Some(Text::clone(text)).filter(|text| !text.is_empty());
+        let tag = |name: &str| row.tags.get(name).cloned();
+        let told = [
+            some(&row.model),
+            some(&row.tier),
+            tag("context_window"),
+            tag("inference_geo"),
+            some(&row.project),
+        ];
+        (told, row.measure)
+    };
+    let mut meant: BTreeMap<_, u32> = BTreeMap::new();
+    for row in rows.iter() {
+        *meant.entry(of(row)).or_default() += 1;
+    }
+    for row in rows.iter_mut().filter(|row| row.quantity.is_none()) {
+        let (told, kind) = of(row);
+        let count = kind.and_then(|kind| quantities.get(&told)?.get(kind));
+        if let Some(count) = count.filter(|_| meant.get(&(told, kind)) == Some(&1)) {
+            row.quantity = Some(Decimal::from(i128::from(count)));
+            row.unit = "tokens".into();
+        }
+    }
+}
+
+/// What statements say of days that were not pulled.
+pub(super) fn stated(
+    stated: &Stated,
+    window: Window,
+    narrow: &Narrow,
+    names: &Names<'_>,
+    to: &mut Gathered,
+) {
+    let kinds = kinds(stated, to);
+    let is_taken = |kind: &Text, provider: &str| {
+        kinds.get(&provider_key(provider)) == Some(kind) && narrow.takes_provider(provider, None)
+    };
+    let mut covered: BTreeSet<(Text, UnixMs)> = BTreeSet::new();
+    let mut rows = Vec::new();
+    for row in stated.rows.iter().filter(|row| is_taken(&row.kind, &row.fact.provider)) {
+        let Some(charged) = of_stated(row, names) else { continue };
+        let mut day = charged.from.floor(DAY_MS);
+        // A row over several days is of all of them: those that were pulled are counted there.
+        let is_pulled = to.is_covered(&charged.provider, day);
+        if is_pulled && charged.until.0 - charged.from.0 > DAY_MS {
+            let why = "a row over several days, of which some were pulled, is left out";
+            to.notes.insert(format!("{}: {why}", row.name));
+        }
+        if is_pulled || !window.contains(charged.from) {
+            continue;
+        }
+        while day < charged.until {
+            covered.insert((Text::clone(&charged.provider), day));
+            day = UnixMs(day.0 + DAY_MS);
+        }
+        rows.push(charged);
+    }
+    // A FOCUS file may tell of some days of a span: only rows say of which.
+    let covers = stated.covers.iter().filter(|cover| is_taken(&cover.kind, &cover.provider));
+    for cover in covers.filter(|cover| kind_rank(&cover.kind) == 0) {
+        let mut day = cover.from.max(window.from).floor(DAY_MS);
+        while day < cover.until.min(window.until) {
+            covered.insert((Text::clone(&cover.provider), day));
+            day = UnixMs(day.0 + DAY_MS);
+        }
+    }
+    for (provider, day) in covered {
+        to.cover(&provider, day);
+    }
+    to.rows.extend(rows);
+}
+
+/// Which kind of statement tells of a provider's costs: its own before FOCUS.
+fn kinds(stated: &Stated, to: &mut Gathered) -> BTreeMap<String, Text> {
+    let mut kinds: BTreeMap<String, BTreeSet<(u8, Text)>> = BTreeMap::new();
+    for row in &stated.rows {
+        if is_own_word(&row.fact) {
+            let note = "what trueup had estimated is not exported again";
+            to.notes.insert(format!("{}: {note}", row.name));
+        } else if row.fact.charge.is_some() {
+            let rank = (kind_rank(&row.kind), Text::clone(&row.kind));
+            kinds.entry(provider_key(&row.fact.provider)).or_default().insert(rank);
+        }
+    }
+    let mut chosen = BTreeMap::new();
+    for (provider, kinds) in kinds {
+        let mut kinds = kinds.into_iter().map(|(_, kind)| kind);
+        let Some(first) = kinds.next() else { continue };
+        for other in kinds {
+            let taken =
+                format!("statements of kind {first} are taken; {other} tells the same again");
+            to.notes.insert(taken);
+        }
+        chosen.insert(provider, first);
+    }
+    chosen
+}
+
+fn of_stated(stated: &StatedOf, names: &Names<'_>) -> Option<Charged> {
+    let fact = &stated.fact;
+    let charge = fact.charge.as_ref().filter(|_| !is_own_word(fact))?;
+    // A day of another zone belongs to the UTC day in which it begins.
+    let from = fact.start?.floor(DAY_MS);
+    let width = (i64::from(fact.width_minutes) * 60_000).max(DAY_MS);
+    Some(Charged {
+        account: Text::clone(&fact.account),
+        state: "stated".into(),
+        ..placed(
+            of_dims(&fact.dims, &fact.measures, charge, names),
+            from,
+            UnixMs(from.0 + width),
+            &fact.provider,
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use trueup_core::BilledWidth;
+
+    use super::*;
+
+    fn dims(dims: &[(&str, &str)]) -> Dims {
+        let dims = dims.iter().map(|(name, text)| {
+            let dim = if text.is_empty() { Dim::Null } else { Dim::Text((*text).into()) };
+            ((*name).into(), dim)
+        });
+        dims.collect()
+    }
+
+    fn charge(amount: &str) -> Charge {
+        Charge {
+            amount: amount.parse().unwrap(),
+            currency: "USD".into(),
+            quantity: None,
+            quantity_unit: None,
+        }
+    }
+
+    fn at(text: &str) -> UnixMs {
+        UnixMs::parse_rfc3339(text).unwrap()
+    }
+
+    #[test]
+    fn a_row_is_a_correction_where_it_changed_after_its_month() {
+        let day = ToldDay {
+            connection: "work".into(),
+            provider: "openai".into(),
+            family: "costs".into(),
+            day: at("2026-10-31T00:00:00Z"),
+            width: BilledWidth::Day,
+            state: "restated".to_owned(),
+            last_pull_at: None,
+        };
+        let told = |restated_at: Option<&str>| {
+            let row = ToldRow {
+                start: day.day,
+                dims: dims(&[("line_item", "gpt-5, cached input"), ("user_id", "ann")]),
+                measures: Measures::default(),
+                charge: Some(charge("1.5")),
+                restated_at: restated_at.map(at),
+            };
+            of_told(&day, &row, &Names::new(&[])).unwrap()
+        };
+        assert!(!told(None).is_correction);
+        assert!(!told(Some("2026-10-31T23:59:59Z")).is_correction);
+        let row = told(Some("2026-11-01T00:00:00Z"));
+        assert!(row.is_correction);
+        assert_eq!((&*row.model, row.measure), ("gpt-5", Some(Measure::InCacheRead)));
+        assert_eq!(row.tags.get("user_id").map(|user| &**user), Some("ann"));
+        assert_eq!((&*row.account, &*row.state), ("work", "restated"));
+    }
+
+    #[test]
+    fn anthropics_costs_are_of_as_many_tokens_as_its_usage_says() {
+        let told =
+            [("model", "claude-x"), ("service_tier", "standard"), ("context_window", "0-200k")];
+        let apart = [("inference_geo", ""), ("workspace_id", "")];
+        let of = |kind: &str| {
+            let kind = [("description", "Claude X"), ("token_type", kind)];
+            let dims = dims(&[&told[..], &apart[..1], &kind[..]].concat());
+            of_dims(&dims, &Measures::default(), &charge("2"), &Names::new(&[]))
+        };
+        let mut counts = Measures::default();
+        counts.set(Measure::Out, 70);
+        counts.set(Measure::InCacheRead, 9);
+        let value = |name: &str| {
+            let told = told.iter().find(|(known, _)| *known == name);
+            told.map(|(_, text)| Text::from(*text))
+        };
+        let quantities = Quantities::from([(SHARED.map(value), counts)]);
+        let mut rows = vec![
+            of("output_tokens"),
+            of("cache_read_input_tokens"),
+            of("cache_read_input_tokens"),
+            of("uncached_input_tokens"),
+        ];
+        measure(&mut rows, &quantities);
+        let read: Vec<Option<u64>> =
+            rows.iter().map(|row| row.quantity.as_ref().and_then(Decimal::to_count)).collect();
+        // Two rows could mean the tokens that were read from a cache; of the last kind nothing is told.
+        assert_eq!(read, [Some(70), None, None, None]);
+    }
+
+    #[test]
+    fn words_mean_kinds_of_tokens() {
+        for (word, measure) in [
+            ("cached input", Some(Measure::InCacheRead)),
+            ("Output", Some(Measure::Out)),
+            ("input_tokens", Some(Measure::InUnsplit)),
+            ("cache_creation.ephemeral_1h_input_tokens", Some(Measure::InCacheWrite1h)),
+            ("all tokens", None),
+            ("web_search", None),
+        ] {
+            assert_eq!(kind(Some(word)), measure, "{word}");
+        }
+    }
+
+    #[test]
+    fn thousands_of_tokens_are_tokens() {
+        let charge = Charge {
+            amount: Decimal::ZERO,
+            currency: "USD".into(),
+            quantity: "1.2345".parse().ok(),
+            quantity_unit: Some("1000_tokens".into()),
+        };
+        let (count, unit) = quantity(&charge, &Measures::default());
+        assert_eq!((count.unwrap().to_string().as_str(), &*unit), ("1234.5", "tokens"));
+    }
+}

@@ -1,0 +1,86 @@
+//! What was billed, as FOCUS 1.2, with what became of it: `x_ReconStatus` is the class of the smallest
+//! cell in which a charge lies, and `match` where its day agrees.
+//!
+//! What only the account has is no charge, and not in it; `trueup export focus` tells charges in more
+//! detail.
+
+use std::io::Write;
+
+use anyhow::Result;
+use trueup_core::prices::{model_key, provider_key};
+use trueup_core::reconcile::{Class, Finding, Labels, Quantity, Row, Side};
+use trueup_core::{Basis, Charged, ChargedSums, DAY_MS, Text};
+use trueup_providers::FocusWriter;
+
+use super::Shown;
+
+pub(super) fn write(shown: &Shown<'_>, to: impl Write) -> Result<()> {
+    let mut sums = ChargedSums::default();
+    for row in shown.input.rows.iter().filter(|row| is_shown(shown, row)) {
+        sums.add(charged(shown, row));
+    }
+    let mut focus = FocusWriter::new(to)?;
+    for row in sums.into_rows() {
+        focus.write(&row)?;
+    }
+    focus.finish()?;
+    Ok(())
+}
+
+/// Charges of the span, of one side: a statement's only where nothing was pulled.
+fn is_shown(shown: &Shown<'_>, row: &Row) -> bool {
+    let run = shown.run;
+    let is_within = run.from <= row.start && row.start < run.until;
+    let pulled = (Side::Cost, provider_key(&row.provider));
+    is_within
+        && match row.side {
+            Side::Cost => true,
+            Side::StatementCost => !shown.input.coverage.contains_key(&pulled),
+            Side::Account | Side::Usage | Side::Statement => false,
+        }
+}
+
+fn charged(shown: &Shown<'_>, row: &Row) -> Charged {
+    let text = |label: &Option<Text>| label.clone().unwrap_or_default();
+    let Labels { model, tier, context, project, key } = &row.labels;
+    let mut charged =
+        Charged::new(row.start.floor(DAY_MS), &provider_key(&row.provider), Basis::Billed);
+    charged.model = text(model);
+    charged.tier = text(tier);
+    charged.project = text(project);
+    charged.key = text(key);
+    if let Some(context) = context {
+        charged.tags.insert("context_window".into(), Text::clone(context));
+    }
+    charged.amount = row.sums.get(Quantity::Cost).cloned();
+    charged.state = class(shown, row).name().into();
+    charged
+}
+
+/// What became of the smallest cell that a charge lies in.
+fn class(shown: &Shown<'_>, row: &Row) -> Class {
+    let findings = shown.run.findings.iter().filter(|finding| is_of(finding, row));
+    findings.max_by_key(|finding| told(&finding.cell.labels)).map_or(Class::Match, |it| it.class)
+}
+
+fn is_of(finding: &Finding, row: &Row) -> bool {
+    let cell = &finding.cell.labels;
+    let labels = &row.labels;
+    let is = |asked: &Option<Text>, told: &Option<Text>| asked.is_none() || asked == told;
+    let is_model = |asked: &Text, told: &Text| model_key(asked) == model_key(told);
+    finding.sides.1 == row.side
+        && finding.provider == provider_key(&row.provider)
+        && finding.cell.day == row.start.floor(DAY_MS)
+        && (is(&cell.model, &labels.model)
+            || cell.model.as_ref().zip(labels.model.as_ref()).is_some_and(|(a, b)| is_model(a, b)))
+        && is(&cell.tier, &labels.tier)
+        && is(&cell.context, &labels.context)
+        && is(&cell.project, &labels.project)
+        && is(&cell.key, &labels.key)
+}
+
+/// How small a cell is.
+fn told(labels: &Labels) -> usize {
+    let Labels { model, tier, context, project, key } = labels;
+    [model, tier, context, project, key].into_iter().flatten().count()
+}
