@@ -107,6 +107,54 @@ impl Decimal {
         self.is_negative && !self.is_zero()
     }
 
+    /// So many times the number, exactly.
+    #[must_use]
+    pub fn times(&self, count: u32) -> Self {
+        let mut product = Self::ZERO;
+        for digit in count.to_string().bytes() {
+            product = product.shifted(1);
+            for _ in b'0'..digit {
+                product = product.plus(self);
+            }
+        }
+        product
+    }
+
+    /// Half of it, exactly.
+    #[must_use]
+    pub fn half(&self) -> Self {
+        self.times(5).shifted(-1)
+    }
+
+    /// An equal share of it where there are so many, cut behind so many decimals; the only thing here
+    /// that is not exact. Nothing where there is no share.
+    #[must_use]
+    pub fn share(&self, of: u32, places: u32) -> Self {
+        if of == 0 {
+            return Self::ZERO;
+        }
+        let first = -i64::from(places);
+        let kept = if self.exponent < first {
+            let left_out = usize::try_from(first - self.exponent).unwrap_or(usize::MAX);
+            self.digits
+                .get(..self.digits.len().saturating_sub(left_out))
+                .unwrap_or_default()
+                .to_vec()
+        } else if self.is_zero() {
+            Vec::new()
+        } else {
+            self.aligned(first)
+        };
+        let mut rest: u64 = 0;
+        let mut digits = Vec::with_capacity(kept.len());
+        for digit in kept {
+            rest = rest * 10 + u64::from(digit);
+            digits.push(u8::try_from(rest / u64::from(of)).unwrap_or(9));
+            rest %= u64::from(of);
+        }
+        Self { is_negative: self.is_negative, digits, exponent: first }.tidied()
+    }
+
     fn negated(mut self) -> Self {
         self.is_negative = !self.is_negative && !self.is_zero();
         self
@@ -352,6 +400,19 @@ mod tests {
             prop_assert_eq!(one.cmp(&two), a.cmp(&b));
             prop_assert_eq!(one.clone().abs(), Decimal::from(i128::from(a).abs()));
             prop_assert_eq!(one.to_string(), a.to_string());
+        }
+
+        #[test]
+        fn products_and_shares_are_those_of_integers(a in any::<i64>(), count in any::<u32>()) {
+            let (number, whole) = (Decimal::from(i128::from(a)), i128::from(a));
+            prop_assert_eq!(number.times(count), Decimal::from(whole * i128::from(count)));
+            prop_assert_eq!(&number.half().plus(&number.half()), &number);
+            prop_assume!(count > 0);
+            let share = |places| number.share(count, places);
+            prop_assert_eq!(share(0), Decimal::from(whole / i128::from(count)));
+            let fine = Decimal::from(whole * 10_000 / i128::from(count)).shifted(-4);
+            prop_assert_eq!(share(4), fine);
+            prop_assert_eq!(number.shifted(-9).share(1, 3), Decimal::from(whole / 1_000_000).shifted(-3));
         }
 
         #[test]

@@ -7,6 +7,7 @@
 mod account;
 mod batch;
 mod billed;
+pub mod budget;
 mod claims;
 mod decimal;
 mod fact;
