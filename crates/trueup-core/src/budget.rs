@@ -38,7 +38,7 @@ pub use anomaly::{
     BASELINE_DAYS, FACTOR_TENTHS, Look, Margin, OBSERVATIONS_MIN, anomaly, margin_min,
 };
 pub use forecast::{Expected, Forecast, HISTORY_DAYS, HISTORY_DAYS_MIN};
-pub use level::{Turn, has_reached, turn};
+pub use level::{Turn, has_reached, permille, turn};
 pub use spent::{Budget, RATE_DAYS, Rate, Reached, Status, status};
 
 /// How long a budget lasts.

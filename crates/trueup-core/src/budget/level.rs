@@ -55,3 +55,16 @@ fn is_held(figure: &Decimal, whole: &Decimal, percent: u32) -> bool {
     let level = whole.times(percent).times(HELD_PARTS - 1);
     figure.clone().shifted(2).times(HELD_PARTS) >= level
 }
+
+/// How many thousandths of a whole, which is more than nothing, a figure is; cut, so that only what has
+/// reached a level shows as it. 0 for what is less than nothing.
+#[must_use]
+pub fn permille(figure: &Decimal, whole: &Decimal) -> u32 {
+    let figure = figure.clone().shifted(3);
+    let (mut is_below, mut is_above) = (0_u32, u32::MAX);
+    while is_below + 1 < is_above {
+        let middle = u32::midpoint(is_below, is_above);
+        if figure >= whole.times(middle) { is_below = middle } else { is_above = middle }
+    }
+    is_below
+}

@@ -184,6 +184,20 @@ fn days_of(cents_of_days: &[u32]) -> Days {
     days
 }
 
+#[test]
+fn parts_are_cut_and_never_rounded_up() {
+    for (figure, whole, expected) in [
+        ("99.999", "100", 999),
+        ("100", "100", 1_000),
+        ("0", "7", 0),
+        ("-3", "7", 0),
+        ("2", "3", 666),
+        ("9999999999", "1", u32::MAX - 1),
+    ] {
+        assert_eq!(permille(&decimal(figure), &decimal(whole)), expected, "{figure}/{whole}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_order_changes_anything(

@@ -6,5 +6,5 @@ pub(crate) mod baseline;
 mod sides;
 mod stated;
 
-pub(crate) use sides::{Gathered, Narrow, gather};
+pub(crate) use sides::{Gathered, Narrow, charged, gather};
 pub(crate) use stated::Stated;

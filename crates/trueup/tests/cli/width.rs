@@ -99,6 +99,8 @@ fn help_fits_80_columns() {
         "pull",
         "import",
         "parity",
+        "budget",
+        "alerts",
         "backfill provider",
         "provider prune",
     ];
