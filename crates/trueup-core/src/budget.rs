@@ -34,12 +34,10 @@ use jiff::civil::{Date, Weekday};
 
 use crate::Decimal;
 
-pub use anomaly::{
-    BASELINE_DAYS, FACTOR_TENTHS, Look, Margin, OBSERVATIONS_MIN, anomaly, margin_min,
-};
-pub use forecast::{Expected, Forecast, HISTORY_DAYS, HISTORY_DAYS_MIN};
+pub use anomaly::{BASELINE_DAYS, FACTOR_TENTHS, Look, Margin, anomaly};
+pub use forecast::{Expected, Forecast};
 pub use level::{Turn, has_reached, permille, turn};
-pub use spent::{Budget, RATE_DAYS, Rate, Reached, Status, status};
+pub use spent::{Budget, Rate, Reached, Status, status};
 
 /// How long a budget lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

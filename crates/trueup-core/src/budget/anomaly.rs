@@ -14,14 +14,13 @@ use crate::Decimal;
 /// Days before the one that is looked at.
 pub const BASELINE_DAYS: i64 = 30;
 /// Known days among them below which nothing is said.
-pub const OBSERVATIONS_MIN: usize = 10;
+const OBSERVATIONS_MIN: usize = 10;
 /// What the MAD is multiplied by, in tenths. 5.2 is the limit of 3.5 of Iglewicz and Hoaglin, "How to
 /// Detect and Handle Outliers" (1993), for the score 0.6745 × distance / MAD: 3.5 / 0.6745 = 5.19.
 pub const FACTOR_TENTHS: u32 = 52;
 
 /// A difference of less is never worth a look: where days are alike, the MAD is next to nothing.
-#[must_use]
-pub fn margin_min() -> Decimal {
+fn margin_min() -> Decimal {
     Decimal::from(1)
 }
 
@@ -55,6 +54,8 @@ pub struct Look {
     pub date: Date,
     /// What it came to.
     pub amount: Decimal,
+    /// Calls of the day without a known price: what they cost is not in the amount.
+    pub unpriced_calls: u64,
     /// The median of the observations.
     pub median: Decimal,
     /// The median of their distances from it.
@@ -81,7 +82,8 @@ impl Look {
 /// others are.
 #[must_use]
 pub fn anomaly(days: &Days, date: Date) -> Option<Look> {
-    let amount = days.get(date).filter(|day| day.is_settled)?.amount.clone();
+    let day = days.get(date).filter(|day| day.is_settled)?;
+    let (amount, unpriced_calls) = (day.amount.clone(), day.unpriced_calls);
     let observations: Vec<(Date, Decimal)> = days
         .within(Span::before(date, BASELINE_DAYS))
         .filter(|(_, day)| day.is_settled)
@@ -100,5 +102,5 @@ pub fn anomaly(days: &Days, date: Date) -> Option<Look> {
         .into_iter()
         .fold((by_mad, Margin::Mad), |most, one| if one.0 > most.0 { one } else { most });
     let bound = median.plus(&margin);
-    Some(Look { date, amount, median, mad, margin, margin_of, bound, observations })
+    Some(Look { date, amount, unpriced_calls, median, mad, margin, margin_of, bound, observations })
 }

@@ -9,9 +9,9 @@ use super::{Days, Sorted, Span};
 use crate::Decimal;
 
 /// Days before the present one that are looked at: eight weeks.
-pub const HISTORY_DAYS: i64 = 56;
+const HISTORY_DAYS: i64 = 56;
 /// Known days among them below which nothing is expected: a week.
-pub const HISTORY_DAYS_MIN: u32 = 7;
+const HISTORY_DAYS_MIN: u32 = 7;
 
 /// What is to be expected of a period.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::{Days, Period, Span, has_reached};
 use crate::Decimal;
 
 /// Whole days before the present one that the burn rate is the mean of.
-pub const RATE_DAYS: i64 = 7;
+pub(super) const RATE_DAYS: i64 = 7;
 
 /// What may be spent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub struct Reached {
 pub struct Rate {
     /// What the days come to.
     pub sum: Decimal,
-    /// How many of the last [`RATE_DAYS`] days before the present one are known.
+    /// How many of the seven days before the present one are known.
     pub days: u32,
 }
 
@@ -88,7 +88,7 @@ impl Status {
     }
 }
 
-/// How a budget stands in the period that `day` lies in, where that is the present one.
+/// How a budget stands in the present period.
 #[must_use]
 pub fn status(budget: &Budget, days: &Days, today: Date) -> Status {
     status_of(budget, days, budget.per.span(today), today)

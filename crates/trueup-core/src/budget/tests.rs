@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::spent::RATE_DAYS;
 use super::*;
 
 fn date(text: &str) -> Date {

@@ -151,18 +151,14 @@ fn account(
     };
     let calendar = Calendar::new(zone.clone());
     let window = window(&calendar, today);
-    let first_use = usage.span()?.map(|(first, _)| calendar.day(first.max(window.from)));
+    let is_older = usage.span()?.is_some_and(|(first, _)| first < window.from);
+    let mut first_use = is_older.then(|| calendar.day(window.from));
     let mut of_account: Vec<(&Settings, &mut Known)> =
         budgets.iter().zip(known).filter(|(_, one)| one.of == Of::Account).collect();
-    for (_, one) in &mut of_account {
-        let span = first_use.map(|first| Span { first, last: today });
-        for date in span.into_iter().flat_map(Span::days) {
-            one.days.know(date, true);
-        }
-    }
     let width_ms = calendar.finest_needed_ms(window.from, window.until);
     usage.by_time(width_ms, window, &mut |entry| {
         let date = calendar.day(entry.start);
+        first_use = Some(first_use.map_or(date, |first| first.min(date)));
         let mut priced = None;
         for (budget, one) in &mut of_account {
             if takes(budget, entry.series) {
@@ -170,7 +166,15 @@ fn account(
                 add(&mut one.days, date, entry.series.witness, sum);
             }
         }
-    })
+    })?;
+    // From then on a day without any usage is one on which nothing was spent.
+    let span = first_use.map(|first| Span { first, last: today });
+    for date in span.into_iter().flat_map(Span::days) {
+        for (_, one) in &mut of_account {
+            one.days.know(date, true);
+        }
+    }
+    Ok(())
 }
 
 /// What a sum costs, and its calls without a price.

@@ -43,16 +43,20 @@ impl Alert<'_> {
                 let part = percent(&status.settled, &status.limit);
                 let period = label(per, status.span.first);
                 let the = if per == Period::Week { "the " } else { "" };
-                format!("{name}: {spent} of {limit} in {the}{period}, {part}{}", unpriced(status))
+                format!(
+                    "{name}: {spent} of {limit} in {the}{period}, {part}{}",
+                    unpriced(status.unpriced_calls)
+                )
             }
             About::Anomaly(look) => {
                 let [amount, bound, median] =
                     [&look.amount, &look.bound, &look.median].map(dollars_of);
                 format!(
                     "{name}: {amount} on {}; the median of {} before it is {median}, and from \
-                     {bound} on a day is out of the ordinary",
+                     {bound} on a day is out of the ordinary{}",
                     look.date,
                     counted(look.observations.len() as u64, "day"),
+                    unpriced(look.unpriced_calls),
                 )
             }
         }
@@ -104,6 +108,7 @@ fn anomaly(look: &Look) -> Value {
     json!({
         "day": look.date.to_string(),
         "amount_usd": usd(&look.amount),
+        "unpriced_calls": look.unpriced_calls,
         "median_usd": usd(&look.median),
         "mad_usd": usd(&look.mad),
         "factor": Decimal::from(i128::from(FACTOR_TENTHS)).shifted(-1).to_string(),
@@ -117,8 +122,8 @@ fn anomaly(look: &Look) -> Value {
 }
 
 /// What is not in a sum, behind it.
-fn unpriced(status: &Status) -> String {
-    match status.unpriced_calls {
+fn unpriced(calls: u64) -> String {
+    match calls {
         0 => String::new(),
         calls => format!("; {} without a known price not in it", counted(calls, "call")),
     }

@@ -42,7 +42,8 @@ impl ShowBudget {
         let unknown =
             self.names.iter().find(|name| !config.budgets.iter().any(|one| one.name == **name));
         if let Some(unknown) = unknown {
-            let known: Vec<&str> = config.budgets.iter().map(|one| one.name.as_str()).collect();
+            let known = config.budgets.iter().map(|one| format!("`{}`", one.name));
+            let known: Vec<String> = known.collect();
             let words = format!("there is no budget `{unknown}`, but {}", known.join(", "));
             return Err(WrongUsage(words).into());
         }

@@ -205,6 +205,8 @@ mod tests {
             ("HOME", "/nowhere"),
             ("TRUEUP_TOKEN", "s3cret"),
             ("TRUEUP_PUSH_TOKEN", "s3cret"),
+            ("TRUEUP_ALERT_WEBHOOK", "https://hooks.example/s3cret"),
+            ("TRUEUP_ALERT_WEBHOOK_TOKEN", "s3cret"),
             ("TRACE_PUSH_ENDPOINT", "https://hub.example/ingest?token=s3cret"),
         ]);
         let terminal = Terminal { columns: 200, has_colour: false };

@@ -139,7 +139,7 @@ pub(super) fn spawn(task: Task) -> std::io::Result<()> {
 impl Task {
     fn run(&self) {
         // Days that are only half read would look out of the ordinary.
-        while self.watch.seen().last_sync.is_none() {
+        while self.is_unread() {
             if !self.ticker.pause(UNREAD_REST) {
                 return;
             }
@@ -162,6 +162,13 @@ impl Task {
                 return;
             }
         }
+    }
+
+    /// Whether the stores are still being read for the first time; those that cannot be read are not
+    /// waited for.
+    fn is_unread(&self) -> bool {
+        let seen = self.watch.seen();
+        seen.last_sync.is_none() && seen.error.is_none()
     }
 
     fn look(&self, deliverer: &mut Deliverer) -> Result<()> {

@@ -117,6 +117,12 @@ fn a_day_out_of_the_ordinary_is_told_with_every_number() {
     assert_eq!(text(numbers, "/day"), day(at).to_string());
     assert_eq!(numbers["observations"].as_object().unwrap().len(), 12);
     assert!(home.print("budget").contains("no limit is set"));
+    // What has no price stands beside the amount.
+    let unpriced = Answer { model: "a-model-of-nobody", ..Answer::new("u", "t", at) };
+    home.write(&transcript("t"), unpriced.line());
+    let alerts = json(&home, "alerts --json");
+    assert_eq!(alerts["alerts"][0]["numbers"]["unpriced_calls"], 1);
+    assert!(text(&alerts, "/alerts/0/message").contains("1 call without a known price not in it"));
     // Without it there is nothing to be told.
     home.write(SETTINGS, "[[budget]]\nname = \"watched\"\nlimit = 9999\nanomalies = false\n");
     assert_eq!(home.print("alerts"), "Nothing stands.\n");
@@ -165,7 +171,10 @@ fn budgets_without_usage_and_without_settings() {
     assert_eq!(home.run("alerts --check").code, Some(0));
     let unknown = home.run("budget all");
     assert_eq!(unknown.code, Some(2));
-    assert!(unknown.stderr.contains("there is no budget `all`, but empty, bill"), "{unknown:?}");
+    assert!(
+        unknown.stderr.contains("there is no budget `all`, but `empty`, `bill`"),
+        "{unknown:?}"
+    );
 }
 
 #[test]
@@ -254,6 +263,21 @@ fn days_are_those_of_the_zone_of_reports() {
     let today = now().to_zoned(zone).date().to_string();
     assert_eq!(text(&budgets, "/budgets/0/today"), today);
     assert_eq!(text(&budgets, "/budgets/0/spent_usd"), "5");
+}
+
+#[test]
+fn nothing_is_known_of_days_before_the_first_use_in_any_zone() {
+    let (home, _) = home_of(&[5]);
+    for zone in ["Pacific/Honolulu", "UTC", "Pacific/Kiritimati"] {
+        home.write(SETTINGS, format!("tz = \"{zone}\"\n[[budget]]\nname = \"all\"\nlimit = 8\n"));
+        let budget = &json(&home, "budget --json")["budgets"][0];
+        assert_eq!(
+            (&budget["days_known"], &budget["burn_rate"]),
+            (&1.into(), &Value::Null),
+            "{zone}"
+        );
+        assert_eq!(text(budget, "/spent_usd"), "5", "{zone}");
+    }
 }
 
 #[test]
