@@ -270,3 +270,24 @@ fn state(covers: &BTreeMap<&str, &Coverage>, day: UnixMs) -> Option<bool> {
     }
     is_settled
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trueup_core::DAY_MS;
+
+    #[test]
+    fn a_day_is_known_where_all_that_have_begun_tell_of_it_and_settled_where_it_is_to_all() {
+        use DayState::{Provisional, Restated, Ripe, Settled};
+        let coverage = |days: &[(i64, DayState)]| -> Coverage {
+            days.iter().map(|(day, state)| (UnixMs(day * DAY_MS), *state)).collect()
+        };
+        let one = coverage(&[(1, Settled), (2, Settled), (3, Restated), (4, Settled), (6, Ripe)]);
+        let other = coverage(&[(3, Settled), (4, Provisional), (5, Settled), (6, Settled)]);
+        let covers = BTreeMap::from([("one", &one), ("other", &other)]);
+        let known: Vec<Option<bool>> =
+            (0..8).map(|day| state(&covers, UnixMs(day * DAY_MS))).collect();
+        let (settled, open) = (Some(true), Some(false));
+        assert_eq!(known, [None, settled, settled, settled, open, None, open, None]);
+    }
+}

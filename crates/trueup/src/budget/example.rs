@@ -30,7 +30,8 @@ fn days() -> (Days, Date) {
     (days, today)
 }
 
-fn api() -> Looked {
+/// The budget of the example.
+pub(crate) fn api() -> Looked {
     let (days, today) = days();
     let settings = Settings {
         name: "api".to_owned(),

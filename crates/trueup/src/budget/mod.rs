@@ -5,7 +5,7 @@
 
 mod days;
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 mod look;
 mod say;
 mod settings;

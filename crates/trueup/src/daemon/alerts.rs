@@ -152,6 +152,10 @@ impl Task {
         );
         loop {
             let error = self.look(&mut deliverer).err().map(|error| format!("{error:#}"));
+            // At the end of the process the ledger closes under it: what was not done is done next time.
+            if error.is_some() && !self.ticker.pause(Duration::ZERO) {
+                return;
+            }
             let mut seen = self.alerts.lock();
             if let Some(error) = error.as_ref().filter(|error| seen.error.as_ref() != Some(error)) {
                 tracing::warn!(error, "alerts_failed");
@@ -276,4 +280,44 @@ fn changes(all: &[Looked], told: &Told, now: UnixMs) -> Vec<AlertChange> {
         });
     }
     changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::example::api;
+
+    #[test]
+    fn what_was_told_is_not_told_again_and_what_has_fallen_is_let_go() {
+        let all = [api()];
+        let now = UnixMs(1_795_212_509_000);
+        let raised = changes(&all, &Told::default(), now);
+        let cells: Vec<(&str, u32)> =
+            raised.iter().map(|one| (one.state.cell.as_str(), one.state.level)).collect();
+        assert_eq!(cells, [("api/2026-11", 50), ("api/2026-11-13", 100)]);
+        for (id, body) in raised.iter().filter_map(|one| one.message.as_ref()) {
+            let json: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert!(json["id"] == id.as_str() && !body.contains('\n'), "{body}");
+        }
+        let mut states: Vec<AlertState> = raised.into_iter().map(|one| one.state).collect();
+        let later = UnixMs(now.0 + 1);
+        assert_eq!(changes(&all, &Told::new(states.clone()), later), []);
+        // It was at 80 % once, before a price was corrected.
+        states[0].level = 80;
+        let fallen = changes(&all, &Told::new(states), later);
+        let [fallen] = fallen.as_slice() else { panic!("{fallen:?}") };
+        assert_eq!((fallen.before, fallen.state.level, &fallen.message), (80, 50, &None));
+    }
+
+    #[test]
+    fn ids_differ_by_cell_level_and_moment() {
+        let all = [api()];
+        let ids = |now: i64| {
+            let changes = changes(&all, &Told::default(), UnixMs(now));
+            changes.into_iter().filter_map(|one| Some(one.message?.0)).collect::<Vec<_>>()
+        };
+        let (one, other) = (ids(1), ids(2));
+        assert_eq!(one, ids(1));
+        assert!(one[0] != one[1] && one[0] != other[0] && one[0].len() == 32, "{one:?}");
+    }
 }
