@@ -7,7 +7,7 @@ use trueup_core::budget::{Days, Period};
 
 use super::days::Known;
 use super::look::looked;
-use super::{Looked, Of, Settings, Told, standing};
+use super::{Looked, Of, Settings, Told, of_toml, standing};
 use crate::render::budget::{alerts, budgets};
 use crate::render::terminal::Terminal;
 
@@ -101,6 +101,15 @@ fn the_numbers_of_the_document_are_in_the_json() {
         assert_eq!(anomaly.pointer(at).and_then(|value| value.as_str()), Some(expected), "{at}");
     }
     assert_eq!(anomaly["numbers"]["observations"].as_object().unwrap().len(), 18);
+}
+
+#[test]
+fn the_settings_of_the_document_are_right() {
+    let block = DOCUMENT.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut table: toml::Table = block.parse().unwrap();
+    let budgets = of_toml(table.remove(crate::config::BUDGET).unwrap()).unwrap();
+    let names: Vec<&str> = budgets.iter().map(|budget| budget.name.as_str()).collect();
+    assert_eq!(names, ["anthropic", "night shift", "everything"]);
 }
 
 #[test]
