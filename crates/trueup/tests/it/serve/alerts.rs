@@ -1,5 +1,6 @@
 //! Alerts of `serve`: told once, to everybody, whatever happens between.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -135,12 +136,36 @@ fn an_alert_survives_a_dead_webhook_and_a_kill() {
     rest();
     let received = receiver.received();
     assert_eq!(receiver.taken().len(), 1);
-    let ids: std::collections::BTreeSet<&str> =
-        received.iter().map(|one| one.header("idempotency-key")).collect();
+    let ids: BTreeSet<&str> = received.iter().map(|one| one.header("idempotency-key")).collect();
     assert_eq!(ids.len(), 1, "every try has the same id");
     assert_eq!(lines_of_file(&home).len(), 1);
     assert!(events(&daemon, "alert").is_empty());
     until("nothing waits", || home.number("SELECT count(*) FROM alert_deliveries") == 0);
+}
+
+#[test]
+fn no_kill_swallows_an_alert_or_makes_it_another() {
+    let receiver = Receiver::start("{}");
+    let home = home_of(&receiver.url(), &[]);
+    // Moments between the start of a process and some looks later, spread by a fixed rule.
+    for kill in 0..10_u64 {
+        let daemon = home.start();
+        spend(&daemon, 1);
+        std::thread::park_timeout(Duration::from_millis(kill * 7_919 % 1_400));
+        drop(daemon);
+    }
+    let _daemon = home.start();
+    let is_over = || home.number("SELECT count(*) FROM alert_deliveries") == 0;
+    until("all is told", || levels(&lines_of_file(&home)).contains(&100) && is_over());
+    let mut ids: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+    for alert in bodies(&receiver.taken()) {
+        let id = alert["id"].as_str().unwrap().to_owned();
+        ids.entry(alert["level"].as_u64().unwrap()).or_default().insert(id);
+    }
+    assert!(ids.contains_key(&100), "{ids:?}");
+    assert!(ids.values().all(|ids| ids.len() == 1), "{ids:?}");
+    let in_file: BTreeSet<u64> = levels(&lines_of_file(&home)).into_iter().collect();
+    assert!(ids.keys().eq(&in_file), "{ids:?} {in_file:?}");
 }
 
 #[test]
