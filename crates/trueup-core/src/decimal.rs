@@ -139,6 +139,41 @@ impl Decimal {
         self.is_negative && !self.is_zero()
     }
 
+    /// Half of it, exactly.
+    #[must_use]
+    pub fn half(&self) -> Self {
+        self.times(&5.into()).shifted(-1)
+    }
+
+    /// An equal share of it where there are so many, cut behind so many decimals; the only thing here
+    /// that is not exact. Nothing where there is no share.
+    #[must_use]
+    pub fn share(&self, of: u32, places: u32) -> Self {
+        if of == 0 {
+            return Self::ZERO;
+        }
+        let first = -i64::from(places);
+        let kept = if self.exponent < first {
+            let left_out = usize::try_from(first - self.exponent).unwrap_or(usize::MAX);
+            self.digits
+                .get(..self.digits.len().saturating_sub(left_out))
+                .unwrap_or_default()
+                .to_vec()
+        } else if self.is_zero() {
+            Vec::new()
+        } else {
+            self.aligned(first)
+        };
+        let mut rest: u64 = 0;
+        let mut digits = Vec::with_capacity(kept.len());
+        for digit in kept {
+            rest = rest * 10 + u64::from(digit);
+            digits.push(u8::try_from(rest / u64::from(of)).unwrap_or(9));
+            rest %= u64::from(of);
+        }
+        Self { is_negative: self.is_negative, digits, exponent: first }.tidied()
+    }
+
     fn negated(mut self) -> Self {
         self.is_negative = !self.is_negative && !self.is_zero();
         self
@@ -263,6 +298,18 @@ impl From<i128> for Decimal {
     fn from(number: i128) -> Self {
         let digits = number.unsigned_abs().to_string().bytes().map(|digit| digit - b'0').collect();
         Self { is_negative: number < 0, digits, exponent: 0 }.tidied()
+    }
+}
+
+impl From<i32> for Decimal {
+    fn from(number: i32) -> Self {
+        i128::from(number).into()
+    }
+}
+
+impl From<u32> for Decimal {
+    fn from(number: u32) -> Self {
+        i128::from(number).into()
     }
 }
 
@@ -416,6 +463,19 @@ mod tests {
             prop_assert_eq!(one.cmp(&two), a.cmp(&b));
             prop_assert_eq!(one.clone().abs(), Decimal::from(i128::from(a).abs()));
             prop_assert_eq!(one.to_string(), a.to_string());
+        }
+
+        #[test]
+        fn products_and_shares_are_those_of_integers(a in any::<i64>(), count in any::<u32>()) {
+            let (number, whole) = (Decimal::from(i128::from(a)), i128::from(a));
+            prop_assert_eq!(number.times(&count.into()), Decimal::from(whole * i128::from(count)));
+            prop_assert_eq!(&number.half().plus(&number.half()), &number);
+            prop_assume!(count > 0);
+            let share = |places| number.share(count, places);
+            prop_assert_eq!(share(0), Decimal::from(whole / i128::from(count)));
+            let fine = Decimal::from(whole * 10_000 / i128::from(count)).shifted(-4);
+            prop_assert_eq!(share(4), fine);
+            prop_assert_eq!(number.shifted(-9).share(1, 3), Decimal::from(whole / 1_000_000).shifted(-3));
         }
 
         #[test]

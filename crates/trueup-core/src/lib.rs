@@ -8,6 +8,7 @@ mod account;
 pub mod allocate;
 mod batch;
 mod billed;
+pub mod budget;
 mod charged;
 mod claims;
 mod decimal;

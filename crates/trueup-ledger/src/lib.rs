@@ -8,6 +8,7 @@
 //! [`Reader`] sees what is committed, beside them.
 
 mod account;
+mod alerts;
 mod billed;
 mod completeness;
 mod error;
@@ -27,6 +28,7 @@ mod stated;
 mod volume;
 mod writer;
 
+pub use alerts::{ALERTS_LOST, AlertChange, AlertDelivery, AlertState, DeliveryEnd};
 pub use billed::{
     BackfillStep, BilledBucket, ConnectionState, Finished, Prunable, Pruned, PullRange, PulledPage,
     Pulling, RowCounts, SETTLE_AGE_MS, SettleLag, StoredIssue, ToldDay, ToldName, ToldRow,

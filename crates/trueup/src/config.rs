@@ -20,6 +20,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::tz::TimeZone;
 use trueup_agents::{Environment, Root};
 
+use crate::budget;
 use crate::hooks::openclaw;
 
 /// One setting.
@@ -220,6 +221,43 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "A file that holds that secret, so that it stands in no environment",
     ),
     setting(
+        "alert_interval",
+        "TRUEUP_ALERT_INTERVAL",
+        &[],
+        "5m",
+        "How often serve looks at budgets and anomalies; off for never (docs/budgets.md)",
+    ),
+    setting(
+        "alert_file",
+        "TRUEUP_ALERT_FILE",
+        &[],
+        "",
+        "A file that serve appends each alert to, as a line of JSON",
+    ),
+    Setting {
+        key: "alert_webhook",
+        variable: "TRUEUP_ALERT_WEBHOOK",
+        aliases: &[],
+        default: "",
+        help: "The https:// URL that serve posts each alert to; not shown, as it often is a secret",
+        is_secret: true,
+    },
+    Setting {
+        key: "alert_webhook_token",
+        variable: "TRUEUP_ALERT_WEBHOOK_TOKEN",
+        aliases: &[],
+        default: "",
+        help: "The bearer token that is sent with it",
+        is_secret: true,
+    },
+    setting(
+        "alert_webhook_token_file",
+        "TRUEUP_ALERT_WEBHOOK_TOKEN_FILE",
+        &[],
+        "",
+        "A file that holds the token of the webhook, so that it stands in no environment",
+    ),
+    setting(
         "retention",
         "TRUEUP_RETENTION",
         &[],
@@ -313,6 +351,8 @@ impl fmt::Display for Origin {
 pub(crate) struct Config {
     values: BTreeMap<&'static str, (String, Origin)>,
     settings_file: PathBuf,
+    /// The budgets of the settings file, in its order.
+    pub(crate) budgets: Vec<budget::Settings>,
     /// What agents' folders are looked for by.
     pub(crate) environment: Environment,
 }
@@ -350,7 +390,7 @@ impl Config {
                 (environment.xdg("XDG_CONFIG_HOME", ".config").join("trueup/trueup.toml"), false)
             }
         };
-        let in_file = read_file(&path, is_named)?;
+        let (in_file, budgets) = read_file(&path, is_named)?;
         let mut values = BTreeMap::new();
         for setting in SETTINGS {
             let names = std::iter::once(&setting.variable).chain(setting.aliases);
@@ -369,7 +409,7 @@ impl Config {
             let root = Root::new(environment.expand(folder), "openclaw_dir");
             environment.pointed.insert(openclaw::SOURCE, root);
         }
-        let mut config = Self { values, settings_file: path, environment };
+        let mut config = Self { values, settings_file: path, budgets, environment };
         let spool = config.spool(openclaw::SOURCE);
         config.environment.spools.insert(openclaw::SOURCE, spool);
         Ok(config)
@@ -489,15 +529,25 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-fn read_file(path: &Path, is_named: bool) -> Result<BTreeMap<String, String>> {
+/// The key of tables that are no setting of their own.
+pub(crate) const BUDGET: &str = "budget";
+
+/// What a settings file says: single values, and budgets.
+type InFile = (BTreeMap<String, String>, Vec<budget::Settings>);
+
+fn read_file(path: &Path, is_named: bool) -> Result<InFile> {
     if !is_named && !path.exists() {
-        return Ok(BTreeMap::new());
+        return Ok(InFile::default());
     }
     let text = read_text(path)?;
     let table: toml::Table =
         text.parse().map_err(|error| anyhow!("{}: {error}", path.display()))?;
-    let mut values = BTreeMap::new();
+    let (mut values, mut budgets) = InFile::default();
     for (key, value) in table {
+        if key == BUDGET {
+            budgets = budget::of_toml(value).with_context(|| path.display().to_string())?;
+            continue;
+        }
         if !SETTINGS.iter().any(|setting| setting.key == key) {
             bail!("{}: `{key}` is not a setting; `trueup config` lists them all", path.display());
         }
@@ -514,7 +564,7 @@ fn read_file(path: &Path, is_named: bool) -> Result<BTreeMap<String, String>> {
         };
         values.insert(key, text);
     }
-    Ok(values)
+    Ok((values, budgets))
 }
 
 #[cfg(test)]

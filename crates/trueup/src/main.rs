@@ -1,6 +1,7 @@
 //! The binary: everything that touches the clock, the environment, sockets and the terminal.
 
 mod api;
+mod budget;
 mod cli;
 mod clock;
 mod completeness;

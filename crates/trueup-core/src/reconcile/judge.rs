@@ -51,25 +51,15 @@ impl Tolerance {
         if difference <= self.floor {
             return Severity::Info;
         }
-        let is_above = |part_e4: u32| difference.clone().shifted(4) > times(right, part_e4);
+        let is_above = |part_e4: u32| {
+            difference.clone().shifted(4) > right.clone().abs().times(&part_e4.into())
+        };
         match (is_above(self.fail_e4), is_above(self.warn_e4)) {
             (true, _) => Severity::Fail,
             (false, true) => Severity::Warn,
             (false, false) => Severity::Info,
         }
     }
-}
-
-/// A number's magnitude so many times.
-fn times(number: &Decimal, times: u32) -> Decimal {
-    let mut product = Decimal::ZERO;
-    for digit in times.to_string().bytes() {
-        product = product.shifted(1);
-        for _ in b'0'..digit {
-            product = product.plus(&number.clone().abs());
-        }
-    }
-    product
 }
 
 /// The tolerances of one pair of sides.

@@ -6,6 +6,7 @@
     reason = "a broken law panics, in whichever helper it shows"
 )]
 
+mod alerts;
 mod billed;
 mod claim_laws;
 mod claims;

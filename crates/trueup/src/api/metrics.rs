@@ -6,6 +6,7 @@
 //! trueup_queue_records 0
 //! ```
 
+mod alerts;
 mod host;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     text.of_push(&app.threads.push.seen());
     text.of_pull(&pulled);
     text.of_settle_lags(&lags.unwrap_or_default());
+    text.of_alerts(&app.threads.alerts.seen());
     text.of_counts(&app.counts);
     if let Some(log) = &app.threads.gateway_log {
         text.of_gateway_log(log);

@@ -36,7 +36,7 @@ pub(crate) use cron::{CronDoor, Peer};
 pub(crate) use guard::{Guard, Token};
 use problem::Problem;
 
-use crate::daemon::{GatewayLog, Host, Pull, Push, Settings, Watch};
+use crate::daemon::{Alerts, GatewayLog, Host, Pull, Push, Settings, Watch};
 use crate::intake::Kind;
 
 /// Largest bodies that are held at once, in `serve`.
@@ -68,6 +68,7 @@ pub(crate) struct Threads {
     pub(crate) gateway_log: Option<Arc<GatewayLog>>,
     pub(crate) push: Arc<Push>,
     pub(crate) pull: Arc<Pull>,
+    pub(crate) alerts: Arc<Alerts>,
 }
 
 impl App {

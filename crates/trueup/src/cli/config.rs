@@ -8,8 +8,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::Global;
-use crate::config::{Config, SETTINGS, Setting};
+use crate::budget::{self, Of};
+use crate::config::{BUDGET, Config, SETTINGS, Setting};
 use crate::push;
+use crate::render::number::dollars_of;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
 
@@ -62,7 +64,49 @@ fn table(config: &Config, terminal: Terminal) -> String {
         let cells = cells.into_iter().chain([Cell::Name(origin.to_string())]).collect();
         layout.row(Look::Plain, cells);
     }
-    layout.draw(terminal)
+    let mut text = layout.draw(terminal);
+    if !config.budgets.is_empty() {
+        text.push('\n');
+        text.push_str(&budgets(config).draw(terminal));
+    }
+    text
+}
+
+fn budgets(config: &Config) -> Layout {
+    let mut layout = Layout::new(vec!["Budget", "Limit", "Per", "Of", "What"]);
+    for budget in &config.budgets {
+        let limit = budget.limit.as_ref().map_or_else(|| "none".to_owned(), dollars_of);
+        let of = budget.of.map_or("", Of::name).to_owned();
+        layout.row(
+            Look::Plain,
+            vec![
+                Cell::Name(budget.name.clone()),
+                Cell::Number(limit),
+                Cell::Text(budget.per.name().to_owned()),
+                Cell::Text(of),
+                Cell::Name(budget.scope()),
+            ],
+        );
+    }
+    layout
+}
+
+fn budget_as_json(budget: &budget::Settings) -> serde_json::Value {
+    let budget::Settings { name, limit, per, of, provider, project, key, agent, model, .. } =
+        budget;
+    json!({
+        "name": name,
+        "limit": limit.as_ref().map(ToString::to_string),
+        "per": per.name(),
+        "of": of.map(Of::name),
+        "provider": provider,
+        "project": project,
+        "key": key,
+        "agent": agent,
+        "model": model,
+        "thresholds": budget.thresholds,
+        "anomalies": budget.has_anomalies,
+    })
 }
 
 fn as_json(config: &Config) -> serde_json::Value {
@@ -71,7 +115,9 @@ fn as_json(config: &Config) -> serde_json::Value {
         let value = json!({ "value": shown(config, setting), "from": origin.to_string() });
         (setting.key.to_owned(), value)
     });
-    serde_json::Value::Object(settings.collect())
+    let budgets = config.budgets.iter().map(budget_as_json).collect();
+    let tables = (!config.budgets.is_empty()).then(|| (BUDGET.to_owned(), budgets));
+    serde_json::Value::Object(settings.chain(tables).collect())
 }
 
 /// `docs/configuration.md`.
@@ -94,8 +140,25 @@ fn reference() -> String {
         );
         text.push_str(&row);
     }
+    text.push_str(REFERENCE_TAIL);
     text
 }
+
+const REFERENCE_TAIL: &str = "
+## Budgets
+
+Only in the file, as tables that may come again; [budgets.md](budgets.md) says what becomes of them.
+
+| key of `[[budget]]` | default | meaning |
+|---|---|---|
+| `name` | required | its name, which no other has |
+| `limit` | none: only watched for anomalies | dollars: a whole number, or a text such as `\"12.50\"` |
+| `per` | `month` | `day`, `week` (from Monday) or `month` |
+| `of` | see [there](budgets.md#whose-amounts) | `account`, or `billed` |
+| `provider`, `project`, `key`, `agent`, `model` | everything | what it takes in; in names `*` stands for any text, but not in `provider` |
+| `thresholds` | `[50, 80, 100]` | percents of the limit at which somebody is told |
+| `anomalies` | `true` | whether days out of the ordinary are told |
+";
 
 const LEDGER_DEFAULT: &str = "`/data/openclaw-trace.db` where `/data` can be written, else `~/.local/share/trueup/trueup.db`";
 
@@ -113,7 +176,7 @@ the default. The file is `~/.config/trueup/trueup.toml` (under `$XDG_CONFIG_HOME
 set), or the one that `--config` or `TRUEUP_CONFIG` names. `trueup config` shows what holds and where
 it comes from.
 
-`token` and `push_token` have no flag: a command line can be read by everybody on the machine. `ledger` and `openclaw_dir`
+`token`, `push_token`, `alert_webhook` and `alert_webhook_token` have no flag: a command line can be read by everybody on the machine. `ledger` and `openclaw_dir`
 are options of every verb. A length of time is written `500ms`, `30s`, `5m` or `1h`; `~` stands for the home folder.
 
 ```toml
@@ -142,6 +205,8 @@ mod tests {
             ("HOME", "/nowhere"),
             ("TRUEUP_TOKEN", "s3cret"),
             ("TRUEUP_PUSH_TOKEN", "s3cret"),
+            ("TRUEUP_ALERT_WEBHOOK", "https://hooks.example/s3cret"),
+            ("TRUEUP_ALERT_WEBHOOK_TOKEN", "s3cret"),
             ("TRACE_PUSH_ENDPOINT", "https://hub.example/ingest?token=s3cret"),
         ]);
         let terminal = Terminal { columns: 200, has_colour: false };

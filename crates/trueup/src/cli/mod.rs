@@ -1,6 +1,7 @@
 //! The command line: one file per verb.
 
 mod backfill;
+mod budget;
 mod check;
 mod completeness;
 mod completions;
@@ -115,6 +116,12 @@ enum Verb {
     /// prices of the table; each row says which of the two it is.
     #[command(subcommand)]
     Export(export::Export),
+    /// Show what of each budget is spent and left, how long it lasts, and what is to be expected
+    ///
+    /// Budgets are tables [[budget]] of the settings file.
+    Budget(budget::ShowBudget),
+    /// Show which budgets have reached a threshold, and which days are out of the ordinary
+    Alerts(budget::ShowAlerts),
     /// Let an agent tell of sessions that end, by a hook that leaves small files
     Hooks(hooks::Hooks),
     /// Look for what the account lacks, and say what mends it
@@ -192,6 +199,8 @@ impl Verb {
             Self::Import(import) => import.run(&global.settings(&[])?),
             Self::Parity(parity) => parity.run(&global.settings(&[])?),
             Self::Export(export) => export.run(&global.settings(&[])?),
+            Self::Budget(show) => show.run(&global.settings(&[])?),
+            Self::Alerts(show) => show.run(&global.settings(&[])?),
             Self::Hooks(hooks) => hooks.run(&global.settings(&[])?),
             Self::Doctor(doctor) => doctor.run(&global.settings(&[])?),
             Self::Check(_) => check::CheckLedger::run(&global.settings(&[])?),

@@ -10,12 +10,14 @@ use super::{Global, load};
 use crate::config::{SETTINGS, Setting};
 
 /// Settings that are no flags of `serve`, and why.
-const NO_FLAGS: [(&str, &str); 5] = [
+const NO_FLAGS: [(&str, &str); 7] = [
     ("ledger", "an option of every verb"),
     ("openclaw_dir", "an option of every verb"),
     ("tz", "a setting of reports: the page counts in UTC"),
     ("token", "a command line can be read by everybody on the machine"),
     ("push_token", "a command line can be read by everybody on the machine"),
+    ("alert_webhook", "its path or query is often a secret"),
+    ("alert_webhook_token", "a command line can be read by everybody on the machine"),
 ];
 
 /// Flags, one for each setting that has one: a new setting is a new flag.

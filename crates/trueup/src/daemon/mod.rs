@@ -2,9 +2,11 @@
 //!
 //! Made of a [`Writer`] with a thread of its own, a thread that watches the agents' stores, one that
 //! takes samples of the machine, one that follows a gateway log where one is set, one that asks providers
-//! where any is connected, and one tokio thread that answers HTTP and never touches the disk. What is acknowledged as durable is in the file; what
-//! ends the process, however suddenly, takes only what was not.
+//! where any is connected, one that looks at budgets where any is set, and one tokio thread that answers
+//! HTTP and never touches the disk. What is acknowledged as durable is in the file; what ends the
+//! process, however suddenly, takes only what was not.
 
+mod alerts;
 mod gateway_log;
 mod host;
 mod listen;
@@ -33,6 +35,7 @@ use crate::config::Config;
 use crate::push::{DESTINATION, Pusher};
 use crate::sync::Stores;
 use crate::ticker::Ticker;
+pub(crate) use alerts::{Alerts, BudgetSeen, Seen as AlertsSeen};
 pub(crate) use gateway_log::GatewayLog;
 pub(crate) use host::Host;
 pub(crate) use listen::{Limits, bind};
@@ -184,8 +187,9 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
     }
     let push = start_push(&settings, &writer)?;
     let pull = start_pull(config, &settings, &writer, &mut tickers)?;
+    let alerts = start_alerts(&settings, &writer, &book, &watch, &mut tickers)?;
     let guard = Guard::new(settings.token.clone(), address);
-    let threads = api::Threads { watch, host, gateway_log, push: Arc::clone(&push), pull };
+    let threads = api::Threads { watch, host, gateway_log, push: Arc::clone(&push), pull, alerts };
     let app = App::new(settings, guard, Arc::clone(&writer), threads, counts, book);
     Ok(Keeping { app, writer, tickers, push })
 }
@@ -230,6 +234,30 @@ fn start_pull(
         is_scheduled,
     })?;
     Ok(pull)
+}
+
+/// Starts the thread that looks at budgets, where any is set.
+fn start_alerts(
+    settings: &Settings,
+    writer: &Arc<Writer>,
+    book: &PriceBook,
+    watch: &Arc<Watch>,
+    tickers: &mut Vec<Arc<Ticker>>,
+) -> Result<Arc<Alerts>> {
+    let alerts = Arc::new(Alerts::default());
+    let Some(of_alerts) = &settings.alerts else { return Ok(alerts) };
+    let ticker = Arc::new(Ticker::new(of_alerts.interval));
+    tickers.push(Arc::clone(&ticker));
+    alerts::spawn(alerts::Task {
+        settings: of_alerts.clone(),
+        ledger: settings.ledger.clone(),
+        writer: Arc::clone(writer),
+        book: book.clone(),
+        watch: Arc::clone(watch),
+        ticker,
+        alerts: Arc::clone(&alerts),
+    })?;
+    Ok(alerts)
 }
 
 /// Finishes the requests under way, sends and writes what is queued and closes the ledger. `false` where

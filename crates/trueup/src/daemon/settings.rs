@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use tracing::Level;
 use trueup_ledger::Limits;
 
-use super::upkeep;
+use super::{alerts, upkeep};
 use crate::api::{CronDoor, Token};
 use crate::config::Config;
 use crate::secret::Secret;
@@ -53,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) pull_interval: Option<Duration>,
     /// Who may have the last days pulled over HTTP.
     pub(crate) cron: CronDoor,
+    /// What somebody is to be told of; `None` for nothing.
+    pub(crate) alerts: Option<alerts::Settings>,
     /// How the ledger is kept within bounds.
     pub(crate) upkeep: upkeep::Settings,
     /// The least severe event that is logged.
@@ -90,6 +92,7 @@ impl Settings {
             push: push::Settings::of(config)?,
             pull_interval: interval_or_off(config, "pull_interval")?,
             cron: CronDoor::of(Secret::of(config, "cron_secret", "cron_secret_file")?.as_ref()),
+            alerts: alerts::Settings::of(config)?,
             upkeep: upkeep::Settings::of(config)?,
             log_level: level(config)?,
         })
@@ -124,7 +127,7 @@ pub(super) fn interval(config: &Config, key: &str) -> Result<Duration> {
     Ok(interval)
 }
 
-fn interval_or_off(config: &Config, key: &str) -> Result<Option<Duration>> {
+pub(super) fn interval_or_off(config: &Config, key: &str) -> Result<Option<Duration>> {
     let is_off = config.value(key).0 == "off" || config.duration(key)?.is_zero();
     if is_off { Ok(None) } else { interval(config, key).map(Some) }
 }

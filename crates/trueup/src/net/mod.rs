@@ -1,8 +1,8 @@
 //! The one place that speaks to other machines: how a client is set up, what is read of a reply, and
 //! how long to wait before another try.
 //!
-//! What is said stands elsewhere: `push` sends batches, `pull` asks providers. Redirects are never
-//! followed: where a secret goes is for the owner to decide.
+//! What is said stands elsewhere: `push` sends batches, `pull` asks providers, `daemon::alerts` tells of
+//! alerts. Redirects are never followed: where a secret goes is for the owner to decide.
 
 mod backoff;
 

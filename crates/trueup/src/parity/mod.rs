@@ -10,5 +10,5 @@ mod stated;
 
 pub(crate) use account::YOCTO_PLACES;
 pub(crate) use labels::{KEYS, Names, PROJECTS, labels, own_tier};
-pub(crate) use sides::{COST, GATEWAY, Gathered, Narrow, gather, is_own_word, kind_rank};
+pub(crate) use sides::{COST, GATEWAY, Gathered, Narrow, charged, gather, is_own_word, kind_rank};
 pub(crate) use stated::{Stated, StatedOf};

@@ -97,6 +97,14 @@ pub(crate) fn gather(
     Ok(gathered)
 }
 
+/// Gathers what providers say was charged and used, alone.
+pub(crate) fn charged(reader: &Reader, window: Window, narrow: &Narrow) -> Result<Gathered> {
+    let mut gathered = Gathered::default();
+    let names = reader.provider_names()?;
+    pulled(reader, window, narrow, &Names::new(&names), &mut gathered)?;
+    Ok(gathered)
+}
+
 impl Narrow {
     /// Whether only a part of each provider is compared.
     pub(crate) fn is_partial(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Reports as text: tables for people, JSON and CSV for programs.
 
+pub(crate) mod budget;
 pub(crate) mod ccusage;
 pub(crate) mod csv;
 pub(crate) mod json;

@@ -1,6 +1,6 @@
 //! Numbers as people read them. The only place where amounts are rounded for show.
 
-use trueup_core::NanoUsd;
+use trueup_core::{Decimal, NanoUsd, scaled_decimal};
 
 /// How token counts are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,12 @@ pub(crate) fn dollars(cost: NanoUsd) -> String {
     }
     let sign = if cost.0 < 0 { "-" } else { "" };
     format!("{sign}${}.{:02}", grouped(cents / 100), cents % 100)
+}
+
+/// The same of an amount of any length.
+pub(crate) fn dollars_of(amount: &Decimal) -> String {
+    let nano = scaled_decimal(&amount.to_string(), 9).and_then(|nano| i64::try_from(nano).ok());
+    nano.map_or_else(|| format!("${amount}"), |nano| dollars(NanoUsd(nano)))
 }
 
 /// A length of time: `2 h 05 min`.

@@ -13,6 +13,7 @@
 
 mod backfill;
 mod bad_input;
+mod budgets;
 mod ccusage;
 mod completeness;
 mod completions;

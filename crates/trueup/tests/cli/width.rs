@@ -102,6 +102,8 @@ fn help_fits_80_columns() {
         "export",
         "export focus",
         "export chargeback",
+        "budget",
+        "alerts",
         "backfill provider",
         "provider prune",
     ];

@@ -1,5 +1,6 @@
 //! `trueup serve`, over real sockets, with a client that is not ours.
 
+mod alerts;
 mod cron;
 pub(crate) mod daemon;
 mod defects;

@@ -17,7 +17,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use jiff::tz::TimeZone;
 use trueup_core::reconcile::{Class, Input, Quantity, Reconciliation, Side};
-use trueup_core::{DAY_MS, Decimal, NanoUsd, UnixMs};
+use trueup_core::{DAY_MS, Decimal, UnixMs};
 
 use super::number;
 use super::terminal::Terminal;
@@ -112,9 +112,7 @@ const fn quantity(quantity: Quantity) -> &'static str {
 /// An amount for people: a count with commas, or dollars to the cent.
 fn amount(of: Quantity, amount: &Decimal) -> String {
     if of == Quantity::Cost {
-        let nano = trueup_core::scaled_decimal(&amount.to_string(), 9);
-        let nano = nano.and_then(|nano| i64::try_from(nano).ok());
-        return nano.map_or_else(|| format!("${amount}"), |nano| number::dollars(NanoUsd(nano)));
+        return number::dollars_of(amount);
     }
     amount.to_count().map_or_else(|| amount.to_string(), number::grouped)
 }
