@@ -184,6 +184,13 @@ impl Days {
     pub fn first(&self) -> Option<Date> {
         self.0.first_key_value().map(|(date, _)| *date)
     }
+
+    /// The days of a span of which something can be said: known ones, gaps between them, and days to
+    /// come. Days that were over before the first known one are in no sum, guessed or not.
+    fn told(&self, span: Span, today: Date) -> impl Iterator<Item = Date> {
+        let first = self.first().map_or(today, |first| first.min(today));
+        span.days().skip_while(move |date| *date < first)
+    }
 }
 
 /// Amounts in order, of which there is at least one.

@@ -153,15 +153,15 @@ fn rate(days: &Days, today: Date) -> Option<Rate> {
     (rate.days > 0).then_some(rate)
 }
 
-/// Goes through the days of the period: known ones come to what they came to, the present one at least
-/// to the rate, and all others to the rate.
+/// Goes through the days of the period from the first known one on: known ones come to what they came
+/// to, the present one at least to the rate, and all others to the rate.
 fn exhausted_on(status: &Status, days: &Days, today: Date) -> Option<Date> {
     // Everything times the days of the rate, so that nothing is divided.
     let (rate, parts) =
         status.rate.as_ref().map_or((Decimal::ZERO, 1), |rate| (rate.sum.clone(), rate.days));
     let limit = status.limit.times(&parts.into());
     let mut sum = Decimal::ZERO;
-    for date in status.span.days() {
+    for date in days.told(status.span, today) {
         let known = days.get(date).map(|day| day.amount.times(&parts.into()));
         let comes_to = match known {
             Some(amount) if date < today => amount,

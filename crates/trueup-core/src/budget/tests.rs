@@ -104,6 +104,27 @@ fn a_budget_is_exhausted_on_the_day_that_the_rate_says() {
 }
 
 #[test]
+fn days_before_the_first_known_one_are_not_guessed() {
+    // First used on the 15th, $10 a day: 70 by the 21st, 160 by the 30th.
+    let days = days_from("2026-11-15", &["10"; 7]);
+    let today = date("2026-11-22");
+    let found = status(&monthly("200"), &days, today);
+    assert_eq!((found.spent, found.days_unknown, found.exhausted_on), (decimal("70"), 14, None));
+    let forecast = found.forecast.unwrap();
+    assert_eq!((forecast.amount, forecast.days.len()), (decimal("160"), 9));
+    let reached = status(&monthly("90"), &days, today);
+    assert_eq!(reached.exhausted_on, Some(date("2026-11-23")));
+    // A gap between known days is one that somebody forgot to tell of, and is guessed.
+    let mut gap = days_from("2026-11-14", &["10"]);
+    for (date, day) in days.within(Span { first: date("2026-11-16"), last: today }) {
+        gap.add(date, &day.amount);
+    }
+    let found = status(&monthly("80"), &gap, today);
+    assert_eq!(found.exhausted_on, Some(date("2026-11-21")));
+    assert_eq!(found.forecast.unwrap().amount, decimal("170"));
+}
+
+#[test]
 fn days_are_expected_to_be_as_their_weekday_was() {
     // Four weeks from Monday, 2 November: $10 on weekdays, $1 on Saturdays, nothing on Sundays, and
     // one Monday of $1,000, which moves nothing.
