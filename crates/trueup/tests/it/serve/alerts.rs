@@ -12,7 +12,7 @@ use super::receiver::{Received, Receiver};
 /// So many looks of the daemon that one of them would have told twice.
 const SOME_LOOKS: Duration = Duration::from_millis(600);
 
-/// A home with a budget of $10 a day, which is looked at all the time.
+/// A home with a budget of $10 a month, which is looked at all the time.
 fn home_of(webhook: &str, more: &[(&str, &str)]) -> Home {
     let mut variables = vec![
         ("TZ", "UTC"),
@@ -26,7 +26,7 @@ fn home_of(webhook: &str, more: &[(&str, &str)]) -> Home {
     fs::create_dir_all(settings.parent().unwrap()).unwrap();
     let file = home.path("alerts.jsonl");
     let text = format!(
-        "alert_file = \"{}\"\n[[budget]]\nname = \"all\"\nlimit = 10\nper = \"day\"\n",
+        "alert_file = \"{}\"\n[[budget]]\nname = \"all\"\nlimit = 10\nper = \"month\"\n",
         file.display()
     );
     fs::write(settings, text).unwrap();
@@ -95,8 +95,8 @@ fn an_alert_is_told_once_and_again_only_at_a_higher_level() {
     let metrics = daemon.get("/metrics").text;
     for line in [
         format!("trueup_alert_level_percent{{class=\"budget\",cell=\"{cell}\"}} 100"),
-        "trueup_budget_spent_usd{budget=\"all\",per=\"day\",of=\"account\"} 10".to_owned(),
-        "trueup_budget_limit_usd{budget=\"all\",per=\"day\",of=\"account\"} 10".to_owned(),
+        "trueup_budget_spent_usd{budget=\"all\",per=\"month\",of=\"account\"} 10".to_owned(),
+        "trueup_budget_limit_usd{budget=\"all\",per=\"month\",of=\"account\"} 10".to_owned(),
         "trueup_alerts_total{class=\"budget\"} 2".to_owned(),
         "trueup_alerts_waiting{sink=\"webhook\"} 0".to_owned(),
         "trueup_alerts_lost_total 0".to_owned(),
