@@ -194,6 +194,19 @@ fn what_is_refused_for_good_is_counted() {
 }
 
 #[test]
+fn what_a_webhook_says_of_its_path_is_not_repeated() {
+    let receiver = Receiver::start(r#"{"status":404,"body":"Cannot POST /s3cret"}"#);
+    let home = home_of(&receiver.url().replace("/ingest", "/s3cret"), &[]);
+    let daemon = home.start();
+    spend(&daemon, 10);
+    until("it is told", || !events(&daemon, "alert_not_delivered").is_empty());
+    assert_eq!(events(&daemon, "alert_not_delivered")[0]["error"], "HTTP 404");
+    assert!(!daemon.log().join("").contains("s3cret"));
+    let waiting = "SELECT count(*) FROM alert_deliveries WHERE error = 'HTTP 404'";
+    until("it waits", || home.number(waiting) == 1);
+}
+
+#[test]
 fn nothing_is_looked_at_unless_a_budget_is_set() {
     let home = Home::with(&[("TRUEUP_ALERT_INTERVAL", "100ms")]);
     let daemon = home.start();
