@@ -188,7 +188,8 @@ impl Task {
         self.tell(&reader, &all, now)?;
         let pause = |wait| self.ticker.pause(wait);
         deliverer.deliver(&reader, &pause)?;
-        self.alerts.lock().waiting = deliver::waiting(&reader, &self.settings.sinks())?;
+        let waiting = deliver::waiting(&reader, &self.settings.sinks())?;
+        self.alerts.lock().waiting = waiting;
         Ok(())
     }
 
@@ -226,6 +227,8 @@ impl Task {
     fn tell(&self, reader: &Reader, all: &[Looked], now: UnixMs) -> Result<()> {
         let told = Told::new(reader.alerts()?);
         let standing = standing(all, &told);
+        // Read before the lock, which `/metrics` takes, too.
+        let lost = reader.counter(ALERTS_LOST)?;
         let mut seen = self.alerts.lock();
         seen.last_look = Some(now);
         seen.budgets = all.iter().filter_map(BudgetSeen::of).collect();
@@ -233,7 +236,7 @@ impl Task {
             .iter()
             .map(|alert| (alert.cell.class(), alert.cell.name.clone(), alert.level))
             .collect();
-        seen.lost = reader.counter(ALERTS_LOST)?;
+        seen.lost = lost;
         drop(seen);
         Ok(())
     }
