@@ -96,8 +96,8 @@ impl Ledger {
             }
             let forget = "DELETE FROM alerts WHERE since < ?1";
             database.execute(forget, [now.0 - REMEMBERED_DAYS * DAY_MS])?;
-            let give_way = "DELETE FROM alert_deliveries
-                 WHERE id <= (SELECT max(id) FROM alert_deliveries) - ?1";
+            let give_way = "DELETE FROM alert_deliveries WHERE id NOT IN
+                 (SELECT id FROM alert_deliveries ORDER BY id DESC LIMIT ?1)";
             let lost = database.execute(give_way, [DELIVERIES_MAX])?;
             count(database, ALERTS_LOST, lost as u64)?;
             Ok(written)

@@ -83,6 +83,21 @@ fn what_waits_and_what_is_remembered_is_bounded() {
 }
 
 #[test]
+#[test]
+fn what_was_delivered_takes_no_room_from_what_waits() {
+    let (_folder, mut ledger, reader) = open();
+    for at in 0..600 {
+        let raised = [change(&format!("b{at:04}/2026-11"), 0, 50)];
+        ledger.record_alerts(&raised, &["log", "webhook"], NOW).unwrap();
+        let waiting = reader.alert_deliveries().unwrap();
+        let log = waiting.iter().find(|one| one.sink == "log").unwrap();
+        ledger.end_alert_delivery(log.id, &DeliveryEnd::Delivered).unwrap();
+    }
+    let waiting = reader.alert_deliveries().unwrap();
+    assert_eq!((waiting.len(), &*waiting[0].alert_id), (600, "b0000/2026-11-50"));
+    assert_eq!(reader.counter(ALERTS_LOST).unwrap(), 0);
+}
+
 fn a_ledger_of_an_older_program_has_none() {
     let (folder, ledger, _) = open();
     drop(ledger);
