@@ -23,16 +23,17 @@ pub(crate) struct Alert<'a> {
     pub(crate) level: u32,
     /// When that was seen; `None` where nothing has written it down.
     pub(crate) since: Option<UnixMs>,
+    /// What it is known by to those who were told; `None` where nobody was.
+    pub(crate) id: Option<String>,
+}
+
+/// What an alert is known by, the same each time that it is sent.
+pub(crate) fn id_of(cell: &Cell, level: u32, since: UnixMs) -> String {
+    let key = format!("{}\0{}\0{level}\0{}", cell.class(), cell.name, since.0);
+    blake3::hash(key.as_bytes()).to_hex().chars().take(32).collect()
 }
 
 impl Alert<'_> {
-    /// What it is known by: the same each time.
-    pub(crate) fn id(&self) -> String {
-        let since = self.since.map_or(0, |at| at.0);
-        let key = format!("{}\0{}\0{}\0{since}", self.cell.class(), self.cell.name, self.level);
-        blake3::hash(key.as_bytes()).to_hex().chars().take(32).collect()
-    }
-
     /// Why, in a sentence.
     pub(crate) fn message(&self) -> String {
         let name = &self.looked.settings.name;
@@ -67,7 +68,7 @@ impl Alert<'_> {
         let settings = &self.looked.settings;
         let mut object = Map::new();
         object.insert("schema".to_owned(), json!(SCHEMA));
-        object.insert("id".to_owned(), json!(self.since.is_some().then(|| self.id())));
+        object.insert("id".to_owned(), json!(self.id));
         object.insert("class".to_owned(), json!(self.cell.class()));
         object.insert("cell".to_owned(), json!(self.cell.name));
         object.insert("level".to_owned(), json!(self.level));
@@ -82,7 +83,7 @@ impl Alert<'_> {
     }
 
     /// The numbers alone.
-    pub(crate) fn numbers(&self) -> Value {
+    fn numbers(&self) -> Value {
         match &self.cell.about {
             About::Budget(status) => {
                 let days = self.cell.days.iter();
