@@ -37,7 +37,7 @@ use crate::Decimal;
 pub use anomaly::{BASELINE_DAYS, FACTOR_TENTHS, Look, Margin, anomaly};
 pub use forecast::{Expected, Forecast};
 pub use level::{Turn, has_reached, permille, turn};
-pub use spent::{Budget, Rate, Reached, Status, status};
+pub use spent::{Budget, Rate, Reached, Settled, Status, settled, status};
 
 /// How long a budget lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -71,6 +71,12 @@ fn what_may_still_change_is_not_settled() {
     days.know(date("2026-11-02"), false);
     let found = status(&monthly("40"), &days, date("2026-11-03"));
     assert_eq!((found.spent, found.settled), (decimal("30"), decimal("10")));
+    days.add_unpriced(date("2026-11-02"), 3);
+    let told = settled(&monthly("40"), &days, date("2026-11-30"));
+    assert_eq!((told.amount, told.unpriced_calls), (decimal("10"), 3));
+    assert_eq!(told.days, [(date("2026-11-01"), decimal("10"))]);
+    assert_eq!(told.span, found.span);
+    assert_eq!(settled(&monthly("40"), &days, date("2026-10-31")).days, []);
 }
 
 #[test]
@@ -260,6 +266,8 @@ proptest! {
         };
         prop_assert_eq!(&found.spent, &cents(of_span(found.span)));
         prop_assert_eq!(&found.spent.plus(&found.remaining), &found.limit);
+        let told = settled(&budget, &days, today);
+        prop_assert_eq!((&told.amount, &told.limit), (&found.settled, &found.limit));
         let by_hand = [50, 80, 100].into_iter().filter(|p| of_span(found.span) * 100 >= 25_050 * p).max();
         prop_assert_eq!(found.reached().map(i128::from), by_hand);
         if let Some(rate) = &found.rate {

@@ -38,15 +38,15 @@ impl Alert<'_> {
     pub(crate) fn message(&self) -> String {
         let name = &self.looked.settings.name;
         match &self.cell.about {
-            About::Budget(status) => {
+            About::Budget(settled) => {
                 let per = self.looked.settings.per;
-                let (spent, limit) = (dollars_of(&status.settled), dollars_of(&status.limit));
-                let part = percent(&status.settled, &status.limit);
-                let period = label(per, status.span.first);
+                let (spent, limit) = (dollars_of(&settled.amount), dollars_of(&settled.limit));
+                let part = percent(&settled.amount, &settled.limit);
+                let period = label(per, settled.span.first);
                 let the = if per == Period::Week { "the " } else { "" };
                 format!(
                     "{name}: {spent} of {limit} in {the}{period}, {part}{}",
-                    unpriced(status.unpriced_calls)
+                    unpriced(settled.unpriced_calls)
                 )
             }
             About::Anomaly(look) => {
@@ -85,16 +85,16 @@ impl Alert<'_> {
     /// The numbers alone.
     fn numbers(&self) -> Value {
         match &self.cell.about {
-            About::Budget(status) => {
-                let days = self.cell.days.iter();
+            About::Budget(settled) => {
+                let days = settled.days.iter();
                 json!({
                     "per": self.looked.settings.per.name(),
-                    "from": status.span.first.to_string(),
-                    "to": status.span.last.to_string(),
-                    "limit_usd": usd(&status.limit),
-                    "spent_usd": usd(&status.settled),
-                    "used_percent": percent_text(&status.settled, &status.limit),
-                    "unpriced_calls": status.unpriced_calls,
+                    "from": settled.span.first.to_string(),
+                    "to": settled.span.last.to_string(),
+                    "limit_usd": usd(&settled.limit),
+                    "spent_usd": usd(&settled.amount),
+                    "used_percent": percent_text(&settled.amount, &settled.limit),
+                    "unpriced_calls": settled.unpriced_calls,
                     "days": days.map(|(date, amount)| (date.to_string(), usd(amount)))
                         .collect::<Map<_, _>>(),
                 })
