@@ -8,11 +8,10 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use trueup_core::{Reply, one_line};
 use trueup_ledger::AlertDelivery;
-use ureq::http::Uri;
 
 use crate::clock;
 use crate::config::Config;
-use crate::net::{self, backoff, is_loopback, random};
+use crate::net::{self, Address, backoff, random};
 use crate::secret::Secret;
 
 /// Tries in a row; after that it rests.
@@ -37,16 +36,9 @@ impl Settings {
         let token = Secret::of(config, "alert_webhook_token", "alert_webhook_token_file")?;
         let Some(url) = config.text("alert_webhook") else { return Ok(None) };
         let origin = config.value("alert_webhook").1;
-        let uri: Option<Uri> = url.parse().ok();
-        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-        let is_safe = match uri.as_ref().and_then(Uri::scheme_str) {
-            Some("https") => !host.is_empty(),
-            Some("http") => is_loopback(host),
-            _ => false,
-        };
+        let is_safe = Address::of(url).is_ok_and(|address| !address.is_in_the_clear());
         // Its words are not repeated: the path of many a webhook is its password.
-        let Some(url) = Secret::new(url).filter(|url| is_safe && !url.reveal().contains('@'))
-        else {
+        let Some(url) = Secret::new(url).filter(|_| is_safe) else {
             bail!(
                 "alert_webhook (from {origin}): it must be an https:// URL, or http:// on this machine, \
                  without a name and password"
@@ -119,9 +111,9 @@ impl Webhook {
 /// Words without an address, and without the part of it behind the host, in which its secret is.
 fn without_address(words: &str, url: &str) -> String {
     let words = words.replace(url, "…");
-    let uri: Option<Uri> = url.parse().ok();
-    let path = uri.as_ref().and_then(Uri::path_and_query).map_or("", |path| path.as_str());
-    one_line(&if path.len() > "/".len() { words.replace(path, "…") } else { words })
+    let address = Address::of(url).ok();
+    let target = address.as_ref().map_or("", Address::target);
+    one_line(&if target.len() > "/".len() { words.replace(target, "…") } else { words })
 }
 
 /// What a reply means. Its own words are not repeated: many a receiver names the path that it was asked
@@ -152,7 +144,12 @@ mod tests {
 
     #[test]
     fn an_address_is_safe_and_never_shown() {
-        for url in ["https://hooks.example/s3cret", "http://127.0.0.1:9/s3cret", "http://[::1]/x"] {
+        for url in [
+            "https://hooks.example/s3cret",
+            "https://hooks.example/s3cret/@ops",
+            "http://127.0.0.1:9/s3cret",
+            "http://[::1]/x",
+        ] {
             let settings = settings(url).unwrap().unwrap();
             assert!(!format!("{settings:?}").contains("s3cret"));
         }
