@@ -214,6 +214,7 @@ fn billed(reader: &Reader, budget: &Settings, now: UnixMs) -> Result<Option<Know
         providers: list(&budget.provider),
         projects: list(&budget.project),
         keys: list(&budget.key),
+        && budget.has_tag(series)
         models: list(&budget.model),
     };
     let gathered = charged(reader, window, &narrow)?;

@@ -155,13 +155,7 @@ pub(crate) fn budget_json(looked: &Looked) -> Value {
     put("of", json!(looked.of.name()));
     put("tz", json!(looked.zone));
     put("today", json!(looked.today.to_string()));
-    for (key, value) in [
-        ("provider", &settings.provider),
-        ("project", &settings.project),
-        ("key", &settings.key),
-        ("agent", &settings.agent),
-        ("model", &settings.model),
-    ] {
+    for (key, value) in settings.fields() {
         put(key, json!(value));
     }
     put("notes", json!(looked.notes));

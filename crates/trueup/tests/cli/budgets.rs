@@ -249,6 +249,54 @@ fn what_a_provider_charged_is_summed_up_exactly_and_told_when_it_is_settled() {
     assert_eq!(json(&world.home, "budget --json")["budgets"][0]["spent_usd"], Value::Null);
 }
 
+/// A transcript of `OpenClaw` with one answer that says what it cost.
+fn openclaw(home: &Home, session: &str, dollars: u32) {
+    let (at, at_ms) = (now(), now().as_millisecond());
+    let header = format!(
+        r#"{{"type":"session","version":3,"id":"{session}","timestamp":"{at:.3}","cwd":"/home/u/app"}}"#
+    );
+    let usage = format!(
+        r#"{{"input":1,"output":1,"cost":{{"input":0,"output":{dollars},"total":{dollars}}}}}"#
+    );
+    let answer = format!(
+        r#"{{"type":"message","id":"m-{session}","message":{{"role":"assistant","content":[],"provider":"p","model":"m","usage":{usage},"timestamp":{at_ms}}}}}"#
+    );
+    home.write(
+        &format!(".openclaw/agents/main/sessions/{session}.jsonl"),
+        format!("{header}\n{answer}\n"),
+    );
+}
+
+#[test]
+fn a_tag_takes_in_sessions_of_a_kind() {
+    let home = Home::new();
+    let at_ms = now().as_millisecond();
+    let entry = |key: &str, session: &str| {
+        format!(r#""agent:main:{key}":{{"sessionId":"{session}","updatedAt":{at_ms}}}"#)
+    };
+    home.write(
+        ".openclaw/agents/main/sessions/sessions.json",
+        format!("{{{},{}}}", entry("main", "chat"), entry("cron:nightly", "night")),
+    );
+    openclaw(&home, "chat", 5);
+    openclaw(&home, "night", 3);
+    let budget = |name: &str, tag: &str| format!("[[budget]]\nname = \"{name}\"\nlimit = 9\n{tag}");
+    let tables = [
+        budget("all", ""),
+        budget("cron", "tag = \"kind=cron\"\n"),
+        budget("some", "tag = \"kind=ma*\"\n"),
+        budget("agent", "tag = \"agent=openclaw\"\n"),
+        budget("none", "tag = \"kind=subagent\"\n"),
+    ];
+    home.write(SETTINGS, tables.concat());
+    let budgets = json(&home, "budget --json");
+    let spent = [0, 1, 2, 3, 4].map(|at| text(&budgets, &format!("/budgets/{at}/spent_usd")));
+    assert_eq!(spent, ["8", "3", "5", "8", "0"]);
+    assert_eq!(budgets["budgets"][1]["tag"], "kind=cron");
+    assert!(home.print("budget cron").contains("cron: tag kind=cron, by the account"));
+    assert_eq!(json(&home, "config --json")["budget"][1]["tag"], "kind=cron");
+}
+
 #[test]
 fn days_are_those_of_the_zone_of_reports() {
     let home = Home::new();
