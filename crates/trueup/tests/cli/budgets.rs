@@ -249,6 +249,83 @@ fn what_a_provider_charged_is_summed_up_exactly_and_told_when_it_is_settled() {
     assert_eq!(json(&world.home, "budget --json")["budgets"][0]["spent_usd"], Value::Null);
 }
 
+#[test]
+fn a_part_of_a_provider_is_by_the_account_unless_the_bill_is_asked_for() {
+    let world = World::new(Plan { days: 5, ..Plan::default() });
+    assert_eq!(world.home.run("pull --days 5").code, Some(0));
+    let of_provider = "limit = 9\nprovider = \"openai\"\n";
+    let part = "model = \"model-of-nobody\"";
+    world.home.write(
+        SETTINGS,
+        format!(
+            "[[budget]]\nname = \"all\"\n{of_provider}\
+             [[budget]]\nname = \"part\"\n{of_provider}{part}\n\
+             [[budget]]\nname = \"billed\"\n{of_provider}{part}\nof = \"billed\"\n"
+        ),
+    );
+    let budgets = json(&world.home, "budget --json");
+    let of = [0, 1, 2].map(|at| text(&budgets, &format!("/budgets/{at}/of")));
+    assert_eq!(of, ["billed", "account", "billed"]);
+    let note = "no charge of these days names model model-of-nobody, as providers call it";
+    assert_eq!(budgets["budgets"][2]["notes"], serde_json::json!([note]));
+    assert_eq!(budgets["budgets"][0]["notes"], serde_json::json!([]));
+}
+
+#[test]
+fn each_budget_takes_its_part_of_what_was_charged() {
+    let world = World::new(Plan { days: 6, ..Plan::default() });
+    assert_eq!(world.home.run("pull --days 6").code, Some(0));
+    let projects = world.text(
+        "SELECT DISTINCT json_extract(dims, '$.project_id') FROM billed WHERE family = 'costs'",
+    );
+    let projects: Vec<&str> = projects.split('|').collect();
+    assert!(projects.len() > 1, "{projects:?}");
+    let budget = |name: &str, more: &str| {
+        format!(
+            "[[budget]]\nname = \"{name}\"\nlimit = 9\nper = \"day\"\nof = \"billed\"\n{more}\n"
+        )
+    };
+    let parts = projects.iter().map(|id| budget(id, &format!("project = \"{id}\"")));
+    let parts: String = parts.collect();
+    let all = budget("all", "") + &budget("nobody", "provider = \"anthropic\"");
+    world.home.write(SETTINGS, all + &parts);
+    let budgets = json(&world.home, "budget --json");
+    let budgets = budgets["budgets"].as_array().unwrap();
+    let sum = |budget: &Value| -> trueup_core::Decimal {
+        text(budget, "/burn_rate/sum_usd").parse().unwrap()
+    };
+    let of_parts =
+        budgets[2..].iter().fold(trueup_core::Decimal::ZERO, |all, one| all.plus(&sum(one)));
+    assert_eq!(sum(&budgets[0]), of_parts);
+    let truth = world.sim.truth(0, world.plan.today_s).cost;
+    assert_eq!(sum(&budgets[0]), truth.parse().unwrap());
+    assert_eq!(budgets[1]["burn_rate"], Value::Null, "nothing of it was told");
+}
+
+#[test]
+fn what_is_said_of_usage_is_no_matter_of_charges() {
+    let world = World::of("anthropic", Plan { days: 3, has_analytics: true, ..Plan::default() });
+    let pulled = world.home.run("pull --days 3");
+    assert_eq!(pulled.code, Some(0), "{pulled:?}");
+    let told = world.text("SELECT DISTINCT family FROM billed");
+    assert!(told.contains("usage/messages") && told.contains("analytics/usage"), "{told}");
+    world.home.write(SETTINGS, "[[budget]]\nname = \"all\"\nlimit = 9\nof = \"billed\"\n");
+    let budgets = json(&world.home, "budget --json");
+    let notes: Vec<&str> = budgets["budgets"][0]["notes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(
+        notes,
+        [
+            "costs is taken; analytics/cost tells the same again",
+            "what anthropic charged, and nobody else"
+        ]
+    );
+}
+
 /// A transcript of `OpenClaw` with one answer that says what it cost.
 fn openclaw(home: &Home, session: &str, dollars: u32) {
     let (at, at_ms) = (now(), now().as_millisecond());
