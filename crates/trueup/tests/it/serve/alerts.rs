@@ -58,6 +58,14 @@ fn events(daemon: &Daemon, name: &str) -> Vec<Value> {
 }
 
 fn rest() {
+/// The names of its threads.
+fn threads(daemon: &Daemon) -> BTreeSet<String> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.id())).unwrap();
+    // One that has ended meanwhile has no name.
+    let names = tasks.filter_map(|task| fs::read(task.unwrap().path().join("comm")).ok());
+    names.map(|name| String::from_utf8_lossy(&name).trim().to_owned()).collect()
+}
+
     std::thread::park_timeout(SOME_LOOKS);
 }
 
@@ -222,3 +230,8 @@ fn nothing_is_looked_at_unless_a_budget_is_set() {
     rest();
     assert!(lines_of_file(&off).is_empty());
 }
+    assert!(!threads(&daemon).contains("alerts"), "{:?}", threads(&daemon));
+    assert!(!threads(&daemon).contains("alerts"));
+    let on = home_of("", &[]);
+    let daemon = on.start();
+    until("it looks", || threads(&daemon).contains("alerts"));
