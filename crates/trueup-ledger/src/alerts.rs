@@ -57,6 +57,8 @@ pub struct AlertDelivery {
     pub alert_id: String,
     /// One line of JSON.
     pub body: String,
+    /// When it was raised.
+    pub created_at: UnixMs,
     /// Failed attempts so far.
     pub attempts: u64,
     /// Why the last one failed.
@@ -183,7 +185,8 @@ impl Reader {
         if !self.has_table("alert_deliveries")? {
             return Ok(Vec::new());
         }
-        let sql = "SELECT id, sink, alert_id, body, attempts, error FROM alert_deliveries
+        let sql =
+            "SELECT id, sink, alert_id, body, created_at, attempts, error FROM alert_deliveries
              ORDER BY id";
         self.all(sql, [], |row| {
             Ok(AlertDelivery {
@@ -191,8 +194,9 @@ impl Reader {
                 sink: row.get(1)?,
                 alert_id: row.get(2)?,
                 body: row.get(3)?,
-                attempts: row.get::<_, i64>(4)?.cast_unsigned(),
-                error: row.get(5)?,
+                created_at: UnixMs(row.get(4)?),
+                attempts: row.get::<_, i64>(5)?.cast_unsigned(),
+                error: row.get(6)?,
             })
         })
     }

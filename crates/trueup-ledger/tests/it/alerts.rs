@@ -64,6 +64,7 @@ fn what_is_delivered_or_refused_goes_and_what_failed_waits() {
     let waiting = reader.alert_deliveries().unwrap();
     assert_eq!(waiting.len(), 1);
     assert_eq!((waiting[0].id, waiting[0].attempts), (ids[2], 1));
+    assert_eq!(waiting[0].created_at, NOW);
     assert_eq!(waiting[0].error.as_deref(), Some("HTTP 503"));
     assert_eq!(reader.counter(ALERTS_LOST).unwrap(), 1);
 }

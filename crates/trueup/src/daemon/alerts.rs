@@ -72,6 +72,11 @@ impl Settings {
     }
 }
 
+/// Whether the settings are such that alerts can be raised and delivered.
+pub(crate) fn check(config: &Config) -> Result<()> {
+    Settings::of(config).map(drop)
+}
+
 /// The thread, as others see it.
 #[derive(Debug, Default)]
 pub(crate) struct Alerts(Mutex<Seen>);

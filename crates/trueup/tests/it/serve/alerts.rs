@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::daemon::{Daemon, Home, trace, until};
+use super::push::verb;
 use super::receiver::{Received, Receiver};
 
 /// So many looks of the daemon that one of them would have told twice.
@@ -57,7 +58,6 @@ fn events(daemon: &Daemon, name: &str) -> Vec<Value> {
     lines.filter(|line| line["message"] == name).collect()
 }
 
-fn rest() {
 /// The names of its threads.
 fn threads(daemon: &Daemon) -> BTreeSet<String> {
     let tasks = fs::read_dir(format!("/proc/{}/task", daemon.id())).unwrap();
@@ -66,6 +66,7 @@ fn threads(daemon: &Daemon) -> BTreeSet<String> {
     names.map(|name| String::from_utf8_lossy(&name).trim().to_owned()).collect()
 }
 
+fn rest() {
     std::thread::park_timeout(SOME_LOOKS);
 }
 
@@ -214,12 +215,73 @@ fn what_a_webhook_says_of_its_path_is_not_repeated() {
     until("it waits", || home.number(waiting) == 1);
 }
 
+/// What doctor says of alerts.
+fn alert_delivery(home: &Home) -> Value {
+    let (out, error, _) = verb(home, &["doctor", "--json"]);
+    let found: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{error}"));
+    let checks = found["checks"].as_array().unwrap();
+    checks.iter().find(|check| check["id"] == "alert_delivery").unwrap().clone()
+}
+
+#[test]
+fn doctor_names_what_could_not_be_delivered() {
+    let off = Home::new();
+    let found = alert_delivery(&off);
+    assert_eq!(
+        (&found["status"], &found["detail"]),
+        (&"ok".into(), &"off: no budget is set".into())
+    );
+    let receiver = Receiver::start(r#"{"status":404,"body":"Cannot POST /s3cret"}"#);
+    let home = home_of(&receiver.url().replace("/ingest", "/s3cret"), &[]);
+    let daemon = home.start();
+    assert_eq!(alert_delivery(&home)["status"], "ok");
+    spend(&daemon, 10);
+    until("the failure is known", || {
+        home.number("SELECT count(*) FROM alert_deliveries WHERE attempts > 0") == 1
+    });
+    let found = alert_delivery(&home);
+    assert_eq!((&found["status"], &found["meta"]["waiting"]), (&"warn".into(), &1.into()));
+    assert_eq!(found["detail"], "1 alert waiting for webhook");
+    assert_eq!(
+        found["items"],
+        serde_json::json!([{
+            "reason": "webhook: 1 alert not delivered, the first raised just now: HTTP 404",
+            "first": "correct alert_webhook or its token, and restart `trueup serve`",
+            "mend": "trueup config",
+        }])
+    );
+    // One that is refused for good is counted, and waits no longer.
+    receiver.answer(r#"{"status":422}"#);
+    until("it is given up", || home.number("SELECT count(*) FROM alert_deliveries") == 0);
+    let found = alert_delivery(&home);
+    assert_eq!((&found["status"], &found["meta"]["lost"]), (&"ok".into(), &1.into()));
+    assert_eq!(found["detail"], "no alert waits to be delivered; 1 alert lost so far");
+    drop(daemon);
+    // What was raised, and nobody is there to deliver.
+    home.database()
+        .execute_batch(
+            "INSERT INTO alert_deliveries (sink, alert_id, body, created_at)
+             VALUES ('file', 'x', '{}', 1000 * unixepoch() - 7200000)",
+        )
+        .unwrap();
+    let found = alert_delivery(&home);
+    let reason = found["items"][0]["reason"].as_str().unwrap();
+    assert_eq!(
+        reason,
+        "file: 1 alert not delivered, the first raised 2 h 00 min ago, and no process is there to deliver"
+    );
+    let unsafe_home = home_of("http://hooks.example/s3cret", &[]);
+    let found = alert_delivery(&unsafe_home).to_string();
+    assert!(found.contains("alert_webhook (from") && !found.contains("s3cret"), "{found}");
+}
+
 #[test]
 fn nothing_is_looked_at_unless_a_budget_is_set() {
     let home = Home::with(&[("TRUEUP_ALERT_INTERVAL", "100ms")]);
     let daemon = home.start();
     rest();
     assert!(!daemon.get("/metrics").text.contains("trueup_budget"));
+    assert!(!threads(&daemon).contains("alerts"), "{:?}", threads(&daemon));
     let home = home_of("http://hooks.example/s3cret", &[]);
     let refusal = home.refusal(&[]);
     assert!(refusal.contains("alert_webhook (from TRUEUP_ALERT_WEBHOOK)"), "{refusal}");
@@ -229,9 +291,8 @@ fn nothing_is_looked_at_unless_a_budget_is_set() {
     spend(&daemon, 10);
     rest();
     assert!(lines_of_file(&off).is_empty());
-}
-    assert!(!threads(&daemon).contains("alerts"), "{:?}", threads(&daemon));
     assert!(!threads(&daemon).contains("alerts"));
     let on = home_of("", &[]);
     let daemon = on.start();
     until("it looks", || threads(&daemon).contains("alerts"));
+}
