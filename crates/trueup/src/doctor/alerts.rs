@@ -72,8 +72,11 @@ fn stuck(sight: &Sight<'_>, sink: &str, waiting: &[&AlertDelivery]) -> Option<It
         ago(first.created_at, sight.now)
     );
     // The oldest is tried first, and those behind it only once it has been taken.
-    if let Some(error) = waiting.iter().find_map(|one| one.error.as_ref()) {
-        return Some(Item::new(format!("{since}: {error}")).mended(mend(sink)));
+    let failed = waiting.iter().find_map(|one| Some((one.attempts, one.error.as_ref()?)));
+    if let Some((attempts, error)) = failed {
+        let attempts = counted(attempts, "attempt");
+        let reason = format!("{since}; {attempts} failed, the last with {error}");
+        return Some(Item::new(reason).mended(mend(sink)));
     }
     let is_running = matches!(sight.state, LedgerState::Held { .. });
     let mend = (Some("start `trueup serve`, which delivers"), "trueup alerts");
