@@ -282,6 +282,33 @@ proptest! {
     }
 
     #[test]
+    fn what_is_not_known_before_the_first_day_is_as_if_the_period_began_with_it(
+        amounts in prop::collection::vec(0..10_000_u32, 7..29), limit in 1..500_u32,
+    ) {
+        // From some day of November on; the same days, with all before them known to be empty.
+        let first = after(date("2026-11-30"), -i64::try_from(amounts.len()).unwrap());
+        let mut days = Days::default();
+        for (at, amount) in (0..).zip(&amounts) {
+            days.add(after(first, at), &cents(i128::from(*amount)));
+        }
+        let mut whole = days.clone();
+        for date in (Span { first: date("2026-11-01"), last: before(first, 1) }).days() {
+            whole.know(date, true);
+        }
+        let today = date("2026-11-30");
+        let of = |days: &Days| status(&monthly(&limit.to_string()), days, today);
+        let (found, known) = (of(&days), of(&whole));
+        prop_assert_eq!(&found.spent, &known.spent);
+        let past = |status: &Status| status.exhausted_on.filter(|day| *day < today);
+        prop_assert_eq!(past(&found), past(&known), "what is past is known");
+        let reached = found.thresholds.iter().find(|one| one.percent == 100).map(|one| one.on);
+        prop_assert_eq!(past(&found), reached.filter(|day| *day < today));
+        let expected = found.forecast.unwrap();
+        prop_assert_eq!(expected.days.len(), 1);
+        prop_assert_eq!(expected.amount, found.spent.plus(&expected.days[0].amount));
+    }
+
+    #[test]
     fn every_anomaly_can_be_computed_again_from_what_it_says(
         amounts in prop::collection::vec(prop_oneof![900..1_100_u32, 0..100_000_u32], 11..45),
     ) {
