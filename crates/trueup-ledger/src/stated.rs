@@ -35,6 +35,9 @@ pub struct StatementHead {
     pub family: String,
     /// The statement that it is another part of: none of the two supersedes the other.
     pub part_of: Option<i64>,
+    /// Statements that were there before and are parts of the same export, too, where it is the first
+    /// new one of it. Those of its kind become as late as it is; other ones stay as they are.
+    pub parts: Vec<i64>,
 }
 
 /// What is known of a statement behind its last row.
@@ -63,7 +66,7 @@ pub struct StatementEnd {
 pub enum Imported {
     /// It is in the ledger now, by this number.
     New(i64),
-    /// The same file was there already, by this number: nothing was written.
+    /// The same file was there already, by this number: no row was written.
     Known(i64),
 }
 
@@ -79,7 +82,8 @@ pub struct Importing<'a> {
 
 impl Ledger {
     /// Writes a statement in one transaction: `fill` gives its rows, and says at the end what they came
-    /// to. Nothing is written where `fill` fails, or where the file is known.
+    /// to. Nothing is written where `fill` fails, or where the file is known; a known one only becomes a
+    /// part of the export that it is told to be of.
     ///
     /// # Errors
     /// What SQLite says, and what `fill` does.
@@ -100,9 +104,15 @@ impl Ledger {
         let Importing { rows, unplaced, .. } = importing;
         if let Some(known) = statement_of(&transaction, &end.sha256).map_err(wrap)? {
             transaction.rollback().map_err(wrap)?;
+            if let Some(export) = head.part_of {
+                join(database, export, known).map_err(wrap)?;
+            }
             return Ok(Imported::Known(known));
         }
         finish(&transaction, statement, &end, rows, unplaced).map_err(wrap)?;
+        for part in &head.parts {
+            join(&transaction, statement, *part).map_err(wrap)?;
+        }
         transaction.commit().map_err(wrap)?;
         self.reuse_log();
         self.shed_memory()?;
@@ -158,6 +168,19 @@ fn begin(database: &Connection, head: &StatementHead, now: UnixMs) -> rusqlite::
                  (SELECT max(generation) + 1 FROM statements), 1), 0, 0, 0, 0, 0)",
         )?
         .insert(params![head.kind, head.family, head.name, now.0, head.part_of])
+}
+
+/// Makes a statement as late as another one of its kind: of parts of an export none supersedes another.
+fn join(database: &Connection, export: i64, part: i64) -> rusqlite::Result<()> {
+    database
+        .prepare_cached(
+            "UPDATE statements SET generation = export.generation
+             FROM (SELECT generation, kind FROM statements WHERE id = ?1) AS export
+             WHERE id = ?2 AND statements.kind = export.kind
+             AND statements.generation <> export.generation",
+        )?
+        .execute([export, part])
+        .map(drop)
 }
 
 /// Notes that a statement covers a day of an account; the account's number.

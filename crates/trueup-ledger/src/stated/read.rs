@@ -132,6 +132,19 @@ impl Reader {
         Ok(statements)
     }
 
+    /// The number of the statement whose bytes have this hash.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn statement_of(&self, sha256: &[u8; 32]) -> Result<Option<i64>, LedgerError> {
+        if !self.has_stated()? {
+            return Ok(None);
+        }
+        let sql = "SELECT id FROM statements WHERE sha256 = ?1";
+        let ids: Vec<i64> = self.all(sql, [sha256], |row| row.get(0))?;
+        Ok(ids.first().copied())
+    }
+
     /// What was not as it should be in a statement.
     ///
     /// # Errors

@@ -72,6 +72,7 @@ fn head(kind: &str) -> StatementHead {
         kind: kind.into(),
         family: "usage/completions".into(),
         part_of: None,
+        parts: Vec::new(),
     }
 }
 
@@ -216,6 +217,41 @@ fn accounts_kinds_providers_and_parts_do_not_supersede_each_other() {
     assert_eq!(world.counting(), [(other, 0, 4), (kind, 0, 8), (any, 0, 32)]);
     let named = world.next(&[row_of("b", 0, 64)]);
     assert_eq!(world.counting(), [(other, 0, 4), (kind, 0, 8), (named, 0, 64)]);
+}
+
+#[test]
+fn known_parts_of_an_export_become_as_late_as_its_first_new_one() {
+    let mut world = World::new();
+    let end = |number| StatementEnd { sha256: [number; 32], ..StatementEnd::default() };
+    let import = |world: &mut World, head: StatementHead, out, number| {
+        let imported = world.ledger.import_statement(&head, UnixMs(START), |importing| {
+            importing.row(&row(0, out))?;
+            Ok::<_, LedgerError>(end(number))
+        });
+        imported.unwrap()
+    };
+    let first = new(import(&mut world, head("focus"), 1, 1));
+    let second =
+        new(import(&mut world, StatementHead { part_of: Some(first), ..head("focus") }, 2, 2));
+    let other = new(import(&mut world, head("openai_cost"), 64, 64));
+    assert_eq!(world.counting(), [(first, 0, 1), (second, 0, 2), (other, 0, 64)]);
+    // The second one comes anew, and the first one and a file of another kind are named before it.
+    let parts = vec![first, other];
+    let third = new(import(&mut world, StatementHead { parts, ..head("focus") }, 4, 4));
+    assert_eq!(world.counting(), [(first, 0, 1), (other, 0, 64), (third, 0, 4)]);
+    let later = new(import(&mut world, head("openai_cost"), 128, 128));
+    let counting = [(first, 0, 1), (third, 0, 4), (later, 0, 128)];
+    assert_eq!(world.counting(), counting, "the file of another kind is as late as it was");
+    // One that is known and comes behind it, as from standard input.
+    let fourth = new(import(&mut world, head("focus"), 8, 8));
+    let known = StatementHead { part_of: Some(fourth), ..head("focus") };
+    assert_eq!(import(&mut world, known, 4, 4), Imported::Known(third));
+    assert_eq!(world.counting(), [(third, 0, 4), (later, 0, 128), (fourth, 0, 8)]);
+    // Alone it changes nothing.
+    let fifth = new(import(&mut world, head("focus"), 16, 16));
+    assert_eq!(import(&mut world, head("focus"), 4, 4), Imported::Known(third));
+    assert_eq!(world.counting(), [(later, 0, 128), (fifth, 0, 16)]);
+    assert_eq!(world.damage(), Vec::<String>::new());
 }
 
 #[test]

@@ -59,8 +59,11 @@ impl Import {
         let options =
             StatementOptions { provider: self.provider.clone(), account: self.account.clone() };
         let path = config.ledger();
-        let mut importer =
-            if self.dry_run { None } else { Some(Importer::new(open(&path)?, options.clone())) };
+        let mut importer = if self.dry_run {
+            None
+        } else {
+            Some(Importer::new(open(&path)?, options.clone(), &self.files))
+        };
         let mut out = io::stdout().lock();
         let mut tried: Vec<Tried<'_>> = Vec::new();
         for file in &self.files {
