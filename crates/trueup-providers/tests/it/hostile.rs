@@ -50,6 +50,43 @@ fn what_is_no_page_is_named() {
 }
 
 #[test]
+fn a_day_of_litellm_of_another_shape_is_no_day_without_usage() {
+    let litellm = provider("litellm").unwrap();
+    let ask = Ask::new(litellm.family("daily_activity").unwrap(), span());
+    let read = |day: &str| {
+        let body = format!(r#"{{"results":[{{"date":"2026-11-01","metrics":{{}},{day}}}]}}"#);
+        litellm.page(&ask, body.as_bytes())
+    };
+    let usage = r#""metrics":{"spend":0.5,"prompt_tokens":7}"#;
+    for day in [
+        r#""renamed":{}"#.to_owned(),
+        r#""breakdown":null"#.to_owned(),
+        r#""breakdown":{"by_model":{}}"#.to_owned(),
+        r#""breakdown":{"models":[]}"#.to_owned(),
+    ] {
+        assert_eq!(read(&day).unwrap_err().code, IssueCode::ShapeUnknown, "{day}");
+    }
+    // What else cannot be read is told, and nothing beside it is lost.
+    for (model, facts) in [
+        ("7".to_owned(), 1),
+        (r#"{"usage":{}}"#.to_owned(), 1),
+        (r#"{"metrics":[]}"#.to_owned(), 1),
+        (format!(r#"{{{usage},"api_key_breakdown":["k"]}}"#), 2),
+        (format!(r#"{{{usage},"api_key_breakdown":{{"k":null}}}}"#), 1),
+        (format!(r#"{{{usage},"api_key_breakdown":{{"k":{{}}}}}}"#), 1),
+    ] {
+        let page =
+            read(&format!(r#""breakdown":{{"models":{{"m":{model},"n":{{{usage}}}}}}}"#)).unwrap();
+        assert_eq!(page.facts.len(), facts, "{model}");
+        assert_eq!(page.issues[0].code, IssueCode::ShapeUnknown, "{model}");
+    }
+    let empty = read(r#""breakdown":{"models":{}}"#).unwrap();
+    assert_eq!((empty.buckets.len(), empty.facts.len()), (1, 0));
+    let plain = read(&format!(r#""breakdown":{{"models":{{"m":{{{usage}}}}}}}"#)).unwrap();
+    assert_eq!(plain.facts[0].measures.get(Measure::InUncached), Some(7));
+}
+
+#[test]
 fn a_cursor_that_leads_back_to_its_own_page_is_named() {
     let openai = provider("openai").unwrap();
     let family = openai.family("costs").unwrap();
