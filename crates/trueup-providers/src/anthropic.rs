@@ -237,14 +237,11 @@ fn read_row(mut row: Row<'_, '_>, family: &Family) {
         for dim in
             ["model", "cost_type", "token_type", "service_tier", "context_window", "inference_geo"]
         {
-            if let Some(text) = row.fields.text(dim) {
+            if let Some(text) = row.take_text(dim) {
                 row.set_dim(dim, trueup_core::Dim::Text(text.as_str().into()));
             }
         }
-        let currency = row.fields.text("currency");
-        if let Some(cents) = row.take_decimal("amount") {
-            row.charge(cents.shifted(-2), currency);
-        }
+        charge(&mut row);
         row.expect("cost_type", &["tokens", "web_search", "code_execution", "session_usage"]);
     } else {
         tokens(&mut row);
@@ -254,6 +251,15 @@ fn read_row(mut row: Row<'_, '_>, family: &Family) {
         &["standard", "batch", "priority", "priority_on_demand", "flex", "flex_discount"],
     );
     row.finish();
+}
+
+/// Amounts are cents.
+fn charge(row: &mut Row<'_, '_>) {
+    let currency = row.fields.take_some("currency");
+    let currency = row.currency_in("currency", currency);
+    if let Some(cents) = row.take_decimal("amount") {
+        row.charge(cents.shifted(-2), currency);
+    }
 }
 
 /// Counts as they are: disjoint.
@@ -269,7 +275,7 @@ fn tokens(row: &mut Row<'_, '_>) {
         ("server_tool_use", "web_search_requests", Measure::WebSearches),
     ];
     for object in ["cache_creation", "server_tool_use"] {
-        let Some(mut fields) = row.fields.object(object) else { continue };
+        let Some(mut fields) = row.take_object(object) else { continue };
         for (_, field, measure) in within.iter().filter(|(within, ..)| *within == object) {
             let count = fields.take_some(field).and_then(|raw| row.count_of(field, raw));
             row.set(*measure, count);
@@ -291,15 +297,13 @@ fn read_analytics(reading: &mut Reading<'_>, raw: &RawValue) -> Result<(), Issue
         return Ok(());
     };
     if let Some(mut row) = reading.row(start, values) {
-        for (name, raw) in group.and_then(Fields::of).unwrap_or_default().into_each() {
+        let group = group.and_then(|raw| row.object_in("group", raw));
+        for (name, raw) in group.unwrap_or_default().into_each() {
             row.dim_within(&name, raw);
         }
         row.rest_of("row", fields);
         if cost.is_some() {
-            let currency = row.fields.text("currency");
-            if let Some(cents) = row.take_decimal("amount") {
-                row.charge(cents.shifted(-2), currency);
-            }
+            charge(&mut row);
             row.keep(&["list_amount"]);
         } else {
             tokens(&mut row);

@@ -66,7 +66,7 @@ impl<'a> Fields<'a> {
 
     /// A list within.
     pub(crate) fn list(&mut self, name: &str) -> Option<Vec<&'a RawValue>> {
-        serde_json::from_str(self.take_some(name)?.get()).ok()
+        list_of(self.take_some(name)?)
     }
 
     /// Each field by its name, in order.
@@ -77,6 +77,11 @@ impl<'a> Fields<'a> {
 
 /// A text, where a value is one.
 pub(crate) fn text_of(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// A list, where a value is one.
+pub(crate) fn list_of(raw: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(raw.get()).ok()
 }
 

@@ -326,9 +326,9 @@ impl Told {
 }
 
 fn cost(row: &mut Row<'_, '_>) {
-    if let Some(mut amount) = row.fields.object("amount") {
+    if let Some(mut amount) = row.take_object("amount") {
         let value = amount.take_some("value").and_then(|raw| row.decimal_of("amount.value", raw));
-        let currency = amount.text("currency");
+        let currency = row.currency_in("amount.currency", amount.take_some("currency"));
         row.rest_of("amount", amount);
         match value {
             Some(value) => row.charge(value, currency),
@@ -336,6 +336,6 @@ fn cost(row: &mut Row<'_, '_>) {
         }
     }
     let quantity = row.take_decimal("quantity");
-    let unit = row.fields.text("quantity_unit");
+    let unit = row.take_text("quantity_unit");
     row.quantity(quantity, unit);
 }

@@ -75,11 +75,8 @@ impl Provider for OpenRouter {
             let day = fields.text("date").and_then(|date| day(&date));
             let day = day.ok_or_else(|| shape_unknown("a row has no date"))?;
             // All days come where more than one was asked for.
-            if ask.span.contains(day)
-                && reading.bucket(day, None)
-                && let Some(row) = reading.row(day, raw)
-            {
-                read_row(row);
+            if ask.span.contains(day) && reading.bucket(day, None) {
+                read_row(reading.row_of(day, fields));
             }
         }
         reading.unknown("page", page);
@@ -97,7 +94,6 @@ fn day(text: &str) -> Option<UnixMs> {
 }
 
 fn read_row(mut row: Row<'_, '_>) {
-    row.skip(&["date"]);
     row.take_dims();
     row.take_measures(&[
         ("prompt_tokens", Measure::InUnsplit),

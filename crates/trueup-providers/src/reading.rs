@@ -26,7 +26,8 @@ const EXTRA_BYTES_MAX: usize = 4 << 10;
 pub(crate) struct Reading<'a> {
     ask: &'a Ask<'a>,
     facts: BTreeMap<(UnixMs, Dims), BilledFact>,
-    buckets: Vec<UnixMs>,
+    /// Where those begin that were told: what has no list of them tells one with each row.
+    buckets: BTreeSet<UnixMs>,
     names: BTreeSet<BilledName>,
     issues: BTreeSet<Issue>,
 }
@@ -37,7 +38,7 @@ impl<'a> Reading<'a> {
         Self {
             ask,
             facts: BTreeMap::new(),
-            buckets: Vec::new(),
+            buckets: BTreeSet::new(),
             names: BTreeSet::new(),
             issues: BTreeSet::new(),
         }
@@ -63,7 +64,7 @@ impl<'a> Reading<'a> {
         let is_as_wide = end.is_none_or(|end| end.0.saturating_sub(start.0) == width_ms);
         let is_asked_for = self.ask.span.contains(start) && start.floor(width_ms) == start;
         if is_as_wide && is_asked_for {
-            self.buckets.push(start);
+            self.buckets.insert(start);
             return true;
         }
         self.issue(IssueCode::BucketUnexpected, format!("a bucket at {start} was not asked for"));
@@ -89,7 +90,12 @@ impl<'a> Reading<'a> {
             self.issue(IssueCode::ShapeUnknown, "a row is no object");
             return None;
         };
-        Some(Row {
+        Some(self.row_of(start, fields))
+    }
+
+    /// A row of the bucket at `start`, of which something may have been taken already.
+    pub(crate) fn row_of<'r>(&'r mut self, start: UnixMs, fields: Fields<'r>) -> Row<'r, 'a> {
+        Row {
             reading: self,
             fields,
             start,
@@ -97,7 +103,7 @@ impl<'a> Reading<'a> {
             measures: Measures::default(),
             charge: None,
             extra: BTreeMap::new(),
-        })
+        }
     }
 
     /// The page, and where the next one is: `has_more` without a cursor is an error, because an end
@@ -117,7 +123,7 @@ impl<'a> Reading<'a> {
         }
         Ok(Page {
             facts: self.facts.into_values().collect(),
-            buckets: self.buckets,
+            buckets: self.buckets.into_iter().collect(),
             names: self.names.into_iter().collect(),
             issues: self.issues.into_iter().collect(),
             next,
@@ -173,6 +179,15 @@ impl<'r> Row<'r, '_> {
         }
     }
 
+    /// Takes a dimension that rows have without being asked for it.
+    pub(crate) fn take_dim(&mut self, name: &str) {
+        if let Some(raw) = self.fields.take(name)
+            && let Some(dim) = self.dim_of(name, raw)
+        {
+            self.set_dim(name, dim);
+        }
+    }
+
     /// A dimension that a row lists by itself: null where it was not asked for.
     pub(crate) fn dim_within(&mut self, name: &str, raw: &'r RawValue) {
         let is_asked_for = self.reading.ask.group.contains(&name);
@@ -188,17 +203,70 @@ impl<'r> Row<'r, '_> {
             "null" => Some(Dim::Null),
             "true" => Some(Dim::Bool(true)),
             "false" => Some(Dim::Bool(false)),
-            _ => text_of(raw).map(|text| Dim::Text(text.as_str().into())).or_else(|| {
-                self.issue(IssueCode::SchemaDrift, format!("{name} is no text"));
-                self.extra.insert(name.to_owned(), raw);
-                None
-            }),
+            _ => self.text_in(name, raw).map(|text| Dim::Text(text.as_str().into())),
         }
+    }
+
+    /// A text; what is none is told, and kept as it is.
+    fn text_in(&mut self, name: &str, raw: &'r RawValue) -> Option<String> {
+        let text = text_of(raw);
+        if text.is_none() {
+            self.odd(name, raw, "no text");
+        }
+        text
+    }
+
+    /// Keeps and tells what is of another shape than it has.
+    pub(crate) fn odd(&mut self, name: &str, raw: &'r RawValue, what: &str) {
+        self.issue(IssueCode::SchemaDrift, format!("{} is {what}", shown(name)));
+        self.extra.insert(name.to_owned(), raw);
+    }
+
+    /// Takes a text; what is none is told, and kept as it is.
+    pub(crate) fn take_text(&mut self, field: &str) -> Option<String> {
+        let raw = self.fields.take_some(field)?;
+        self.text_in(field, raw)
+    }
+
+    /// Takes a text out of an object within; what is none is told, and kept as it is.
+    pub(crate) fn text_within(
+        &mut self,
+        within: &str,
+        fields: &mut Fields<'r>,
+        field: &str,
+    ) -> Option<String> {
+        let raw = fields.take_some(field)?;
+        self.text_in(&format!("{within}.{field}"), raw)
+    }
+
+    /// Takes an object within; what is none is told, and kept as it is.
+    pub(crate) fn take_object(&mut self, field: &str) -> Option<Fields<'r>> {
+        let raw = self.fields.take_some(field)?;
+        self.object_in(field, raw)
+    }
+
+    /// An object; what is none is told, and kept as it is.
+    pub(crate) fn object_in(&mut self, name: &str, raw: &'r RawValue) -> Option<Fields<'r>> {
+        let fields = Fields::of(raw);
+        if fields.is_none() {
+            self.odd(name, raw, "no object");
+        }
+        fields
+    }
+
+    /// A currency, which may not be told: one that cannot be read is no dollar.
+    pub(crate) fn currency_in(&mut self, name: &str, raw: Option<&'r RawValue>) -> Option<String> {
+        Some(self.text_in(name, raw?).unwrap_or_else(|| NO_CURRENCY.to_owned()))
     }
 
     /// A dimension is this.
     pub(crate) fn set_dim(&mut self, name: &str, dim: Dim) {
         self.dims.insert(name.into(), dim);
+    }
+
+    /// What the row is about, as far as it was taken.
+    pub(crate) const fn dims(&self) -> &Dims {
+        &self.dims
     }
 
     /// The text of a dimension that was taken.
@@ -208,7 +276,7 @@ impl<'r> Row<'r, '_> {
 
     /// Says what the id in a dimension is called, where a field holds its name.
     pub(crate) fn take_name(&mut self, kind: &str, dim: &str, field: &str) {
-        let (id, name) = (self.dim_text(dim), self.fields.text(field));
+        let (id, name) = (self.dim_text(dim), self.take_text(field));
         self.reading.name(kind, id, name);
     }
 
@@ -339,6 +407,8 @@ impl<'r> Row<'r, '_> {
 
 /// The currency of what is compared.
 const USD: &str = "USD";
+/// What stands for a currency that cannot be read, as in ISO 4217.
+const NO_CURRENCY: &str = "XXX";
 
 /// Values as they were written, as one object.
 fn extra_of(extra: &BTreeMap<String, &RawValue>) -> String {

@@ -1,14 +1,14 @@
 //! What a provider, or something in its place, may send instead of a page.
 
 use proptest::prelude::*;
-use trueup_core::{Decimal, IssueCode, Measure};
+use trueup_core::{BilledFact, Decimal, Issue, IssueCode, Measure};
 use trueup_providers::{Ask, PROVIDERS, Page, Provider, Span, provider};
 
 fn span() -> Span {
     Span::days("2026-11-01", "2026-11-03").unwrap()
 }
 
-fn read(family: &str, body: &str) -> Result<Page, trueup_core::Issue> {
+fn read(family: &str, body: &str) -> Result<Page, Issue> {
     let openai = provider("openai").unwrap();
     openai.page(&Ask::new(openai.family(family).unwrap(), span()), body.as_bytes())
 }
@@ -113,6 +113,75 @@ fn numbers_that_are_none_are_kept_and_told_and_never_zero() {
     );
     assert!(read.issues.iter().all(|issue| issue.code == IssueCode::NumberInvalid));
     assert_eq!(read.issues.len(), 3);
+}
+
+#[test]
+fn fields_of_another_shape_are_kept_and_told() {
+    let anthropic = |row: &str| {
+        format!(
+            r#"{{"data":[{{"starting_at":"2026-11-01T00:00:00Z","results":[{row}]}}],"has_more":false}}"#
+        )
+    };
+    let analytics = |row: &str| {
+        format!(r#"{{"data":[{{"starting_at":"2026-11-01T00:00:00Z",{row}}}],"has_more":false}}"#)
+    };
+    let record =
+        |row: &str| format!(r#"{{"data":[{{"date":"2026-11-01",{row}}}],"has_more":false}}"#);
+    for (id, family, body, name) in [
+        ("openai", "costs", page(r#"{"line_item":"x","amount":"0.5"}"#), "amount"),
+        (
+            "openai",
+            "costs",
+            page(r#"{"amount":{"value":1,"currency":{"code":"EUR"}}}"#),
+            "amount.currency",
+        ),
+        ("openai", "costs", page(r#"{"quantity":1,"quantity_unit":["t"]}"#), "quantity_unit"),
+        (
+            "openai",
+            "usage/completions",
+            page(r#"{"project_id":"p","project_name":{}}"#),
+            "project_name",
+        ),
+        ("anthropic", "costs", anthropic(r#"{"amount":"1","model":{"id":"m"}}"#), "model"),
+        ("anthropic", "costs", anthropic(r#"{"amount":"1","currency":7}"#), "currency"),
+        ("anthropic", "usage/messages", anthropic(r#"{"cache_creation":[7]}"#), "cache_creation"),
+        ("anthropic", "analytics/usage", analytics(r#""group":"m","usage":{}"#), "group"),
+        (
+            "anthropic",
+            "analytics/cost",
+            analytics(r#""cost":{"amount":"1","currency":{}}"#),
+            "currency",
+        ),
+        (
+            "anthropic",
+            "usage/claude_code",
+            record(r#""model_breakdown":{"m":{}}"#),
+            "model_breakdown",
+        ),
+        ("anthropic", "usage/claude_code", record(r#""core_metrics":7"#), "core_metrics"),
+        ("anthropic", "usage/claude_code", record(r#""actor":"a@example.com""#), "actor"),
+        ("anthropic", "usage/claude_code", record(r#""terminal_type":{}"#), "terminal_type"),
+        (
+            "anthropic",
+            "usage/claude_code",
+            record(r#""model_breakdown":[{"model":"m","tokens":[]}]"#),
+            "tokens",
+        ),
+    ] {
+        let provider = provider(id).unwrap();
+        let ask = Ask::new(provider.family(family).unwrap(), span());
+        let read = provider.page(&ask, body.as_bytes()).unwrap();
+        let is_kept = |fact: &BilledFact| fact.extra.contains(&format!("\"{name}\":"));
+        assert!(read.facts.iter().any(is_kept), "{name} of {body}: {:?}", read.facts);
+        let told =
+            |issue: &Issue| issue.code == IssueCode::SchemaDrift && issue.detail.contains(name);
+        assert!(read.issues.iter().any(told), "{name} of {body}: {:?}", read.issues);
+        // A currency that cannot be read is no dollar.
+        let charge = read.facts.iter().find_map(|fact| fact.charge.as_ref());
+        if name.ends_with("currency") {
+            assert_eq!(charge.map(|charge| &*charge.currency), Some("XXX"), "{body}");
+        }
+    }
 }
 
 #[test]
