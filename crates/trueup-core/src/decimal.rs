@@ -69,6 +69,12 @@ impl Decimal {
         self.digits.is_empty()
     }
 
+    /// Whether it is short enough to be read again from what is written of it: a sum may not be.
+    #[must_use]
+    pub const fn is_in_bounds(&self) -> bool {
+        self.digits.len() <= DIGITS_MAX && self.exponent.abs() <= EXPONENT_MAX
+    }
+
     /// The exact sum.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {

@@ -257,8 +257,8 @@ fn read_row(mut row: Row<'_, '_>, family: &Family) {
 fn charge(row: &mut Row<'_, '_>) {
     let currency = row.fields.take_some("currency");
     let currency = row.currency_in("currency", currency);
-    if let Some(cents) = row.take_decimal("amount") {
-        row.charge(cents.shifted(-2), currency);
+    if let Some(amount) = row.take_cents("amount") {
+        row.charge(amount, currency);
     }
 }
 

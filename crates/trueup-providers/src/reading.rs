@@ -3,6 +3,8 @@
 //! A row keeps what we do not know in `extra`, and the name of each such field is told once a page.
 //! Two rows that nothing tells apart are one row: their counts are added, and that is told too.
 
+mod sums;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
@@ -25,7 +27,8 @@ const EXTRA_BYTES_MAX: usize = 4 << 10;
 #[derive(Debug)]
 pub(crate) struct Reading<'a> {
     ask: &'a Ask<'a>,
-    facts: BTreeMap<(UnixMs, Dims), BilledFact>,
+    /// By what tells rows apart. Several where that does not: they are added at the end.
+    facts: BTreeMap<(UnixMs, Dims), Vec<BilledFact>>,
     /// Where those begin that were told: what has no list of them tells one with each row.
     buckets: BTreeSet<UnixMs>,
     names: BTreeSet<BilledName>,
@@ -108,7 +111,7 @@ impl<'a> Reading<'a> {
 
     /// The page, and where the next one is: `has_more` without a cursor is an error, because an end
     /// that is none would lose everything behind it.
-    pub(crate) fn finish(self, has_more: bool, cursor: Option<String>) -> Result<Page, Issue> {
+    pub(crate) fn finish(mut self, has_more: bool, cursor: Option<String>) -> Result<Page, Issue> {
         let next = match (has_more, cursor) {
             (false, _) => None,
             (true, Some(cursor)) => Some(Cursor::new(&cursor)?),
@@ -122,7 +125,7 @@ impl<'a> Reading<'a> {
             return Err(Issue::new(IssueCode::CursorRepeats, detail));
         }
         Ok(Page {
-            facts: self.facts.into_values().collect(),
+            facts: sums::of(&mut self),
             buckets: self.buckets.into_iter().collect(),
             names: self.names.into_iter().collect(),
             issues: self.issues.into_iter().collect(),
@@ -130,23 +133,13 @@ impl<'a> Reading<'a> {
         })
     }
 
-    fn keep(&mut self, fact: BilledFact) {
-        let key = (fact.start, fact.dims.clone());
-        let Some(known) = self.facts.get_mut(&key) else {
-            self.facts.insert(key, fact);
-            return;
-        };
-        known.measures.add(&fact.measures);
-        known.charge = match (known.charge.take(), fact.charge) {
-            (Some(one), Some(two)) if one.currency == two.currency => Some(Charge {
-                amount: one.amount.plus(&two.amount),
-                quantity: one.quantity.zip(two.quantity).map(|(one, two)| one.plus(&two)),
-                ..one
-            }),
-            (one, two) => one.or(two),
-        };
-        let detail = format!("two rows at {} that no dimension tells apart: added", fact.start);
-        self.issue(IssueCode::RowRepeated, detail);
+    /// Unknown fields of one row, unless they are too many.
+    fn bounded(&mut self, extra: String) -> String {
+        if extra.len() > EXTRA_BYTES_MAX {
+            self.issue(IssueCode::SchemaDrift, "more unknown fields than are kept of a row");
+            return String::new();
+        }
+        extra
     }
 }
 
@@ -330,6 +323,19 @@ impl<'r> Row<'r, '_> {
         number.ok()
     }
 
+    /// Takes an amount in hundredths; what is none, or of more places than are kept, is kept as it is.
+    pub(crate) fn take_cents(&mut self, field: &str) -> Option<Decimal> {
+        let raw = self.fields.take_some(field)?;
+        let amount = self.decimal_of(field, raw)?.shifted(-2);
+        if !amount.is_in_bounds() {
+            let detail = format!("{field}: more places than are kept of an amount");
+            self.issue(IssueCode::NumberInvalid, detail);
+            self.extra.insert(field.to_owned(), raw);
+            return None;
+        }
+        Some(amount)
+    }
+
     /// What was charged. Another currency than the dollar is told, because it adds up with nothing.
     pub(crate) fn charge(&mut self, amount: Decimal, currency: Option<String>) {
         let currency = currency.map_or_else(|| USD.to_owned(), |text| text.to_uppercase());
@@ -395,13 +401,11 @@ impl<'r> Row<'r, '_> {
             self.issue(IssueCode::SchemaDrift, format!("unknown field {}", shown(&name)));
             self.extra.insert(name, raw);
         }
-        let extra = extra_of(&self.extra);
-        if extra.len() > EXTRA_BYTES_MAX {
-            self.issue(IssueCode::SchemaDrift, "more unknown fields than are kept of a row");
-        }
-        let extra = if extra.len() > EXTRA_BYTES_MAX { String::new() } else { extra };
-        let Self { reading, start, dims, measures, charge, .. } = self;
-        reading.keep(BilledFact { start, dims, measures, charge, extra });
+        let Self { reading, start, dims, measures, charge, extra, .. } = self;
+        let extra = reading.bounded(extra_of(&extra));
+        let key = (start, dims.clone());
+        let fact = BilledFact { start, dims, measures, charge, extra };
+        reading.facts.entry(key).or_default().push(fact);
     }
 }
 

@@ -197,6 +197,75 @@ fn rows_that_nothing_tells_apart_are_added() {
 }
 
 #[test]
+fn of_rows_that_nothing_tells_apart_nothing_is_lost_in_any_order() {
+    let row = |amount: &str, currency: &str, quantity: &str, unknown: &str| {
+        format!(
+            r#"{{"line_item":"x","amount":{{"value":{amount},"currency":"{currency}"}}{quantity}{unknown}}}"#
+        )
+    };
+    let tokens = r#","quantity":2,"quantity_unit":"tokens""#;
+    let images = r#","quantity":3,"quantity_unit":"images""#;
+    for (rows, amount, quantity, extra) in [
+        // Another currency, and an unknown field.
+        (
+            vec![
+                row("0.1", "eur", "", r#","a":1"#),
+                row("0.2", "usd", tokens, ""),
+                row("0.3", "usd", "", ""),
+                row("0.4", "gbp", "", r#","a":2"#),
+            ],
+            "0.5",
+            Some("2"),
+            r#"{"a":[1,2],"not_added":["0.1 EUR","0.4 GBP"]}"#,
+        ),
+        // Quantities of two units, and one without.
+        (
+            vec![row("1", "usd", tokens, ""), row("2", "usd", images, ""), row("4", "usd", "", "")],
+            "7",
+            None,
+            r#"{"not_added":["2 tokens","3 images"]}"#,
+        ),
+        // A sum of more digits than are kept.
+        (vec![row("1e300", "usd", "", ""), row("1e-300", "usd", "", "")], "TINY", None, "HUGE"),
+    ] {
+        let huge = format!(r#"{{"not_added":"1{} USD"}}"#, "0".repeat(300));
+        let extra = if extra == "HUGE" { &huge } else { extra };
+        let amount = if amount == "TINY" { "1e-300" } else { amount };
+        for at in 0..rows.len() {
+            let mut turned = rows.clone();
+            turned.rotate_left(at);
+            let read = read("costs", &page(&turned.join(","))).unwrap();
+            let charge = read.facts[0].charge.clone().unwrap();
+            assert_eq!((read.facts.len(), &*charge.currency), (1, "USD"));
+            assert_eq!(charge.amount, amount.parse().unwrap());
+            assert_eq!(charge.quantity, quantity.map(|text: &str| text.parse().unwrap()));
+            assert_eq!(read.facts[0].extra, extra);
+            assert!(read.issues.iter().any(|issue| issue.code == IssueCode::RowRepeated));
+        }
+    }
+}
+
+#[test]
+fn an_amount_that_could_not_be_read_again_is_kept_as_it_is_written() {
+    let anthropic = provider("anthropic").unwrap();
+    let ask = Ask::new(anthropic.family("costs").unwrap(), span());
+    for (amount, is_read) in [("1e-400", false), ("1e-398", true), ("1e400", true)] {
+        let body = format!(
+            r#"{{"data":[{{"starting_at":"2026-11-01T00:00:00Z","results":[{{"amount":"{amount}"}}]}}]}}"#
+        );
+        let read = anthropic.page(&ask, body.as_bytes()).unwrap();
+        let fact = &read.facts[0];
+        assert_eq!(fact.charge.is_some(), is_read, "{amount}");
+        if let Some(charge) = &fact.charge {
+            assert_eq!(charge.amount.to_string().parse(), Ok(charge.amount.clone()), "{amount}");
+        } else {
+            assert_eq!(fact.extra, format!(r#"{{"amount":"{amount}"}}"#));
+            assert_eq!(read.issues[0].code, IssueCode::NumberInvalid);
+        }
+    }
+}
+
+#[test]
 fn buckets_that_were_not_asked_for_are_told_and_left_out() {
     let other = page(r#"{"input_tokens":1}"#).replace("1793491200", "1793404800");
     let read = read("usage/completions", &other).unwrap();
@@ -321,6 +390,10 @@ proptest! {
     #[test]
     fn no_json_panics(json in any_json(), (provider, family) in any_provider()) {
         let ask = Ask::new(&provider.families()[family], span());
-        let _unused = provider.page(&ask, json.as_bytes());
+        let page = provider.page(&ask, json.as_bytes());
+        // What is charged can be written down and read again.
+        for charge in page.iter().flat_map(|page| &page.facts).filter_map(|fact| fact.charge.as_ref()) {
+            prop_assert_eq!(charge.amount.to_string().parse(), Ok(charge.amount.clone()));
+        }
     }
 }
