@@ -284,6 +284,16 @@ fn the_check_sees_a_row_that_is_gone() {
 }
 
 #[test]
+fn the_check_sees_a_row_without_a_time_that_is_gone() {
+    let mut world = World::new();
+    world.next(&[StatedFact { start: None, ..row(0, 1) }]);
+    assert_eq!(world.damage(), Vec::<String>::new());
+    let database = Connection::open(world.folder.path().join("trueup.db")).unwrap();
+    database.execute("DELETE FROM statement_rows", []).unwrap();
+    assert_eq!(world.damage().len(), 2, "{:?}", world.damage());
+}
+
+#[test]
 fn a_ledger_of_an_older_program_has_no_statements() {
     let mut world = World::new();
     world.next(&[row(0, 1)]);
