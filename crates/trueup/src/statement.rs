@@ -57,20 +57,22 @@ pub(crate) struct Importer<'a> {
     exports: BTreeMap<&'static str, i64>,
     /// Statements that were there before and are named in this run, once they were looked for.
     known: Option<Vec<i64>>,
+    /// How many rows of each statement do not count, as it was seen last.
+    superseded: BTreeMap<i64, u64>,
 }
 
 impl<'a> Importer<'a> {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         ledger: Ledger,
         options: StatementOptions,
         files: &'a [PathBuf],
-    ) -> Self {
-        Self { ledger, options, files, exports: BTreeMap::new(), known: None }
+    ) -> Result<Self> {
+        let superseded = superseded(ledger.path())?;
+        Ok(Self { ledger, options, files, exports: BTreeMap::new(), known: None, superseded })
     }
 
     /// Reads a file into the ledger, whole or not at all.
     pub(crate) fn import(&mut self, path: &Path, now: UnixMs) -> Result<Outcome> {
-        let before = statements(self.ledger.path())?;
         let source = Source::open(path)?;
         let mut reading = Reading::begin(source, &self.options)?;
         let format = reading.rows.format();
@@ -94,8 +96,21 @@ impl<'a> Importer<'a> {
             Imported::Known(_) => self.known.iter_mut().for_each(|known| known.push(id)),
             Imported::New(_) => {}
         }
-        let supersedes = superseded(&before, statements(self.ledger.path())?);
+        let is_changed = imported == Imported::New(id) || head.part_of.is_some();
+        let supersedes = if is_changed { self.newly_superseded()? } else { Vec::new() };
         Ok(reading.outcome(status, supersedes))
+    }
+
+    /// Statements of which more rows do not count than before, and how many more.
+    fn newly_superseded(&mut self) -> Result<Vec<(Statement, u64)>> {
+        let path = self.ledger.path();
+        let before = std::mem::replace(&mut self.superseded, superseded(path)?);
+        let more = statements(path)?.into_iter().filter_map(|statement| {
+            let rows =
+                self.superseded.get(&statement.id)?.checked_sub(*before.get(&statement.id)?)?;
+            (rows > 0).then_some((statement, rows))
+        });
+        Ok(more.collect())
     }
 
     /// Which statements of this run were there before it. They are looked for before the first new part
@@ -129,8 +144,9 @@ pub(crate) fn dry_run(path: &Path, options: &StatementOptions, ledger: &Path) ->
     let mut reading = Reading::begin(Source::open(path)?, options)?;
     reading.each(|_| Ok(()))?;
     let sha256 = reading.end().sha256;
-    let known = statements(ledger)?.into_iter().find(|statement| statement.sha256 == sha256);
-    let status = known.map_or(Status::Tried, |statement| Status::Known(statement.id));
+    let reader = Reader::open(ledger)?;
+    let known = reader.map(|reader| reader.statement_of(&sha256)).transpose()?.flatten();
+    let status = known.map_or(Status::Tried, Status::Known);
     Ok(reading.outcome(status, Vec::new()))
 }
 
@@ -176,14 +192,12 @@ pub(crate) fn statements(ledger: &Path) -> Result<Vec<Statement>> {
     })
 }
 
-/// Those of which more rows do not count than before.
-fn superseded(before: &[Statement], after: Vec<Statement>) -> Vec<(Statement, u64)> {
-    let was = |id: i64| before.iter().find(|one| one.id == id).map(|one| one.superseded);
-    let more = after.into_iter().filter_map(|statement| {
-        let rows = statement.superseded.checked_sub(was(statement.id)?)?;
-        (rows > 0).then_some((statement, rows))
-    });
-    more.collect()
+/// How many rows of each statement do not count.
+pub(crate) fn superseded(ledger: &Path) -> Result<BTreeMap<i64, u64>> {
+    Ok(match Reader::open(ledger)? {
+        Some(reader) => reader.superseded()?,
+        None => BTreeMap::new(),
+    })
 }
 
 /// A file while it is read.

@@ -148,7 +148,8 @@ fn a_row_comes_back_as_it_was_written() {
     let statements = reader.statements().unwrap();
     let statement = &statements[0];
     let counts = (statement.rows, statement.blank, statement.odd, statement.unplaced);
-    assert_eq!((counts, statement.without_ids, statement.superseded), ((2, 2, 3, 1), 1, 0));
+    assert_eq!((counts, statement.without_ids), ((2, 2, 3, 1), 1));
+    assert_eq!(reader.superseded().unwrap()[&id], 0);
     let covers = (UnixMs(START), UnixMs(START + 10 * DAY_MS));
     assert_eq!(statement.accounts[0].covers, Some(covers), "blank buckets, too");
     let issues = reader.statement_issues(id).unwrap();
@@ -181,7 +182,7 @@ fn a_later_export_counts_for_the_days_that_it_covers_until_it_is_taken_back() {
     begins.start = Some(UnixMs(START + DAY_MS + HOUR_MS));
     let new = world.next(&[begins, row(3, 32), row(4, 64)]);
     assert_eq!(world.counting(), [(old, 0, 1), (new, 1, 16), (new, 3, 32), (new, 4, 64)]);
-    assert_eq!(world.reader().statements().unwrap()[0].superseded, 3);
+    assert_eq!(world.reader().superseded().unwrap(), [(old, 3), (new, 0)].into());
 
     assert!(world.ledger.remove_statement(new).unwrap());
     assert!(!world.ledger.remove_statement(new).unwrap());
@@ -306,6 +307,9 @@ fn a_ledger_of_an_older_program_has_no_statements() {
         database.execute_batch(&format!("DROP {kind} {table}")).unwrap();
     }
     assert!(world.reader().statements().unwrap().is_empty());
+    assert!(world.reader().superseded().unwrap().is_empty());
+    assert_eq!(world.reader().statement_of(&[1; 32]).unwrap(), None);
+    assert!(world.reader().statement_issues(1).unwrap().is_empty());
     assert_eq!(world.reader().odd_statements().unwrap(), (0, Vec::new()));
     assert!(world.counting().is_empty());
     assert_eq!(world.damage(), Vec::<String>::new());

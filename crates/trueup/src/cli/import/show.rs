@@ -1,5 +1,6 @@
 //! What `trueup import` says.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 
@@ -117,13 +118,15 @@ fn covered(accounts: &[StatementAccount]) -> Option<(UnixMs, UnixMs)> {
 }
 
 /// Rows that count on some day.
-const fn counting(statement: &Statement) -> u64 {
-    statement.rows.saturating_sub(statement.superseded).saturating_sub(statement.unplaced)
+fn counting(statement: &Statement, superseded: &BTreeMap<i64, u64>) -> u64 {
+    let superseded = superseded.get(&statement.id).copied().unwrap_or_default();
+    statement.rows.saturating_sub(superseded).saturating_sub(statement.unplaced)
 }
 
 /// Every statement.
 pub(super) fn list(
     statements: &[Statement],
+    superseded: &BTreeMap<i64, u64>,
     terminal: Terminal,
     out: &mut impl Write,
 ) -> Result<()> {
@@ -143,7 +146,7 @@ pub(super) fn list(
                 shown(covers.map(|(first, _)| first)),
                 shown(covers.map(|(_, last)| last)),
                 Cell::Count(statement.rows),
-                Cell::Count(counting(statement)),
+                Cell::Count(counting(statement, superseded)),
                 Cell::Name(statement.name.clone()),
             ],
         );
@@ -204,7 +207,7 @@ fn outcome_as_json(file: &str, outcome: &Outcome) -> Value {
 }
 
 /// A statement that was imported.
-pub(super) fn statement_as_json(statement: &Statement) -> Value {
+pub(super) fn statement_as_json(statement: &Statement, superseded: &BTreeMap<i64, u64>) -> Value {
     let accounts = statement.accounts.iter().map(|account| {
         json!({
             "provider": account.provider,
@@ -229,7 +232,7 @@ pub(super) fn statement_as_json(statement: &Statement) -> Value {
         "imported_at": statement.imported_at.to_string(),
         "accounts": accounts.collect::<Vec<_>>(),
         "rows": statement.rows,
-        "counting": counting(statement),
+        "counting": counting(statement, superseded),
         "blank": statement.blank,
         "odd": statement.odd,
         "unplaced": statement.unplaced,
