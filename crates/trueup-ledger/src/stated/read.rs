@@ -286,12 +286,6 @@ const MEASURES_AT: usize = 15;
 
 fn stated_of_row(row: &Row<'_>) -> rusqlite::Result<StatedRow> {
     let text = |at: usize| row.get::<_, String>(at).map(Text::from);
-    let mut measures = Measures::default();
-    for (at, measure) in Measure::ALL.iter().enumerate() {
-        if let Some(count) = row.get::<_, Option<i64>>(MEASURES_AT + at)? {
-            measures.set(*measure, count.cast_unsigned());
-        }
-    }
     Ok(StatedRow {
         statement: row.get(0)?,
         name: text(1)?,
@@ -304,11 +298,22 @@ fn stated_of_row(row: &Row<'_>) -> rusqlite::Result<StatedRow> {
             start: row.get::<_, Option<i64>>(7)?.map(UnixMs),
             width_minutes: row.get(8)?,
             dims: dims_of_row(row, 9)?,
-            measures,
+            measures: measures_of_row(row, MEASURES_AT)?,
             charge: charge_of_row(row, 11)?,
             extra: row.get(10)?,
         },
     })
+}
+
+/// Counts, from the columns of [`Measure::ALL`] that begin at `at`.
+pub(crate) fn measures_of_row(row: &Row<'_>, at: usize) -> rusqlite::Result<Measures> {
+    let mut measures = Measures::default();
+    for (at, measure) in (at..).zip(Measure::ALL) {
+        if let Some(count) = row.get::<_, Option<i64>>(at)? {
+            measures.set(*measure, count.cast_unsigned());
+        }
+    }
+    Ok(measures)
 }
 
 /// Dimensions, from the column at `at`.

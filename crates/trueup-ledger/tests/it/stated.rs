@@ -256,6 +256,23 @@ fn known_parts_of_an_export_become_as_late_as_its_first_new_one() {
 }
 
 #[test]
+fn more_accounts_than_are_held_are_all_written() {
+    let mut world = World::new();
+    // Each of them comes twice, on two days, with all others between.
+    let rows: Vec<_> = [0, 3]
+        .into_iter()
+        .flat_map(|day| (0..1_500).map(move |account| row_of(&account.to_string(), day, 1)))
+        .collect();
+    world.next(&rows);
+    let statements = world.reader().statements().unwrap();
+    let accounts = &statements[0].accounts;
+    assert_eq!((statements[0].rows, accounts.len()), (3_000, 1_500));
+    let covers = Some((UnixMs(START), UnixMs(START + 4 * DAY_MS)));
+    assert!(accounts.iter().all(|account| account.rows == 2 && account.covers == covers));
+    assert_eq!(world.damage(), Vec::<String>::new());
+}
+
+#[test]
 fn minutes_are_rolled_up_when_they_are_read() {
     let mut world = World::new();
     let minute = |minute: i64, out| StatedFact {
