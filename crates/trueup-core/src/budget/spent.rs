@@ -75,7 +75,7 @@ pub struct Rate {
 impl Rate {
     /// Dollars a day, cut behind so many decimals.
     #[must_use]
-    pub fn per_day(&self, places: u32) -> Decimal {
+    pub fn per_day(&self, places: u16) -> Decimal {
         self.sum.share(self.days, places)
     }
 }

@@ -12,7 +12,7 @@ use crate::render::number::{counted, dollars_of};
 /// The version of the shape. It changes only when a reader of an older one would misread.
 pub(crate) const SCHEMA: u32 = 1;
 /// Decimals of a rate, which need not end.
-const RATE_PLACES: u32 = 9;
+const RATE_PLACES: u16 = 9;
 
 /// Something that stands, or that somebody is told of.
 #[derive(Debug, Clone)]
