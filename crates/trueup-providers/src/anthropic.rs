@@ -137,8 +137,10 @@ impl Provider for Anthropic {
         let pair = |name: &str, value: String| (name.to_owned(), value);
         if ask.family.name == claude_code::NAME {
             // It takes one day, and no end.
-            let day = seconds(ask.span.from).get(..10).unwrap_or_default().to_owned();
-            let mut query = vec![pair("starting_at", day), pair("limit", "1000".to_owned())];
+            let mut query = vec![
+                pair("starting_at", ask.span.from.utc_date()),
+                pair("limit", "1000".to_owned()),
+            ];
             query.extend(ask.page.iter().map(|page| pair("page", page.text().to_owned())));
             return Request { path: ask.family.path.into(), query, headers: vec![VERSION] };
         }
@@ -147,8 +149,8 @@ impl Provider for Anthropic {
         let mut query = vec![
             pair("starting_at", seconds(ask.span.from)),
             pair("ending_at", seconds(ask.span.until)),
-            pair(width_name, width(ask.width).to_owned()),
-            pair("limit", if is_analytics { 1_000 } else { limit(ask.width) }.to_string()),
+            pair(width_name, ask.width_word().to_owned()),
+            pair("limit", if is_analytics { 1_000 } else { ask.buckets_max() }.to_string()),
         ];
         query.extend(ask.group.iter().map(|dim| pair("group_by[]", (*dim).to_owned())));
         if is_analytics {
@@ -188,23 +190,6 @@ impl Provider for Anthropic {
 /// RFC 3339 in whole seconds.
 fn seconds(time: UnixMs) -> String {
     time.to_string().replace(".000Z", "Z")
-}
-
-const fn width(width: BilledWidth) -> &'static str {
-    match width {
-        BilledWidth::Minute => "1m",
-        BilledWidth::Hour => "1h",
-        BilledWidth::Day => "1d",
-    }
-}
-
-/// The most buckets that a page may have.
-const fn limit(width: BilledWidth) -> u32 {
-    match width {
-        BilledWidth::Minute => 1_440,
-        BilledWidth::Hour => 168,
-        BilledWidth::Day => 31,
-    }
 }
 
 /// Where a bucket or a row begins and ends.

@@ -61,11 +61,10 @@ impl Provider for LiteLlm {
 
     /// Both days are within what is asked for.
     fn request(&self, ask: &Ask<'_>) -> Request {
-        let date = |time: UnixMs| time.to_string().chars().take(DATE_CHARS).collect();
         let last = UnixMs(ask.span.until.0 - 1);
         let query = vec![
-            ("start_date".to_owned(), date(ask.span.from)),
-            ("end_date".to_owned(), date(last)),
+            ("start_date".to_owned(), ask.span.from.utc_date()),
+            ("end_date".to_owned(), last.utc_date()),
         ];
         Request { path: ask.family.path.into(), query, headers: Vec::new() }
     }
@@ -79,7 +78,7 @@ impl Provider for LiteLlm {
         for raw in days {
             let mut day = Fields::of(raw).ok_or_else(|| shape_unknown("a day is no object"))?;
             let date = day.text("date").unwrap_or_default();
-            let start = UnixMs::parse_rfc3339(&format!("{date}T00:00:00Z"));
+            let start = UnixMs::parse_date(&date);
             let start = start.ok_or_else(|| shape_unknown("a day has no date"))?;
             if reading.bucket(start, None) {
                 read_day(&mut reading, start, day)?;
@@ -91,9 +90,6 @@ impl Provider for LiteLlm {
         reading.finish(false, None)
     }
 }
-
-/// Characters of `2026-11-19`.
-const DATE_CHARS: usize = 10;
 
 /// A day lists what it holds by model. One without that list is of a shape that is not known: taken for
 /// a day without usage it would withdraw every row that is known of it.

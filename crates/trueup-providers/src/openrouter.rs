@@ -60,7 +60,7 @@ impl Provider for OpenRouter {
     /// Without a date it tells all that it has; one day alone can be asked for.
     fn request(&self, ask: &Ask<'_>) -> Request {
         let is_one_day = ask.span.buckets(BilledWidth::Day).count() == 1;
-        let day = ask.span.from.to_string().chars().take(DATE_CHARS).collect();
+        let day = ask.span.from.utc_date();
         let query = if is_one_day { vec![("date".to_owned(), day)] } else { Vec::new() };
         Request { path: ask.family.path.into(), query, headers: Vec::new() }
     }
@@ -89,8 +89,7 @@ const DATE_CHARS: usize = 10;
 
 /// A day, also where a time of day stands behind it.
 fn day(text: &str) -> Option<UnixMs> {
-    let date = text.get(..DATE_CHARS)?;
-    UnixMs::parse_rfc3339(&format!("{date}T00:00:00Z"))
+    UnixMs::parse_date(text.get(..DATE_CHARS)?)
 }
 
 fn read_row(mut row: Row<'_, '_>) {

@@ -18,7 +18,7 @@ use crate::{Ask, Cursor, Page};
 
 /// Different issues that are told of one page.
 const ISSUES_MAX: usize = 100;
-/// Characters of a field's name that are told.
+/// Characters of the name of a field or a column that are told.
 const NAME_CHARS_MAX: usize = 60;
 /// Bytes of what is not known that are kept of one row.
 const EXTRA_BYTES_MAX: usize = 4 << 10;
@@ -410,9 +410,9 @@ impl<'r> Row<'r, '_> {
 }
 
 /// The currency of what is compared.
-const USD: &str = "USD";
-/// What stands for a currency that cannot be read, as in ISO 4217.
-const NO_CURRENCY: &str = "XXX";
+pub(crate) const USD: &str = "USD";
+/// What stands for a currency that is not told or cannot be read, as in ISO 4217.
+pub(crate) const NO_CURRENCY: &str = "XXX";
 
 /// Values as they were written, as one object.
 fn extra_of(extra: &BTreeMap<String, &RawValue>) -> String {
@@ -420,6 +420,6 @@ fn extra_of(extra: &BTreeMap<String, &RawValue>) -> String {
 }
 
 /// Somebody else's word, short and harmless.
-fn shown(word: &str) -> String {
+pub(crate) fn shown(word: &str) -> String {
     word.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
 }

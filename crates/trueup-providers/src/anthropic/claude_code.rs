@@ -24,7 +24,7 @@ pub(super) fn read(reading: &mut Reading<'_>, raw: &RawValue) -> Result<(), Issu
     let mut fields = Fields::of(raw).ok_or_else(|| shape_unknown("a record is no object"))?;
     let date = fields.text("date").ok_or_else(|| shape_unknown("a record has no date"))?;
     let start = UnixMs::parse_rfc3339(&date)
-        .or_else(|| UnixMs::parse_rfc3339(&format!("{date}T00:00:00Z")))
+        .or_else(|| UnixMs::parse_date(&date))
         .ok_or_else(|| shape_unknown("the date of a record is none"))?;
     if !reading.bucket(start, None) {
         return Ok(());
