@@ -11,6 +11,7 @@ use insta::assert_snapshot;
 use rusqlite::Connection;
 use serde_json::Value;
 use trueup_core::Decimal;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::home::{Home, Running, finish, finish_with};
 use crate::laws::keeper;
@@ -445,9 +446,37 @@ fn nothing_is_wider_than_the_terminal() {
     home.write(&long, text.replace("input_text_tokens", &"a-very-long-name-".repeat(8)));
     home.write("b.csv", usage(0..3, 2).0);
     home.write("c.csv", fixture("openai_usage_odd.csv"));
-    for line in [&format!("import {long}"), "import b.csv", "import c.csv", "import --list"] {
+    // Exports of FOCUS name whose usage each row is: of many, of one with a long name, in wide letters.
+    let focus = |providers: &[String]| {
+        let row =
+            |provider| format!("1,USD,2026-10-01T00:00:00Z,2026-11-01T00:00:00Z,{provider}\n");
+        let header = "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ProviderName\n";
+        format!("{header}{}", providers.iter().map(row).collect::<String>())
+    };
+    let many: Vec<String> = (0..40).map(|at| format!("Provider of Clouds {at}")).collect();
+    home.write("many.csv", focus(&many));
+    home.write("one.csv", focus(&["A provider whose name does not end ".repeat(4)]));
+    home.write("two.csv", focus(&["模型".repeat(20), "雲".repeat(30)]));
+    home.write(&format!("{}.csv", "雲".repeat(50)), focus(&["AWS".to_owned(), "Azure".to_owned()]));
+    let wide_name = format!("import {}.csv", "雲".repeat(50));
+    for line in [
+        &format!("import {long}"),
+        "import b.csv",
+        "import c.csv",
+        "import --dry-run many.csv",
+        "import many.csv",
+        "import one.csv",
+        "import two.csv",
+        &wide_name,
+        "import --list",
+        "import --remove 1",
+    ] {
         let said = home.print(line);
-        let wide: Vec<_> = said.lines().filter(|line| line.chars().count() > 80).collect();
+        let wide: Vec<_> = said.lines().filter(|line| line.width() > 80).collect();
         assert!(wide.is_empty(), "{line}: {wide:#?}");
+        if line.ends_with("many.csv") {
+            assert!(said.contains(": FOCUS of 40 providers, 2026-10-01"), "{said}");
+            assert!(said.contains("\n  of Provider of Clouds 0, "), "{said}");
+        }
     }
 }
