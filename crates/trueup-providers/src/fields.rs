@@ -46,10 +46,15 @@ impl<'a> Fields<'a> {
         text_of(self.take_some(name)?)
     }
 
-    /// Whether there is another page, and its cursor. Where nothing says whether, the cursor does.
+    /// Whether there is another page, and its cursor. Where nothing says whether, or not by a yes or a no,
+    /// the cursor does.
     pub(crate) fn next_page(&mut self) -> (bool, Option<String>) {
         let cursor = self.text("next_page");
-        let has_more = self.take_some("has_more").map(|raw| raw.get() == "true");
+        let has_more = self.take_some("has_more").and_then(|raw| match raw.get() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        });
         (has_more.unwrap_or(cursor.is_some()), cursor)
     }
 

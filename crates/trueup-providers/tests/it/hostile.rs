@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use trueup_core::{BilledFact, Decimal, Issue, IssueCode, Measure};
-use trueup_providers::{Ask, PROVIDERS, Page, Provider, Span, provider};
+use trueup_providers::{Ask, Cursor, PROVIDERS, Page, Provider, Span, provider};
 
 fn span() -> Span {
     Span::days("2026-11-01", "2026-11-03").unwrap()
@@ -92,6 +92,10 @@ fn a_cursor_that_leads_back_to_its_own_page_is_named() {
     let family = openai.family("costs").unwrap();
     let body = br#"{"data":[],"has_more":true,"next_page":"page_A"}"#;
     let first = openai.page(&Ask::new(family, span()), body).unwrap();
+    assert_eq!(first.next, Some(Cursor::new("page_A").unwrap()));
+    // What is neither a yes nor a no does not end the pages.
+    let odd = br#"{"data":[],"has_more":"true","next_page":"page_A"}"#;
+    assert_eq!(openai.page(&Ask::new(family, span()), odd).unwrap().next, first.next);
     let second = Ask { page: first.next, ..Ask::new(family, span()) };
     assert_eq!(openai.page(&second, body).unwrap_err().code, IssueCode::CursorRepeats);
 }
