@@ -21,7 +21,6 @@ use trueup_providers::{Provider, provider};
 use ureq::http::Uri;
 
 use crate::config::{Config, read_text};
-use crate::render::number::hex;
 use crate::secret::Secret;
 
 /// The file, beside that of the settings.
@@ -78,7 +77,7 @@ impl Connection {
     pub(crate) fn key_id(&self) -> String {
         let hash =
             blake3::derive_key("trueup 2026-11-21 provider key id", self.key.reveal().as_bytes());
-        format!("key_{}", hex(hash.get(..4).unwrap_or_default()))
+        format!("key_{}", crate::render::number::hex(hash.get(..4).unwrap_or_default()))
     }
 }
 
