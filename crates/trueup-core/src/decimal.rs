@@ -75,6 +75,13 @@ impl Decimal {
         self.digits.sign() == Sign::Minus
     }
 
+    /// Whether it is short enough to be read again from what is written of it: a sum may not be.
+    #[must_use]
+    pub fn is_in_bounds(&self) -> bool {
+        self.exponent.abs() <= EXPONENT_MAX
+            && self.digits.magnitude().to_radix_le(10).len() <= DIGITS_MAX
+    }
+
     /// The exact sum.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
@@ -240,9 +247,7 @@ impl FromStr for Decimal {
         let digits = BigInt::from_radix_be(sign, &digits, 10).ok_or(DecimalError::NotDecimal)?;
         let fraction_digits = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
         let number = Self { digits, exponent: exponent.saturating_sub(fraction_digits) }.tidied();
-        let is_short = number.exponent.abs() <= EXPONENT_MAX
-            && number.digits.magnitude().to_radix_le(10).len() <= DIGITS_MAX;
-        if is_short { Ok(number) } else { Err(DecimalError::TooLong) }
+        if number.is_in_bounds() { Ok(number) } else { Err(DecimalError::TooLong) }
     }
 }
 

@@ -77,8 +77,7 @@ impl Connection {
     pub(crate) fn key_id(&self) -> String {
         let hash =
             blake3::derive_key("trueup 2026-11-21 provider key id", self.key.reveal().as_bytes());
-        let hex = hash.iter().take(4).map(|byte| format!("{byte:02x}"));
-        format!("key_{}", hex.collect::<String>())
+        format!("key_{}", crate::render::number::hex(hash.get(..4).unwrap_or_default()))
     }
 }
 
