@@ -240,6 +240,85 @@ fn a_bucket_that_did_not_come_is_missing_and_takes_nothing_away() {
     assert_eq!(world.text("SELECT out || '' FROM billed"), "3", "what was told stays");
 }
 
+fn part(key: &str, from: i64, until: i64) -> PullRange {
+    PullRange { from: day(from), until: day(until), ..range_of(key, 1) }
+}
+
+/// Pulls some days as a whole; with this issue, where there is one.
+fn pull_days(world: &mut World, range: &PullRange, issue: Option<&Issue>, now: UnixMs) {
+    let count = (range.until.0 - range.from.0) / DAY_MS;
+    let days: Vec<UnixMs> = (0..count).map(|at| UnixMs(range.from.0 + at * DAY_MS)).collect();
+    let whole = PulledPage {
+        issues: issue.cloned().into_iter().collect(),
+        ..page(&days, Vec::new(), None)
+    };
+    world.pull(range, &[whole], now);
+}
+
+/// The issues that stand, with the numbers of their days.
+fn standing(world: &World) -> String {
+    world.text(&format!(
+        "SELECT code || coalesce(' ' || ((from_ms - {START}) / {DAY_MS}) || '-' || ((until_ms - {START}) / {DAY_MS}), '')
+         FROM provider_issues ORDER BY code, from_ms",
+        START = START.0
+    ))
+}
+
+#[test]
+fn an_issue_stands_until_all_of_its_days_were_told_without_it() {
+    let mut world = World::new();
+    let drift = Issue::new(IssueCode::SchemaDrift, "result.tier_hint");
+    let at = |hours: i64| UnixMs(LATER.0 + hours * HOUR_MS);
+    pull_days(&mut world, &part("a", 0, 6), Some(&drift), at(0));
+    pull_days(&mut world, &part("a", 6, 9), None, at(1));
+    assert_eq!(standing(&world), "schema_drift 0-6", "of the next part of the same family");
+    pull_days(&mut world, &part("a", 4, 9), None, at(2));
+    assert_eq!(standing(&world), "schema_drift 0-4", "the last days were told without it");
+    pull_days(&mut world, &part("a", 1, 2), None, at(3));
+    assert_eq!(standing(&world), "schema_drift 0-4", "days on both sides are as they were");
+    pull_days(&mut world, &part("a", 3, 8), Some(&drift), at(4));
+    assert_eq!(standing(&world), "schema_drift 0-8", "seen again");
+    pull_days(&mut world, &part("b", 0, 8), None, at(5));
+    assert_eq!(standing(&world), "", "another key tells the same");
+}
+
+#[test]
+fn buckets_that_do_not_come_one_after_another_are_one_issue() {
+    let mut world = World::new();
+    world.pull(&part("a", 0, 9), &[page(&[day(0), day(4)], Vec::new(), None)], LATER);
+    assert_eq!(standing(&world), "bucket_missing 1-4|bucket_missing 5-9");
+    let details = world.text("SELECT substr(detail, 1, 25) FROM provider_issues ORDER BY from_ms");
+    assert_eq!(details, "3 buckets from 2026-11-02|4 buckets from 2026-11-06");
+    pull_days(&mut world, &part("a", 1, 5), None, UnixMs(LATER.0 + 1));
+    assert_eq!(standing(&world), "bucket_missing 5-9");
+}
+
+/// The first key is not known: what it was refused is no issue of the second one.
+#[test]
+fn a_refusal_is_over_once_anything_of_the_family_is_told() {
+    let mut world = World::new();
+    let refused = Issue::new(IssueCode::KeyRefused, "HTTP 401");
+    world.ledger().begin_pull(&part("a", 0, 9), "model", LATER).unwrap();
+    world.ledger().fail_pull(&part("a", 0, 9), &refused, false, LATER).unwrap();
+    let other =
+        PullRange { family: "costs".into(), cursor_key: "costs:key_b".into(), ..part("b", 8, 9) };
+    pull_days(&mut world, &other, None, UnixMs(LATER.0 + 1));
+    assert_eq!(standing(&world), "key_refused", "of another family");
+    pull_days(&mut world, &part("b", 8, 9), None, UnixMs(LATER.0 + 1));
+    assert_eq!(standing(&world), "");
+}
+
+#[test]
+fn an_issue_of_days_that_nobody_asks_for_again_is_forgotten_in_the_end() {
+    let mut world = World::new();
+    let drift = Issue::new(IssueCode::SchemaDrift, "result.tier_hint");
+    pull_days(&mut world, &part("a", 0, 6), Some(&drift), LATER);
+    world.ledger().begin_pull(&part("a", 8, 9), "", UnixMs(LATER.0 + 90 * DAY_MS)).unwrap();
+    assert_eq!(standing(&world), "schema_drift 0-6");
+    world.ledger().begin_pull(&part("a", 8, 9), "", UnixMs(LATER.0 + 90 * DAY_MS + 1)).unwrap();
+    assert_eq!(standing(&world), "");
+}
+
 #[test]
 fn pages_are_evidence_and_kept_once() {
     let mut world = World::new();

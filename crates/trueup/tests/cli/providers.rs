@@ -449,6 +449,19 @@ fn a_new_key_has_a_cursor_of_its_own() {
 }
 
 #[test]
+fn what_an_old_key_was_refused_is_no_issue_of_a_new_one() {
+    let world = World::new(Plan { days: 2, ..Plan::default() });
+    world.add("openai", "sk-wrong-s3cret");
+    world.pull_with(&[]);
+    assert_eq!(world.text("SELECT code FROM provider_issues"), "key_refused");
+    world.add("openai", KEY);
+    world.pull();
+    assert_eq!(world.text("SELECT code FROM provider_issues"), "");
+    let list: Value = serde_json::from_str(&world.home.run("provider list --json").stdout).unwrap();
+    assert_eq!(list["connections"][0]["issues"], 0);
+}
+
+#[test]
 fn anthropic_is_pulled() {
     let world = World::of("anthropic", Plan { seed: 5, ..Plan::default() });
     let pulled = world.pull();

@@ -63,6 +63,11 @@ fn cogni_defect_7_what_was_never_pulled_is_not_missing_everywhere() {
     let ran = world.parity(&[]);
     assert_eq!((ran.code, ran.text.as_str()), (Some(3), ""), "{ran:?}");
     assert!(ran.errors.contains("key_refused"), "{}", ran.errors);
+    // One that was removed is not asked any more.
+    assert_eq!(world.run(&["provider", "remove", "openai"]).code, Some(0));
+    let ran = world.parity(&[]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.errors.contains("nothing to compare with"), "{}", ran.errors);
 }
 
 #[test]
