@@ -206,6 +206,41 @@ fn a_day_is_provisional_then_settled_then_restated_and_every_value_stays() {
     assert_eq!(amount, "0.0000000000000000000000000000000000000001");
 }
 
+/// A page with a new value is written, and the next one is no page: the next whole pull sees no change.
+#[test]
+fn what_an_unfinished_pull_brought_is_a_change_of_the_next_whole_one() {
+    let state =
+        |world: &World| world.text("SELECT state || ' ' || unchanged FROM provider_buckets");
+    let pages = |output| [page(&[day(0)], vec![fact(day(0), "m", output)], None)];
+    let at = |hours: i64| UnixMs(LATER.0 + hours * HOUR_MS);
+    let leave = |world: &mut World, output, now| {
+        let range = range_of("a", 1);
+        let begun = world.ledger().begin_pull(&range, "model", now).unwrap();
+        let first = page(&[day(0)], vec![fact(day(0), "m", output)], Some("page_B"));
+        world.ledger().store_page(&range, &begun, &first, now).unwrap();
+        let issue = Issue::new(IssueCode::NotJson, "page_B");
+        world.ledger().fail_pull(&range, &issue, false, now).unwrap();
+    };
+    let mut world = World::new();
+    for hours in 0..3 {
+        world.pull(&range_of("a", 1), &pages(5), at(hours));
+    }
+    assert_eq!(state(&world), "settled 2");
+    leave(&mut world, 7, at(3));
+    world.pull(&range_of("a", 1), &pages(7), at(4));
+    assert_eq!(state(&world), "restated 0");
+    world.pull(&range_of("a", 1), &pages(7), at(5));
+    assert_eq!(state(&world), "restated 1");
+    // Nor does a day settle of which a whole pull has seen the value once.
+    let mut world = World::new();
+    for hours in 0..2 {
+        world.pull(&range_of("a", 1), &pages(5), at(hours));
+    }
+    leave(&mut world, 7, at(2));
+    world.pull(&range_of("a", 1), &pages(7), at(3));
+    assert_eq!(state(&world), "provisional 0");
+}
+
 #[test]
 fn what_is_no_longer_told_is_withdrawn_and_comes_back() {
     let mut world = World::new();
