@@ -19,7 +19,7 @@ mod schedule;
 mod store;
 mod summary;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Client, Unanswered};
 pub(crate) use connection::{
     Connection, Connections, REQUESTS_PER_MINUTE, key_of, unknown_provider,
 };

@@ -461,6 +461,36 @@ fn what_an_old_key_was_refused_is_no_issue_of_a_new_one() {
     assert_eq!(list["connections"][0]["issues"], 0);
 }
 
+/// A proxy may say a lot before it says what it does not take.
+#[test]
+fn a_refused_dimension_is_found_wherever_it_is_named() {
+    let world = World::new(Plan { days: 2, ..Plan::default() });
+    let said = format!("{{\"request\":\"{}\",\"unknown\":\"user_id\"}}", "x".repeat(400));
+    world.sim.fail("/completions", 0, 1, Fault::Status(400, said));
+    let (pulled, exit) = world.pull_with(&["--family", "usage/completions"]);
+    assert_eq!((exit, &pulled["issues"]["grouping_degraded"]), (Some(0), &1.into()), "{pulled:#}");
+    let detail = world.text("SELECT detail FROM provider_issues");
+    assert!(
+        detail.starts_with("told without user_id: HTTP 400:") && detail.len() < 260,
+        "{detail}"
+    );
+}
+
+#[test]
+fn a_family_is_asked_of_those_that_have_it() {
+    let world = World::new(Plan { days: 2, ..Plan::default() });
+    let url = world.sim.url();
+    let line = ["provider", "add", "litellm", "--address", &url];
+    assert_eq!(finish_with(world.home.command(&line), KEY.as_bytes()).code, Some(0));
+    let (pulled, exit) = world.pull_with(&["--family", "costs"]);
+    assert_eq!((exit, &pulled["processed"]), (Some(0), &1.into()), "{pulled:#}");
+    let run = world.home.run("pull --family cost");
+    assert_eq!(run.code, Some(2));
+    for title in ["OpenAI", "LiteLLM"] {
+        assert!(run.stderr.contains(&format!("{title} has no family `cost`, but ")), "{run:?}");
+    }
+}
+
 #[test]
 fn anthropic_is_pulled() {
     let world = World::of("anthropic", Plan { seed: 5, ..Plan::default() });
