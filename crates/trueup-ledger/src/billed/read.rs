@@ -46,6 +46,8 @@ pub struct BilledBucket {
     pub start: UnixMs,
     /// When it was last told as a whole.
     pub last_pull_at: Option<UnixMs>,
+    /// When it was last asked for and did not come.
+    pub asked_at: Option<UnixMs>,
 }
 
 impl Reader {
@@ -117,7 +119,7 @@ impl Reader {
         width: BilledWidth,
         from: UnixMs,
     ) -> Result<Vec<BilledBucket>, LedgerError> {
-        let sql = "SELECT start_ms, last_pull_at FROM provider_buckets
+        let sql = "SELECT start_ms, last_pull_at, asked_at FROM provider_buckets
              WHERE connection = (SELECT id FROM provider_connections WHERE name = ?1)
              AND family = ?2 AND width_minutes = ?3 AND start_ms >= ?4 ORDER BY start_ms";
         let values = rusqlite::params![connection, family, width.ms() / 60_000, from.0];
@@ -125,6 +127,7 @@ impl Reader {
             Ok(BilledBucket {
                 start: UnixMs(row.get(0)?),
                 last_pull_at: row.get::<_, Option<i64>>(1)?.map(UnixMs),
+                asked_at: row.get::<_, Option<i64>>(2)?.map(UnixMs),
             })
         })
     }

@@ -82,15 +82,22 @@ fn was_listed(database: &Connection, at: &Place<'_>, start: UnixMs) -> rusqlite:
         )
 }
 
-/// A bucket that never came is missing; one that came before keeps what is known of it.
+/// A bucket that never came is missing; one that came before keeps what is known of it. Both know when
+/// they were asked for.
 fn mark_missing(database: &Connection, at: &Place<'_>, start: UnixMs) -> rusqlite::Result<()> {
     database
         .prepare_cached(
             "INSERT INTO provider_buckets (connection, family, width_minutes, start_ms, state, pulls,
-             unchanged, listed_by) VALUES (?1, ?2, ?3, ?4, 'missing', 0, 0, 0)
-             ON CONFLICT DO NOTHING",
+             unchanged, listed_by, asked_at) VALUES (?1, ?2, ?3, ?4, 'missing', 0, 0, 0, ?5)
+             ON CONFLICT DO UPDATE SET asked_at = excluded.asked_at",
         )?
-        .execute(params![at.connection, at.range.family, at.range.width_minutes(), start.0])
+        .execute(params![
+            at.connection,
+            at.range.family,
+            at.range.width_minutes(),
+            start.0,
+            at.now.0
+        ])
         .map(drop)
 }
 

@@ -23,7 +23,7 @@ fn settled() -> World {
         .database()
         .execute_batch(
             "INSERT INTO provider_buckets SELECT connection, family, 60, start_ms, state, pulls,
-                 unchanged, listed_by, last_pull_at, settled_at FROM provider_buckets;
+                 unchanged, listed_by, last_pull_at, settled_at, asked_at FROM provider_buckets;
              INSERT INTO provider_rows (connection, family, width_minutes, start_ms, dims_key, dims,
                  out, extra, value_key, revision, is_withdrawn, first_seen_at, last_changed_at,
                  last_seen_at) SELECT connection, family, 60, start_ms, dims_key, dims, out, extra,
