@@ -26,5 +26,5 @@ pub(crate) use connection::{
 pub(crate) use lag::Lags;
 pub(crate) use run::{Puller, Wanted, clipped};
 pub(crate) use schedule::{DAYS_BACK, due};
-pub(crate) use store::Store;
+pub(crate) use store::{Store, prune};
 pub(crate) use summary::{Failure, Summary};

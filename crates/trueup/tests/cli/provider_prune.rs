@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use provider_sim::Plan;
 use serde_json::Value;
 
+use crate::home::finish;
 use crate::providers::World;
 
 /// Three days of more than a month ago, which were pulled and have settled, and their hours.
@@ -66,6 +67,11 @@ fn a_dry_run_says_what_would_go_and_the_next_run_removes_it() {
         "{dry:#}"
     );
     assert_eq!(world.text(hours), rows.to_string());
+    assert_eq!(dry["going"]["days"], 3);
+    let mut never = world.home.command(&["provider", "prune", "--json"]);
+    never.env("TRUEUP_PROVIDER_RETENTION_DAYS", "0");
+    let never = of(&finish(never).stdout);
+    assert_eq!((&never["retention_days"], &never["going"]["rows"]), (&0.into(), &0.into()));
     let later = of(&world.home.print("provider prune --retention-days 60 --json"));
     assert_eq!(later["going"]["rows"], 0, "they are not as old: {later:#}");
     let gone = of(&world.home.print("provider prune --json"));
