@@ -2,10 +2,7 @@
 
 use trueup_core::{BilledWidth, UnixMs};
 
-use crate::{LedgerError, Reader, schema};
-
-/// The first version of the schema that has these tables.
-const SCHEMA_OF_BILLED: i64 = 4;
+use crate::{LedgerError, Reader};
 
 /// A connection, as far as it was pulled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,17 +53,17 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn connections(&self) -> Result<Vec<ConnectionState>, LedgerError> {
-        if !self.has_billed()? {
+        if !self.has_table("provider_buckets")? {
             return Ok(Vec::new());
         }
-        let sql = "SELECT name, provider,
-             (SELECT max(last_pull_at) FROM provider_buckets b WHERE b.connection = c.id),
-             (SELECT count(*) FILTER (WHERE state = 'missing') FROM provider_buckets b WHERE b.connection = c.id),
-             (SELECT count(*) FILTER (WHERE state = 'provisional') FROM provider_buckets b WHERE b.connection = c.id),
-             (SELECT count(*) FILTER (WHERE state = 'settled') FROM provider_buckets b WHERE b.connection = c.id),
-             (SELECT count(*) FILTER (WHERE state = 'restated') FROM provider_buckets b WHERE b.connection = c.id),
+        let sql = "SELECT c.name, c.provider, max(b.last_pull_at),
+             count(*) FILTER (WHERE b.state = 'missing'),
+             count(*) FILTER (WHERE b.state = 'provisional'),
+             count(*) FILTER (WHERE b.state = 'settled'),
+             count(*) FILTER (WHERE b.state = 'restated'),
              (SELECT count(*) FROM provider_issues i WHERE i.connection = c.id)
-             FROM provider_connections c ORDER BY name";
+             FROM provider_connections c LEFT JOIN provider_buckets b ON b.connection = c.id
+             GROUP BY c.id ORDER BY c.name";
         self.all(sql, [], |row| {
             let count = |at: usize| row.get::<_, i64>(at).map(i64::cast_unsigned);
             Ok(ConnectionState {
@@ -84,7 +81,7 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn provider_issues(&self, limit: u32) -> Result<Vec<StoredIssue>, LedgerError> {
-        if !self.has_billed()? {
+        if !self.has_table("provider_issues")? {
             return Ok(Vec::new());
         }
         let sql = "SELECT name, cursor_key, code, detail, last_seen_at, count
@@ -102,12 +99,6 @@ impl Reader {
         })
     }
 
-    /// Whether the file is of a version that knows providers: an older one may be held by an older
-    /// program.
-    pub(super) fn has_billed(&self) -> Result<bool, LedgerError> {
-        Ok(schema::check(&self.database, &self.path)? >= SCHEMA_OF_BILLED)
-    }
-
     /// The buckets of a family from a time on, in order.
     ///
     /// # Errors
@@ -119,11 +110,22 @@ impl Reader {
         width: BilledWidth,
         from: UnixMs,
     ) -> Result<Vec<BilledBucket>, LedgerError> {
-        let sql = "SELECT start_ms, last_pull_at, asked_at FROM provider_buckets
+        if !self.has_table("provider_buckets")? {
+            return Ok(Vec::new());
+        }
+        // A file of schema 10 or older does not know when a bucket was asked for.
+        let asked_at =
+            "SELECT coalesce(max(name), 'NULL') FROM pragma_table_info('provider_buckets')
+             WHERE name = 'asked_at'";
+        let asked_at: Vec<String> = self.all(asked_at, [], |row| row.get(0))?;
+        let sql = format!(
+            "SELECT start_ms, last_pull_at, {} FROM provider_buckets
              WHERE connection = (SELECT id FROM provider_connections WHERE name = ?1)
-             AND family = ?2 AND width_minutes = ?3 AND start_ms >= ?4 ORDER BY start_ms";
+             AND family = ?2 AND width_minutes = ?3 AND start_ms >= ?4 ORDER BY start_ms",
+            asked_at.concat()
+        );
         let values = rusqlite::params![connection, family, width.ms() / 60_000, from.0];
-        self.all(sql, values, |row| {
+        self.all(&sql, values, |row| {
             Ok(BilledBucket {
                 start: UnixMs(row.get(0)?),
                 last_pull_at: row.get::<_, Option<i64>>(1)?.map(UnixMs),
