@@ -127,8 +127,7 @@ pub struct Finished {
 }
 
 impl Ledger {
-    /// Begins a range, or goes on with one that was left in the middle. One that was left is begun anew
-    /// where `grouping` differs from what is stored, unless that is what refusals left of it.
+    /// Begins a range, or goes on with one that was left in the middle, told apart by what that was.
     ///
     /// # Errors
     /// What SQLite says.
@@ -408,6 +407,10 @@ fn set_state(
         .map(drop)
 }
 
+/// Notes that a page came again as it was.
+const SEE_PAGE: &str = "UPDATE provider_pages SET last_seen_at = ?5
+     WHERE connection = ?1 AND cursor_key = ?2 AND query = ?3 AND sha256 = ?4 RETURNING id";
+
 /// Keeps a page's bytes; its number. The same bytes for the same question are kept once.
 fn keep_page(
     database: &Connection,
@@ -417,10 +420,7 @@ fn keep_page(
     now: UnixMs,
 ) -> rusqlite::Result<i64> {
     let known: Option<i64> = database
-        .prepare_cached(
-            "UPDATE provider_pages SET last_seen_at = ?5
-             WHERE connection = ?1 AND cursor_key = ?2 AND query = ?3 AND sha256 = ?4 RETURNING id",
-        )?
+        .prepare_cached(SEE_PAGE)?
         .query_row(params![connection, range.cursor_key, page.query, page.sha256, now.0], |row| {
             row.get(0)
         })
@@ -462,4 +462,30 @@ fn keep_names(
         keep.execute(params![connection, &**kind, &**id, &**name, now.0])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rusqlite::params_from_iter;
+
+    use super::*;
+
+    /// A statement that goes through all rows would be slow after a year.
+    #[test]
+    fn nothing_that_is_done_for_each_row_scans_the_rows() {
+        let mut database = Connection::open_in_memory().unwrap();
+        crate::schema::migrate(&mut database, Path::new("")).unwrap();
+        for sql in [rows::SEE, settle::UNSEEN, SEE_PAGE] {
+            let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let values = vec![0; plan.parameter_count()];
+            let steps = plan.query_map(params_from_iter(values), |row| row.get(3)).unwrap();
+            let plan: Vec<String> = steps.map(Result::unwrap).collect();
+            assert!(
+                !plan.is_empty() && plan.iter().all(|step| step.starts_with("SEARCH")),
+                "{plan:?}"
+            );
+        }
+    }
 }

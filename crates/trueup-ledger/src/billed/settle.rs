@@ -101,12 +101,13 @@ fn mark_missing(database: &Connection, at: &Place<'_>, start: UnixMs) -> rusqlit
         .map(drop)
 }
 
+/// Rows of a bucket that this pull has not seen.
+pub(super) const UNSEEN: &str = "SELECT id FROM provider_rows WHERE connection = ?1 AND family = ?2
+     AND width_minutes = ?3 AND start_ms = ?4 AND last_seen_at < ?5 AND NOT is_withdrawn";
+
 fn withdraw_unseen(database: &Connection, at: &Place<'_>, start: UnixMs) -> rusqlite::Result<u64> {
     let unseen: Vec<i64> = database
-        .prepare_cached(
-            "SELECT id FROM provider_rows WHERE connection = ?1 AND family = ?2
-             AND width_minutes = ?3 AND start_ms = ?4 AND last_seen_at < ?5 AND NOT is_withdrawn",
-        )?
+        .prepare_cached(UNSEEN)?
         .query_map(
             params![
                 at.connection,

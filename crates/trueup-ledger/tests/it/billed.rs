@@ -7,7 +7,8 @@ use trueup_core::{
     Measures, UnixMs,
 };
 use trueup_ledger::{
-    Ledger, OpenOptions, PullRange, PulledPage, Pulling, Reader, RowCounts, SETTLE_AGE_MS,
+    BackfillStep, Ledger, OpenOptions, PullRange, PulledPage, Pulling, Reader, RowCounts,
+    SETTLE_AGE_MS,
 };
 
 /// 2026-11-01.
@@ -448,26 +449,48 @@ proptest! {
     }
 }
 
-/// A statement that goes through all rows would be slow after a year.
+/// Each bound, reached.
 #[test]
-fn nothing_that_is_done_for_each_row_scans_the_rows() {
-    let world = World::new();
-    let database = Connection::open(world.path()).unwrap();
-    for sql in [
-        "UPDATE provider_rows SET last_seen_at = 1 WHERE connection = 1 AND family = '' AND width_minutes = 1
-         AND start_ms = 1 AND dims_key = x''",
-        "SELECT id FROM provider_rows WHERE connection = 1 AND family = '' AND width_minutes = 1
-         AND start_ms = 1 AND last_seen_at < 1 AND NOT is_withdrawn",
-        "UPDATE provider_pages SET last_seen_at = 1 WHERE connection = 1 AND cursor_key = '' AND query = ''
-         AND sha256 = x''",
-    ] {
-        let plan: Vec<String> = database
-            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
-            .unwrap()
-            .query_map([], |row| row.get(3))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
-        assert!(plan.iter().all(|step| step.starts_with("SEARCH")), "{plan:?}");
+fn what_is_remembered_is_bounded() {
+    let mut world = World::new();
+    let range = range_of("a", 1);
+    let issues = (0..505).map(|at| Issue::new(IssueCode::SchemaDrift, format!("field {at}")));
+    let odd = PulledPage { issues: issues.collect(), ..page(&[day(0)], Vec::new(), None) };
+    world.pull(&range, &[odd], LATER);
+    assert_eq!(world.text("SELECT count(*) || '' FROM provider_issues"), "500");
+    let cursors = "SELECT group_concat((from_ms - 1793491200000) / 86400000) FROM
+         (SELECT from_ms FROM provider_cursors ORDER BY from_ms)";
+    let at = |ms: i64| UnixMs(LATER.0 + 90 * DAY_MS + ms);
+    world.ledger().begin_pull(&part("a", 5, 6), "", at(0)).unwrap();
+    assert_eq!(world.text(cursors), "0,5");
+    world.ledger().begin_pull(&part("a", 6, 7), "", at(1)).unwrap();
+    assert_eq!(world.text(cursors), "5,6", "it has not moved for 90 days");
+    let steps = |connection: &str| {
+        let (connection, family) = (connection.to_owned(), "costs".to_owned());
+        [BackfillStep { connection, chunk: 1, family, from: day(0), until: day(1) }]
+    };
+    for (label, ms, known) in
+        [("one", -90 * DAY_MS, "one"), ("two", 0, "one|two"), ("three", 1, "two|three")]
+    {
+        world.ledger().begin_backfill(label, &steps("main"), at(ms)).unwrap();
+        let labels = "SELECT label FROM provider_backfills ORDER BY updated_at";
+        assert_eq!(world.text(labels), known);
     }
+}
+
+#[test]
+fn a_ledger_of_an_older_program_is_read_as_far_as_it_tells() {
+    let mut world = World::new();
+    world.pull(&range_of("a", 1), &[page(&[day(0)], Vec::new(), None)], LATER);
+    world.ledger = None;
+    let old = Connection::open(world.path()).unwrap();
+    let buckets = || {
+        let reader = Reader::open(&world.path()).unwrap().unwrap();
+        reader.billed_buckets("main", "usage/completions", BilledWidth::Day, START).unwrap()
+    };
+    old.execute_batch("ALTER TABLE provider_buckets DROP COLUMN asked_at").unwrap();
+    assert_eq!((buckets()[0].last_pull_at, buckets()[0].asked_at), (Some(LATER), None));
+    old.execute_batch("DROP VIEW provider_days; DROP VIEW billed; DROP TABLE provider_buckets")
+        .unwrap();
+    assert_eq!(buckets(), []);
 }

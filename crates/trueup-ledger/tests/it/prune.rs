@@ -166,6 +166,26 @@ fn days_without_rows_are_not_the_end_of_it() {
     assert_eq!(world.finer(), 0);
 }
 
+#[test]
+fn one_step_empties_so_many_pages_and_no_more() {
+    let mut world = World::new();
+    world.settle();
+    world.compare(day(9), |_| {});
+    Connection::open(world.folder.path().join("l.db"))
+        .unwrap()
+        .execute_batch(
+            "WITH RECURSIVE more (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM more WHERE number < 300)
+             INSERT INTO provider_pages (connection, cursor_key, query, first_seen_at, last_seen_at,
+                 bytes, sha256, body, from_ms, until_ms)
+             SELECT connection, cursor_key, number, first_seen_at, last_seen_at, bytes, sha256, body,
+                 from_ms, until_ms FROM provider_pages, more;",
+        )
+        .unwrap();
+    let pages: Vec<u64> =
+        (0..3).map(|_| world.ledger.prune_billed(35, day(OLD)).unwrap().pages).collect();
+    assert_eq!(pages, [200, 101, 0]);
+}
+
 /// Each thing that is not a comparison of the whole day after it settled.
 #[test]
 fn what_was_not_compared_since_it_settled_stays() {
