@@ -10,11 +10,11 @@ use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use trueup_core::{BilledWidth, DAY_MS, UnixMs};
-use trueup_ledger::{Ledger, LedgerError, Limits, OpenOptions, Writer};
+use trueup_ledger::{Limits, Writer};
 use trueup_providers::{Provider, Span};
 
 use super::WrongUsage;
-use super::load::CLOSE_PATIENCE;
+use super::load::{CLOSE_PATIENCE, open_for};
 use super::provider::chosen;
 use super::push::pause;
 use crate::clock;
@@ -164,11 +164,7 @@ fn pull(
 
 /// The writer of the ledger; what to say where another process has it.
 pub(super) fn writer(config: &Config, where_held: &'static str) -> Result<Arc<Writer>> {
-    let ledger = Ledger::open(&config.ledger(), OpenOptions::default()).map_err(|error| {
-        let is_held = matches!(error, LedgerError::Locked { .. });
-        let error = anyhow::Error::from(error);
-        if is_held { error.context(where_held) } else { error }
-    })?;
+    let ledger = open_for(&config.ledger(), where_held)?;
     Ok(Arc::new(Writer::spawn(ledger, Limits::default(), clock::now)?))
 }
 
