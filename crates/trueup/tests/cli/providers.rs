@@ -461,6 +461,23 @@ fn what_an_old_key_was_refused_is_no_issue_of_a_new_one() {
     assert_eq!(list["connections"][0]["issues"], 0);
 }
 
+#[test]
+fn a_connection_that_is_added_again_says_what_is_new_of_it() {
+    let world = World::new(Plan { days: 1, ..Plan::default() });
+    let added = world.add("openai", KEY);
+    assert!(added.stdout.starts_with("openai is stored anew with the same key; "), "{added:?}");
+    let added = world.add("openai", "sk-other");
+    assert!(added.stdout.starts_with("openai has a new key; the key lies in "), "{added:?}");
+    // What is wrong is told before anybody types a key.
+    for (option, value, told) in [
+        ("--name", "Two Words", "a connection's name is made of"),
+        ("--address", "http://example.com", "the key could be read on its way"),
+    ] {
+        let run = finish(world.home.command(&["provider", "add", "openai", option, value]));
+        assert!(run.code != Some(0) && run.stderr.contains(told), "{run:?}");
+    }
+}
+
 /// A proxy may say a lot before it says what it does not take.
 #[test]
 fn a_refused_dimension_is_found_wherever_it_is_named() {
