@@ -418,6 +418,34 @@ fn lags_are_told_of_settled_days_that_were_watched() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
+    /// Whatever is pulled in whatever order: no day that was last told with an issue is without it, and
+    /// none stands once all days were told without it.
+    #[test]
+    fn no_pull_takes_an_issue_from_days_that_it_does_not_tell(
+        pulls in prop::collection::vec((0..8_i64, 1..5_i64, any::<bool>(), 0..2_u8), 1..12),
+    ) {
+        let mut world = World::new();
+        let drift = Issue::new(IssueCode::SchemaDrift, "result.tier_hint");
+        let mut odd = std::collections::BTreeSet::new();
+        let at = |step: usize| UnixMs(LATER.0 + i64::try_from(step).unwrap());
+        for (step, (from, count, is_odd, key)) in pulls.iter().enumerate() {
+            let range = part(if *key == 0 { "a" } else { "b" }, *from, from + count);
+            pull_days(&mut world, &range, Some(&drift).filter(|_| *is_odd), at(step));
+            for day in *from..from + count {
+                if *is_odd { odd.insert(day) } else { odd.remove(&day) };
+            }
+            for day in &odd {
+                let stands = format!(
+                    "SELECT (count(*) > 0) || '' FROM provider_issues WHERE from_ms <= {0} AND until_ms > {0}",
+                    START.0 + day * DAY_MS
+                );
+                prop_assert_eq!(world.text(&stands), "1", "{} after {:?}", day, &pulls[..=step]);
+            }
+        }
+        pull_days(&mut world, &part("a", 0, 12), None, at(pulls.len()));
+        prop_assert_eq!(standing(&world), "");
+    }
+
     /// However a range is divided into pages, in which order the rows come, and how often it is pulled:
     /// the rows are those that were told last.
     #[test]
