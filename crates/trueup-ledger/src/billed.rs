@@ -59,7 +59,10 @@ pub struct PullRange {
     pub until: UnixMs,
 }
 
-/// Cursors that have not moved, and issues that were not seen, for this long are forgotten.
+/// Issues that were not seen for this long are forgotten: days that still change are asked for once a
+/// week, so that these are of days that nobody asks for again.
+const ISSUE_MS_MAX: i64 = 14 * trueup_core::DAY_MS;
+/// Cursors that have not moved for this long are forgotten.
 const CURSOR_MS_MAX: i64 = 90 * trueup_core::DAY_MS;
 
 impl PullRange {
@@ -316,11 +319,11 @@ fn left_over(
 /// What was asked for long ago is told by its buckets; what was wrong then, with days that nobody asks
 /// for any more, is too old to be mended.
 fn forget_done(database: &Connection, connection: i64, now: UnixMs) -> rusqlite::Result<()> {
-    for sql in [
-        "DELETE FROM provider_cursors WHERE connection = ?1 AND updated_at < ?2",
-        "DELETE FROM provider_issues WHERE connection = ?1 AND last_seen_at < ?2",
+    for (sql, age_ms_max) in [
+        ("DELETE FROM provider_cursors WHERE connection = ?1 AND updated_at < ?2", CURSOR_MS_MAX),
+        ("DELETE FROM provider_issues WHERE connection = ?1 AND last_seen_at < ?2", ISSUE_MS_MAX),
     ] {
-        database.prepare_cached(sql)?.execute(params![connection, now.0 - CURSOR_MS_MAX])?;
+        database.prepare_cached(sql)?.execute(params![connection, now.0 - age_ms_max])?;
     }
     Ok(())
 }

@@ -34,6 +34,8 @@ pub struct StoredIssue {
     pub last_seen_at: UnixMs,
     /// How often it was.
     pub count: u64,
+    /// The days that it is about; `None` where it is of asking at all.
+    pub days: Option<(UnixMs, UnixMs)>,
 }
 
 /// A bucket that was asked for.
@@ -84,10 +86,15 @@ impl Reader {
         if !self.has_table("provider_issues")? {
             return Ok(Vec::new());
         }
-        let sql = "SELECT name, cursor_key, code, detail, last_seen_at, count
+        let sql = format!(
+            "SELECT name, cursor_key, code, detail, last_seen_at, count, {}, {}
              FROM provider_issues i JOIN provider_connections c ON c.id = i.connection
-             ORDER BY last_seen_at DESC, name, cursor_key, code, detail LIMIT ?1";
-        self.all(sql, [limit], |row| {
+             ORDER BY last_seen_at DESC, name, cursor_key, code, detail LIMIT ?1",
+            self.column("provider_issues", "from_ms")?,
+            self.column("provider_issues", "until_ms")?
+        );
+        self.all(&sql, [limit], |row| {
+            let (from, until): (Option<i64>, Option<i64>) = (row.get(6)?, row.get(7)?);
             Ok(StoredIssue {
                 connection: row.get(0)?,
                 cursor_key: row.get(1)?,
@@ -95,6 +102,7 @@ impl Reader {
                 detail: row.get(3)?,
                 last_seen_at: UnixMs(row.get(4)?),
                 count: row.get::<_, i64>(5)?.cast_unsigned(),
+                days: from.map(UnixMs).zip(until.map(UnixMs)),
             })
         })
     }
@@ -113,16 +121,11 @@ impl Reader {
         if !self.has_table("provider_buckets")? {
             return Ok(Vec::new());
         }
-        // A file of schema 10 or older does not know when a bucket was asked for.
-        let asked_at =
-            "SELECT coalesce(max(name), 'NULL') FROM pragma_table_info('provider_buckets')
-             WHERE name = 'asked_at'";
-        let asked_at: Vec<String> = self.all(asked_at, [], |row| row.get(0))?;
         let sql = format!(
             "SELECT start_ms, last_pull_at, {} FROM provider_buckets
              WHERE connection = (SELECT id FROM provider_connections WHERE name = ?1)
              AND family = ?2 AND width_minutes = ?3 AND start_ms >= ?4 ORDER BY start_ms",
-            asked_at.concat()
+            self.column("provider_buckets", "asked_at")?
         );
         let values = rusqlite::params![connection, family, width.ms() / 60_000, from.0];
         self.all(&sql, values, |row| {
@@ -132,5 +135,11 @@ impl Reader {
                 asked_at: row.get::<_, Option<i64>>(2)?.map(UnixMs),
             })
         })
+    }
+
+    /// The name of a column, or `NULL` where the file is of an older version that has none of it.
+    fn column(&self, table: &str, name: &str) -> Result<String, LedgerError> {
+        let sql = "SELECT coalesce(max(name), 'NULL') FROM pragma_table_info(?1) WHERE name = ?2";
+        Ok(self.all::<String, Vec<_>>(sql, [table, name], |row| row.get(0))?.concat())
     }
 }

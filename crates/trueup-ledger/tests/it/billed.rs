@@ -349,9 +349,9 @@ fn an_issue_of_days_that_nobody_asks_for_again_is_forgotten_in_the_end() {
     let mut world = World::new();
     let drift = Issue::new(IssueCode::SchemaDrift, "result.tier_hint");
     pull_days(&mut world, &part("a", 0, 6), Some(&drift), LATER);
-    world.ledger().begin_pull(&part("a", 8, 9), "", UnixMs(LATER.0 + 90 * DAY_MS)).unwrap();
+    world.ledger().begin_pull(&part("a", 8, 9), "", UnixMs(LATER.0 + 14 * DAY_MS)).unwrap();
     assert_eq!(standing(&world), "schema_drift 0-6");
-    world.ledger().begin_pull(&part("a", 8, 9), "", UnixMs(LATER.0 + 90 * DAY_MS + 1)).unwrap();
+    world.ledger().begin_pull(&part("a", 8, 9), "", UnixMs(LATER.0 + 14 * DAY_MS + 1)).unwrap();
     assert_eq!(standing(&world), "");
 }
 
@@ -509,7 +509,8 @@ fn what_is_remembered_is_bounded() {
 #[test]
 fn a_ledger_of_an_older_program_is_read_as_far_as_it_tells() {
     let mut world = World::new();
-    world.pull(&range_of("a", 1), &[page(&[day(0)], Vec::new(), None)], LATER);
+    let drift = Issue::new(IssueCode::SchemaDrift, "result.tier_hint");
+    pull_days(&mut world, &range_of("a", 1), Some(&drift), LATER);
     world.ledger = None;
     let old = Connection::open(world.path()).unwrap();
     let buckets = || {
@@ -518,6 +519,17 @@ fn a_ledger_of_an_older_program_is_read_as_far_as_it_tells() {
     };
     old.execute_batch("ALTER TABLE provider_buckets DROP COLUMN asked_at").unwrap();
     assert_eq!((buckets()[0].last_pull_at, buckets()[0].asked_at), (Some(LATER), None));
+    let issue = || {
+        let reader = Reader::open(&world.path()).unwrap().unwrap();
+        reader.provider_issues(9).unwrap().remove(0)
+    };
+    assert_eq!(issue().days, Some((day(0), day(1))));
+    old.execute_batch(
+        "ALTER TABLE provider_issues DROP COLUMN from_ms;
+         ALTER TABLE provider_issues DROP COLUMN until_ms;",
+    )
+    .unwrap();
+    assert_eq!((issue().code.as_str(), issue().days), ("schema_drift", None));
     old.execute_batch("DROP VIEW provider_days; DROP VIEW billed; DROP TABLE provider_buckets")
         .unwrap();
     assert_eq!(buckets(), []);

@@ -90,6 +90,26 @@ fn cogni_defect_7_variance_changes_the_exit_code() {
 }
 
 #[test]
+fn an_issue_of_other_days_is_none_of_these() {
+    let world = World::new(5, 12);
+    world.pull(3);
+    world.post(&world.calls());
+    let (from, to) = world.settled();
+    let drift = |from_s: i64, until_s: i64| {
+        let database = world.home.database();
+        database.execute("DELETE FROM provider_issues", []).unwrap();
+        let sql =
+            "INSERT INTO provider_issues SELECT id, 'costs:key_1', 'schema_drift', 'field', 0, 0,
+             1, ?1, ?2 FROM provider_connections";
+        database.execute(sql, [from_s * 1_000, until_s * 1_000]).unwrap();
+        world.run(&["parity", "--from", &date(from), "--to", &date(to)]).code
+    };
+    assert_eq!(drift(from - 9 * DAY_S, from), Some(0));
+    assert_eq!(drift(from - 9 * DAY_S, from + 1), Some(5));
+    assert_eq!(drift(to + DAY_S, to + 2 * DAY_S), Some(0));
+}
+
+#[test]
 fn cogni_defect_9_cached_tokens_cost_what_they_cost_and_no_model_has_the_price_of_another() {
     let world = World::new(5, 12);
     world.pull(3);
