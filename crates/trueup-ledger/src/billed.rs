@@ -11,12 +11,15 @@
 //! ```
 
 mod backfill;
+mod issues;
 mod lag;
 mod prune;
 mod read;
 mod rows;
 mod settle;
 mod told;
+
+use std::slice;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use trueup_core::{BilledFact, BilledName, BilledWidth, Issue, UnixMs};
@@ -32,8 +35,6 @@ pub(crate) use rows::{value_columns, value_of};
 pub use settle::SETTLE_AGE_MS;
 pub use told::{ToldDay, ToldName, ToldRow};
 
-/// Issues that are remembered of one connection.
-const ISSUES_MAX: i64 = 500;
 /// A range that was left in the middle is asked for anew after this long: its cursor has grown old.
 const RESUME_MS_MAX: i64 = 24 * trueup_core::HOUR_MS;
 
@@ -58,6 +59,9 @@ pub struct PullRange {
     pub until: UnixMs,
 }
 
+/// Issues that were not seen for this long are forgotten: days that still change are asked for once a
+/// week, so that these are of days that nobody asks for again.
+const ISSUE_MS_MAX: i64 = 14 * trueup_core::DAY_MS;
 /// Cursors that have not moved for this long are forgotten.
 const CURSOR_MS_MAX: i64 = 90 * trueup_core::DAY_MS;
 
@@ -126,8 +130,7 @@ pub struct Finished {
 }
 
 impl Ledger {
-    /// Begins a range, or goes on with one that was left in the middle. One that was left is begun anew
-    /// where `grouping` differs from what is stored, unless that is what refusals left of it.
+    /// Begins a range, or goes on with one that was left in the middle, told apart by what that was.
     ///
     /// # Errors
     /// What SQLite says.
@@ -161,7 +164,7 @@ impl Ledger {
         self.try_change(|database| {
             let connection = connect_of(database, range, now)?;
             let pulling = restart(database, connection, range, grouping, now)?;
-            note(database, connection, &range.cursor_key, issue, now)?;
+            issues::note(database, connection, range, slice::from_ref(issue), now)?;
             Ok(pulling)
         })
     }
@@ -188,9 +191,7 @@ impl Ledger {
             }
             settle::list(database, &at, &page.buckets)?;
             keep_names(database, connection, &page.names, now)?;
-            for issue in &page.issues {
-                note(database, connection, &range.cursor_key, issue, now)?;
-            }
+            issues::note(database, connection, range, &page.issues, now)?;
             advance(database, connection, range, page.next.as_deref(), now)?;
             Ok(stored)
         })?;
@@ -217,13 +218,8 @@ impl Ledger {
             let finished = settle::finish(database, &at, lists_empty)?;
             let state = if finished.missing.is_empty() { "done" } else { "incomplete" };
             set_state(database, connection, range, state, None, now)?;
-            let forget = "DELETE FROM provider_issues
-                 WHERE connection = ?1 AND cursor_key = ?2 AND last_seen_at < ?3";
-            database
-                .execute(forget, params![connection, range.cursor_key, pulling.started_at.0])?;
-            for start in &finished.missing {
-                note(database, connection, &range.cursor_key, &missing(*start), now)?;
-            }
+            issues::mend(database, connection, range, pulling.started_at)?;
+            issues::note_missing(database, connection, range, &finished.missing, now)?;
             Ok(finished)
         })
     }
@@ -262,14 +258,9 @@ impl Ledger {
             let connection = connect_of(database, range, now)?;
             let state = if is_left { "partial" } else { "failed" };
             set_state(database, connection, range, state, Some(&issue.to_string()), now)?;
-            note(database, connection, &range.cursor_key, issue, now)
+            issues::note(database, connection, range, slice::from_ref(issue), now)
         })
     }
-}
-
-fn missing(start: UnixMs) -> Issue {
-    let detail = format!("the bucket at {start} was asked for and did not come");
-    Issue::new(trueup_core::IssueCode::BucketMissing, detail)
 }
 
 fn connect_of(database: &Connection, range: &PullRange, now: UnixMs) -> rusqlite::Result<i64> {
@@ -325,10 +316,16 @@ fn left_over(
         .optional()
 }
 
-/// What was asked for long ago, and is done, is told by its buckets.
+/// What was asked for long ago is told by its buckets; what was wrong then, with days that nobody asks
+/// for any more, is too old to be mended.
 fn forget_done(database: &Connection, connection: i64, now: UnixMs) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM provider_cursors WHERE connection = ?1 AND updated_at < ?2";
-    database.prepare_cached(sql)?.execute(params![connection, now.0 - CURSOR_MS_MAX]).map(drop)
+    for (sql, age_ms_max) in [
+        ("DELETE FROM provider_cursors WHERE connection = ?1 AND updated_at < ?2", CURSOR_MS_MAX),
+        ("DELETE FROM provider_issues WHERE connection = ?1 AND last_seen_at < ?2", ISSUE_MS_MAX),
+    ] {
+        database.prepare_cached(sql)?.execute(params![connection, now.0 - age_ms_max])?;
+    }
+    Ok(())
 }
 
 fn restart(
@@ -413,6 +410,10 @@ fn set_state(
         .map(drop)
 }
 
+/// Notes that a page came again as it was.
+const SEE_PAGE: &str = "UPDATE provider_pages SET last_seen_at = ?5
+     WHERE connection = ?1 AND cursor_key = ?2 AND query = ?3 AND sha256 = ?4 RETURNING id";
+
 /// Keeps a page's bytes; its number. The same bytes for the same question are kept once.
 fn keep_page(
     database: &Connection,
@@ -422,10 +423,7 @@ fn keep_page(
     now: UnixMs,
 ) -> rusqlite::Result<i64> {
     let known: Option<i64> = database
-        .prepare_cached(
-            "UPDATE provider_pages SET last_seen_at = ?5
-             WHERE connection = ?1 AND cursor_key = ?2 AND query = ?3 AND sha256 = ?4 RETURNING id",
-        )?
+        .prepare_cached(SEE_PAGE)?
         .query_row(params![connection, range.cursor_key, page.query, page.sha256, now.0], |row| {
             row.get(0)
         })
@@ -469,27 +467,28 @@ fn keep_names(
     Ok(())
 }
 
-/// Writes an issue down; the oldest give way.
-fn note(
-    database: &Connection,
-    connection: i64,
-    cursor_key: &str,
-    issue: &Issue,
-    now: UnixMs,
-) -> rusqlite::Result<()> {
-    database
-        .prepare_cached(
-            "INSERT INTO provider_issues (connection, cursor_key, code, detail, first_seen_at,
-             last_seen_at, count) VALUES (?1, ?2, ?3, ?4, ?5, ?5, 1)
-             ON CONFLICT DO UPDATE SET last_seen_at = excluded.last_seen_at, count = count + 1",
-        )?
-        .execute(params![connection, cursor_key, issue.code.name(), issue.detail, now.0])?;
-    database
-        .prepare_cached(
-            "DELETE FROM provider_issues WHERE connection = ?1 AND (cursor_key, code, detail) IN
-             (SELECT cursor_key, code, detail FROM provider_issues WHERE connection = ?1
-              ORDER BY last_seen_at DESC LIMIT -1 OFFSET ?2)",
-        )?
-        .execute(params![connection, ISSUES_MAX])
-        .map(drop)
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rusqlite::params_from_iter;
+
+    use super::*;
+
+    /// A statement that goes through all rows would be slow after a year.
+    #[test]
+    fn nothing_that_is_done_for_each_row_scans_the_rows() {
+        let mut database = Connection::open_in_memory().unwrap();
+        crate::schema::migrate(&mut database, Path::new("")).unwrap();
+        for sql in [rows::SEE, settle::UNSEEN, SEE_PAGE] {
+            let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let values = vec![0; plan.parameter_count()];
+            let steps = plan.query_map(params_from_iter(values), |row| row.get(3)).unwrap();
+            let plan: Vec<String> = steps.map(Result::unwrap).collect();
+            assert!(
+                !plan.is_empty() && plan.iter().all(|step| step.starts_with("SEARCH")),
+                "{plan:?}"
+            );
+        }
+    }
 }

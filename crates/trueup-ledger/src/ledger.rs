@@ -209,33 +209,36 @@ impl Ledger {
         &mut self,
         change: impl Fn(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, LedgerError> {
-        match self.try_change(&change) {
+        let change =
+            |database: &Connection| Ok((change(database)?, push::is_any_active(database)?));
+        let result = match self.try_change(change) {
             // What is sent may go: a full disk must not keep it from being sent.
             Err(error) if error.is_full() => {
                 self.release_ballast();
-                self.try_change(&change)
+                self.try_change(change)
             }
             result => result,
-        }
+        };
+        let (changed, is_sent) = result?;
+        self.options.has_outbox = is_sent;
+        // What was pushed may go.
+        self.looked_through = FactId([0; 16]);
+        Ok(changed)
     }
 
-    /// The same where there is room for it, and nothing otherwise.
+    /// Changes what has nothing to do with that, in one transaction, where there is room for it.
     pub(crate) fn try_change<T>(
         &mut self,
         change: impl Fn(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, LedgerError> {
-        let Self { path, database, options, .. } = self;
+        let Self { path, database, .. } = self;
         let mut run = || {
             let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let changed = change(&transaction)?;
-            let is_sent = push::is_any_active(&transaction)?;
             transaction.commit()?;
-            Ok((changed, is_sent))
+            Ok(changed)
         };
-        let (changed, is_sent) = run().map_err(LedgerError::sqlite(path))?;
-        options.has_outbox = is_sent;
-        // What was pushed may go.
-        self.looked_through = FactId([0; 16]);
+        let changed = run().map_err(LedgerError::sqlite(path))?;
         self.reuse_log();
         Ok(changed)
     }
@@ -497,4 +500,23 @@ fn put_problem(
             now.0
         ])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise a full disk is looked through from the beginning after each page of a provider.
+    #[test]
+    fn only_a_change_of_what_is_sent_lets_rows_be_looked_at_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+        let end = FactId([255; 16]);
+        ledger.looked_through = end;
+        ledger.begin_backfill("backfill", &[], UnixMs(0)).unwrap();
+        assert_eq!((ledger.looked_through, ledger.options.has_outbox), (end, false));
+        ledger.activate("hub", "https://hub.example").unwrap();
+        assert_eq!((ledger.looked_through, ledger.options.has_outbox), (FactId([0; 16]), true));
+    }
 }

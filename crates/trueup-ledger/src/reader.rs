@@ -481,6 +481,13 @@ impl Reader {
         Ok(Check { damage, wrong_sums })
     }
 
+    /// Whether the file has a table or a view: one of an older version may be held by an older program.
+    pub(crate) fn has_table(&self, name: &str) -> Result<bool, LedgerError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type IN ('table', 'view') AND name = ?1)";
+        let found: Vec<bool> = self.all(sql, [name], |row| row.get(0))?;
+        Ok(found == [true])
+    }
+
     pub(crate) fn all<T, C: FromIterator<T>>(
         &self,
         sql: &str,

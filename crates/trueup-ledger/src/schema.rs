@@ -23,6 +23,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/008_provider_retention.sql"),
     include_str!("schema/009_posted.sql"),
     include_str!("schema/010_alerts.sql"),
+    include_str!("schema/011_provider_issues.sql"),
 ];
 
 /// The newest schema version that this program knows.

@@ -28,7 +28,7 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn settle_lags(&self, now: UnixMs) -> Result<Vec<SettleLag>, LedgerError> {
-        if !self.has_billed()? {
+        if !self.has_table("provider_buckets")? {
             return Ok(Vec::new());
         }
         let sql = "WITH days AS (

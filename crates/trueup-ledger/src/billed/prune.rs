@@ -28,6 +28,8 @@ pub struct Pruned {
     pub bytes: u64,
     /// Rows of hours and minutes.
     pub rows: u64,
+    /// Days of families whose hours and minutes these were, also such as had no rows.
+    pub days: u64,
 }
 
 /// What would go, and what is as old and stays.
@@ -43,7 +45,7 @@ impl Pruned {
     /// Whether it is nothing.
     #[must_use]
     pub const fn is_nothing(&self) -> bool {
-        self.pages == 0 && self.rows == 0
+        self.pages == 0 && self.rows == 0 && self.days == 0
     }
 
     /// Adds another one.
@@ -51,6 +53,7 @@ impl Pruned {
         self.pages += other.pages;
         self.bytes += other.bytes;
         self.rows += other.rows;
+        self.days += other.days;
     }
 
     const fn without(self, other: Self) -> Self {
@@ -58,6 +61,7 @@ impl Pruned {
             pages: self.pages.saturating_sub(other.pages),
             bytes: self.bytes.saturating_sub(other.bytes),
             rows: self.rows.saturating_sub(other.rows),
+            days: self.days.saturating_sub(other.days),
         }
     }
 }
@@ -79,6 +83,7 @@ impl Ledger {
             let mut pruned = empty_pages(database, before)?;
             for day in finer_days(database, before, DAYS_STEP)? {
                 pruned.rows += remove_finer(database, &day)?;
+                pruned.days += 1;
             }
             Ok(pruned)
         })?;
@@ -166,6 +171,8 @@ impl Reader {
             "SELECT count(*), coalesce(sum(length(body)), 0) FROM provider_pages
              WHERE (until_ms <= ?1 OR until_ms IS NULL AND first_seen_at < ?1) AND length(body) > 0",
             "SELECT count(*) FROM provider_rows WHERE width_minutes < 1440 AND start_ms < ?1",
+            "SELECT count(*) FROM (SELECT DISTINCT connection, family, start_ms - start_ms % 86400000
+             FROM provider_buckets WHERE width_minutes < 1440 AND start_ms < ?1)",
             before,
         )?;
         let going = self.pruned(
@@ -175,17 +182,27 @@ impl Reader {
                  ON w.connection = d.connection AND w.family = d.family
                  AND w.width_minutes < 1440 AND w.start_ms >= d.day AND w.start_ms < d.day + 86400000"
             ),
+            &format!("SELECT count(*) FROM ({FINER})"),
             before,
         )?;
         Ok(Prunable { going, kept: all.without(going) })
     }
 
-    fn pruned(&self, pages: &str, rows: &str, before: i64) -> Result<Pruned, LedgerError> {
+    fn pruned(
+        &self,
+        pages: &str,
+        rows: &str,
+        days: &str,
+        before: i64,
+    ) -> Result<Pruned, LedgerError> {
         let count = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at).map(i64::unsigned_abs);
         let pages: Vec<(u64, u64)> =
             self.all(pages, [before], |row| Ok((count(row, 0)?, count(row, 1)?)))?;
-        let rows: Vec<u64> = self.all(rows, [before], |row| count(row, 0))?;
         let (pages, bytes) = pages.first().copied().unwrap_or_default();
-        Ok(Pruned { pages, bytes, rows: rows.first().copied().unwrap_or_default() })
+        let one = |sql: &str| {
+            let found: Vec<u64> = self.all(sql, [before], |row| count(row, 0))?;
+            Ok::<u64, LedgerError>(found.first().copied().unwrap_or_default())
+        };
+        Ok(Pruned { pages, bytes, rows: one(rows)?, days: one(days)? })
     }
 }

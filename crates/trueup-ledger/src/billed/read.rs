@@ -2,10 +2,7 @@
 
 use trueup_core::{BilledWidth, UnixMs};
 
-use crate::{LedgerError, Reader, schema};
-
-/// The first version of the schema that has these tables.
-const SCHEMA_OF_BILLED: i64 = 4;
+use crate::{LedgerError, Reader};
 
 /// A connection, as far as it was pulled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +34,8 @@ pub struct StoredIssue {
     pub last_seen_at: UnixMs,
     /// How often it was.
     pub count: u64,
+    /// The days that it is about; `None` where it is of asking at all.
+    pub days: Option<(UnixMs, UnixMs)>,
 }
 
 /// A bucket that was asked for.
@@ -46,6 +45,8 @@ pub struct BilledBucket {
     pub start: UnixMs,
     /// When it was last told as a whole.
     pub last_pull_at: Option<UnixMs>,
+    /// When it was last asked for and did not come.
+    pub asked_at: Option<UnixMs>,
 }
 
 impl Reader {
@@ -54,17 +55,17 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn connections(&self) -> Result<Vec<ConnectionState>, LedgerError> {
-        if !self.has_billed()? {
+        if !self.has_table("provider_buckets")? {
             return Ok(Vec::new());
         }
-        let sql = "SELECT name, provider,
-             (SELECT max(last_pull_at) FROM provider_buckets b WHERE b.connection = c.id),
-             (SELECT count(*) FILTER (WHERE state = 'missing') FROM provider_buckets b WHERE b.connection = c.id),
-             (SELECT count(*) FILTER (WHERE state = 'provisional') FROM provider_buckets b WHERE b.connection = c.id),
-             (SELECT count(*) FILTER (WHERE state = 'settled') FROM provider_buckets b WHERE b.connection = c.id),
-             (SELECT count(*) FILTER (WHERE state = 'restated') FROM provider_buckets b WHERE b.connection = c.id),
+        let sql = "SELECT c.name, c.provider, max(b.last_pull_at),
+             count(*) FILTER (WHERE b.state = 'missing'),
+             count(*) FILTER (WHERE b.state = 'provisional'),
+             count(*) FILTER (WHERE b.state = 'settled'),
+             count(*) FILTER (WHERE b.state = 'restated'),
              (SELECT count(*) FROM provider_issues i WHERE i.connection = c.id)
-             FROM provider_connections c ORDER BY name";
+             FROM provider_connections c LEFT JOIN provider_buckets b ON b.connection = c.id
+             GROUP BY c.id ORDER BY c.name";
         self.all(sql, [], |row| {
             let count = |at: usize| row.get::<_, i64>(at).map(i64::cast_unsigned);
             Ok(ConnectionState {
@@ -82,13 +83,18 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn provider_issues(&self, limit: u32) -> Result<Vec<StoredIssue>, LedgerError> {
-        if !self.has_billed()? {
+        if !self.has_table("provider_issues")? {
             return Ok(Vec::new());
         }
-        let sql = "SELECT name, cursor_key, code, detail, last_seen_at, count
+        let sql = format!(
+            "SELECT name, cursor_key, code, detail, last_seen_at, count, {}, {}
              FROM provider_issues i JOIN provider_connections c ON c.id = i.connection
-             ORDER BY last_seen_at DESC, name, cursor_key, code, detail LIMIT ?1";
-        self.all(sql, [limit], |row| {
+             ORDER BY last_seen_at DESC, name, cursor_key, code, detail LIMIT ?1",
+            self.column("provider_issues", "from_ms")?,
+            self.column("provider_issues", "until_ms")?
+        );
+        self.all(&sql, [limit], |row| {
+            let (from, until): (Option<i64>, Option<i64>) = (row.get(6)?, row.get(7)?);
             Ok(StoredIssue {
                 connection: row.get(0)?,
                 cursor_key: row.get(1)?,
@@ -96,14 +102,9 @@ impl Reader {
                 detail: row.get(3)?,
                 last_seen_at: UnixMs(row.get(4)?),
                 count: row.get::<_, i64>(5)?.cast_unsigned(),
+                days: from.map(UnixMs).zip(until.map(UnixMs)),
             })
         })
-    }
-
-    /// Whether the file is of a version that knows providers: an older one may be held by an older
-    /// program.
-    pub(super) fn has_billed(&self) -> Result<bool, LedgerError> {
-        Ok(schema::check(&self.database, &self.path)? >= SCHEMA_OF_BILLED)
     }
 
     /// The buckets of a family from a time on, in order.
@@ -117,15 +118,28 @@ impl Reader {
         width: BilledWidth,
         from: UnixMs,
     ) -> Result<Vec<BilledBucket>, LedgerError> {
-        let sql = "SELECT start_ms, last_pull_at FROM provider_buckets
+        if !self.has_table("provider_buckets")? {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT start_ms, last_pull_at, {} FROM provider_buckets
              WHERE connection = (SELECT id FROM provider_connections WHERE name = ?1)
-             AND family = ?2 AND width_minutes = ?3 AND start_ms >= ?4 ORDER BY start_ms";
+             AND family = ?2 AND width_minutes = ?3 AND start_ms >= ?4 ORDER BY start_ms",
+            self.column("provider_buckets", "asked_at")?
+        );
         let values = rusqlite::params![connection, family, width.ms() / 60_000, from.0];
-        self.all(sql, values, |row| {
+        self.all(&sql, values, |row| {
             Ok(BilledBucket {
                 start: UnixMs(row.get(0)?),
                 last_pull_at: row.get::<_, Option<i64>>(1)?.map(UnixMs),
+                asked_at: row.get::<_, Option<i64>>(2)?.map(UnixMs),
             })
         })
+    }
+
+    /// The name of a column, or `NULL` where the file is of an older version that has none of it.
+    fn column(&self, table: &str, name: &str) -> Result<String, LedgerError> {
+        let sql = "SELECT coalesce(max(name), 'NULL') FROM pragma_table_info(?1) WHERE name = ?2";
+        Ok(self.all::<String, Vec<_>>(sql, [table, name], |row| row.get(0))?.concat())
     }
 }

@@ -20,6 +20,11 @@ pub(super) struct Place<'a> {
     pub(super) now: UnixMs,
 }
 
+/// Notes that a row was seen.
+pub(super) const SEE: &str = "UPDATE provider_rows SET last_seen_at = ?6 WHERE connection = ?1
+     AND family = ?2 AND width_minutes = ?3 AND start_ms = ?4 AND dims_key = ?5
+     RETURNING id, value_key, is_withdrawn";
+
 /// Writes one row: a new one, a new revision, or only that it was seen again.
 pub(super) fn store(
     database: &Connection,
@@ -31,11 +36,7 @@ pub(super) fn store(
     let (dims_key, value_key) = (BilledFact::key(&dims), value_key(fact));
     let width = at.range.width_minutes();
     let known: Option<(i64, Vec<u8>, bool)> = database
-        .prepare_cached(
-            "UPDATE provider_rows SET last_seen_at = ?6 WHERE connection = ?1 AND family = ?2
-             AND width_minutes = ?3 AND start_ms = ?4 AND dims_key = ?5
-             RETURNING id, value_key, is_withdrawn",
-        )?
+        .prepare_cached(SEE)?
         .query_row(
             params![
                 at.connection,

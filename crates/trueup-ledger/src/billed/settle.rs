@@ -82,24 +82,32 @@ fn was_listed(database: &Connection, at: &Place<'_>, start: UnixMs) -> rusqlite:
         )
 }
 
-/// A bucket that never came is missing; one that came before keeps what is known of it.
+/// A bucket that never came is missing; one that came before keeps what is known of it. Both know when
+/// they were asked for.
 fn mark_missing(database: &Connection, at: &Place<'_>, start: UnixMs) -> rusqlite::Result<()> {
     database
         .prepare_cached(
             "INSERT INTO provider_buckets (connection, family, width_minutes, start_ms, state, pulls,
-             unchanged, listed_by) VALUES (?1, ?2, ?3, ?4, 'missing', 0, 0, 0)
-             ON CONFLICT DO NOTHING",
+             unchanged, listed_by, asked_at) VALUES (?1, ?2, ?3, ?4, 'missing', 0, 0, 0, ?5)
+             ON CONFLICT DO UPDATE SET asked_at = excluded.asked_at",
         )?
-        .execute(params![at.connection, at.range.family, at.range.width_minutes(), start.0])
+        .execute(params![
+            at.connection,
+            at.range.family,
+            at.range.width_minutes(),
+            start.0,
+            at.now.0
+        ])
         .map(drop)
 }
 
+/// Rows of a bucket that this pull has not seen.
+pub(super) const UNSEEN: &str = "SELECT id FROM provider_rows WHERE connection = ?1 AND family = ?2
+     AND width_minutes = ?3 AND start_ms = ?4 AND last_seen_at < ?5 AND NOT is_withdrawn";
+
 fn withdraw_unseen(database: &Connection, at: &Place<'_>, start: UnixMs) -> rusqlite::Result<u64> {
     let unseen: Vec<i64> = database
-        .prepare_cached(
-            "SELECT id FROM provider_rows WHERE connection = ?1 AND family = ?2
-             AND width_minutes = ?3 AND start_ms = ?4 AND last_seen_at < ?5 AND NOT is_withdrawn",
-        )?
+        .prepare_cached(UNSEEN)?
         .query_map(
             params![
                 at.connection,
@@ -120,7 +128,8 @@ fn withdraw_unseen(database: &Connection, at: &Place<'_>, start: UnixMs) -> rusq
 /// A whole pull of a bucket is over; whether it is settled from now on.
 fn settle(database: &Connection, at: &Place<'_>, start: UnixMs) -> rusqlite::Result<bool> {
     let is_over = at.now.0 - start.0 - at.range.width.ms() >= SETTLE_AGE_MS;
-    // The first pull brings everything: what has no row yet has not changed by it.
+    // The first pull brings everything: what has no row yet has not changed by it. A pull that did not
+    // come to its end may have brought a change, too, since the last one that did.
     database
         .prepare_cached(
             "UPDATE provider_buckets AS b SET pulls = pulls + 1, last_pull_at = ?6,
@@ -133,7 +142,10 @@ fn settle(database: &Connection, at: &Place<'_>, start: UnixMs) -> rusqlite::Res
              settled_at = coalesce(settled_at, iif(?7 AND NOT changed
                  AND unchanged + (pulls > 0) >= ?8, ?6, NULL))
              FROM (SELECT EXISTS (SELECT 1 FROM provider_rows WHERE connection = ?1 AND family = ?2
-                 AND width_minutes = ?3 AND start_ms = ?4 AND last_changed_at >= ?5) AS changed)
+                 AND width_minutes = ?3 AND start_ms = ?4 AND (last_changed_at >= ?5
+                 OR last_changed_at > (SELECT p.last_pull_at FROM provider_buckets p
+                     WHERE p.connection = ?1 AND p.family = ?2 AND p.width_minutes = ?3
+                     AND p.start_ms = ?4))) AS changed)
              WHERE b.connection = ?1 AND b.family = ?2 AND b.width_minutes = ?3 AND b.start_ms = ?4
              RETURNING settled_at = ?6",
         )?

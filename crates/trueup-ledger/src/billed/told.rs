@@ -1,5 +1,7 @@
 //! What providers say of a range of days, for those who compare it.
 
+use std::collections::BTreeSet;
+
 use rusqlite::Row;
 use trueup_core::{BilledWidth, Charge, DAY_MS, Dims, Measure, Measures, Text, UnixMs};
 
@@ -75,15 +77,12 @@ impl Reader {
              AND b.state <> 'missing'
              GROUP BY c.id, b.family, day HAVING count(*) = 1440 / ?1 ORDER BY 1, 3, 4";
         let mut days: Vec<ToldDay> = Vec::new();
+        let mut known: BTreeSet<(Text, Text, UnixMs)> = BTreeSet::new();
         for (width, minutes) in WIDTHS {
             let told: Vec<ToldDay> =
                 self.all(sql, [minutes, from.0, until.0, DAY_MS], |row| day_of_row(row, width))?;
             for one in told {
-                let is_same = |known: &ToldDay| {
-                    (&known.connection, &known.family, known.day)
-                        == (&one.connection, &one.family, one.day)
-                };
-                if !days.iter().any(is_same) {
+                if known.insert((one.connection.clone(), one.family.clone(), one.day)) {
                     days.push(one);
                 }
             }

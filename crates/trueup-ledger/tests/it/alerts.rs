@@ -105,8 +105,13 @@ fn a_ledger_of_an_older_program_has_none() {
     drop(ledger);
     let path = folder.path().join("ledger.db");
     let old = Connection::open(&path).unwrap();
-    old.execute_batch("DROP TABLE alerts; DROP TABLE alert_deliveries; PRAGMA user_version = 9")
-        .unwrap();
+    old.execute_batch(
+        "DROP TABLE alerts; DROP TABLE alert_deliveries;
+         ALTER TABLE provider_issues DROP COLUMN from_ms;
+         ALTER TABLE provider_issues DROP COLUMN until_ms;
+         ALTER TABLE provider_buckets DROP COLUMN asked_at; PRAGMA user_version = 9",
+    )
+    .unwrap();
     drop(old);
     let reader = Reader::open(&path).unwrap().unwrap();
     assert!(reader.alerts().unwrap().is_empty() && reader.alert_deliveries().unwrap().is_empty());

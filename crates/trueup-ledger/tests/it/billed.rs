@@ -7,7 +7,8 @@ use trueup_core::{
     Measures, UnixMs,
 };
 use trueup_ledger::{
-    Ledger, OpenOptions, PullRange, PulledPage, Pulling, Reader, RowCounts, SETTLE_AGE_MS,
+    BackfillStep, Ledger, OpenOptions, PullRange, PulledPage, Pulling, Reader, RowCounts,
+    SETTLE_AGE_MS,
 };
 
 /// 2026-11-01.
@@ -206,6 +207,41 @@ fn a_day_is_provisional_then_settled_then_restated_and_every_value_stays() {
     assert_eq!(amount, "0.0000000000000000000000000000000000000001");
 }
 
+/// A page with a new value is written, and the next one is no page: the next whole pull sees no change.
+#[test]
+fn what_an_unfinished_pull_brought_is_a_change_of_the_next_whole_one() {
+    let state =
+        |world: &World| world.text("SELECT state || ' ' || unchanged FROM provider_buckets");
+    let pages = |output| [page(&[day(0)], vec![fact(day(0), "m", output)], None)];
+    let at = |hours: i64| UnixMs(LATER.0 + hours * HOUR_MS);
+    let leave = |world: &mut World, output, now| {
+        let range = range_of("a", 1);
+        let begun = world.ledger().begin_pull(&range, "model", now).unwrap();
+        let first = page(&[day(0)], vec![fact(day(0), "m", output)], Some("page_B"));
+        world.ledger().store_page(&range, &begun, &first, now).unwrap();
+        let issue = Issue::new(IssueCode::NotJson, "page_B");
+        world.ledger().fail_pull(&range, &issue, false, now).unwrap();
+    };
+    let mut world = World::new();
+    for hours in 0..3 {
+        world.pull(&range_of("a", 1), &pages(5), at(hours));
+    }
+    assert_eq!(state(&world), "settled 2");
+    leave(&mut world, 7, at(3));
+    world.pull(&range_of("a", 1), &pages(7), at(4));
+    assert_eq!(state(&world), "restated 0");
+    world.pull(&range_of("a", 1), &pages(7), at(5));
+    assert_eq!(state(&world), "restated 1");
+    // Nor does a day settle of which a whole pull has seen the value once.
+    let mut world = World::new();
+    for hours in 0..2 {
+        world.pull(&range_of("a", 1), &pages(5), at(hours));
+    }
+    leave(&mut world, 7, at(2));
+    world.pull(&range_of("a", 1), &pages(7), at(3));
+    assert_eq!(state(&world), "provisional 0");
+}
+
 #[test]
 fn what_is_no_longer_told_is_withdrawn_and_comes_back() {
     let mut world = World::new();
@@ -238,6 +274,85 @@ fn a_bucket_that_did_not_come_is_missing_and_takes_nothing_away() {
     assert_eq!(world.text("SELECT code FROM provider_issues"), "", "a whole pull mends it");
     world.pull(&range, &torn, UnixMs(LATER.0 + 2));
     assert_eq!(world.text("SELECT out || '' FROM billed"), "3", "what was told stays");
+}
+
+fn part(key: &str, from: i64, until: i64) -> PullRange {
+    PullRange { from: day(from), until: day(until), ..range_of(key, 1) }
+}
+
+/// Pulls some days as a whole; with this issue, where there is one.
+fn pull_days(world: &mut World, range: &PullRange, issue: Option<&Issue>, now: UnixMs) {
+    let count = (range.until.0 - range.from.0) / DAY_MS;
+    let days: Vec<UnixMs> = (0..count).map(|at| UnixMs(range.from.0 + at * DAY_MS)).collect();
+    let whole = PulledPage {
+        issues: issue.cloned().into_iter().collect(),
+        ..page(&days, Vec::new(), None)
+    };
+    world.pull(range, &[whole], now);
+}
+
+/// The issues that stand, with the numbers of their days.
+fn standing(world: &World) -> String {
+    world.text(&format!(
+        "SELECT code || coalesce(' ' || ((from_ms - {START}) / {DAY_MS}) || '-' || ((until_ms - {START}) / {DAY_MS}), '')
+         FROM provider_issues ORDER BY code, from_ms",
+        START = START.0
+    ))
+}
+
+#[test]
+fn an_issue_stands_until_all_of_its_days_were_told_without_it() {
+    let mut world = World::new();
+    let drift = Issue::new(IssueCode::SchemaDrift, "result.tier_hint");
+    let at = |hours: i64| UnixMs(LATER.0 + hours * HOUR_MS);
+    pull_days(&mut world, &part("a", 0, 6), Some(&drift), at(0));
+    pull_days(&mut world, &part("a", 6, 9), None, at(1));
+    assert_eq!(standing(&world), "schema_drift 0-6", "of the next part of the same family");
+    pull_days(&mut world, &part("a", 4, 9), None, at(2));
+    assert_eq!(standing(&world), "schema_drift 0-4", "the last days were told without it");
+    pull_days(&mut world, &part("a", 1, 2), None, at(3));
+    assert_eq!(standing(&world), "schema_drift 0-4", "days on both sides are as they were");
+    pull_days(&mut world, &part("a", 3, 8), Some(&drift), at(4));
+    assert_eq!(standing(&world), "schema_drift 0-8", "seen again");
+    pull_days(&mut world, &part("b", 0, 8), None, at(5));
+    assert_eq!(standing(&world), "", "another key tells the same");
+}
+
+#[test]
+fn buckets_that_do_not_come_one_after_another_are_one_issue() {
+    let mut world = World::new();
+    world.pull(&part("a", 0, 9), &[page(&[day(0), day(4)], Vec::new(), None)], LATER);
+    assert_eq!(standing(&world), "bucket_missing 1-4|bucket_missing 5-9");
+    let details = world.text("SELECT substr(detail, 1, 25) FROM provider_issues ORDER BY from_ms");
+    assert_eq!(details, "3 buckets from 2026-11-02|4 buckets from 2026-11-06");
+    pull_days(&mut world, &part("a", 1, 5), None, UnixMs(LATER.0 + 1));
+    assert_eq!(standing(&world), "bucket_missing 5-9");
+}
+
+/// The first key is not known: what it was refused is no issue of the second one.
+#[test]
+fn a_refusal_is_over_once_anything_of_the_family_is_told() {
+    let mut world = World::new();
+    let refused = Issue::new(IssueCode::KeyRefused, "HTTP 401");
+    world.ledger().begin_pull(&part("a", 0, 9), "model", LATER).unwrap();
+    world.ledger().fail_pull(&part("a", 0, 9), &refused, false, LATER).unwrap();
+    let other =
+        PullRange { family: "costs".into(), cursor_key: "costs:key_b".into(), ..part("b", 8, 9) };
+    pull_days(&mut world, &other, None, UnixMs(LATER.0 + 1));
+    assert_eq!(standing(&world), "key_refused", "of another family");
+    pull_days(&mut world, &part("b", 8, 9), None, UnixMs(LATER.0 + 1));
+    assert_eq!(standing(&world), "");
+}
+
+#[test]
+fn an_issue_of_days_that_nobody_asks_for_again_is_forgotten_in_the_end() {
+    let mut world = World::new();
+    let drift = Issue::new(IssueCode::SchemaDrift, "result.tier_hint");
+    pull_days(&mut world, &part("a", 0, 6), Some(&drift), LATER);
+    world.ledger().begin_pull(&part("a", 8, 9), "", UnixMs(LATER.0 + 14 * DAY_MS)).unwrap();
+    assert_eq!(standing(&world), "schema_drift 0-6");
+    world.ledger().begin_pull(&part("a", 8, 9), "", UnixMs(LATER.0 + 14 * DAY_MS + 1)).unwrap();
+    assert_eq!(standing(&world), "");
 }
 
 #[test]
@@ -303,6 +418,34 @@ fn lags_are_told_of_settled_days_that_were_watched() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
+    /// Whatever is pulled in whatever order: no day that was last told with an issue is without it, and
+    /// none stands once all days were told without it.
+    #[test]
+    fn no_pull_takes_an_issue_from_days_that_it_does_not_tell(
+        pulls in prop::collection::vec((0..8_i64, 1..5_i64, any::<bool>(), 0..2_u8), 1..12),
+    ) {
+        let mut world = World::new();
+        let drift = Issue::new(IssueCode::SchemaDrift, "result.tier_hint");
+        let mut odd = std::collections::BTreeSet::new();
+        let at = |step: usize| UnixMs(LATER.0 + i64::try_from(step).unwrap());
+        for (step, (from, count, is_odd, key)) in pulls.iter().enumerate() {
+            let range = part(if *key == 0 { "a" } else { "b" }, *from, from + count);
+            pull_days(&mut world, &range, Some(&drift).filter(|_| *is_odd), at(step));
+            for day in *from..from + count {
+                if *is_odd { odd.insert(day) } else { odd.remove(&day) };
+            }
+            for day in &odd {
+                let stands = format!(
+                    "SELECT (count(*) > 0) || '' FROM provider_issues WHERE from_ms <= {0} AND until_ms > {0}",
+                    START.0 + day * DAY_MS
+                );
+                prop_assert_eq!(world.text(&stands), "1", "{} after {:?}", day, &pulls[..=step]);
+            }
+        }
+        pull_days(&mut world, &part("a", 0, 12), None, at(pulls.len()));
+        prop_assert_eq!(standing(&world), "");
+    }
+
     /// However a range is divided into pages, in which order the rows come, and how often it is pulled:
     /// the rows are those that were told last.
     #[test]
@@ -334,26 +477,60 @@ proptest! {
     }
 }
 
-/// A statement that goes through all rows would be slow after a year.
+/// Each bound, reached.
 #[test]
-fn nothing_that_is_done_for_each_row_scans_the_rows() {
-    let world = World::new();
-    let database = Connection::open(world.path()).unwrap();
-    for sql in [
-        "UPDATE provider_rows SET last_seen_at = 1 WHERE connection = 1 AND family = '' AND width_minutes = 1
-         AND start_ms = 1 AND dims_key = x''",
-        "SELECT id FROM provider_rows WHERE connection = 1 AND family = '' AND width_minutes = 1
-         AND start_ms = 1 AND last_seen_at < 1 AND NOT is_withdrawn",
-        "UPDATE provider_pages SET last_seen_at = 1 WHERE connection = 1 AND cursor_key = '' AND query = ''
-         AND sha256 = x''",
-    ] {
-        let plan: Vec<String> = database
-            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
-            .unwrap()
-            .query_map([], |row| row.get(3))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
-        assert!(plan.iter().all(|step| step.starts_with("SEARCH")), "{plan:?}");
+fn what_is_remembered_is_bounded() {
+    let mut world = World::new();
+    let range = range_of("a", 1);
+    let issues = (0..505).map(|at| Issue::new(IssueCode::SchemaDrift, format!("field {at}")));
+    let odd = PulledPage { issues: issues.collect(), ..page(&[day(0)], Vec::new(), None) };
+    world.pull(&range, &[odd], LATER);
+    assert_eq!(world.text("SELECT count(*) || '' FROM provider_issues"), "500");
+    let cursors = "SELECT group_concat((from_ms - 1793491200000) / 86400000) FROM
+         (SELECT from_ms FROM provider_cursors ORDER BY from_ms)";
+    let at = |ms: i64| UnixMs(LATER.0 + 90 * DAY_MS + ms);
+    world.ledger().begin_pull(&part("a", 5, 6), "", at(0)).unwrap();
+    assert_eq!(world.text(cursors), "0,5");
+    world.ledger().begin_pull(&part("a", 6, 7), "", at(1)).unwrap();
+    assert_eq!(world.text(cursors), "5,6", "it has not moved for 90 days");
+    let steps = |connection: &str| {
+        let (connection, family) = (connection.to_owned(), "costs".to_owned());
+        [BackfillStep { connection, chunk: 1, family, from: day(0), until: day(1) }]
+    };
+    for (label, ms, known) in
+        [("one", -90 * DAY_MS, "one"), ("two", 0, "one|two"), ("three", 1, "two|three")]
+    {
+        world.ledger().begin_backfill(label, &steps("main"), at(ms)).unwrap();
+        let labels = "SELECT label FROM provider_backfills ORDER BY updated_at";
+        assert_eq!(world.text(labels), known);
     }
+}
+
+#[test]
+fn a_ledger_of_an_older_program_is_read_as_far_as_it_tells() {
+    let mut world = World::new();
+    let drift = Issue::new(IssueCode::SchemaDrift, "result.tier_hint");
+    pull_days(&mut world, &range_of("a", 1), Some(&drift), LATER);
+    world.ledger = None;
+    let old = Connection::open(world.path()).unwrap();
+    let buckets = || {
+        let reader = Reader::open(&world.path()).unwrap().unwrap();
+        reader.billed_buckets("main", "usage/completions", BilledWidth::Day, START).unwrap()
+    };
+    old.execute_batch("ALTER TABLE provider_buckets DROP COLUMN asked_at").unwrap();
+    assert_eq!((buckets()[0].last_pull_at, buckets()[0].asked_at), (Some(LATER), None));
+    let issue = || {
+        let reader = Reader::open(&world.path()).unwrap().unwrap();
+        reader.provider_issues(9).unwrap().remove(0)
+    };
+    assert_eq!(issue().days, Some((day(0), day(1))));
+    old.execute_batch(
+        "ALTER TABLE provider_issues DROP COLUMN from_ms;
+         ALTER TABLE provider_issues DROP COLUMN until_ms;",
+    )
+    .unwrap();
+    assert_eq!((issue().code.as_str(), issue().days), ("schema_drift", None));
+    old.execute_batch("DROP VIEW provider_days; DROP VIEW billed; DROP TABLE provider_buckets")
+        .unwrap();
+    assert_eq!(buckets(), []);
 }

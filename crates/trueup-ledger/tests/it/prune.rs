@@ -122,7 +122,7 @@ fn what_is_settled_compared_and_old_goes_and_days_stay() {
     assert_eq!(world.prunable(day(OLD - 1)).going.pages, 0, "the second day is 34 days old");
     assert_eq!(world.prunable(day(OLD - 1)).going.rows, 24, "the first one is 35");
     let going = world.prunable(day(OLD));
-    assert_eq!(going.going, Pruned { pages: 2, bytes: 8, rows: 48 });
+    assert_eq!(going.going, Pruned { pages: 2, bytes: 8, rows: 48, days: 2 });
     assert!(going.kept.is_nothing());
     assert_eq!(world.finer(), 48, "a dry run removes nothing");
     assert_eq!(world.prune(day(OLD)), going.going);
@@ -141,6 +141,49 @@ fn what_is_settled_compared_and_old_goes_and_days_stay() {
     world.pull(BilledWidth::Day, 10, day(OLD));
     assert!(world.prunable(day(OLD)).going.is_nothing());
     assert_eq!(world.number("SELECT count(*) FROM provider_pages"), 2);
+}
+
+/// More days than one step takes, of which only the last one has rows.
+#[test]
+fn days_without_rows_are_not_the_end_of_it() {
+    let mut world = World::new();
+    world.pull(BilledWidth::Hour, 1, day(5));
+    world.settle();
+    world.compare(day(9), |run| (run.from, run.until) = (day(-90), day(2)));
+    Connection::open(world.folder.path().join("l.db"))
+        .unwrap()
+        .execute_batch(
+            "WITH RECURSIVE ago (days) AS (SELECT 1 UNION ALL SELECT days + 1 FROM ago WHERE days < 50)
+             INSERT INTO provider_buckets SELECT connection, family, width_minutes,
+                 start_ms - ago.days * 86400000, state, pulls, unchanged, listed_by, last_pull_at,
+                 settled_at, asked_at FROM provider_buckets, ago
+             WHERE start_ms IN (SELECT min(start_ms) FROM provider_buckets);",
+        )
+        .unwrap();
+    let going = world.prunable(day(OLD)).going;
+    assert_eq!((going.rows, going.days), (48, 52));
+    assert_eq!(world.prune(day(OLD)), going);
+    assert_eq!(world.finer(), 0);
+}
+
+#[test]
+fn one_step_empties_so_many_pages_and_no_more() {
+    let mut world = World::new();
+    world.settle();
+    world.compare(day(9), |_| {});
+    Connection::open(world.folder.path().join("l.db"))
+        .unwrap()
+        .execute_batch(
+            "WITH RECURSIVE more (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM more WHERE number < 300)
+             INSERT INTO provider_pages (connection, cursor_key, query, first_seen_at, last_seen_at,
+                 bytes, sha256, body, from_ms, until_ms)
+             SELECT connection, cursor_key, number, first_seen_at, last_seen_at, bytes, sha256, body,
+                 from_ms, until_ms FROM provider_pages, more;",
+        )
+        .unwrap();
+    let pages: Vec<u64> =
+        (0..3).map(|_| world.ledger.prune_billed(35, day(OLD)).unwrap().pages).collect();
+    assert_eq!(pages, [200, 101, 0]);
 }
 
 /// Each thing that is not a comparison of the whole day after it settled.

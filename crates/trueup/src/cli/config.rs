@@ -172,7 +172,7 @@ the default. The file is `~/.config/trueup/trueup.toml` (under `$XDG_CONFIG_HOME
 set), or the one that `--config` or `TRUEUP_CONFIG` names. `trueup config` shows what holds and where
 it comes from.
 
-`token`, `push_token`, `alert_webhook` and `alert_webhook_token` have no flag: a command line can be read by everybody on the machine. `ledger` and `openclaw_dir`
+`token`, `push_token`, `cron_secret`, `alert_webhook` and `alert_webhook_token` have no flag: a command line can be read by everybody on the machine. `ledger` and `openclaw_dir`
 are options of every verb. A length of time is written `500ms`, `30s`, `5m` or `1h`; `~` stands for the home folder.
 
 ```toml

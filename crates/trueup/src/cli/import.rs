@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use serde_json::json;
-use trueup_ledger::{Ledger, LedgerError, OpenOptions};
+use trueup_ledger::Ledger;
 use trueup_providers::StatementOptions;
 
+use super::load::open_for;
 use crate::clock;
 use crate::config::Config;
 use crate::render::terminal::Terminal;
@@ -132,13 +133,5 @@ impl Import {
 
 /// The ledger, for writing.
 fn open(path: &Path) -> Result<Ledger> {
-    Ledger::open(path, OpenOptions::default()).map_err(|error| {
-        let is_held = matches!(error, LedgerError::Locked { .. });
-        let error = anyhow::Error::from(error);
-        if is_held {
-            error.context("statements are written while `trueup serve` is stopped")
-        } else {
-            error
-        }
-    })
+    open_for(path, "statements are written while `trueup serve` is stopped")
 }

@@ -79,6 +79,15 @@ pub(super) fn open(path: &Path) -> Result<Ledger, LedgerError> {
     }
 }
 
+/// The same for who writes it, or gives up; what to say where another process keeps it.
+pub(super) fn open_for(path: &Path, where_held: &'static str) -> Result<Ledger> {
+    open(path).map_err(|error| {
+        let is_held = matches!(error, LedgerError::Locked { .. });
+        let error = anyhow::Error::from(error);
+        if is_held { error.context(where_held) } else { error }
+    })
+}
+
 /// How often a ledger that another process has is tried again.
 const LOCK_TRIES: u32 = 8;
 /// How long between tries.

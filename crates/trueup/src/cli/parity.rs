@@ -21,6 +21,7 @@ use super::load::{self, Loaded};
 use crate::clock;
 use crate::config::Config;
 use crate::parity::{Gathered, Narrow, Stated, baseline, gather};
+use crate::pull::Connections;
 use crate::query::{day, window};
 use crate::render::parity::{Format, Shown, write};
 use crate::render::terminal::Terminal;
@@ -180,6 +181,10 @@ impl Parity {
         let stated = stated.map_or_else(|| Stated::of_ledger(&reader, window), Ok)?;
         let narrow = self.narrow();
         let mut gathered = gather(&loaded.usage, &reader, pricer, window, &narrow, &stated)?;
+        // Who is no longer asked is not missing. A file that cannot be read says nothing of that.
+        if let Ok(connections) = Connections::load(config) {
+            gathered.troubles.retain(|trouble| connections.get(&trouble.connection).is_some());
+        }
         let (Some(first), Some(last)) = (gathered.days.first(), gathered.days.last()) else {
             return Err(nothing_to_compare(&gathered));
         };

@@ -1,5 +1,6 @@
 //! `trueup pull`.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,11 +10,11 @@ use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use trueup_core::{BilledWidth, DAY_MS, UnixMs};
-use trueup_ledger::{Ledger, LedgerError, Limits, OpenOptions, Writer};
-use trueup_providers::Span;
+use trueup_ledger::{Limits, Writer};
+use trueup_providers::{Provider, Span};
 
 use super::WrongUsage;
-use super::load::CLOSE_PATIENCE;
+use super::load::{CLOSE_PATIENCE, open_for};
 use super::provider::chosen;
 use super::push::pause;
 use crate::clock;
@@ -72,10 +73,9 @@ impl Pull {
         let connections = Connections::load(config)?;
         let chosen = chosen(&connections, &self.names)?;
         let span = self.span().map_err(WrongUsage)?;
-        let wanted = chosen
-            .iter()
-            .map(|connection| Ok((*connection, self.wanted(connection, span)?)))
-            .collect::<Result<Vec<_>>>()?;
+        self.check_families(&chosen)?;
+        let wanted: Vec<(&Connection, Vec<Wanted>)> =
+            chosen.iter().map(|connection| (*connection, self.wanted(connection, span))).collect();
         let summary = pull(config, &wanted, self.family.is_empty())?;
         let mut out = io::stdout().lock();
         if self.json {
@@ -99,17 +99,27 @@ impl Pull {
         Ok(Span { from, until })
     }
 
-    /// What is asked of a connection; nothing of a family that does not tell of these days.
-    fn wanted(&self, connection: &Connection, span: Span) -> Result<Vec<Wanted>> {
-        let families = connection.provider.families();
+    /// A family that none of the connections has is misspelt.
+    fn check_families(&self, chosen: &[&Connection]) -> Result<()> {
+        let providers: BTreeMap<&str, &dyn Provider> =
+            chosen.iter().map(|one| (one.provider.id(), one.provider)).collect();
         for name in &self.family {
-            if !families.iter().any(|family| family.name == name) {
-                let known: Vec<&str> = families.iter().map(|family| family.name).collect();
-                let title = connection.provider.title();
-                let message = format!("{title} has no family `{name}`, but {}", known.join(", "));
-                return Err(WrongUsage(message).into());
+            if providers.values().any(|provider| provider.family(name).is_some()) {
+                continue;
             }
+            let without = providers.values().map(|provider| {
+                let known: Vec<&str> =
+                    provider.families().iter().map(|family| family.name).collect();
+                format!("{} has no family `{name}`, but {}", provider.title(), known.join(", "))
+            });
+            return Err(WrongUsage(without.collect::<Vec<_>>().join("; ")).into());
         }
+        Ok(())
+    }
+
+    /// What is asked of a connection; nothing of a family that does not tell of these days.
+    fn wanted(&self, connection: &Connection, span: Span) -> Vec<Wanted> {
+        let families = connection.provider.families();
         let width = BilledWidth::from(self.width);
         let is_meant =
             |name: &str| self.family.is_empty() || self.family.iter().any(|one| one == name);
@@ -120,7 +130,7 @@ impl Pull {
                 let span = clipped(family, span, width, clock::now());
                 Wanted { family, span, width }
             });
-        Ok(wanted.filter(|wanted| wanted.span.from < wanted.span.until).collect())
+        wanted.filter(|wanted| wanted.span.from < wanted.span.until).collect()
     }
 }
 
@@ -154,11 +164,7 @@ fn pull(
 
 /// The writer of the ledger; what to say where another process has it.
 pub(super) fn writer(config: &Config, where_held: &'static str) -> Result<Arc<Writer>> {
-    let ledger = Ledger::open(&config.ledger(), OpenOptions::default()).map_err(|error| {
-        let is_held = matches!(error, LedgerError::Locked { .. });
-        let error = anyhow::Error::from(error);
-        if is_held { error.context(where_held) } else { error }
-    })?;
+    let ledger = open_for(&config.ledger(), where_held)?;
     Ok(Arc::new(Writer::spawn(ledger, Limits::default(), clock::now)?))
 }
 

@@ -10,12 +10,13 @@ use super::{Global, load};
 use crate::config::{SETTINGS, Setting};
 
 /// Settings that are no flags of `serve`, and why.
-const NO_FLAGS: [(&str, &str); 7] = [
+const NO_FLAGS: [(&str, &str); 8] = [
     ("ledger", "an option of every verb"),
     ("openclaw_dir", "an option of every verb"),
     ("tz", "a setting of reports: the page counts in UTC"),
     ("token", "a command line can be read by everybody on the machine"),
     ("push_token", "a command line can be read by everybody on the machine"),
+    ("cron_secret", "a command line can be read by everybody on the machine"),
     ("alert_webhook", "its path or query is often a secret"),
     ("alert_webhook_token", "a command line can be read by everybody on the machine"),
 ];
@@ -79,6 +80,9 @@ mod tests {
     fn every_setting_is_a_flag_or_says_why_not() {
         let flags = with_flags().count();
         assert_eq!(flags + NO_FLAGS.len(), SETTINGS.len());
+        let secrets: Vec<&str> =
+            with_flags().filter(|setting| setting.is_secret).map(|setting| setting.key).collect();
+        assert!(secrets.is_empty(), "a command line can be read by everybody: {secrets:?}");
         let command = Serve::augment_args(Command::new("serve"));
         let given = ["serve", "--port", "0", "--max-text-bytes", "7"];
         let serve = Serve::from_arg_matches(&command.get_matches_from(given)).unwrap();

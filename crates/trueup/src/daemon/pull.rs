@@ -206,9 +206,11 @@ impl Task {
         let mut total = Summary::default();
         // A connection may be added, or get another key, at any time.
         let connections = Connections::load(&self.config)?;
-        self.pull.lock().connections = connections.iter().count();
+        let mut seen = self.pull.lock();
+        seen.connections = connections.iter().count();
+        seen.failing.retain(|(name, _), _| connections.get(name).is_some());
+        drop(seen);
         if connections.is_empty() {
-            self.pull.lock().failing.clear();
             return Ok(total);
         }
         let reader = Reader::open(&self.ledger)?.context("the ledger has vanished")?;
@@ -231,13 +233,18 @@ impl Task {
         let store = Store::new(Arc::clone(&self.writer));
         let mut puller = Puller::new(connection, store, &pause);
         for (family, spans) in due {
+            if puller.is_shut() {
+                note(resting, rest_key(connection, family), false);
+                continue;
+            }
             let summary = self.pull(&mut puller, connection, family, spans)?;
             let is_whole = summary.processed > 0 && summary.failed == 0;
             note(resting, rest_key(connection, family), is_whole);
             total.add(summary);
         }
         let names = (connection.name.clone(), connection.key_id(), "names");
-        if resting.get(&names).is_none_or(|(_, until)| Instant::now() >= *until) {
+        let is_due = resting.get(&names).is_none_or(|(_, until)| Instant::now() >= *until);
+        if is_due && !puller.is_shut() {
             let mut summary = Summary::default();
             puller.names(&mut summary)?;
             resting.insert(names, (0, Instant::now() + NAMES_INTERVAL));
@@ -281,10 +288,13 @@ impl Task {
                 }
                 seen.failing.insert(key, issue);
             }
-            None if seen.failing.remove(&key).is_some() => {
-                tracing::info!(connection, family = name, "pull_recovered");
+            // A pull that the end of the process cut short has neither failed nor come.
+            None if summary.processed == 0 && summary.issues.is_empty() => {}
+            None => {
+                if seen.failing.remove(&key).is_some() {
+                    tracing::info!(connection, family = name, "pull_recovered");
+                }
             }
-            None => {}
         }
         if summary.processed > 0 {
             seen.last_pull = Some(clock::now());

@@ -152,17 +152,8 @@ impl Task {
             return Ok(());
         }
         drop(reader);
-        let mut all = Pruned::default();
-        while let Some(pruned) =
-            self.writer.run(move |ledger| ledger.prune_billed(days, clock::now()))
-        {
-            let pruned = pruned?;
-            if pruned.is_nothing() {
-                break;
-            }
-            all.add(pruned);
-        }
-        tracing::info!(pages = all.pages, bytes = all.bytes, rows = all.rows, "provider_pruned");
+        let Pruned { pages, bytes, rows, days } = crate::pull::prune(&self.writer, days)?;
+        tracing::info!(pages, bytes, rows, days, "provider_pruned");
         Ok(())
     }
 

@@ -92,7 +92,7 @@ pub(crate) fn gather(
     let names = Names::new(&names);
     pulled(reader, window, narrow, &names, &mut gathered)?;
     stated(statements, window, narrow, &names, &mut gathered);
-    issues(reader, narrow, &mut gathered)?;
+    issues(reader, window, narrow, &mut gathered)?;
     account(usage, &mut pricer, window, narrow, &names, &mut gathered)?;
     Ok(gathered)
 }
@@ -394,8 +394,8 @@ fn of_stated(
     Some(Row { labels, sums, ..Row::new(side, &fact.provider, fact.start?) })
 }
 
-/// What stands against providers that are compared.
-fn issues(reader: &Reader, narrow: &Narrow, gathered: &mut Gathered) -> Result<()> {
+/// What stands against providers that are compared, of these days.
+fn issues(reader: &Reader, window: Window, narrow: &Narrow, gathered: &mut Gathered) -> Result<()> {
     const ISSUES_MAX: u32 = 500;
     let providers: BTreeMap<String, String> =
         reader.connections()?.into_iter().map(|one| (one.name, one.provider)).collect();
@@ -407,7 +407,8 @@ fn issues(reader: &Reader, narrow: &Narrow, gathered: &mut Gathered) -> Result<(
         if !is_compared || !narrow.takes_provider(provider, Some(&issue.connection)) {
             continue;
         }
-        if issue.code == "schema_drift" {
+        let is_within = |(from, until)| from < window.until && until > window.from;
+        if issue.code == "schema_drift" && issue.days.is_none_or(is_within) {
             let place = format!("{} {family}: {}", issue.connection, issue.detail);
             Notice::add(&mut gathered.input.notices, Class::SchemaDrift, &place);
         }

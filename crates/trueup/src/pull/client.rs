@@ -22,8 +22,14 @@ const WAIT_MAX: Duration = Duration::from_mins(1);
 /// Waits, unless the process ends first: then it is `false`.
 pub(crate) type Pause<'a> = &'a dyn Fn(Duration) -> bool;
 
-/// What came of a request.
-pub(crate) type Answer = Result<Reply, Issue>;
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// The process is to end: nothing is wrong, and nothing more is asked.
+    Stopped,
+    /// None came.
+    Issue(Issue),
+}
 
 /// A client for one connection. It knows one address, and goes nowhere else.
 pub(crate) struct Client {
@@ -48,27 +54,27 @@ impl Client {
 
     /// Asks, and asks again while the other side is busy or failing. What comes back is its last
     /// answer, or why there is none.
-    pub(crate) fn get(&mut self, request: &Request, pause: Pause<'_>) -> Answer {
+    pub(crate) fn get(&mut self, request: &Request, pause: Pause<'_>) -> Result<Reply, Unanswered> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let wait = self.rate.take(Instant::now());
-            if !wait.is_zero() && !pause(wait) {
-                return Err(stopped());
+            // Also where there is nothing to wait for: nothing is asked once the process is to end.
+            if !pause(self.rate.take(Instant::now())) {
+                return Err(Unanswered::Stopped);
             }
             let answer = self.send(request);
             let asked = answer.as_ref().ok().and_then(|reply| reply.retry_after(clock::now()));
             let is_final = answer.as_ref().is_ok_and(|reply| !is_busy(reply.status));
             if is_final || tries == TRIES_MAX || asked.is_some_and(|asked| asked > WAIT_MAX) {
-                return answer;
+                return answer.map_err(Unanswered::Issue);
             }
             if !pause(asked.unwrap_or_else(|| backoff(tries, random()))) {
-                return Err(stopped());
+                return Err(Unanswered::Stopped);
             }
         }
     }
 
-    fn send(&self, request: &Request) -> Answer {
+    fn send(&self, request: &Request) -> Result<Reply, Issue> {
         let target = format!("{}{}", self.address, request.target());
         let mut call =
             self.agent.get(target).config().timeout_global(Some(REQUEST_TIME_MAX)).build();
@@ -88,25 +94,26 @@ impl Client {
             return Err(Issue::new(IssueCode::BodyTooLarge, detail));
         }
         if reply.status != 200 {
-            // Its words are shown, and may repeat what was sent.
-            reply.body = self.clean(&String::from_utf8_lossy(&reply.body)).into_bytes();
+            // Its words are shown, and may repeat what was sent. All of them are kept: what is refused
+            // may be named anywhere.
+            reply.body = self.without_key(&String::from_utf8_lossy(&reply.body)).into_bytes();
         }
         Ok(reply)
     }
 
-    /// Words without the key.
+    /// Words without the key, short and on one line.
     fn clean(&self, words: &str) -> String {
-        one_line(&words.replace(self.key.reveal(), "…"))
+        one_line(&self.without_key(words))
+    }
+
+    fn without_key(&self, words: &str) -> String {
+        words.replace(self.key.reveal(), "…")
     }
 }
 
 /// Whether the same may be answered otherwise soon.
 const fn is_busy(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500..=599)
-}
-
-fn stopped() -> Issue {
-    Issue::new(IssueCode::Unreachable, "the process ended before there was an answer")
 }
 
 /// How far the clocks may be apart.
@@ -117,8 +124,9 @@ pub(super) fn skew(reply: &Reply, now: UnixMs) -> Option<Issue> {
     let date = jiff::fmt::rfc2822::parse(reply.header("date")?).ok()?;
     let apart_ms = now.0.saturating_sub(date.timestamp().as_millisecond());
     (apart_ms.abs() > SKEW_MS_MAX).then(|| {
-        let minutes = apart_ms / 60_000;
-        let detail = format!("this machine's clock is {minutes} minutes ahead of the provider's");
+        let (minutes, side) =
+            (apart_ms.abs() / 60_000, if apart_ms > 0 { "ahead of" } else { "behind" });
+        let detail = format!("this machine's clock is {minutes} minutes {side} the provider's");
         Issue::new(IssueCode::ClockSkew, detail)
     })
 }
@@ -126,6 +134,19 @@ pub(super) fn skew(reply: &Reply, now: UnixMs) -> Option<Issue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_to_end_asks_nothing_and_is_told_of_no_fault() {
+        // Nobody listens there.
+        let key = crate::pull::key_of("sk-admin-s3cret").unwrap();
+        let connection = Connection::new("main", "openai", "http://127.0.0.1:1", key).unwrap();
+        for pauses in [0, 1] {
+            let left = std::cell::Cell::new(pauses);
+            let pause = |_| left.replace(left.get() - 1) > 0;
+            let answer = Client::new(&connection).get(&Request::default(), &pause);
+            assert!(matches!(answer, Err(Unanswered::Stopped)), "{answer:?}");
+        }
+    }
 
     #[test]
     fn clocks_that_are_far_apart_are_told() {
@@ -138,6 +159,8 @@ mod tests {
         assert_eq!(skew(&reply("yesterday"), now), None);
         let told = skew(&reply("Fri, 20 Nov 2026 20:08:00 GMT"), now).unwrap();
         assert_eq!(told.code, IssueCode::ClockSkew);
-        assert!(told.detail.contains("120 minutes ahead"), "{told}");
+        assert!(told.detail.contains("120 minutes ahead of the provider's"), "{told}");
+        let told = skew(&reply("Sat, 21 Nov 2026 00:08:00 GMT"), now).unwrap();
+        assert!(told.detail.contains("120 minutes behind the provider's"), "{told}");
     }
 }

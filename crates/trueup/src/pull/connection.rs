@@ -73,6 +73,12 @@ impl Connection {
         })
     }
 
+    /// Whether there can be a connection of this name and address.
+    pub(crate) fn check(name: &str, address: &str) -> Result<()> {
+        check_name(name)?;
+        checked_address(address).map(drop)
+    }
+
     /// What stands for the key in the ledger: it says which of two keys asked, and not what it is.
     pub(crate) fn key_id(&self) -> String {
         let hash =
@@ -164,11 +170,10 @@ impl Connections {
         self.all.get(name)
     }
 
-    /// Adds one, or puts it in the place of that of the same name; whether there was one.
-    pub(crate) fn add(&mut self, connection: Connection) -> Result<bool> {
-        let was_there = self.all.insert(connection.name.clone(), connection).is_some();
-        self.save()?;
-        Ok(was_there)
+    /// Adds one, or puts it in the place of that of the same name.
+    pub(crate) fn add(&mut self, connection: Connection) -> Result<()> {
+        self.all.insert(connection.name.clone(), connection);
+        self.save()
     }
 
     /// Forgets one, and its key; whether it was there.
@@ -243,8 +248,8 @@ mod tests {
         let config = config(folder.path());
         let mut connections = Connections::load(&config).unwrap();
         assert!(connections.is_empty());
-        assert!(!connections.add(connection("main", "sk-admin-s3cret")).unwrap());
-        assert!(connections.add(connection("main", "sk-admin-s3cret2")).unwrap());
+        connections.add(connection("main", "sk-admin-s3cret")).unwrap();
+        connections.add(connection("main", "sk-admin-s3cret2")).unwrap();
         let mode = fs::metadata(connections.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let mut again = Connections::load(&config).unwrap();

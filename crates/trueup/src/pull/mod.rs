@@ -19,12 +19,12 @@ mod schedule;
 mod store;
 mod summary;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Client, Unanswered};
 pub(crate) use connection::{
     Connection, Connections, REQUESTS_PER_MINUTE, key_of, unknown_provider,
 };
 pub(crate) use lag::Lags;
 pub(crate) use run::{Puller, Wanted, clipped};
 pub(crate) use schedule::{DAYS_BACK, due};
-pub(crate) use store::Store;
+pub(crate) use store::{Store, prune};
 pub(crate) use summary::{Failure, Summary};

@@ -7,7 +7,7 @@ use trueup_core::{BilledName, BilledWidth, DAY_MS, Issue, IssueCode, Reply, Requ
 use trueup_ledger::{PullRange, Pulling};
 use trueup_providers::{Ask, Cursor, Family, Page, Refusal, Span, refusal};
 
-use super::client::{Answer, Pause, skew};
+use super::client::{Pause, Unanswered, skew};
 use super::store::{Store, pulled};
 use super::{Client, Connection, Failure, Summary};
 use crate::clock;
@@ -42,7 +42,7 @@ pub(crate) struct Puller<'a> {
     client: Client,
     store: Store,
     pause: Pause<'a>,
-    /// Whether asking for anything else makes no sense: the key is not known.
+    /// Whether asking for anything else makes no sense: the key is not known, or the process is to end.
     is_shut: bool,
 }
 
@@ -54,6 +54,8 @@ enum Step {
     Last(Pulling),
     /// It cannot be gone on with; `true` where the next pull goes on from here.
     Failed(Issue, bool),
+    /// The process is to end: the next pull goes on from here, and nothing is wrong.
+    Stopped,
 }
 
 impl<'a> Puller<'a> {
@@ -62,7 +64,7 @@ impl<'a> Puller<'a> {
         Self { connection, client: Client::new(connection), store, pause, is_shut: false }
     }
 
-    /// Whether nothing more is asked for, because the key is refused.
+    /// Whether nothing more is asked for, because the key is refused or the process is to end.
     pub(crate) const fn is_shut(&self) -> bool {
         self.is_shut
     }
@@ -73,8 +75,18 @@ impl<'a> Puller<'a> {
     }
 
     /// Asks for anything; `None` where nothing is asked for any more.
-    pub(super) fn get(&mut self, request: &Request) -> Option<Answer> {
-        if self.is_shut { None } else { Some(self.client.get(request, self.pause)) }
+    pub(super) fn get(&mut self, request: &Request) -> Option<Result<Reply, Issue>> {
+        if self.is_shut {
+            return None;
+        }
+        match self.client.get(request, self.pause) {
+            Ok(reply) => Some(Ok(reply)),
+            Err(Unanswered::Issue(issue)) => Some(Err(issue)),
+            Err(Unanswered::Stopped) => {
+                self.is_shut = true;
+                None
+            }
+        }
     }
 
     /// Keeps what ids are called.
@@ -97,7 +109,7 @@ impl<'a> Puller<'a> {
     }
 
     /// Pulls a part; `false` where asking for the next one makes no sense, because the family is not
-    /// there.
+    /// there or the process is to end.
     fn pull_part(&mut self, wanted: Wanted, summary: &mut Summary) -> Result<bool> {
         let range = self.range(wanted);
         let mut pulling = self.store.begin(&range, wanted.family.dims.join(","))?;
@@ -115,6 +127,7 @@ impl<'a> Puller<'a> {
                     is_told = true;
                     pulling
                 }
+                Step::Stopped => return Ok(false),
                 Step::Failed(issue, is_left) => {
                     self.store.fail(&range, &issue, is_left)?;
                     let is_there = !is_absent(&issue);
@@ -142,9 +155,10 @@ impl<'a> Puller<'a> {
             Err(issue) => return Ok(Step::Failed(issue, false)),
         };
         let request = self.connection.provider.request(&ask);
-        let reply = match self.client.get(&request, self.pause) {
-            Ok(reply) => reply,
-            Err(issue) => return Ok(Step::Failed(issue, true)),
+        let reply = match self.get(&request) {
+            Some(Ok(reply)) => reply,
+            Some(Err(issue)) => return Ok(Step::Failed(issue, true)),
+            None => return Ok(Step::Stopped),
         };
         if reply.status != 200 {
             return self.refused(&ask, range, &reply, &pulling, summary);
@@ -248,13 +262,17 @@ fn ask(wanted: Wanted, pulling: &Pulling) -> Result<Ask<'static>, Issue> {
     Ok(Ask { family, span, width, group, page })
 }
 
-/// Why to stop, where pages go round or do not end.
+/// Why to stop, where pages go round or do not end. Where a range begins, also anew, no cursor was there
+/// before.
 fn guard(pulling: &Pulling, cursors: &mut BTreeSet<String>) -> Option<Issue> {
     if pulling.pages >= PAGES_MAX {
         let detail = format!("more than {PAGES_MAX} pages of one range");
         return Some(Issue::new(IssueCode::PagesMax, detail));
     }
-    let cursor = pulling.page_cursor.as_ref()?;
+    let Some(cursor) = &pulling.page_cursor else {
+        cursors.clear();
+        return None;
+    };
     let detail = "a cursor came that was there before: the pages go round";
     (!cursors.insert(cursor.clone())).then(|| Issue::new(IssueCode::CursorRepeats, detail))
 }
@@ -284,7 +302,7 @@ mod tests {
         let pulling = |cursor: &str, pages| Pulling {
             started_at: UnixMs(0),
             grouping: String::new(),
-            page_cursor: Some(cursor.to_owned()),
+            page_cursor: (!cursor.is_empty()).then(|| cursor.to_owned()),
             pages,
         };
         let mut cursors = BTreeSet::new();
@@ -292,6 +310,8 @@ mod tests {
         assert_eq!(guard(&pulling("b", 2), &mut cursors), None);
         let code = |issue: Option<Issue>| issue.map(|issue| issue.code);
         assert_eq!(code(guard(&pulling("a", 3), &mut cursors)), Some(IssueCode::CursorRepeats));
+        assert_eq!(guard(&pulling("", 0), &mut cursors), None, "begun anew, with a dimension less");
+        assert_eq!(guard(&pulling("a", 1), &mut cursors), None);
         let end = guard(&pulling("c", PAGES_MAX), &mut cursors);
         assert_eq!(code(end), Some(IssueCode::PagesMax));
     }

@@ -12,13 +12,16 @@ use super::clipped;
 const TIERS: [(i64, i64, i64); 4] =
     [(0, 0, HOUR_MS), (1, 3, 6 * HOUR_MS), (4, 7, DAY_MS), (8, 35, 7 * DAY_MS)];
 
+/// A day that did not come is asked for again after this long, where its tier says longer.
+const MISSING_MS: i64 = 6 * HOUR_MS;
+
 /// How many days back anything is asked for.
 pub(crate) const DAYS_BACK: i64 = 35;
 
 /// The days of a family that are due, as ranges; the latest first, because they are wanted most.
 pub(crate) fn due(family: &Family, known: &[BilledBucket], now: UnixMs) -> Vec<Span> {
-    let known: BTreeMap<UnixMs, Option<UnixMs>> =
-        known.iter().map(|bucket| (bucket.start, bucket.last_pull_at)).collect();
+    let known: BTreeMap<UnixMs, &BilledBucket> =
+        known.iter().map(|bucket| (bucket.start, bucket)).collect();
     let today = now.floor(DAY_MS);
     let spans = TIERS.iter().filter_map(|(youngest, oldest, fresh_ms)| {
         let span = Span {
@@ -27,8 +30,11 @@ pub(crate) fn due(family: &Family, known: &[BilledBucket], now: UnixMs) -> Vec<S
         };
         let span = clipped(family, span, BilledWidth::Day, now);
         let is_stale = |day: UnixMs| {
-            let pulled = known.get(&day).copied().flatten();
-            pulled.is_none_or(|pulled| now.0 - pulled.0 >= *fresh_ms)
+            let bucket = known.get(&day);
+            let is_past =
+                |at: Option<UnixMs>, ms: i64| at.is_none_or(|at| now.0.saturating_sub(at.0) >= ms);
+            is_past(bucket.and_then(|bucket| bucket.last_pull_at), *fresh_ms)
+                && is_past(bucket.and_then(|bucket| bucket.asked_at), MISSING_MS.min(*fresh_ms))
         };
         span.buckets(BilledWidth::Day).any(is_stale).then_some(span)
     });
@@ -64,6 +70,7 @@ mod tests {
         let bucket = |age: i64| BilledBucket {
             start: UnixMs(now().floor(DAY_MS).0 - age * DAY_MS),
             last_pull_at: Some(UnixMs(now().0 - ms_ago(age))),
+            asked_at: None,
         };
         (0..=DAYS_BACK).rev().map(bucket).collect()
     }
@@ -87,6 +94,28 @@ mod tests {
         let week_old_ones_only =
             due(usage, &told(|age| if age > 7 { 7 * DAY_MS } else { 0 }), now());
         assert_eq!(week_old_ones_only, [Span::days("2026-10-16", "2026-11-13").unwrap()]);
+    }
+
+    /// Its tier would be asked for at every look.
+    #[test]
+    fn a_day_that_did_not_come_is_left_alone_for_a_while() {
+        let usage = family("usage/completions");
+        for (age, rest_ms) in [(0, HOUR_MS), (2, 6 * HOUR_MS), (20, 6 * HOUR_MS)] {
+            for last_pull_at in [None, Some(UnixMs(0))] {
+                let asked_ago = |ms: i64| {
+                    let mut known = told(|_| 0);
+                    for bucket in &mut known {
+                        if bucket.start.0 == now().floor(DAY_MS).0 - age * DAY_MS {
+                            bucket.last_pull_at = last_pull_at;
+                            bucket.asked_at = Some(UnixMs(now().0 - ms));
+                        }
+                    }
+                    due(usage, &known, now())
+                };
+                assert!(asked_ago(rest_ms - 1).is_empty(), "{age}");
+                assert_eq!(asked_ago(rest_ms).len(), 1, "{age}");
+            }
+        }
     }
 
     #[test]

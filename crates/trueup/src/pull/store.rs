@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 use trueup_core::{BilledName, Issue};
 use trueup_ledger::{
-    BackfillStep, Finished, Ledger, LedgerError, PullRange, PulledPage, Pulling, RowCounts, Writer,
+    BackfillStep, Finished, Ledger, LedgerError, Pruned, PullRange, PulledPage, Pulling, RowCounts,
+    Writer,
 };
 use trueup_providers::Page;
 
@@ -98,6 +99,21 @@ impl Store {
     ) -> Result<T> {
         Ok(self.0.run(task).context("the ledger is closed")??)
     }
+}
+
+/// Removes detail that is older than so many days, settled and compared since: in steps, so that others
+/// write between them. What went.
+pub(crate) fn prune(writer: &Writer, keep_days: u32) -> Result<Pruned, LedgerError> {
+    let mut all = Pruned::default();
+    while let Some(pruned) = writer.run(move |ledger| ledger.prune_billed(keep_days, clock::now()))
+    {
+        let pruned = pruned?;
+        if pruned.is_nothing() {
+            break;
+        }
+        all.add(pruned);
+    }
+    Ok(all)
 }
 
 /// A page as the ledger keeps it.

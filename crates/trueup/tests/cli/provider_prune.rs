@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use provider_sim::Plan;
 use serde_json::Value;
 
+use crate::home::finish;
 use crate::providers::World;
 
 /// Three days of more than a month ago, which were pulled and have settled, and their hours.
@@ -23,7 +24,7 @@ fn settled() -> World {
         .database()
         .execute_batch(
             "INSERT INTO provider_buckets SELECT connection, family, 60, start_ms, state, pulls,
-                 unchanged, listed_by, last_pull_at, settled_at FROM provider_buckets;
+                 unchanged, listed_by, last_pull_at, settled_at, asked_at FROM provider_buckets;
              INSERT INTO provider_rows (connection, family, width_minutes, start_ms, dims_key, dims,
                  out, extra, value_key, revision, is_withdrawn, first_seen_at, last_changed_at,
                  last_seen_at) SELECT connection, family, 60, start_ms, dims_key, dims, out, extra,
@@ -66,6 +67,11 @@ fn a_dry_run_says_what_would_go_and_the_next_run_removes_it() {
         "{dry:#}"
     );
     assert_eq!(world.text(hours), rows.to_string());
+    assert_eq!(dry["going"]["days"], 3);
+    let mut never = world.home.command(&["provider", "prune", "--json"]);
+    never.env("TRUEUP_PROVIDER_RETENTION_DAYS", "0");
+    let never = of(&finish(never).stdout);
+    assert_eq!((&never["retention_days"], &never["going"]["rows"]), (&0.into(), &0.into()));
     let later = of(&world.home.print("provider prune --retention-days 60 --json"));
     assert_eq!(later["going"]["rows"], 0, "they are not as old: {later:#}");
     let gone = of(&world.home.print("provider prune --json"));

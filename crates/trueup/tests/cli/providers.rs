@@ -449,6 +449,66 @@ fn a_new_key_has_a_cursor_of_its_own() {
 }
 
 #[test]
+fn what_an_old_key_was_refused_is_no_issue_of_a_new_one() {
+    let world = World::new(Plan { days: 2, ..Plan::default() });
+    world.add("openai", "sk-wrong-s3cret");
+    world.pull_with(&[]);
+    assert_eq!(world.text("SELECT code FROM provider_issues"), "key_refused");
+    world.add("openai", KEY);
+    world.pull();
+    assert_eq!(world.text("SELECT code FROM provider_issues"), "");
+    let list: Value = serde_json::from_str(&world.home.run("provider list --json").stdout).unwrap();
+    assert_eq!(list["connections"][0]["issues"], 0);
+}
+
+#[test]
+fn a_connection_that_is_added_again_says_what_is_new_of_it() {
+    let world = World::new(Plan { days: 1, ..Plan::default() });
+    let added = world.add("openai", KEY);
+    assert!(added.stdout.starts_with("openai is stored anew with the same key; "), "{added:?}");
+    let added = world.add("openai", "sk-other");
+    assert!(added.stdout.starts_with("openai has a new key; the key lies in "), "{added:?}");
+    // What is wrong is told before anybody types a key.
+    for (option, value, told) in [
+        ("--name", "Two Words", "a connection's name is made of"),
+        ("--address", "http://example.com", "the key could be read on its way"),
+    ] {
+        let run = finish(world.home.command(&["provider", "add", "openai", option, value]));
+        assert!(run.code != Some(0) && run.stderr.contains(told), "{run:?}");
+    }
+}
+
+/// A proxy may say a lot before it says what it does not take.
+#[test]
+fn a_refused_dimension_is_found_wherever_it_is_named() {
+    let world = World::new(Plan { days: 2, ..Plan::default() });
+    let said = format!("{{\"request\":\"{}\",\"unknown\":\"user_id\"}}", "x".repeat(400));
+    world.sim.fail("/completions", 0, 1, Fault::Status(400, said));
+    let (pulled, exit) = world.pull_with(&["--family", "usage/completions"]);
+    assert_eq!((exit, &pulled["issues"]["grouping_degraded"]), (Some(0), &1.into()), "{pulled:#}");
+    let detail = world.text("SELECT detail FROM provider_issues");
+    assert!(
+        detail.starts_with("told without user_id: HTTP 400:") && detail.len() < 260,
+        "{detail}"
+    );
+}
+
+#[test]
+fn a_family_is_asked_of_those_that_have_it() {
+    let world = World::new(Plan { days: 2, ..Plan::default() });
+    let url = world.sim.url();
+    let line = ["provider", "add", "litellm", "--address", &url];
+    assert_eq!(finish_with(world.home.command(&line), KEY.as_bytes()).code, Some(0));
+    let (pulled, exit) = world.pull_with(&["--family", "costs"]);
+    assert_eq!((exit, &pulled["processed"]), (Some(0), &1.into()), "{pulled:#}");
+    let run = world.home.run("pull --family cost");
+    assert_eq!(run.code, Some(2));
+    for title in ["OpenAI", "LiteLLM"] {
+        assert!(run.stderr.contains(&format!("{title} has no family `cost`, but ")), "{run:?}");
+    }
+}
+
+#[test]
 fn anthropic_is_pulled() {
     let world = World::of("anthropic", Plan { seed: 5, ..Plan::default() });
     let pulled = world.pull();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! backfill:openai:chunk-1: 2026-09-21 to 2026-10-21: 812 new, 0 changed, 0 known
-//! backfill:openai:chunk-2: 2026-10-22 to 2026-11-21: 1 of 12 families failed
+//! backfill:openai:chunk-2: 2026-10-22 to 2026-11-21: 1 of 12 ranges not whole
 //! ```
 //!
 //! What is to be asked is in the ledger before anything is asked, and each step when it is over: a

@@ -45,6 +45,9 @@ impl Add {
         let address = address.ok_or_else(|| {
             WrongUsage(format!("{} has no address of its own: give --address", known.title()))
         })?;
+        let name = self.name.as_deref().unwrap_or(id);
+        // Before the key is asked for: nobody types it twice.
+        Connection::check(name, address)?;
         let mut connections = Connections::load(config)?;
         let key = match (&self.key_file, &self.key_env) {
             (Some(path), _) => key::of_file(path)?,
@@ -53,11 +56,15 @@ impl Add {
                 key::of_input(&format!("Key of {} ({})", known.title(), known.needs()))?
             }
         };
-        let name = self.name.as_deref().unwrap_or(id);
         let mut connection = Connection::new(name, id, address, key)?;
         connection.requests_per_minute = self.requests_per_minute;
-        let (was_there, path) = (connections.add(connection)?, connections.path());
-        let what = if was_there { "has a new key" } else { "is connected" };
+        let what = match connections.get(name).map(Connection::key_id) {
+            None => "is connected",
+            Some(known) if known == connection.key_id() => "is stored anew with the same key",
+            Some(_) => "has a new key",
+        };
+        connections.add(connection)?;
+        let path = connections.path();
         let mut out = io::stdout();
         writeln!(out, "{name} {what}; the key lies in {}.", path.display())
             .context("the connection is stored")?;

@@ -12,6 +12,8 @@ use crate::cli::load::CLOSE_PATIENCE;
 use crate::cli::pull::writer;
 use crate::clock;
 use crate::config::Config;
+use crate::daemon::provider_retention_days;
+use crate::pull::prune;
 use crate::render::number::{bytes, counted};
 
 /// Remove the detail of days that are settled and were compared since
@@ -32,26 +34,32 @@ impl Prune {
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
         let days = match self.retention_days {
             Some(days) => Some(days),
-            None => days_of(config)?,
+            None => provider_retention_days(config)?,
         };
+        let found =
+            days.map_or_else(|| Ok(Prunable::default()), |days| self.prune(config, days))?;
         let mut out = io::stdout().lock();
-        let Some(days) = days else {
-            writeln!(out, "Nothing goes: provider_retention_days is 0, which keeps everything.")?;
-            return Ok(ExitCode::SUCCESS);
-        };
-        let found = match Reader::open(&config.ledger())? {
-            Some(reader) => reader.prunable_billed(days, clock::now())?,
-            None => Prunable::default(),
-        };
-        if !self.dry_run && !found.going.is_nothing() {
-            prune(config, days)?;
-        }
-        if self.json {
-            writeln!(out, "{:#}", self.json_of(days, found))?;
-        } else {
-            self.say(days, found, &mut out)?;
+        match days {
+            _ if self.json => writeln!(out, "{:#}", self.json_of(days, found))?,
+            Some(days) => self.say(days, found, &mut out)?,
+            None => writeln!(
+                out,
+                "Nothing goes: provider_retention_days is 0, which keeps everything."
+            )?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What went, or would go, and what stays.
+    fn prune(&self, config: &Config, days: u32) -> Result<Prunable> {
+        let Some(reader) = Reader::open(&config.ledger())? else { return Ok(Prunable::default()) };
+        let mut found = reader.prunable_billed(days, clock::now())?;
+        if !self.dry_run && !found.going.is_nothing() {
+            let writer = writer(config, "`trueup serve` does this by itself, once an hour")?;
+            found.going = prune(&writer, days)?;
+            drop(writer.close(CLOSE_PATIENCE));
+        }
+        Ok(found)
     }
 
     fn say(&self, days: u32, found: Prunable, out: &mut impl Write) -> Result<()> {
@@ -73,12 +81,15 @@ impl Prune {
         Ok(())
     }
 
-    fn json_of(&self, days: u32, found: Prunable) -> Value {
-        let of = |pruned: Pruned| json!({"pages": pruned.pages, "bytes": pruned.bytes, "rows": pruned.rows});
+    fn json_of(&self, days: Option<u32>, found: Prunable) -> Value {
+        let of = |pruned: Pruned| {
+            let Pruned { pages, bytes, rows, days } = pruned;
+            json!({"pages": pages, "bytes": bytes, "rows": rows, "days": days})
+        };
         json!({
             "schema": 1,
             "dry_run": self.dry_run,
-            "retention_days": days,
+            "retention_days": days.unwrap_or(0),
             "going": of(found.going),
             "kept": of(found.kept),
         })
@@ -86,23 +97,10 @@ impl Prune {
 }
 
 fn words(pruned: Pruned) -> String {
-    let Pruned { pages, bytes: size, rows } = pruned;
+    let Pruned { pages, bytes: size, rows, days } = pruned;
     let pages = format!("{} ({})", counted(pages, "page"), bytes(size));
-    format!("{pages} and {}", counted(rows, "finer row"))
-}
-
-fn prune(config: &Config, days: u32) -> Result<()> {
-    let writer = writer(config, "`trueup serve` does this by itself, once an hour")?;
-    while let Some(pruned) = writer.run(move |ledger| ledger.prune_billed(days, clock::now())) {
-        if pruned?.is_nothing() {
-            break;
-        }
+    match (rows, days) {
+        (0, 1..) => format!("{pages} and the empty hours of {}", counted(days, "day")),
+        _ => format!("{pages} and {}", counted(rows, "finer row")),
     }
-    drop(writer.close(CLOSE_PATIENCE));
-    Ok(())
-}
-
-/// The days that the settings say; `None` for ever.
-fn days_of(config: &Config) -> Result<Option<u32>> {
-    crate::daemon::provider_retention_days(config)
 }

@@ -12,7 +12,7 @@ use super::chosen;
 use crate::cli::push::pause;
 use crate::clock;
 use crate::config::Config;
-use crate::pull::{Client, Connection, Connections, clipped};
+use crate::pull::{Client, Connection, Connections, Unanswered, clipped};
 
 /// Ask each family for one day, and say which scope or role is missing
 #[derive(Debug, Args)]
@@ -28,6 +28,8 @@ enum Found {
     /// It is not there, and that is no fault.
     Absent,
     Refused(Issue),
+    /// The process is to end.
+    Unasked,
 }
 
 impl Test {
@@ -43,7 +45,7 @@ impl Test {
                 let found = ask(connection, &mut client, family);
                 let is_shut =
                     matches!(&found, Found::Refused(issue) if issue.code == IssueCode::KeyRefused);
-                is_all_well &= !matches!(found, Found::Refused(_));
+                is_all_well &= !matches!(found, Found::Refused(_) | Found::Unasked);
                 writeln!(out, "  {:<34}{}", family.name, words(&found))?;
                 if is_shut {
                     break;
@@ -60,6 +62,7 @@ fn words(found: &Found) -> String {
         Found::Told(without) => format!("ok, without {}", without.join(", ")),
         Found::Absent => "not offered".to_owned(),
         Found::Refused(issue) => issue.to_string(),
+        Found::Unasked => "not asked".to_owned(),
     }
 }
 
@@ -73,7 +76,8 @@ fn ask(connection: &Connection, client: &mut Client, family: &'static Family) ->
         let request = connection.provider.request(&ask);
         let reply = match client.get(&request, &pause) {
             Ok(reply) => reply,
-            Err(issue) => return Found::Refused(issue),
+            Err(Unanswered::Issue(issue)) => return Found::Refused(issue),
+            Err(Unanswered::Stopped) => return Found::Unasked,
         };
         if reply.status == 200 {
             return match connection.provider.page(&ask, &reply.body) {

@@ -63,6 +63,11 @@ fn cogni_defect_7_what_was_never_pulled_is_not_missing_everywhere() {
     let ran = world.parity(&[]);
     assert_eq!((ran.code, ran.text.as_str()), (Some(3), ""), "{ran:?}");
     assert!(ran.errors.contains("key_refused"), "{}", ran.errors);
+    // One that was removed is not asked any more.
+    assert_eq!(world.run(&["provider", "remove", "openai"]).code, Some(0));
+    let ran = world.parity(&[]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.errors.contains("nothing to compare with"), "{}", ran.errors);
 }
 
 #[test]
@@ -82,6 +87,26 @@ fn cogni_defect_7_variance_changes_the_exit_code() {
     assert_eq!(other.parity(&[]).code, Some(1));
     let rest = other.run(&["parity", "--from", &date(gap + DAY_S), "--to", &date(to)]);
     assert_eq!(rest.code, Some(0), "{rest:?}");
+}
+
+#[test]
+fn an_issue_of_other_days_is_none_of_these() {
+    let world = World::new(5, 12);
+    world.pull(3);
+    world.post(&world.calls());
+    let (from, to) = world.settled();
+    let drift = |from_s: i64, until_s: i64| {
+        let database = world.home.database();
+        database.execute("DELETE FROM provider_issues", []).unwrap();
+        let sql =
+            "INSERT INTO provider_issues SELECT id, 'costs:key_1', 'schema_drift', 'field', 0, 0,
+             1, ?1, ?2 FROM provider_connections";
+        database.execute(sql, [from_s * 1_000, until_s * 1_000]).unwrap();
+        world.run(&["parity", "--from", &date(from), "--to", &date(to)]).code
+    };
+    assert_eq!(drift(from - 9 * DAY_S, from), Some(0));
+    assert_eq!(drift(from - 9 * DAY_S, from + 1), Some(5));
+    assert_eq!(drift(to + DAY_S, to + 2 * DAY_S), Some(0));
 }
 
 #[test]

@@ -7,12 +7,22 @@ use super::daemon::{Home, until};
 /// A home that is connected to a simulator with this key.
 fn connected(sim: &Sim, key: &str) -> Home {
     let home = Home::with(&[("TRUEUP_PULL_INTERVAL", "200ms")]);
+    add(&home, sim, "openai", key);
+    home
+}
+
+/// Adds a connection of this name, or gives it another key.
+fn add(home: &Home, sim: &Sim, name: &str, key: &str) {
     std::fs::write(home.path("key"), key).unwrap();
     let mut add = home.verb("provider");
-    add.args(["add", "openai", "--requests-per-minute", "60000", "--address", &sim.url()]);
-    add.arg("--key-file").arg(home.path("key"));
+    add.args(["add", "openai", "--name", name, "--requests-per-minute", "60000"]);
+    add.args(["--address", &sim.url()]).arg("--key-file").arg(home.path("key"));
     assert!(add.output().unwrap().status.success());
-    home
+}
+
+/// Long enough for three looks at what is due.
+fn some_looks() {
+    std::thread::park_timeout(std::time::Duration::from_millis(700));
 }
 
 fn plan() -> Plan {
@@ -34,7 +44,7 @@ fn what_is_due_is_pulled_and_then_left_alone() {
         home.number("SELECT count(*) FROM provider_names WHERE kind = 'key'") == 6
     });
     let asked = sim.requests().len();
-    std::thread::park_timeout(std::time::Duration::from_millis(700));
+    some_looks();
     assert_eq!(sim.requests().len(), asked, "nothing is due for an hour");
     let health = daemon.health();
     assert!(health["last_pull_time"].is_string() && health["pull_error"].is_null(), "{health:#}");
@@ -53,14 +63,62 @@ fn a_refused_key_is_told_and_another_one_mends_it() {
     let health = daemon.health();
     assert_eq!(health["status"], "degraded");
     assert!(health["pull_error"].as_str().unwrap().contains("key_refused"), "{health:#}");
-    let asked = sim.requests().len();
-    std::fs::write(home.path("key"), KEY).unwrap();
-    let mut add = home.verb("provider");
-    add.args(["add", "openai", "--requests-per-minute", "60000", "--address", &sim.url()]);
-    assert!(add.arg("--key-file").arg(home.path("key")).output().unwrap().status.success());
+    some_looks();
+    assert_eq!(sim.requests().len(), 1, "a key that is not known is not tried again and again");
+    add(&home, &sim, "openai", KEY);
     until("it is mended", || daemon.health()["status"] == "ok");
-    assert!(asked <= 12, "a key that is not known is not tried again and again");
     assert!(!daemon.log().concat().contains("s3cret"));
+}
+
+#[test]
+fn what_fails_still_fails_where_a_refused_key_keeps_it_from_being_asked() {
+    let sim = Sim::start(plan()).unwrap();
+    for path in ["/completions", "/costs"] {
+        sim.fail(path, 0, 99, Fault::Status(403, "Missing scopes: api.usage.read".into()));
+    }
+    let home = connected(&sim, KEY);
+    let daemon = home.start();
+    let is_failing =
+        |count: u8| daemon.get("/metrics").text.contains(&format!("trueup_pull_failing {count}\n"));
+    until("both fail", || is_failing(2));
+    until("all else is told", || {
+        home.number("SELECT count(*) FROM provider_names WHERE kind = 'key'") == 6
+    });
+    let asked = sim.requests().len();
+    sim.mend();
+    add(&home, &sim, "openai", "sk-wrong");
+    until("it is told", || daemon.log().iter().any(|line| line.contains("key_refused")));
+    some_looks();
+    assert!(is_failing(2), "{}", daemon.get("/metrics").text);
+    assert_eq!(sim.requests().len(), asked + 1, "one refusal is enough");
+    assert!(!daemon.log().iter().any(|line| line.contains("pull_recovered")));
+}
+
+#[test]
+fn a_connection_that_is_removed_fails_no_more() {
+    let sim = Sim::start(plan()).unwrap();
+    let home = connected(&sim, KEY);
+    add(&home, &sim, "other", "sk-wrong");
+    let daemon = home.start();
+    until("it is told", || daemon.health()["status"] == "degraded");
+    assert!(home.verb("provider").args(["remove", "other"]).output().unwrap().status.success());
+    until("it is over", || daemon.health()["status"] == "ok");
+}
+
+#[test]
+fn a_day_that_does_not_come_is_not_asked_for_at_every_look() {
+    let sim = Sim::start(plan()).unwrap();
+    sim.fail("/completions", 0, 99, Fault::Gap);
+    let home = connected(&sim, KEY);
+    let _daemon = home.start();
+    until("all is told but one day", || {
+        home.number("SELECT count(*) FROM provider_names WHERE kind = 'key'") == 6
+    });
+    let missing = "SELECT count(*) FROM provider_buckets WHERE state = 'missing'";
+    assert!(home.number(missing) > 0);
+    let asked = sim.requests().len();
+    some_looks();
+    assert_eq!(sim.requests().len(), asked);
 }
 
 #[test]
@@ -73,6 +131,10 @@ fn a_provider_that_is_away_does_not_keep_the_process_from_ending() {
     let start = std::time::Instant::now();
     assert!(daemon.terminate().success());
     assert!(start.elapsed().as_secs() < 15);
+    assert_eq!(home.number("SELECT count(*) FROM provider_issues"), 0, "nothing is wrong");
+    let left =
+        "SELECT count(*) FROM provider_cursors WHERE state = 'partial' AND last_error IS NULL";
+    assert_eq!(home.number(left), 1, "it goes on from there");
 }
 
 #[test]
