@@ -16,7 +16,7 @@ use trueup_core::{
 
 pub(crate) use drop_source::{drop_source, lost};
 
-use crate::intern::Names;
+use crate::intern::{Names, Numbers};
 use crate::rollup::{Changes, KnownSums, Place};
 use crate::row::{signed, token_values, tokens_of_row};
 
@@ -94,8 +94,8 @@ impl<'a> Account<'a> {
                 "INSERT INTO llm_calls (id, created_at, series, session, input, cache_read,
                  cache_write_5m, cache_write_1h, cache_write, output, reasoning,
                  reported_cost_nanousd, latency_ms, time_to_first_token_ms, error_type,
-                 client_trace_id)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                 client_trace_id, claimed_session)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             )?,
         };
         Ok(Self {
@@ -213,7 +213,8 @@ impl<'a> Account<'a> {
     }
 
     fn insert_call(&mut self, id: FactId, call: &Call) -> rusqlite::Result<()> {
-        let (series, session) = self.names.of_call(self.database, call)?;
+        let Numbers { series, session, claimed_session } =
+            self.names.of_call(self.database, call)?;
         let [input, cache_read, write_5m, write_1h, write, output, reasoning] =
             token_values(&call.tokens);
         let error_type = match &call.outcome {
@@ -237,6 +238,7 @@ impl<'a> Account<'a> {
             call.time_to_first_token_ms,
             error_type,
             call.trace_id.as_deref(),
+            claimed_session,
         ])?;
         if let Some(body) = &call.body {
             self.insert_body(id, body)?;

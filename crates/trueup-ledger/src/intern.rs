@@ -1,7 +1,7 @@
 //! Names to numbers: series and sessions are stored once and pointed to.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use trueup_core::{Call, PriceClass, Series, Text, Witness};
@@ -22,6 +22,8 @@ pub(crate) struct Names {
     sessions: HashMap<(Text, Text), i64>,
     /// Which sessions' claims that count the calls of a session may cover; nothing until it is asked for.
     open_claims: Option<HashMap<i64, BTreeSet<i64>>>,
+    /// The sources that have made claims; nothing until it is asked for.
+    claiming: Option<HashSet<Text>>,
     /// The sessions of the last calls.
     recent: Vec<Session>,
 }
@@ -32,9 +34,18 @@ struct Session {
     source: Text,
     name: Text,
     id: i64,
-    /// Whether the file says that clients have posted calls of it.
-    has_posted: bool,
+    /// Whether its source makes claims, which ask for calls by their session.
+    is_claimed: bool,
     series: Vec<(Series, i64)>,
+}
+
+/// The numbers of the names of a call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Numbers {
+    pub(crate) series: i64,
+    pub(crate) session: i64,
+    /// The session once more where claims ask for calls by it.
+    pub(crate) claimed_session: Option<i64>,
 }
 
 impl Session {
@@ -63,6 +74,7 @@ impl Names {
         self.sessions.clear();
         self.recent.clear();
         self.open_claims = None;
+        self.claiming = None;
     }
 
     /// The numbers of a call's series and of its session.
@@ -70,18 +82,12 @@ impl Names {
         &mut self,
         database: &Connection,
         call: &Call,
-    ) -> rusqlite::Result<(i64, i64)> {
+    ) -> rusqlite::Result<Numbers> {
         // Taken out and put back behind the others: the last one is found first.
         let mut session = match self.recent.iter().rposition(|session| session.is_of(call)) {
             Some(at) => self.recent.remove(at),
             None => self.begin(database, call)?,
         };
-        if call.trace_id.is_some() && !session.has_posted {
-            database
-                .prepare_cached("UPDATE sessions SET has_posted = 1 WHERE id = ?1")?
-                .execute([session.id])?;
-            session.has_posted = true;
-        }
         let series = if let Some(id) = session.series_of(call) {
             id
         } else {
@@ -90,7 +96,8 @@ impl Names {
             session.remember(series, id);
             id
         };
-        let numbers = (series, session.id);
+        let claimed_session = session.is_claimed.then_some(session.id);
+        let numbers = Numbers { series, session: session.id, claimed_session };
         if self.recent.len() == RECENT_MAX {
             self.recent.remove(0);
         }
@@ -101,11 +108,39 @@ impl Names {
     fn begin(&mut self, database: &Connection, call: &Call) -> rusqlite::Result<Session> {
         let (source, name) = (&call.origin.source, &call.origin.session);
         let id = self.session(database, source, name)?;
-        let has_posted = database
-            .prepare_cached("SELECT has_posted FROM sessions WHERE id = ?1")?
-            .query_row([id], |row| row.get(0))?;
+        let is_claimed = self.claiming(database)?.contains(source);
         let (source, name) = (Text::clone(source), Text::clone(name));
-        Ok(Session { source, name, id, has_posted, series: Vec::new() })
+        Ok(Session { source, name, id, is_claimed, series: Vec::new() })
+    }
+
+    /// Notes that a source has made a claim: from the first one on, its calls are found by session.
+    pub(crate) fn note_claim(
+        &mut self,
+        database: &Connection,
+        source: &Text,
+    ) -> rusqlite::Result<()> {
+        if self.claiming(database)?.insert(Text::clone(source)) {
+            self.recent.clear();
+            database.execute(
+                "UPDATE llm_calls SET claimed_session = session WHERE claimed_session IS NULL
+                 AND session IN (SELECT id FROM sessions WHERE source = ?1)",
+                [&**source],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn claiming(&mut self, database: &Connection) -> rusqlite::Result<&mut HashSet<Text>> {
+        if self.claiming.is_none() {
+            let mut sources = database.prepare(
+                "SELECT DISTINCT source FROM sessions
+                 WHERE id IN (SELECT session FROM session_totals)",
+            )?;
+            let sources =
+                sources.query_map([], |row| Ok(row.get_ref(0)?.as_str().map(Text::from)?))?;
+            self.claiming = Some(sources.collect::<rusqlite::Result<_>>()?);
+        }
+        Ok(self.claiming.get_or_insert_default())
     }
 
     /// The sessions with claims that a call of `session` may cover: its own, its copies, and what it is a

@@ -29,22 +29,14 @@ macro_rules! call_columns {
     };
 }
 
-/// Calls of one session that were read from its store.
-pub(crate) const READ_CALLS: &str = concat!(
-    call_columns!("error_type IS NOT NULL"),
-    "llm_calls WHERE session = ?1 AND client_trace_id IS NULL AND id >= ?2 AND id < ?3"
-);
+/// All calls of a stretch of time.
+pub(crate) const CALLS: &str =
+    concat!(call_columns!("error_type IS NOT NULL"), "llm_calls WHERE id >= ?1 AND id < ?2");
 
 /// Claims of one session that count.
 pub(crate) const CLAIMS: &str = concat!(
     call_columns!("0"),
     "session_totals WHERE session = ?1 AND id >= ?2 AND id < ?3 AND NOT is_superseded"
-);
-
-/// All calls that clients posted.
-pub(crate) const POSTED_CALLS: &str = concat!(
-    call_columns!("error_type IS NOT NULL"),
-    "llm_calls WHERE client_trace_id IS NOT NULL AND id >= ?1 AND id < ?2"
 );
 
 fn call_of_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
@@ -54,6 +46,19 @@ fn call_of_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
         time: UnixMs(row.get(2)?),
         counters: counters_of_row(row, 3)?,
     })
+}
+
+/// The same stretches of time, where none touches another.
+fn joined(mut spans: Vec<(UnixMs, UnixMs)>) -> Vec<(UnixMs, UnixMs)> {
+    spans.sort_unstable();
+    let mut joined: Vec<(UnixMs, UnixMs)> = Vec::new();
+    for (from, until) in spans {
+        match joined.last_mut() {
+            Some((_, end)) if from <= *end => *end = until.max(*end),
+            _ => joined.push((from, until)),
+        }
+    }
+    joined
 }
 
 /// A connection that only reads.
@@ -277,23 +282,26 @@ impl Reader {
         until: UnixMs,
         mut each: impl FnMut(CallRow),
     ) -> Result<(), LedgerError> {
-        let (from, until) = (FactId::first_at(from).0, FactId::first_at(until).0);
-        let mut has_posted = false;
+        let mut spans = Vec::new();
         for session in sessions {
-            for sql in [READ_CALLS, CLAIMS] {
-                self.each(sql, params![session, from, until], |row| {
-                    each(call_of_row(row)?);
-                    Ok(())
-                })?;
-            }
-            let sql = "SELECT has_posted FROM sessions WHERE id = ?1";
+            let bounds = params![session, FactId::first_at(from).0, FactId::first_at(until).0];
+            self.each(CLAIMS, bounds, |row| {
+                each(call_of_row(row)?);
+                Ok(())
+            })?;
+            let sql = "SELECT min(first_ms), max(last_ms) FROM usage_session WHERE session = ?1";
             self.each(sql, [session], |row| {
-                has_posted |= row.get::<_, bool>(0)?;
+                if let (Some(first), Some(last)) = (row.get(0)?, row.get::<_, Option<i64>>(1)?) {
+                    let (first, end) = (UnixMs(first), UnixMs(last.saturating_add(1)));
+                    spans.push((first.max(from), end.min(until)));
+                }
                 Ok(())
             })?;
         }
-        if has_posted {
-            self.each(POSTED_CALLS, params![from, until], |row| {
+        // By session they are in no index: each stretch in which one of them was at work is read once.
+        for (from, until) in joined(spans) {
+            let bounds = params![FactId::first_at(from).0, FactId::first_at(until).0];
+            self.each(CALLS, bounds, |row| {
                 if sessions.contains(&row.get(0)?) {
                     each(call_of_row(row)?);
                 }

@@ -205,8 +205,7 @@ impl Changes {
         let mut sums = Sums::prepare(database, &SESSION, &mut known.session)?;
         for ((session, series), change) in self.by(|cell| (cell.session, cell.series)) {
             sums.apply([session, series], &change, |(first, last)| {
-                // Those that were posted are in no index of sessions: the nearest to both ends are few
-                // steps away.
+                // Calls are in no index of sessions: the nearest to both ends are few steps away.
                 let (from, until) = (UnixMs(first), UnixMs(last.saturating_add(1)));
                 let bounds =
                     params![session, series, FactId::first_at(from).0, FactId::first_at(until).0,];
@@ -217,28 +216,24 @@ impl Changes {
     }
 }
 
-/// When the first call was that a client posted of a session and series, or the last.
-macro_rules! posted_at_end {
+/// When the first call of a session and series was, or the last.
+macro_rules! call_at_end {
     ($order:literal) => {
         concat!(
-            "SELECT c.created_at FROM sessions n CROSS JOIN llm_calls c
-             WHERE n.id = ?1 AND n.has_posted AND c.session = ?1 AND c.series = ?2
-             AND c.client_trace_id IS NOT NULL AND c.id >= ?3 AND c.id < ?4 ORDER BY c.id",
+            "SELECT * FROM (SELECT created_at AS time FROM llm_calls
+             WHERE session = ?1 AND series = ?2 AND id >= ?3 AND id < ?4 ORDER BY id",
             $order,
-            " LIMIT 1"
+            " LIMIT 1)"
         )
     };
 }
 /// The first and the last call of a session and series, which lie in `?3..?4`.
 const TIMES_OF_SESSION: &str = concat!(
-    "SELECT min(time), max(time) FROM (
-     SELECT created_at AS time FROM llm_calls
-     WHERE session = ?1 AND series = ?2 AND client_trace_id IS NULL
-     UNION ALL SELECT * FROM (",
-    posted_at_end!(""),
-    ") UNION ALL SELECT * FROM (",
-    posted_at_end!(" DESC"),
-    ") UNION ALL SELECT created_at FROM session_totals
+    "SELECT min(time), max(time) FROM (",
+    call_at_end!(""),
+    " UNION ALL ",
+    call_at_end!(" DESC"),
+    " UNION ALL SELECT created_at FROM session_totals
      WHERE session = ?1 AND series = ?2 AND NOT is_superseded
      UNION ALL SELECT first_ms FROM usage_removed WHERE session = ?1 AND series = ?2
      UNION ALL SELECT last_ms FROM usage_removed WHERE session = ?1 AND series = ?2)"
@@ -409,14 +404,14 @@ pub(crate) fn select(keys: &str, rest: &str) -> String {
 mod tests {
     use super::*;
     use crate::account::claims::MEASURED;
-    use crate::reader::{CLAIMS, POSTED_CALLS, READ_CALLS};
+    use crate::reader::{CALLS, CLAIMS};
 
     /// Nothing walks over all calls there are: at most over those of a stretch of time.
     #[test]
     fn calls_of_sessions_are_found_by_session_or_by_time() {
         let mut database = Connection::open_in_memory().unwrap();
         crate::schema::migrate(&mut database, std::path::Path::new("")).unwrap();
-        for sql in [TIMES_OF_SESSION, MEASURED, READ_CALLS, CLAIMS, POSTED_CALLS] {
+        for sql in [TIMES_OF_SESSION, MEASURED, CALLS, CLAIMS] {
             let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let values = vec![0; plan.parameter_count()];
             let mut steps = plan.query(params_from_iter(values)).unwrap();

@@ -24,6 +24,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/009_posted.sql"),
     include_str!("schema/010_alerts.sql"),
     include_str!("schema/011_provider_issues.sql"),
+    include_str!("schema/012_claimed.sql"),
 ];
 
 /// The newest schema version that this program knows.

@@ -14,13 +14,9 @@ use super::Account;
 use crate::rollup::Place;
 use crate::row::{token_values, tokens_of_row};
 
-/// Calls of a session from a time on. Those that clients posted are found by their time alone.
+/// Calls of a session from a time on, where its source makes claims.
 pub(crate) const MEASURED: &str = "SELECT created_at, input, output FROM llm_calls
-     WHERE session = ?1 AND client_trace_id IS NULL AND id >= ?2
-     UNION ALL
-     SELECT c.created_at, c.input, c.output FROM sessions n CROSS JOIN llm_calls c
-     WHERE n.id = ?1 AND n.has_posted AND c.session = ?1 AND c.client_trace_id IS NOT NULL
-     AND c.id >= ?2
+     WHERE claimed_session = ?1 AND id >= ?2
      UNION ALL
      SELECT last_ms, input, output FROM usage_removed WHERE session = ?1 AND last_ms >= ?3";
 
@@ -56,6 +52,7 @@ impl Account<'_> {
         self.written.claims += 1;
         let source = &claim.origin.source;
         let series = self.names.series(self.database, &Series::of_claim(claim))?;
+        self.names.note_claim(self.database, source)?;
         let session = self.names.session(self.database, source, &claim.origin.session)?;
         let parent = match &*claim.parent {
             "" => None,

@@ -69,12 +69,9 @@ pub(crate) fn drop_source(
         database.execute(queued, [source])?;
     }
     forget_keys(database, source)?;
-    let sessions: Vec<i64> = database
-        .prepare("SELECT id FROM sessions WHERE source = ?1 ORDER BY id")?
-        .query_map([source], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    for session in sessions {
-        while drop_calls(database, memory, session)? {}
+    let mut after = Some(FactId([0; 16]));
+    while let Some(last) = after {
+        after = drop_calls(database, memory, source, last)?;
     }
     while drop_claims(database, memory, source)? {}
     for statement in [
@@ -107,21 +104,26 @@ fn forget_keys(database: &Connection, source: &str) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Takes out a page of a session's calls; whether there was one.
-fn drop_calls(database: &Connection, memory: &mut Memory, session: i64) -> rusqlite::Result<bool> {
+/// Takes out a page of a source's calls behind `after`; the last of them, where there was one.
+fn drop_calls(
+    database: &Connection,
+    memory: &mut Memory,
+    source: &str,
+    after: FactId,
+) -> rusqlite::Result<Option<FactId>> {
     let page: Vec<FactId> = database
         .prepare_cached(
-            "SELECT id FROM llm_calls WHERE session = ?1 AND client_trace_id IS NULL
-             ORDER BY id LIMIT ?2",
+            "SELECT id FROM llm_calls WHERE id > ?1 AND client_trace_id IS NULL
+             AND session IN (SELECT id FROM sessions WHERE source = ?2) ORDER BY id LIMIT ?3",
         )?
-        .query_map([session, PAGE_ROWS], |row| Ok(FactId(row.get(0)?)))?
+        .query_map(params![after.0, source, PAGE_ROWS], |row| Ok(FactId(row.get(0)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut account = Account::new(database, memory, false, NOTHING_NEW)?;
     for id in &page {
         account.remove_call(*id)?;
     }
     account.finish()?;
-    Ok(!page.is_empty())
+    Ok(page.last().copied())
 }
 
 /// Takes out a page of a source's claims; whether there was one.

@@ -1,6 +1,5 @@
 //! Alerts are told once, and wait until they are delivered.
 
-use rusqlite::Connection;
 use trueup_core::{DAY_MS, UnixMs};
 use trueup_ledger::{
     ALERTS_LOST, AlertChange, AlertState, DeliveryEnd, Ledger, OpenOptions, Reader,
@@ -101,18 +100,9 @@ fn what_was_delivered_takes_no_room_from_what_waits() {
 
 #[test]
 fn a_ledger_of_an_older_program_has_none() {
-    let (folder, ledger, _) = open();
-    drop(ledger);
+    let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
-    let old = Connection::open(&path).unwrap();
-    old.execute_batch(
-        "DROP TABLE alerts; DROP TABLE alert_deliveries;
-         ALTER TABLE provider_issues DROP COLUMN from_ms;
-         ALTER TABLE provider_issues DROP COLUMN until_ms;
-         ALTER TABLE provider_buckets DROP COLUMN asked_at; PRAGMA user_version = 9",
-    )
-    .unwrap();
-    drop(old);
+    crate::older::ledger(&path, 9, "");
     let reader = Reader::open(&path).unwrap().unwrap();
     assert!(reader.alerts().unwrap().is_empty() && reader.alert_deliveries().unwrap().is_empty());
     let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();

@@ -69,10 +69,6 @@ fn each_value_has_its_column() {
 fn files_of_the_first_schema_get_the_columns() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");
-    let old = Connection::open(&path).unwrap();
-    old.execute_batch(include_str!("../../src/schema/001_account.sql")).unwrap();
-    old.pragma_update(None, "user_version", 1).unwrap();
-    old.pragma_update(None, "application_id", 0x7472_7570).unwrap();
-    drop(old);
+    crate::older::ledger(&path, 1, "");
     assert_eq!(written(&path), expected());
 }

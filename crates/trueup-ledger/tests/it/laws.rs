@@ -166,28 +166,24 @@ proptest! {
 }
 
 #[test]
-fn an_older_file_learns_which_sessions_clients_posted_calls_of() {
+fn an_older_file_finds_calls_by_session_where_its_source_makes_claims() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");
-    let old = Connection::open(&path).unwrap();
-    for step in [
-        include_str!("../../src/schema/001_account.sql"),
-        include_str!("../../src/schema/002_host_metrics.sql"),
-        include_str!("../../src/schema/003_retention.sql"),
+    crate::older::ledger(
+        &path,
+        3,
         "INSERT INTO series VALUES (1, 0, 'test', '', '', '', '', 0, 0);
-         INSERT INTO sessions VALUES (1, 'test', 's1'), (2, 'test', 's2');
+         INSERT INTO sessions VALUES (1, 'claims', 's1'), (2, 'test', 's2'), (3, 'claims', 's3');
          INSERT INTO llm_calls SELECT x'01', 5, 1, 1, 1, 0, 0, 0, 0, 1, 0, NULL, NULL, NULL, NULL, 'c', NULL;
-         INSERT INTO llm_calls SELECT x'02', 5, 1, 2, 1, 0, 0, 0, 0, 1, 0, NULL, NULL, NULL, NULL, NULL, NULL;",
-    ] {
-        old.execute_batch(step).unwrap();
-    }
-    old.pragma_update(None, "user_version", 3).unwrap();
-    old.pragma_update(None, "application_id", 0x7472_7570).unwrap();
-    drop(old);
+         INSERT INTO llm_calls SELECT x'02', 5, 1, 2, 1, 0, 0, 0, 0, 1, 0, NULL, NULL, NULL, NULL, NULL, NULL;
+         INSERT INTO session_totals (id, created_at, series, session, input, cache_read,
+            cache_write_5m, cache_write_1h, cache_write, output, reasoning, seen_at, is_superseded)
+         VALUES (x'03', 5, 1, 3, 1, 0, 0, 0, 0, 1, 0, 5, 0);",
+    );
     drop(Ledger::open(&path, OpenOptions::default()).unwrap());
     let known = Connection::open(&path).unwrap();
-    let posted = "SELECT group_concat(session) FROM sessions WHERE has_posted";
-    assert_eq!(known.query_row(posted, [], |row| row.get::<_, String>(0)).unwrap(), "s1");
+    let claimed = "SELECT group_concat(claimed_session) FROM llm_calls";
+    assert_eq!(known.query_row(claimed, [], |row| row.get::<_, String>(0)).unwrap(), "1");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod completeness;
 mod document;
 mod host;
 mod laws;
+mod older;
 mod prune;
 mod push;
 mod rebuild;
