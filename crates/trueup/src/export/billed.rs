@@ -1,6 +1,7 @@
 //! What providers charged: rows that were pulled, and where none were, rows of their statements.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::successors;
 
 use anyhow::Result;
 use trueup_core::prices::provider_key;
@@ -228,6 +229,12 @@ fn measure(rows: &mut [Charged], quantities: &Quantities) {
     }
 }
 
+/// Why a row over several days is left out that tells of days that were pulled.
+const PULLED_IN_PART: &str = "a row over several days, of which some were pulled, is left out";
+/// Why one is left out of whose days not all are asked for.
+const BEGUN_BEFORE: &str = "a row over several days that begins before the first one is left out, and its \
+     days are not estimated";
+
 /// What statements say of days that were not pulled.
 pub(super) fn stated(
     stated: &Stated,
@@ -244,19 +251,17 @@ pub(super) fn stated(
     let mut rows = Vec::new();
     for row in stated.rows.iter().filter(|row| is_taken(&row.kind, &row.fact.provider)) {
         let Some(charged) = of_stated(row, names) else { continue };
-        let mut day = charged.from.floor(DAY_MS);
         // A row over several days is of all of them: those that were pulled are counted there.
-        let is_pulled = to.is_covered(&charged.provider, day);
-        if is_pulled && charged.until.0 - charged.from.0 > DAY_MS {
-            let why = "a row over several days, of which some were pulled, is left out";
-            to.notes.insert(format!("{}: {why}", row.name));
-        }
-        if is_pulled || !window.contains(charged.from) {
+        if days(&charged).any(|day| to.is_covered(&charged.provider, day)) {
+            if charged.until.0 - charged.from.0 > DAY_MS {
+                to.notes.insert(format!("{}: {PULLED_IN_PART}", row.name));
+            }
             continue;
         }
-        while day < charged.until {
-            covered.insert((Text::clone(&charged.provider), day));
-            day = UnixMs(day.0 + DAY_MS);
+        covered.extend(days(&charged).map(|day| (Text::clone(&charged.provider), day)));
+        if !window.contains(charged.from) {
+            to.notes.insert(format!("{}: {BEGUN_BEFORE}", row.name));
+            continue;
         }
         rows.push(charged);
     }
@@ -273,6 +278,13 @@ pub(super) fn stated(
         to.cover(&provider, day);
     }
     to.rows.extend(rows);
+}
+
+/// The days that a row is of.
+fn days(row: &Charged) -> impl Iterator<Item = UnixMs> + use<> {
+    let until = row.until;
+    let next = |day: &UnixMs| day.0.checked_add(DAY_MS).map(UnixMs);
+    successors(Some(row.from.floor(DAY_MS)), next).take_while(move |day| *day < until)
 }
 
 /// Which kind of statement tells of a provider's costs: its own before FOCUS.

@@ -65,7 +65,8 @@ pub(crate) fn gather(
     let names = reader.provider_names()?;
     let names = Names::new(&names);
     billed::pulled(reader, asked.window, &narrow, &names, &mut gathered)?;
-    let stated = Stated::of_ledger(reader, asked.window)?;
+    let mut stated = Stated::of_ledger(reader, asked.window)?;
+    stated.add_begun(reader, asked.window)?;
     billed::stated(&stated, asked.window, &narrow, &names, &mut gathered);
     own::account(usage, pricer, asked, &narrow, &names, &mut gathered)?;
     for row in &mut gathered.rows {

@@ -191,6 +191,55 @@ fn billed_rows_are_what_the_provider_charged_and_its_days_are_not_estimated() {
     assert!(corrected != billed && !corrected.is_zero());
 }
 
+/// Rows of a bill, each a provider, a span and an amount.
+fn bill(rows: &[(&str, &str, &str, &str)]) -> String {
+    let header = "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ProviderName\n";
+    let line = |(provider, from, until, amount): &(&str, &str, &str, &str)| {
+        format!("{amount},USD,{from}T00:00:00Z,{until}T00:00:00Z,{provider}\n")
+    };
+    header.to_owned() + &rows.iter().map(line).collect::<String>()
+}
+
+#[test]
+fn a_bill_for_a_month_of_which_some_days_were_pulled_is_not_added_to_them() {
+    let world = world("openai");
+    // The first day that was pulled is 2025-10-22.
+    let rows = [
+        ("OpenAI", "2025-10-01", "2025-11-01", "100"),
+        ("OpenAI", "2025-10-01", "2025-10-02", "3"),
+    ];
+    world.home.write("bill.csv", bill(&rows));
+    world.home.print("import bill.csv");
+    let run = world.home.run("export focus");
+    let billed =
+        sum(&Table::of(&run.stdout), "BilledCost", |cell| cell("x_EstimateOrBilled") == "billed");
+    assert_eq!(billed, decimal(&world.truth().cost).plus(&decimal("3")));
+    let told = run.stderr.replace('\n', " ");
+    assert!(
+        told.contains("bill.csv: a row over several days, of which some were pulled, is left out"),
+        "{told}"
+    );
+}
+
+#[test]
+fn days_of_a_bill_that_begins_before_the_first_one_are_not_estimated() {
+    let home = Home::everyday();
+    let all = || focus(&home, "--from 2026-11-16 --to 2026-11-20");
+    let is_estimated = |table: &Table| values(table, "ProviderName").contains("Anthropic");
+    assert!(is_estimated(&all()));
+    home.write("bill.csv", bill(&[("Anthropic", "2026-11-01", "2026-12-01", "100")]));
+    home.print("import bill.csv");
+    assert!(!is_estimated(&all()));
+    let run = home.run("export focus --from 2026-11-16 --to 2026-11-20 --provider anthropic");
+    let told = run.stderr.replace('\n', " ");
+    assert!(
+        told.contains("a row over several days that begins before the first one is left out"),
+        "{told}"
+    );
+    let whole = focus(&home, "--from 2026-11-01 --to 2026-11-30 --provider anthropic");
+    assert_eq!(sum(&whole, "BilledCost", |_| true), decimal("100"));
+}
+
 #[test]
 fn estimates_are_what_reports_say() {
     let home = Home::everyday();
