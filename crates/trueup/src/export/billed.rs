@@ -23,10 +23,18 @@ const SHARED: [&str; 5] =
     ["model", "service_tier", "context_window", "inference_geo", "workspace_id"];
 /// What the words for a thing that is charged stand in.
 const ITEMS: [&str; 3] = ["line_item", "description", "charge_description"];
+/// What bills in the form of FOCUS say of each charge, which has places of its own.
+const FOCUS: [&str; 4] = ["charge_category", "charge_class", "service_category", "service_name"];
+/// What trueup makes of the rest, and makes again, where it wrote the bill itself.
+const SKUS: [&str; 3] = ["sku_id", "sku_meter", "sku_price_id"];
+/// What charges of a month that is over are called that were changed later.
+const CORRECTION: &str = "Correction";
 /// What they stand in where it is no tokens that are charged.
 const COST_TYPE: &str = "cost_type";
-/// What a unit of a thousand tokens is called.
-const THOUSANDS: &str = "1000_tokens";
+/// What units of tokens are called, and how many places each is more than one.
+const UNITS: [(&str, i32); 3] = [(TOKENS, 0), ("token", 0), ("1000_tokens", 3)];
+/// The unit.
+const TOKENS: &str = "tokens";
 
 /// What was pulled.
 pub(super) fn pulled(
@@ -99,8 +107,11 @@ fn of_dims(dims: &Dims, measures: &Measures, charge: &Charge, names: &Names<'_>)
     let (quantity, unit) = quantity(charge, measures);
     let labels = labels(dims, names);
     let of_label = Option::unwrap_or_default;
+    let is_ours = dims.contains_key("basis");
     let is_said = |name: &str| {
-        ["model", "service_tier", "batch", "token_type", "basis", COST_TYPE].contains(&name)
+        FOCUS.contains(&name)
+            || (is_ours && SKUS.contains(&name))
+            || ["model", "service_tier", "batch", "token_type", "basis", COST_TYPE].contains(&name)
             || ITEMS.contains(&name)
             || PROJECTS.contains(&name)
             || KEYS.contains(&name)
@@ -122,6 +133,10 @@ fn of_dims(dims: &Dims, measures: &Measures, charge: &Charge, names: &Names<'_>)
         currency: Text::clone(&charge.currency),
         quantity,
         unit,
+        is_correction: text("charge_class") == Some(CORRECTION),
+        category: named(&["charge_category"]),
+        service_category: named(&["service_category"]),
+        service_name: named(&["service_name"]),
         ..Charged::new(UnixMs(0), "", Basis::Billed)
     }
 }
@@ -155,9 +170,11 @@ fn only_kind(measures: &Measures) -> Option<Measure> {
 fn quantity(charge: &Charge, measures: &Measures) -> (Option<Decimal>, Text) {
     if let Some(quantity) = &charge.quantity {
         let unit = charge.quantity_unit.clone().unwrap_or_default();
-        let is_thousands = unit.eq_ignore_ascii_case(THOUSANDS);
-        let unit = if is_thousands { "tokens".into() } else { unit };
-        return (Some(quantity.clone().shifted(if is_thousands { 3 } else { 0 })), unit);
+        let tokens = UNITS.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name));
+        return match tokens {
+            Some((_, places)) => (Some(quantity.clone().shifted(*places)), TOKENS.into()),
+            None => (Some(quantity.clone()), unit),
+        };
     }
     let tokens: Vec<u64> = measures
         .told()
@@ -168,7 +185,7 @@ fn quantity(charge: &Charge, measures: &Measures) -> (Option<Decimal>, Text) {
         let count = |sum: i128, tokens: u64| sum.saturating_add(i128::from(tokens));
         Decimal::from(tokens.into_iter().fold(0, count))
     };
-    if tokens.is_empty() { (None, Text::default()) } else { (Some(sum(tokens)), "tokens".into()) }
+    if tokens.is_empty() { (None, Text::default()) } else { (Some(sum(tokens)), TOKENS.into()) }
 }
 
 fn is_tokens(measure: Measure) -> bool {
@@ -224,7 +241,7 @@ fn measure(rows: &mut [Charged], quantities: &Quantities) {
         let count = kind.and_then(|kind| quantities.get(&told)?.get(kind));
         if let Some(count) = count.filter(|_| meant.get(&(told, kind)) == Some(&1)) {
             row.quantity = Some(Decimal::from(i128::from(count)));
-            row.unit = "tokens".into();
+            row.unit = TOKENS.into();
         }
     }
 }
@@ -434,14 +451,21 @@ mod tests {
     }
 
     #[test]
-    fn thousands_of_tokens_are_tokens() {
-        let charge = Charge {
-            amount: Decimal::ZERO,
-            currency: "USD".into(),
-            quantity: "1.2345".parse().ok(),
-            quantity_unit: Some("1000_tokens".into()),
-        };
-        let (count, unit) = quantity(&charge, &Measures::default());
-        assert_eq!((count.unwrap().to_string().as_str(), &*unit), ("1234.5", "tokens"));
+    fn tokens_are_tokens_however_a_bill_spells_them() {
+        for (told, count, unit) in [
+            ("1000_tokens", "1234.5", "tokens"),
+            ("Tokens", "1.2345", "tokens"),
+            ("TOKEN", "1.2345", "tokens"),
+            ("Images", "1.2345", "Images"),
+        ] {
+            let charge = Charge {
+                amount: Decimal::ZERO,
+                currency: "USD".into(),
+                quantity: "1.2345".parse().ok(),
+                quantity_unit: Some(told.into()),
+            };
+            let (read, called) = quantity(&charge, &Measures::default());
+            assert_eq!((read.unwrap().to_string().as_str(), &*called), (count, unit), "{told}");
+        }
     }
 }

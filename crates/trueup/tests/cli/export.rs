@@ -109,6 +109,41 @@ fn the_rules_of_focus_hold_for_every_kind_of_row() {
     }
 }
 
+#[test]
+fn what_a_bill_says_of_its_charges_is_exported_as_it_stands_there() {
+    let home = Home::new();
+    let bill = String::from_utf8(statement("focus.csv")).unwrap();
+    let tax = "2,acc-1,,USD,2026-10-01T00:00:00Z,2026-11-01T00:00:00Z,Tax,,VAT,2026-10-01T00:00:00Z,\
+         2026-11-01T00:00:00Z,,,2,2,Microsoft,2,,,Microsoft,Microsoft,,,Other,VAT,,,,,,,\n";
+    home.write("bill.csv", bill + tax);
+    home.print("import bill.csv");
+    let told = |table: &Table, item: &str| {
+        let row =
+            table.rows.iter().find(|row| table.get(row, "ServiceName") == Some(item)).unwrap();
+        ["ChargeCategory", "ChargeClass", "ServiceCategory", "Tags", "SkuId"]
+            .map(|column| table.get(row, column).unwrap_or_default().to_owned())
+    };
+    let first = home.print("export focus");
+    let table = Table::of(&first);
+    assert!(check(&table).failed.is_empty(), "{:#?}", check(&table).failed);
+    assert_eq!(told(&table, "Credits"), ["Credit", "Correction", "Other", "", "Credits"]);
+    assert_eq!(told(&table, "VAT"), ["Tax", "", "Other", "", ""]);
+    let ai = told(&table, "Azure OpenAI");
+    assert_eq!(ai[..3], ["Usage", "", "AI and Machine Learning"]);
+    assert!(ai[3].contains("\"region_id\":\"eastus\"") && !ai[3].contains("service"), "{}", ai[3]);
+    home.write("rules.toml", "");
+    let parts = Table::of(&home.print("export chargeback --rules rules.toml --format csv"));
+    assert_eq!(sum(&parts, "tokens", |_| true), decimal("1234"));
+    // What trueup wrote comes back the same.
+    let other = Home::new();
+    other.write("focus.csv", &first);
+    other.print("import focus.csv");
+    let again = Table::of(&other.print("export focus"));
+    for service in ["Credits", "VAT"] {
+        assert_eq!(told(&again, service)[..4], told(&table, service)[..4]);
+    }
+}
+
 fn statement(name: &str) -> Vec<u8> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     std::fs::read(folder.join("../trueup-providers/fixtures/statements").join(name)).unwrap()
