@@ -13,7 +13,8 @@ use trueup_ledger::{Reader, ToldDay, ToldRow};
 
 use super::Gathered;
 use crate::parity::{
-    COST, GATEWAY, KEYS, Names, Narrow, PROJECTS, Stated, StatedOf, is_own_word, kind_rank, labels,
+    COST, GATEWAY_FAMILY, KEYS, Names, Narrow, PROJECTS, Stated, StatedOf, is_own_word, kind_rank,
+    labels,
 };
 
 /// The family in which Anthropic says of how much it charges what `costs` says.
@@ -51,8 +52,10 @@ pub(super) fn pulled(
         if !narrow.takes_provider(&day.provider, Some(&day.connection)) {
             continue;
         }
-        let Some((_, same)) =
-            COST.iter().chain(&[(GATEWAY, None)]).find(|(family, _)| *family == &*day.family)
+        let Some((_, same)) = COST
+            .iter()
+            .chain(&[(GATEWAY_FAMILY, None)])
+            .find(|(family, _)| *family == &*day.family)
         else {
             continue;
         };
@@ -84,7 +87,7 @@ fn of_told(day: &ToldDay, told: &ToldRow, names: &Names<'_>) -> Option<Charged> 
     Some(Charged {
         account: Text::clone(&day.connection),
         // What a gateway has worked out is no bill.
-        basis: if &*day.family == GATEWAY { Basis::Estimate } else { Basis::Billed },
+        basis: if &*day.family == GATEWAY_FAMILY { Basis::Estimate } else { Basis::Billed },
         state: day.state.as_str().into(),
         is_correction: told.restated_at.is_some_and(|at| at >= month_end),
         ..placed(row, day.day, UnixMs(day.day.0 + DAY_MS), &day.provider)

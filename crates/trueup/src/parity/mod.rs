@@ -8,7 +8,9 @@ mod labels;
 mod sides;
 mod stated;
 
-pub(crate) use account::YOCTO_PLACES;
+pub(crate) use account::dollars;
 pub(crate) use labels::{KEYS, Names, PROJECTS, labels, own_tier};
-pub(crate) use sides::{COST, GATEWAY, Gathered, Narrow, charged, gather, is_own_word, kind_rank};
+pub(crate) use sides::{
+    COST, GATEWAY, GATEWAY_FAMILY, Gathered, Narrow, charged, gather, is_own_word, kind_rank,
+};
 pub(crate) use stated::{Stated, StatedOf};

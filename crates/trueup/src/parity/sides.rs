@@ -67,8 +67,10 @@ const USAGE: [(&str, Option<&str>); 6] = [
 /// Families by which it tells of money.
 pub(crate) const COST: [(&str, Option<&str>); 3] =
     [("costs", None), ("analytics/cost", Some("costs")), ("activity", None)];
+/// The provider that is a gateway: what it tells was billed, it has worked out.
+pub(crate) const GATEWAY: &str = "litellm";
 /// A gateway's own account of both.
-pub(crate) const GATEWAY: &str = "daily_activity";
+pub(crate) const GATEWAY_FAMILY: &str = "daily_activity";
 /// What Anthropic tells of Claude Code: a part of its usage once more, and that of subscriptions.
 const PART: &str = "usage/claude_code";
 /// Families beside the one that every provider has, which alone decides whether a day is known.
@@ -196,7 +198,7 @@ fn sides_of(
     is_told: &dyn Fn(&str) -> bool,
     gathered: &mut Gathered,
 ) -> Option<Vec<Side>> {
-    if family == GATEWAY {
+    if family == GATEWAY_FAMILY {
         return Some(vec![Side::Usage, Side::Cost]);
     }
     if family == PART {
@@ -371,7 +373,7 @@ fn issues(reader: &Reader, narrow: &Narrow, gathered: &mut Gathered) -> Result<(
     for issue in reader.provider_issues(ISSUES_MAX)? {
         let provider = providers.get(&issue.connection).map_or("", String::as_str);
         let family = issue.cursor_key.split(':').next().unwrap_or_default();
-        let families = USAGE.iter().chain(&COST).map(|(name, _)| *name).chain([GATEWAY]);
+        let families = USAGE.iter().chain(&COST).map(|(name, _)| *name).chain([GATEWAY_FAMILY]);
         let is_compared = families.into_iter().any(|name| name == family);
         if !is_compared || !narrow.takes_provider(provider, Some(&issue.connection)) {
             continue;

@@ -162,6 +162,30 @@ fn the_rules_of_focus_hold_for_what_parity_compared() {
 }
 
 #[test]
+fn what_a_gateway_works_out_is_no_bill_in_any_form() {
+    let world = world("litellm");
+    for line in ["export focus", "parity --format focus --from 2025-10-22 --to 2025-11-09"] {
+        let table = Table::of(&world.home.run(line).stdout);
+        let rows =
+            table.rows.iter().filter(|row| table.get(row, "ProviderName") == Some("LiteLLM"));
+        let said: BTreeSet<_> = rows.map(|row| table.get(row, "x_EstimateOrBilled")).collect();
+        assert_eq!(said, [Some("estimate")].into(), "{line}");
+    }
+}
+
+#[test]
+fn days_of_a_bill_that_were_not_pulled_stand_beside_those_that_were() {
+    let world = world("openai");
+    let rows =
+        [("OpenAI", "2025-10-10", "2025-10-11", "7"), ("OpenAI", "2025-10-25", "2025-10-26", "9")];
+    world.home.write("bill.csv", bill(&rows));
+    world.home.print("import bill.csv");
+    let run = world.home.run("parity --format focus --from 2025-10-01 --to 2025-11-09");
+    let billed = sum(&Table::of(&run.stdout), "BilledCost", |_| true);
+    assert_eq!(billed, decimal(&world.truth().cost).plus(&decimal("7")));
+}
+
+#[test]
 fn a_file_that_breaks_a_rule_fails_that_rule() {
     let home = Home::everyday();
     let table = focus(&home, "");
