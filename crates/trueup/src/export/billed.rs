@@ -13,8 +13,8 @@ use trueup_ledger::{Reader, ToldDay, ToldRow};
 
 use super::Gathered;
 use crate::parity::{
-    COST, GATEWAY_FAMILY, KEYS, Names, Narrow, PROJECTS, Stated, StatedOf, is_own_word, kind_rank,
-    labels,
+    COST, GATEWAY_FAMILY, KEYS, Names, NamesOf, Narrow, PROJECTS, Stated, StatedOf, is_own_word,
+    kind_rank, labels,
 };
 
 /// The family in which Anthropic says of how much it charges what `costs` says.
@@ -68,6 +68,7 @@ pub(super) fn pulled(
         let quantities = quantities(reader, &days, day)?;
         let first = to.rows.len();
         let mut is_told_apart = true;
+        let names = names.of(&day.provider);
         reader.told_rows(day, |row| {
             is_told_apart &= row.dims.contains_key("description");
             is_told_apart &= row.dims.contains_key("workspace_id");
@@ -80,7 +81,7 @@ pub(super) fn pulled(
     Ok(())
 }
 
-fn of_told(day: &ToldDay, told: &ToldRow, names: &Names<'_>) -> Option<Charged> {
+fn of_told(day: &ToldDay, told: &ToldRow, names: &NamesOf<'_>) -> Option<Charged> {
     let charge = told.charge.as_ref()?;
     let month_end = UnixMs(day.day.floor_month_utc().0 + 32 * DAY_MS).floor_month_utc();
     let row = of_dims(&told.dims, &told.measures, charge, names);
@@ -99,7 +100,7 @@ fn placed(row: Charged, from: UnixMs, until: UnixMs, provider: &str) -> Charged 
 }
 
 /// What a row says, whenever it was.
-fn of_dims(dims: &Dims, measures: &Measures, charge: &Charge, names: &Names<'_>) -> Charged {
+fn of_dims(dims: &Dims, measures: &Measures, charge: &Charge, names: &NamesOf<'_>) -> Charged {
     let text = |name: &str| dims.get(name).and_then(Dim::text);
     let item = ITEMS.iter().find_map(|name| text(name));
     let word = text("token_type").or_else(|| item?.rsplit_once(", ").map(|(_, kind)| kind));
@@ -270,7 +271,7 @@ pub(super) fn stated(
     let mut covered: BTreeSet<(Text, UnixMs)> = BTreeSet::new();
     let mut rows = Vec::new();
     for row in stated.rows.iter().filter(|row| is_taken(&row.kind, &row.fact.provider)) {
-        let Some(charged) = of_stated(row, names) else { continue };
+        let Some(charged) = of_stated(row, names.of(&row.fact.provider)) else { continue };
         // A row over several days is of all of them: those that were pulled are counted there.
         if days(&charged).any(|day| to.is_covered(&charged.provider, day)) {
             if charged.until.0 - charged.from.0 > DAY_MS {
@@ -333,7 +334,7 @@ fn kinds(stated: &Stated, to: &mut Gathered) -> BTreeMap<String, Text> {
     chosen
 }
 
-fn of_stated(stated: &StatedOf, names: &Names<'_>) -> Option<Charged> {
+fn of_stated(stated: &StatedOf, names: &NamesOf<'_>) -> Option<Charged> {
     let fact = &stated.fact;
     let charge = fact.charge.as_ref().filter(|_| !is_own_word(fact))?;
     // A day of another zone belongs to the UTC day in which it begins.
@@ -397,7 +398,7 @@ mod tests {
                 charge: Some(charge("1.5")),
                 restated_at: restated_at.map(at),
             };
-            of_told(&day, &row, &Names::new(&[])).unwrap()
+            of_told(&day, &row, &NamesOf::default()).unwrap()
         };
         assert!(!told(None).is_correction);
         assert!(!told(Some("2026-10-31T23:59:59Z")).is_correction);
@@ -416,7 +417,7 @@ mod tests {
         let of = |kind: &str| {
             let kind = [("description", "Claude X"), ("token_type", kind)];
             let dims = dims(&[&told[..], &apart[..1], &kind[..]].concat());
-            of_dims(&dims, &Measures::default(), &charge("2"), &Names::new(&[]))
+            of_dims(&dims, &Measures::default(), &charge("2"), &NamesOf::default())
         };
         let mut counts = Measures::default();
         counts.set(Measure::Out, 70);

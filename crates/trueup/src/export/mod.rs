@@ -70,6 +70,7 @@ pub(crate) fn gather(
     billed::stated(&stated, asked.window, &narrow, &names, &mut gathered);
     own::account(usage, pricer, asked, &narrow, &names, &mut gathered)?;
     for row in &mut gathered.rows {
+        let names = names.of(&row.provider);
         let name = |kind: &str, id: &str| names.name(kind, id).cloned().unwrap_or_default();
         if row.project_name.is_empty() {
             row.project_name = name("project", &row.project);

@@ -88,7 +88,7 @@ fn of_entry(entry: &Entry<'_>, names: &Names<'_>) -> Charged {
     row.model = Text::clone(&series.model);
     row.tier = own_tier(series.class.tier).unwrap_or_default();
     if !series.project.is_empty() {
-        row.project = names.project(&series.project);
+        row.project = names.of(&series.provider).project(&series.project);
     }
     row.tags.insert("agent".into(), Text::clone(&series.source));
     if !series.kind.is_empty() {

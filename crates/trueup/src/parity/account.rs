@@ -55,6 +55,7 @@ pub(super) fn account(
     let mut sums: BTreeMap<OwnKey, OwnSum> = BTreeMap::new();
     usage.by_time(QUARTER_MS, window, &mut |entry| {
         let series = entry.series;
+        let names = names.of(&series.provider);
         let model = Some(&series.model).filter(|model| !model.is_empty());
         let project = Some(&series.project).filter(|project| !project.is_empty());
         let labels = Labels {

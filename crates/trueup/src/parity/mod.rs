@@ -9,7 +9,7 @@ mod sides;
 mod stated;
 
 pub(crate) use account::dollars;
-pub(crate) use labels::{KEYS, Names, PROJECTS, labels, own_tier};
+pub(crate) use labels::{KEYS, Names, NamesOf, PROJECTS, labels, own_tier};
 pub(crate) use sides::{
     COST, GATEWAY, GATEWAY_FAMILY, Gathered, Narrow, charged, gather, is_own_word, kind_rank,
 };

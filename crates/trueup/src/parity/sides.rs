@@ -13,7 +13,7 @@ use trueup_core::{Basis, Charge, DAY_MS, Dim, Measures, StatedFact, Text, UnixMs
 use trueup_ledger::{Reader, SETTLE_AGE_MS, ToldDay, ToldRow};
 
 use super::account::account;
-use super::labels::{Names, labels};
+use super::labels::{Names, NamesOf, labels};
 use super::stated::{Stated, StatedOf};
 use crate::usage::Usage;
 
@@ -120,7 +120,7 @@ impl Narrow {
             })
     }
 
-    pub(super) fn takes(&self, labels: &Labels, names: &Names<'_>) -> bool {
+    pub(super) fn takes(&self, labels: &Labels, names: &NamesOf<'_>) -> bool {
         let is_any = |patterns: &[String], label: Option<&Text>, kind: &str| {
             patterns.is_empty()
                 || label.is_some_and(|label| {
@@ -175,6 +175,7 @@ fn pulled(
             }
         }
         gathered.days.insert(day.day);
+        let names = names.of(&day.provider);
         reader.told_rows(day, |row| {
             for side in &sides {
                 let row = of_told(*side, &day.provider, &row, names, &mut gathered.notes);
@@ -235,7 +236,7 @@ fn of_told(
     side: Side,
     provider: &str,
     told: &ToldRow,
-    names: &Names<'_>,
+    names: &NamesOf<'_>,
     notes: &mut BTreeSet<String>,
 ) -> Option<Row> {
     let sums = sums(side, &told.measures, told.charge.as_ref(), notes)?;
@@ -286,6 +287,7 @@ fn stated(stated: &Stated, window: Window, narrow: &Narrow, names: &Names<'_>, t
             to.notes.insert(format!("{}: what trueup had estimated is not compared", row.name));
             continue;
         }
+        let names = names.of(&row.fact.provider);
         for side in [Side::Statement, Side::StatementCost] {
             let is_chosen = chosen.get(&(row.fact.provider.to_string(), side)) == Some(&row.kind);
             if is_chosen && narrow.takes_provider(&row.fact.provider, None) {
@@ -352,7 +354,7 @@ pub(crate) fn is_own_word(fact: &StatedFact) -> bool {
 fn of_stated(
     side: Side,
     row: &StatedOf,
-    names: &Names<'_>,
+    names: &NamesOf<'_>,
     notes: &mut BTreeSet<String>,
 ) -> Option<Row> {
     let fact = &row.fact;
