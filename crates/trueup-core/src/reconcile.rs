@@ -395,12 +395,16 @@ fn hash_of(input: &Input) -> [u8; 16] {
     let mut parts: Vec<String> = input.rows.iter().map(Row::text).collect();
     parts.sort_unstable();
     parts.extend(input.coverage.iter().map(|(of, days)| format!("{of:?} {days:?}")));
+    parts
+        .extend(input.notices.iter().map(|(class, notice)| format!("{} {notice:?}", class.name())));
     Key::of("parity inputs", &parts).0
 }
 
 fn run_id(inputs: &[u8; 16], options: &Options) -> String {
-    let Options { from, until, tolerances, fail_on, requires_settled, accepted, today: _, asked } =
+    let Options { from, until, tolerances, fail_on, requires_settled, accepted, today, asked } =
         options;
+    // Of the day only what it makes of them counts: the same again on the next day is the same.
+    let accepted: Vec<_> = accepted.iter().map(|one| (one, one.has_expired(*today))).collect();
     let config = format!(
         "{from} {until} {tolerances:?} {fail_on:?} {requires_settled} {accepted:?} {asked}"
     );
