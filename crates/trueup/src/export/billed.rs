@@ -13,8 +13,8 @@ use trueup_ledger::{Reader, ToldDay, ToldRow};
 
 use super::Gathered;
 use crate::parity::{
-    COST, GATEWAY_FAMILY, KEYS, Names, NamesOf, Narrow, PROJECTS, Stated, StatedOf, is_own_word,
-    kind_rank, labels,
+    GATEWAY_FAMILY, KEYS, Names, NamesOf, Narrow, PROJECTS, Stated, StatedOf, first_kinds,
+    is_own_word, kind_rank, labels, tells_cost,
 };
 
 /// The family in which Anthropic says of how much it charges what `costs` says.
@@ -52,16 +52,8 @@ pub(super) fn pulled(
         if !narrow.takes_provider(&day.provider, Some(&day.connection)) {
             continue;
         }
-        let Some((_, same)) = COST
-            .iter()
-            .chain(&[(GATEWAY_FAMILY, None)])
-            .find(|(family, _)| *family == &*day.family)
-        else {
-            continue;
-        };
         let is_told = |family: &str| told.contains(&(day.connection.clone(), family.into()));
-        if let Some(same) = same.filter(|same| is_told(same)) {
-            to.notes.insert(format!("{same} is taken; {} tells the same again", day.family));
+        if !tells_cost(&day.family, &is_told, &mut to.notes) {
             continue;
         }
         to.cover(&day.provider, day.day);
@@ -310,28 +302,13 @@ fn days(row: &Charged) -> impl Iterator<Item = UnixMs> + use<> {
 
 /// Which kind of statement tells of a provider's costs: its own before FOCUS.
 fn kinds(stated: &Stated, to: &mut Gathered) -> BTreeMap<String, Text> {
-    let mut kinds: BTreeMap<String, BTreeSet<(u8, Text)>> = BTreeMap::new();
-    for row in &stated.rows {
-        if is_own_word(&row.fact) {
-            let note = "what trueup had estimated is not exported again";
-            to.notes.insert(format!("{}: {note}", row.name));
-        } else if row.fact.charge.is_some() {
-            let rank = (kind_rank(&row.kind), Text::clone(&row.kind));
-            kinds.entry(provider_key(&row.fact.provider)).or_default().insert(rank);
-        }
-    }
-    let mut chosen = BTreeMap::new();
-    for (provider, kinds) in kinds {
-        let mut kinds = kinds.into_iter().map(|(_, kind)| kind);
-        let Some(first) = kinds.next() else { continue };
-        for other in kinds {
-            let taken =
-                format!("statements of kind {first} are taken; {other} tells the same again");
-            to.notes.insert(taken);
-        }
-        chosen.insert(provider, first);
-    }
-    chosen
+    let (own, others): (Vec<_>, Vec<_>) =
+        stated.rows.iter().partition(|row| is_own_word(&row.fact));
+    let note = "what trueup had estimated is not exported again";
+    to.notes.extend(own.iter().map(|row| format!("{}: {note}", row.name)));
+    let charges = others.into_iter().filter(|row| row.fact.charge.is_some());
+    let told = charges.map(|row| (provider_key(&row.fact.provider), &row.kind));
+    first_kinds(told.collect(), &mut to.notes)
 }
 
 fn of_stated(stated: &StatedOf, names: &NamesOf<'_>) -> Option<Charged> {

@@ -11,6 +11,7 @@ mod stated;
 pub(crate) use account::dollars;
 pub(crate) use labels::{KEYS, Names, NamesOf, PROJECTS, labels, own_tier};
 pub(crate) use sides::{
-    COST, GATEWAY, GATEWAY_FAMILY, Gathered, Narrow, charged, gather, is_own_word, kind_rank,
+    GATEWAY, GATEWAY_FAMILY, Gathered, Narrow, charged, first_kinds, gather, is_own_word,
+    kind_rank, tells_cost,
 };
 pub(crate) use stated::{Stated, StatedOf};

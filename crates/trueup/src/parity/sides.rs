@@ -65,7 +65,7 @@ const USAGE: [(&str, Option<&str>); 6] = [
     ("activity", None),
 ];
 /// Families by which it tells of money.
-pub(crate) const COST: [(&str, Option<&str>); 3] =
+const COST: [(&str, Option<&str>); 3] =
     [("costs", None), ("analytics/cost", Some("costs")), ("activity", None)];
 /// The provider that is a gateway: what it tells was billed, it has worked out.
 pub(crate) const GATEWAY: &str = "litellm";
@@ -159,11 +159,13 @@ fn pulled(
             continue;
         }
         let is_told = |family: &str| told.contains(&(day.connection.clone(), family.into()));
-        let sides = sides_of(&day.family, &is_told, gathered);
+        let sides = sides_of(&day.family, &is_told, &mut gathered.notes);
         let Some(sides) = sides else {
-            reader.told_rows(day, |_| {
-                beside.insert(Text::clone(&day.family));
-            })?;
+            if !beside.contains(&day.family) {
+                reader.told_rows(day, |_| {
+                    beside.insert(Text::clone(&day.family));
+                })?;
+            }
             continue;
         };
         if sides.is_empty() {
@@ -197,28 +199,42 @@ fn pulled(
 fn sides_of(
     family: &str,
     is_told: &dyn Fn(&str) -> bool,
-    gathered: &mut Gathered,
+    notes: &mut BTreeSet<String>,
 ) -> Option<Vec<Side>> {
-    if family == GATEWAY_FAMILY {
-        return Some(vec![Side::Usage, Side::Cost]);
-    }
     if family == PART {
-        gathered.notes.insert(format!("{PART} tells a part of it once more, and is not compared"));
+        notes.insert(format!("{PART} tells a part of it once more, and is not compared"));
         return Some(Vec::new());
     }
-    let mut sides = Vec::new();
-    let mut is_known = false;
-    for (families, side) in [(USAGE.as_slice(), Side::Usage), (COST.as_slice(), Side::Cost)] {
-        let Some((_, same)) = families.iter().find(|(name, _)| *name == family) else { continue };
-        is_known = true;
-        match same.filter(|same| is_told(same)) {
-            Some(same) => {
-                gathered.notes.insert(format!("{same} is taken; {family} tells the same again"));
-            }
-            None => sides.push(side),
-        }
+    let usage = is_taken(&USAGE, family, is_told, notes);
+    let cost = is_taken(&COST, family, is_told, notes);
+    usage.or(cost)?;
+    let sides = [(usage, Side::Usage), (cost, Side::Cost)].into_iter();
+    Some(sides.filter(|(is_taken, _)| *is_taken == Some(true)).map(|(_, side)| side).collect())
+}
+
+/// Whether what a family tells of money is taken: not where another tells the same, which is noted.
+pub(crate) fn tells_cost(
+    family: &str,
+    is_told: &dyn Fn(&str) -> bool,
+    notes: &mut BTreeSet<String>,
+) -> bool {
+    is_taken(&COST, family, is_told, notes) == Some(true)
+}
+
+/// Whether one of these families is taken; `None` where it is none of them.
+fn is_taken(
+    families: &[(&str, Option<&str>)],
+    family: &str,
+    is_told: &dyn Fn(&str) -> bool,
+    notes: &mut BTreeSet<String>,
+) -> Option<bool> {
+    if family == GATEWAY_FAMILY {
+        return Some(true);
     }
-    is_known.then_some(sides)
+    let (_, same) = families.iter().find(|(name, _)| *name == family)?;
+    let taken = same.filter(|same| is_told(same));
+    notes.extend(taken.map(|same| format!("{same} is taken; {family} tells the same again")));
+    Some(taken.is_none())
 }
 
 /// How far a day stands.
@@ -319,30 +335,41 @@ pub(crate) fn kind_rank(kind: &str) -> u8 {
 /// Which kind of statement tells of a provider's usage, and which of its costs. A provider's own exports
 /// go before others, such as FOCUS, which tell the same again.
 fn chosen_kinds(stated: &Stated, gathered: &mut Gathered) -> BTreeMap<(String, Side), Text> {
-    let mut kinds: BTreeMap<(String, Side), BTreeSet<(u8, Text)>> = BTreeMap::new();
+    let mut told = Vec::new();
     for row in stated.rows.iter().filter(|row| !is_own_word(&row.fact)) {
         for side in [Side::Statement, Side::StatementCost] {
             let charge = row.fact.charge.as_ref();
             let has_any = sums(side, &row.fact.measures, charge, &mut gathered.notes)
                 .is_some_and(|sums| side.is_cost() || !sums.tokens().is_zero());
             if has_any {
-                let rank = (kind_rank(&row.kind), Text::clone(&row.kind));
-                kinds.entry((row.fact.provider.to_string(), side)).or_default().insert(rank);
+                told.push(((row.fact.provider.to_string(), side), &row.kind));
             }
         }
     }
-    let mut chosen = BTreeMap::new();
+    first_kinds(told, &mut gathered.notes)
+}
+
+/// Of the kinds of statement that tell the same the one that goes before the others; a note says which.
+pub(crate) fn first_kinds<Of: Ord>(
+    told: Vec<(Of, &Text)>,
+    notes: &mut BTreeSet<String>,
+) -> BTreeMap<Of, Text> {
+    let mut kinds: BTreeMap<Of, BTreeSet<(u8, &Text)>> = BTreeMap::new();
+    for (of, kind) in told {
+        kinds.entry(of).or_default().insert((kind_rank(kind), kind));
+    }
+    let mut first_of = BTreeMap::new();
     for (of, kinds) in kinds {
         let mut kinds = kinds.into_iter().map(|(_, kind)| kind);
         let Some(first) = kinds.next() else { continue };
         for other in kinds {
-            let note =
-                format!("statements of kind {first} are taken; {other} tells the same again");
-            gathered.notes.insert(note);
+            notes.insert(format!(
+                "statements of kind {first} are taken; {other} tells the same again"
+            ));
         }
-        chosen.insert(of, first);
+        first_of.insert(of, Text::clone(first));
     }
-    chosen
+    first_of
 }
 
 /// Whether no provider says so: `trueup export` wrote it, of what it had estimated.
