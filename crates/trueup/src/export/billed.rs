@@ -242,6 +242,12 @@ fn measure(rows: &mut [Charged], quantities: &Quantities) {
     }
 }
 
+/// Those whose bills are of all that they sell, and what agents call them where models are meant.
+const CLOUDS: [(&str, &str); 3] =
+    [("microsoft", "azure"), ("amazon web services", "bedrock"), ("google cloud", "vertex")];
+/// The service that models are.
+const AI: &str = "AI and Machine Learning";
+
 /// Why a row over several days is left out that tells of days that were pulled.
 const PULLED_IN_PART: &str = "a row over several days, of which some were pulled, is left out";
 /// Why one is left out of whose days not all are asked for.
@@ -257,13 +263,16 @@ pub(super) fn stated(
     to: &mut Gathered,
 ) {
     let kinds = kinds(stated, to);
-    let is_taken = |kind: &Text, provider: &str| {
-        kinds.get(&provider_key(provider)) == Some(kind) && narrow.takes_provider(provider, None)
-    };
+    let is_chosen = |kind: &Text, provider: &str| kinds.get(&provider_key(provider)) == Some(kind);
+    let is_asked = |provider: &str| narrow.takes_provider(provider, None);
     let mut covered: BTreeSet<(Text, UnixMs)> = BTreeSet::new();
     let mut rows = Vec::new();
-    for row in stated.rows.iter().filter(|row| is_taken(&row.kind, &row.fact.provider)) {
+    for row in stated.rows.iter().filter(|row| is_chosen(&row.kind, &row.fact.provider)) {
         let Some(charged) = of_stated(row, names.of(&row.fact.provider)) else { continue };
+        let cloud = of_cloud(&charged);
+        if !is_asked(&charged.provider) && !cloud.is_some_and(is_asked) {
+            continue;
+        }
         // A row over several days is of all of them: those that were pulled are counted there.
         if days(&charged).any(|day| to.is_covered(&charged.provider, day)) {
             if charged.until.0 - charged.from.0 > DAY_MS {
@@ -271,7 +280,9 @@ pub(super) fn stated(
             }
             continue;
         }
-        covered.extend(days(&charged).map(|day| (Text::clone(&charged.provider), day)));
+        for name in cloud.map(Text::from).iter().chain([&charged.provider]) {
+            covered.extend(days(&charged).map(|day| (Text::clone(name), day)));
+        }
         if !window.contains(charged.from) {
             to.notes.insert(format!("{}: {BEGUN_BEFORE}", row.name));
             continue;
@@ -279,7 +290,8 @@ pub(super) fn stated(
         rows.push(charged);
     }
     // A FOCUS file may tell of some days of a span: only rows say of which.
-    let covers = stated.covers.iter().filter(|cover| is_taken(&cover.kind, &cover.provider));
+    let covers = stated.covers.iter().filter(|cover| is_asked(&cover.provider));
+    let covers = covers.filter(|cover| is_chosen(&cover.kind, &cover.provider));
     for cover in covers.filter(|cover| kind_rank(&cover.kind) == 0) {
         let mut day = cover.from.max(window.from).floor(DAY_MS);
         while day < cover.until.min(window.until) {
@@ -291,6 +303,14 @@ pub(super) fn stated(
         to.cover(&provider, day);
     }
     to.rows.extend(rows);
+}
+
+/// What agents call the provider of a row, where that bills models among other things.
+fn of_cloud(row: &Charged) -> Option<&'static str> {
+    let is_ai = row.service_category.is_empty() || row.service_category.eq_ignore_ascii_case(AI);
+    let provider = row.provider.trim();
+    let (_, name) = CLOUDS.iter().find(|(of, _)| provider.eq_ignore_ascii_case(of))?;
+    Some(*name).filter(|_| is_ai)
 }
 
 /// The days that a row is of.
@@ -429,6 +449,53 @@ mod tests {
         ] {
             assert_eq!(kind(Some(word)), measure, "{word}");
         }
+    }
+
+    #[test]
+    fn what_a_cloud_bills_for_models_is_not_estimated_beside_its_bill() {
+        let row = |provider: &str, day: &str, service: &str| StatedOf {
+            kind: "focus".into(),
+            name: "bill.csv".into(),
+            fact: trueup_core::StatedFact {
+                line: 2,
+                provider: provider.into(),
+                account: "".into(),
+                start: Some(at(day)),
+                width_minutes: 1_440,
+                dims: dims(&[("service_category", service)]),
+                measures: Measures::default(),
+                charge: Some(charge("3")),
+                extra: String::new(),
+            },
+        };
+        let (one, two) = ("2026-10-01T00:00:00Z", "2026-10-02T00:00:00Z");
+        let mut known = Stated::default();
+        known.rows = vec![
+            row("Microsoft", one, AI),
+            row("Microsoft", two, "Compute"),
+            row("Google Cloud", two, AI),
+        ];
+        let gathered = |provider: &str| {
+            let providers = if provider.is_empty() { vec![] } else { vec![provider.to_owned()] };
+            let narrow = Narrow { providers, ..Narrow::default() };
+            let mut to = Gathered::default();
+            stated(&known, Window::ALL, &narrow, &Names::new(&[]), &mut to);
+            to
+        };
+        let all = gathered("");
+        assert_eq!(all.rows.len(), 3);
+        for (provider, day, is_covered) in [
+            ("azure", one, true),
+            ("azure", two, false),
+            ("Microsoft", two, true),
+            ("google-vertex", two, true),
+            ("google", two, false),
+        ] {
+            assert_eq!(all.is_covered(provider, at(day)), is_covered, "{provider} {day}");
+        }
+        // Asked for by the name that agents have for it, it is there, and nothing else is.
+        let azure = gathered("azure");
+        assert_eq!((azure.rows.len(), azure.is_covered("azure", at(one))), (1, true));
     }
 
     #[test]
