@@ -60,24 +60,26 @@ fn charged(shown: &Shown<'_>, row: &Row) -> Charged {
         charged.tags.insert("context_window".into(), Text::clone(context));
     }
     charged.amount = row.sums.get(Quantity::Cost).cloned();
-    charged.state = class(shown, row).name().into();
+    charged.state = class(shown, row, &provider).name().into();
     charged
 }
 
 /// What became of the smallest cell that a charge lies in.
-fn class(shown: &Shown<'_>, row: &Row) -> Class {
-    let findings = shown.run.findings.iter().filter(|finding| is_of(finding, row));
+fn class(shown: &Shown<'_>, row: &Row, provider: &str) -> Class {
+    let day = row.start.floor(DAY_MS);
+    let findings = shown.run.findings.iter().filter(|finding| {
+        finding.cell.day == day && finding.provider == provider && is_of(finding, row)
+    });
     findings.max_by_key(|finding| told(&finding.cell.labels)).map_or(Class::Match, |it| it.class)
 }
 
+/// Whether a difference of its day is about a row.
 fn is_of(finding: &Finding, row: &Row) -> bool {
     let cell = &finding.cell.labels;
     let labels = &row.labels;
     let is = |asked: &Option<Text>, told: &Option<Text>| asked.is_none() || asked == told;
     let is_model = |asked: &Text, told: &Text| model_key(asked) == model_key(told);
     finding.sides.1 == row.side
-        && finding.provider == provider_key(&row.provider)
-        && finding.cell.day == row.start.floor(DAY_MS)
         && (is(&cell.model, &labels.model)
             || cell.model.as_ref().zip(labels.model.as_ref()).is_some_and(|(a, b)| is_model(a, b)))
         && is(&cell.tier, &labels.tier)
