@@ -30,7 +30,7 @@ pub use prune::{Prunable, Pruned};
 pub use read::{BilledBucket, ConnectionState, StoredIssue};
 pub(crate) use rows::{value_columns, value_of};
 pub use settle::SETTLE_AGE_MS;
-pub use told::{ToldDay, ToldName, ToldRow};
+pub use told::{ToldDay, ToldName, ToldRow, ToldState};
 
 /// Issues that are remembered of one connection.
 const ISSUES_MAX: i64 = 500;

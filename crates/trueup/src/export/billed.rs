@@ -75,14 +75,13 @@ pub(super) fn pulled(
 
 fn of_told(day: &ToldDay, told: &ToldRow, names: &NamesOf<'_>) -> Option<Charged> {
     let charge = told.charge.as_ref()?;
-    let month_end = UnixMs(day.day.floor_month_utc().0 + 32 * DAY_MS).floor_month_utc();
     let row = of_dims(&told.dims, &told.measures, charge, names);
     Some(Charged {
         account: Text::clone(&day.connection),
         // What a gateway has worked out is no bill.
         basis: if &*day.family == GATEWAY_FAMILY { Basis::Estimate } else { Basis::Billed },
-        state: day.state.as_str().into(),
-        is_correction: told.restated_at.is_some_and(|at| at >= month_end),
+        state: day.state.name().into(),
+        is_correction: told.restated_at.is_some_and(|at| at >= day.day.next_month_utc()),
         ..placed(row, day.day, UnixMs(day.day.0 + DAY_MS), &day.provider)
     })
 }
@@ -352,6 +351,7 @@ fn of_stated(stated: &StatedOf, names: &NamesOf<'_>) -> Option<Charged> {
 #[cfg(test)]
 mod tests {
     use trueup_core::BilledWidth;
+    use trueup_ledger::ToldState;
 
     use super::*;
 
@@ -384,7 +384,7 @@ mod tests {
             family: "costs".into(),
             day: at("2026-10-31T00:00:00Z"),
             width: BilledWidth::Day,
-            state: "restated".to_owned(),
+            state: ToldState::Restated,
             last_pull_at: None,
         };
         let told = |restated_at: Option<&str>| {

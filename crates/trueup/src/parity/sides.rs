@@ -10,7 +10,7 @@ use trueup_core::prices::{model_key, provider_key};
 use trueup_core::reconcile::{Class, DayState, Input, Labels, Notice, Quantity, Row, Side, Sums};
 use trueup_core::report::{Pricer, Window, matches};
 use trueup_core::{Basis, Charge, DAY_MS, Dim, Measures, StatedFact, Text, UnixMs};
-use trueup_ledger::{Reader, SETTLE_AGE_MS, ToldDay, ToldRow};
+use trueup_ledger::{Reader, SETTLE_AGE_MS, ToldDay, ToldRow, ToldState};
 
 use super::account::account;
 use super::labels::{Names, NamesOf, labels};
@@ -240,11 +240,11 @@ fn is_taken(
 /// How far a day stands.
 fn state(day: &ToldDay) -> DayState {
     let is_late = day.last_pull_at.is_some_and(|at| at.0 >= day.day.0 + DAY_MS + SETTLE_AGE_MS);
-    match day.state.as_str() {
-        "settled" => DayState::Settled,
-        "restated" => DayState::Restated,
-        _ if is_late => DayState::Ripe,
-        _ => DayState::Provisional,
+    match day.state {
+        ToldState::Settled => DayState::Settled,
+        ToldState::Restated => DayState::Restated,
+        ToldState::Provisional if is_late => DayState::Ripe,
+        ToldState::Provisional => DayState::Provisional,
     }
 }
 

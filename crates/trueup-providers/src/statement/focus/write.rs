@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use trueup_core::{Basis, Charged, DAY_MS, Decimal, Text, UnixMs};
+use trueup_core::{Basis, Charged, Decimal, Text, UnixMs};
 
 use crate::{PROVIDERS, STATEMENTS};
 
@@ -95,8 +95,6 @@ const CHARGES: &str = "Charges";
 const WHOLE: &str = "all usage";
 /// A provider that nobody names.
 const UNKNOWN: &str = "unknown";
-/// Longer than any month.
-const MONTH_AND_MORE_MS: i64 = 32 * DAY_MS;
 
 /// Writes rows of cost as FOCUS 1.2.
 #[derive(Debug)]
@@ -137,10 +135,7 @@ fn cell<'a>(column: &str, row: &'a Charged) -> Cow<'a, str> {
         "BilledCost" | "ContractedCost" | "EffectiveCost" | "ListCost" => cost(row),
         "BillingAccountId" => text(account(row)),
         "BillingCurrency" => text(&*row.currency),
-        "BillingPeriodEnd" => {
-            let month = row.from.floor_month_utc();
-            time(UnixMs(month.0.saturating_add(MONTH_AND_MORE_MS)).floor_month_utc())
-        }
+        "BillingPeriodEnd" => time(row.from.next_month_utc()),
         "BillingPeriodStart" => time(row.from.floor_month_utc()),
         "ChargeCategory" => category(row).into(),
         "ChargeClass" => (if row.is_correction { "Correction" } else { "" }).into(),
