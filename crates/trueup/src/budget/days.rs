@@ -16,7 +16,7 @@ use trueup_core::{Calendar, Decimal, Series, UnixMs, Witness};
 use trueup_ledger::Reader;
 
 use super::Settings;
-use crate::parity::{GATEWAY, Narrow, charged, dollars};
+use crate::parity::{GATEWAY_PROVIDER, Narrow, charged, dollars};
 use crate::usage::Usage;
 
 /// Days that are looked at, the present one among them: those of the longest period and the one before
@@ -216,7 +216,7 @@ fn billed(reader: &Reader, budget: &Settings, now: UnixMs) -> Result<Option<Know
     };
     let gathered = charged(reader, window, &narrow)?;
     // A gateway tells what it computed of calls that others bill: added to those, they would count twice.
-    let is_bill = |provider: &str| budget.provider.is_some() || provider != GATEWAY;
+    let is_bill = |provider: &str| budget.provider.is_some() || provider != GATEWAY_PROVIDER;
     let covers: BTreeMap<&str, &Coverage> = gathered
         .input
         .coverage

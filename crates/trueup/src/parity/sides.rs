@@ -68,7 +68,7 @@ const USAGE: [(&str, Option<&str>); 6] = [
 const COST: [(&str, Option<&str>); 3] =
     [("costs", None), ("analytics/cost", Some("costs")), ("activity", None)];
 /// The provider that is a gateway: what it tells was billed, it has worked out.
-pub(crate) const GATEWAY: &str = "litellm";
+pub(crate) const GATEWAY_PROVIDER: &str = "litellm";
 /// A gateway's own account of both.
 pub(crate) const GATEWAY_FAMILY: &str = "daily_activity";
 /// What Anthropic tells of Claude Code: a part of its usage once more, and that of subscriptions.

@@ -13,7 +13,7 @@ use trueup_core::{Basis, Charged, ChargedSums, DAY_MS, Text};
 use trueup_providers::FocusWriter;
 
 use super::Shown;
-use crate::parity::GATEWAY;
+use crate::parity::GATEWAY_PROVIDER;
 
 pub(super) fn write(shown: &Shown<'_>, to: impl Write) -> Result<()> {
     let mut sums = ChargedSums::default();
@@ -49,7 +49,7 @@ fn charged(shown: &Shown<'_>, row: &Row) -> Charged {
     let Labels { model, tier, context, project, key } = &row.labels;
     let provider = provider_key(&row.provider);
     // What a gateway has worked out is no bill.
-    let is_billed = row.side != Side::Cost || provider != GATEWAY;
+    let is_billed = row.side != Side::Cost || provider != GATEWAY_PROVIDER;
     let basis = if is_billed { Basis::Billed } else { Basis::Estimate };
     let mut charged = Charged::new(row.start.floor(DAY_MS), &provider, basis);
     charged.model = text(model);
