@@ -4,6 +4,7 @@
 
 mod billed;
 mod own;
+mod stated;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +68,7 @@ pub(crate) fn gather(
     billed::pulled(reader, asked.window, &narrow, &names, &mut gathered)?;
     let mut stated = Stated::of_ledger(reader, asked.window)?;
     stated.add_begun(reader, asked.window)?;
-    billed::stated(&stated, asked.window, &narrow, &names, &mut gathered);
+    stated::stated(&stated, asked.window, &narrow, &names, &mut gathered);
     own::account(usage, pricer, asked, &narrow, &names, &mut gathered)?;
     for row in &mut gathered.rows {
         let names = names.of(&row.provider);
