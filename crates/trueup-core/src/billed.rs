@@ -223,6 +223,34 @@ pub struct Charge {
     pub quantity_unit: Option<Text>,
 }
 
+impl Charge {
+    /// Whether it can be read again from what is written of it: see [`Decimal::is_in_bounds`].
+    #[must_use]
+    pub fn is_in_bounds(&self) -> bool {
+        self.amount.is_in_bounds() && self.quantity.as_ref().is_none_or(Decimal::is_in_bounds)
+    }
+
+    /// Adds another one. Where only one of them says of how much it is, the sum says the same.
+    ///
+    /// # Errors
+    /// The other one, as it was: money of two currencies is never added, nor are quantities of two units.
+    pub fn add(&mut self, other: Self) -> Result<(), Self> {
+        let is_counted_alike = self.quantity.is_none()
+            || other.quantity.is_none()
+            || self.quantity_unit == other.quantity_unit;
+        if self.currency != other.currency || !is_counted_alike {
+            return Err(other);
+        }
+        self.amount = self.amount.plus(&other.amount);
+        if let Some(two) = other.quantity {
+            self.quantity =
+                Some(self.quantity.as_ref().map_or_else(|| two.clone(), |one| one.plus(&two)));
+            self.quantity_unit = other.quantity_unit;
+        }
+        Ok(())
+    }
+}
+
 /// One row of one bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BilledFact {
@@ -314,7 +342,7 @@ issue_codes! {
     BucketMissing "bucket_missing";
     /// A bucket that was not asked for came.
     BucketUnexpected "bucket_unexpected";
-    /// One row came twice, and differs.
+    /// Rows that nothing tells apart, the same or not: they are added.
     RowRepeated "row_repeated";
     /// A field or a value that this version does not know; it is kept.
     SchemaDrift "schema_drift";
@@ -370,6 +398,33 @@ impl Issue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn money_of_two_currencies_and_quantities_of_two_units_are_never_added() {
+        let charge = |amount: &str, currency: &str, quantity: Option<(&str, &str)>| Charge {
+            amount: amount.parse().unwrap(),
+            currency: currency.into(),
+            quantity: quantity.map(|(quantity, _)| quantity.parse().unwrap()),
+            quantity_unit: quantity.map(|(_, unit)| unit.into()),
+        };
+        let tokens = charge("0.1", "USD", Some(("2", "tokens")));
+        for (other, sum) in [
+            (
+                charge("0.2", "USD", Some(("3", "tokens"))),
+                charge("0.3", "USD", Some(("5", "tokens"))),
+            ),
+            (charge("0.2", "USD", None), charge("0.3", "USD", Some(("2", "tokens")))),
+        ] {
+            let (mut one, mut two) = (tokens.clone(), other.clone());
+            assert_eq!((one.add(other), two.add(tokens.clone())), (Ok(()), Ok(())));
+            assert_eq!((&one, &two), (&sum, &sum), "in either order");
+        }
+        for other in [charge("0.2", "EUR", None), charge("0.2", "USD", Some(("3", "images")))] {
+            let mut one = tokens.clone();
+            assert_eq!(one.add(other.clone()), Err(other));
+            assert_eq!(one, tokens);
+        }
+    }
 
     #[test]
     fn null_the_empty_text_and_absence_are_three_keys() {

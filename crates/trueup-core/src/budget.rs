@@ -37,7 +37,7 @@ use crate::Decimal;
 pub use anomaly::{BASELINE_DAYS, FACTOR_TENTHS, Look, Margin, anomaly};
 pub use forecast::{Expected, Forecast};
 pub use level::{Turn, has_reached, permille, turn};
-pub use spent::{Budget, Rate, Reached, Status, status};
+pub use spent::{Budget, Rate, Reached, Settled, Status, settled, status};
 
 /// How long a budget lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -183,6 +183,13 @@ impl Days {
     #[must_use]
     pub fn first(&self) -> Option<Date> {
         self.0.first_key_value().map(|(date, _)| *date)
+    }
+
+    /// The days of a span of which something can be said: known ones, gaps between them, and days to
+    /// come. Days that were over before the first known one are in no sum, guessed or not.
+    fn told(&self, span: Span, today: Date) -> impl Iterator<Item = Date> {
+        let first = self.first().map_or(today, |first| first.min(today));
+        span.days().skip_while(move |date| *date < first)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Providers write an amount as a number, as a text, with an exponent, and with forty digits, all in
 //! one answer. Binary floating point loses digits of most of them, and a fixed scale refuses some, so
-//! that an amount is kept as its digits. Nothing here knows a currency or rounds.
+//! that an amount is kept as its digits. Nothing here knows a currency, or rounds unless it is asked to.
 //!
 //! ```
 //! use trueup_core::Decimal;
@@ -17,6 +17,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use num_bigint::{BigInt, Sign};
+
 /// Significant digits that are read; the longest amount seen in the wild has 40.
 const DIGITS_MAX: usize = 200;
 /// How far the point may stand from the digits, so that writing an amount out stays short.
@@ -26,12 +28,10 @@ const TEXT_BYTES_MAX: usize = 1_000;
 
 /// A decimal number: `digits` times ten to the power of `exponent`.
 ///
-/// There is one form for each number: no zeros at either end of the digits, and none at all for zero.
+/// There is one form for each number: no zeros at the end of the digits, and no exponent for zero.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Decimal {
-    is_negative: bool,
-    /// From the most significant on, each 0 to 9.
-    digits: Vec<u8>,
+    digits: BigInt,
     exponent: i64,
 }
 
@@ -48,7 +48,7 @@ pub enum DecimalError {
 
 impl Decimal {
     /// Nothing.
-    pub const ZERO: Self = Self { is_negative: false, digits: Vec::new(), exponent: 0 };
+    pub const ZERO: Self = Self { digits: BigInt::ZERO, exponent: 0 };
 
     /// Reads a JSON value as it stands in the document: a number, or a text that holds one.
     ///
@@ -65,78 +65,42 @@ impl Decimal {
 
     /// Whether it is zero.
     #[must_use]
-    pub const fn is_zero(&self) -> bool {
-        self.digits.is_empty()
+    pub fn is_zero(&self) -> bool {
+        self.digits.sign() == Sign::NoSign
+    }
+
+    /// Whether it is below zero.
+    #[must_use]
+    pub fn is_negative(&self) -> bool {
+        self.digits.sign() == Sign::Minus
+    }
+
+    /// Whether it is short enough to be read again from what is written of it: a sum may not be.
+    #[must_use]
+    pub fn is_in_bounds(&self) -> bool {
+        self.exponent.abs() <= EXPONENT_MAX
+            && self.digits.magnitude().to_radix_le(10).len() <= DIGITS_MAX
     }
 
     /// The exact sum.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
-        let exponent = match (self.is_zero(), other.is_zero()) {
-            (true, _) => return other.clone(),
-            (_, true) => return self.clone(),
-            (false, false) => self.exponent.min(other.exponent),
-        };
-        let (one, two) = (self.aligned(exponent), other.aligned(exponent));
-        let (is_negative, digits) = if self.is_negative == other.is_negative {
-            (self.is_negative, sum(&one, &two))
-        } else if compare(&one, &two) == Ordering::Less {
-            (other.is_negative, difference(&two, &one))
-        } else {
-            (self.is_negative, difference(&one, &two))
-        };
-        Self { is_negative, digits, exponent }.tidied()
+        let exponent = self.exponent.min(other.exponent);
+        Self { digits: self.aligned(exponent) + other.aligned(exponent), exponent }.tidied()
     }
 
     /// What is left when another is taken from it, exactly.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
-        self.plus(&other.clone().negated())
+        let exponent = self.exponent.min(other.exponent);
+        Self { digits: self.aligned(exponent) - other.aligned(exponent), exponent }.tidied()
     }
 
     /// The exact product.
     #[must_use]
     pub fn times(&self, other: &Self) -> Self {
-        let mut digits: Vec<u8> = Vec::new();
-        for digit in &other.digits {
-            digits.push(0);
-            let part = multiple(&self.digits, *digit);
-            digits = sum(&digits, &part);
-        }
-        let is_negative = self.is_negative != other.is_negative;
-        Self { is_negative, digits, exponent: self.exponent + other.exponent }.tidied()
-    }
-
-    /// With at most so many places behind the point: what lies beyond is cut off.
-    #[must_use]
-    pub fn cut(mut self, places: u16) -> Self {
-        let beyond = -(self.exponent + i64::from(places));
-        if beyond > 0 {
-            let beyond = usize::try_from(beyond).unwrap_or(usize::MAX);
-            self.digits.truncate(self.digits.len().saturating_sub(beyond));
-            self.exponent = -i64::from(places);
-        }
-        self.tidied()
-    }
-
-    /// With at most so many places behind the point, rounded half away from zero.
-    #[must_use]
-    pub fn rounded(&self, places: u16) -> Self {
-        let half = Self { is_negative: self.is_negative, digits: vec![5], exponent: 0 };
-        self.plus(&half.shifted(-i32::from(places) - 1)).cut(places)
-    }
-
-    /// Without its sign.
-    #[must_use]
-    pub fn abs(mut self) -> Self {
-        self.is_negative = false;
-        self
-    }
-
-    /// Whether it is below zero.
-    #[must_use]
-    pub const fn is_negative(&self) -> bool {
-        self.is_negative && !self.is_zero()
+        let exponent = self.exponent + other.exponent;
+        Self { digits: &self.digits * &other.digits, exponent }.tidied()
     }
 
     /// Half of it, exactly.
@@ -146,37 +110,37 @@ impl Decimal {
     }
 
     /// An equal share of it where there are so many, cut behind so many decimals; the only thing here
-    /// that is not exact. Nothing where there is no share.
+    /// that is not exact, with what it is made of: [`cut`](Self::cut). Nothing where there is no share.
     #[must_use]
-    pub fn share(&self, of: u32, places: u32) -> Self {
+    pub fn share(&self, of: u32, places: u16) -> Self {
         if of == 0 {
             return Self::ZERO;
         }
-        let first = -i64::from(places);
-        let kept = if self.exponent < first {
-            let left_out = usize::try_from(first - self.exponent).unwrap_or(usize::MAX);
-            self.digits
-                .get(..self.digits.len().saturating_sub(left_out))
-                .unwrap_or_default()
-                .to_vec()
-        } else if self.is_zero() {
-            Vec::new()
-        } else {
-            self.aligned(first)
-        };
-        let mut rest: u64 = 0;
-        let mut digits = Vec::with_capacity(kept.len());
-        for digit in kept {
-            rest = rest * 10 + u64::from(digit);
-            digits.push(u8::try_from(rest / u64::from(of)).unwrap_or(9));
-            rest %= u64::from(of);
-        }
-        Self { is_negative: self.is_negative, digits, exponent: first }.tidied()
+        let exponent = -i64::from(places);
+        Self { digits: self.clone().cut(places).aligned(exponent) / of, exponent }.tidied()
     }
 
-    fn negated(mut self) -> Self {
-        self.is_negative = !self.is_negative && !self.is_zero();
-        self
+    /// With at most so many places behind the point: what lies beyond is cut off.
+    #[must_use]
+    pub fn cut(self, places: u16) -> Self {
+        let exponent = -i64::from(places);
+        if self.exponent >= exponent {
+            return self;
+        }
+        Self { digits: self.digits / ten_to(exponent - self.exponent), exponent }.tidied()
+    }
+
+    /// With at most so many places behind the point, rounded half away from zero.
+    #[must_use]
+    pub fn rounded(&self, places: u16) -> Self {
+        let half = Self::from(if self.is_negative() { -5 } else { 5 });
+        self.plus(&half.shifted(-i32::from(places) - 1)).cut(places)
+    }
+
+    /// Without its sign.
+    #[must_use]
+    pub fn abs(self) -> Self {
+        Self { digits: self.digits.into_parts().1.into(), exponent: self.exponent }
     }
 
     /// Times ten to the power of `places`: -2 makes dollars of cents.
@@ -191,44 +155,45 @@ impl Decimal {
     /// The number, where it is a whole one that a counter can hold.
     #[must_use]
     pub fn to_count(&self) -> Option<u64> {
-        if self.is_negative || self.exponent < 0 {
+        // Longer than any counter, and not to be written out.
+        if !(0..20).contains(&self.exponent) {
             return None;
         }
-        let zeros = usize::try_from(self.exponent).ok()?;
-        let digits = self.digits.iter().copied().chain(std::iter::repeat_n(0, zeros));
-        let mut count: u64 = 0;
-        for digit in digits {
-            count = count.checked_mul(10)?.checked_add(u64::from(digit))?;
-        }
-        (count <= i64::MAX.unsigned_abs()).then_some(count)
+        let count = i64::try_from(self.aligned(0)).ok()?;
+        u64::try_from(count).ok()
     }
 
     /// The digits from the place of ten to the power of `exponent` on, which is not above its own.
-    fn aligned(&self, exponent: i64) -> Vec<u8> {
-        let zeros = usize::try_from(self.exponent - exponent).unwrap_or(0);
-        self.digits.iter().copied().chain(std::iter::repeat_n(0, zeros)).collect()
+    fn aligned(&self, exponent: i64) -> BigInt {
+        match self.exponent - exponent {
+            ..=0 => self.digits.clone(),
+            zeros => &self.digits * ten_to(zeros),
+        }
     }
 
     /// The one form of this number.
     fn tidied(mut self) -> Self {
-        let zeros = self.digits.iter().take_while(|digit| **digit == 0).count();
-        self.digits.drain(..zeros);
-        while self.digits.last() == Some(&0) {
-            self.digits.pop();
+        if self.is_zero() {
+            return Self::ZERO;
+        }
+        let ten = BigInt::from(10);
+        while (&self.digits % &ten).sign() == Sign::NoSign {
+            self.digits /= &ten;
             self.exponent += 1;
         }
-        if self.digits.is_empty() { Self::ZERO } else { self }
+        self
     }
+}
+
+/// Ten to the power of a number that is not negative.
+fn ten_to(power: i64) -> BigInt {
+    BigInt::from(10).pow(u32::try_from(power).unwrap_or(0))
 }
 
 impl Ord for Decimal {
     fn cmp(&self, other: &Self) -> Ordering {
-        let left = self.minus(other);
-        match (left.is_zero(), left.is_negative()) {
-            (true, _) => Ordering::Equal,
-            (false, true) => Ordering::Less,
-            (false, false) => Ordering::Greater,
-        }
+        let exponent = self.exponent.min(other.exponent);
+        self.aligned(exponent).cmp(&other.aligned(exponent))
     }
 }
 
@@ -238,66 +203,9 @@ impl PartialOrd for Decimal {
     }
 }
 
-/// The sum of two numbers of digits.
-fn sum(one: &[u8], two: &[u8]) -> Vec<u8> {
-    let mut digits = Vec::with_capacity(one.len().max(two.len()) + 1);
-    let (mut one, mut two) = (one.iter().rev(), two.iter().rev());
-    let mut carry = 0;
-    loop {
-        let pair = (one.next(), two.next());
-        if pair == (None, None) && carry == 0 {
-            break;
-        }
-        let digit = pair.0.unwrap_or(&0) + pair.1.unwrap_or(&0) + carry;
-        digits.push(digit % 10);
-        carry = digit / 10;
-    }
-    digits.reverse();
-    digits
-}
-
-/// A number of digits, so many times.
-fn multiple(digits: &[u8], times: u8) -> Vec<u8> {
-    let mut product = Vec::with_capacity(digits.len() + 1);
-    let mut carry = 0;
-    for digit in digits.iter().rev() {
-        let value = digit * times + carry;
-        product.push(value % 10);
-        carry = value / 10;
-    }
-    product.push(carry);
-    product.reverse();
-    product
-}
-
-/// What is left of the larger when the smaller is taken from it.
-fn difference(larger: &[u8], smaller: &[u8]) -> Vec<u8> {
-    let mut digits = Vec::with_capacity(larger.len());
-    let mut taken = smaller.iter().rev();
-    let mut borrow = 0;
-    for digit in larger.iter().rev() {
-        let take = taken.next().unwrap_or(&0) + borrow;
-        borrow = u8::from(*digit < take);
-        digits.push(digit + 10 * borrow - take);
-    }
-    digits.reverse();
-    digits
-}
-
-/// Which of two numbers of digits is larger; they may begin with zeros.
-fn compare(one: &[u8], two: &[u8]) -> Ordering {
-    let significant = |digits: &[u8]| digits.iter().skip_while(|digit| **digit == 0).count();
-    significant(one).cmp(&significant(two)).then_with(|| {
-        let from =
-            |digits: &[u8]| digits.iter().copied().skip_while(|d| *d == 0).collect::<Vec<_>>();
-        from(one).cmp(&from(two))
-    })
-}
-
 impl From<i128> for Decimal {
     fn from(number: i128) -> Self {
-        let digits = number.unsigned_abs().to_string().bytes().map(|digit| digit - b'0').collect();
-        Self { is_negative: number < 0, digits, exponent: 0 }.tidied()
+        Self { digits: number.into(), exponent: 0 }.tidied()
     }
 }
 
@@ -321,27 +229,25 @@ impl FromStr for Decimal {
         if text.len() > TEXT_BYTES_MAX {
             return Err(DecimalError::TooLong);
         }
-        let (is_negative, text) = match text.as_bytes().first() {
-            Some(b'-') => (true, text.get(1..)),
-            Some(b'+') => (false, text.get(1..)),
-            _ => (false, Some(text)),
+        let (sign, unsigned) = match text.strip_prefix(['-', '+']) {
+            Some(unsigned) if text.starts_with('-') => (Sign::Minus, unsigned),
+            Some(unsigned) => (Sign::Plus, unsigned),
+            None => (Sign::Plus, text),
         };
-        let text = text.ok_or(DecimalError::NotDecimal)?;
-        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, exponent_of(exponent)?),
-            None => (text, 0),
+            None => (unsigned, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
             return Err(DecimalError::NotDecimal);
         }
+        let digits: Vec<u8> = digits.into_iter().map(|digit| digit - b'0').collect();
+        let digits = BigInt::from_radix_be(sign, &digits, 10).ok_or(DecimalError::NotDecimal)?;
         let fraction_digits = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
-        let digits = digits.into_iter().map(|digit| digit - b'0').collect();
-        let exponent = exponent.saturating_sub(fraction_digits);
-        let number = Self { is_negative, digits, exponent }.tidied();
-        let is_short = number.digits.len() <= DIGITS_MAX && number.exponent.abs() <= EXPONENT_MAX;
-        if is_short { Ok(number) } else { Err(DecimalError::TooLong) }
+        let number = Self { digits, exponent: exponent.saturating_sub(fraction_digits) }.tidied();
+        if number.is_in_bounds() { Ok(number) } else { Err(DecimalError::TooLong) }
     }
 }
 
@@ -358,10 +264,7 @@ fn exponent_of(text: &str) -> Result<i64, DecimalError> {
 /// Written out, without an exponent and without zeros at the end of a fraction.
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_zero() {
-            return f.write_str("0");
-        }
-        let mut text: String = self.digits.iter().map(|digit| char::from(b'0' + digit)).collect();
+        let mut text = self.digits.magnitude().to_string();
         if let Ok(zeros) = usize::try_from(self.exponent) {
             text.extend(std::iter::repeat_n('0', zeros));
         } else {
@@ -371,7 +274,7 @@ impl fmt::Display for Decimal {
             }
             text.insert(text.len() - places, '.');
         }
-        let sign = if self.is_negative { "-" } else { "" };
+        let sign = if self.is_negative() { "-" } else { "" };
         write!(f, "{sign}{text}")
     }
 }

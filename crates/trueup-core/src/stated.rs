@@ -87,17 +87,13 @@ impl StatedFact {
         self.line = self.line.min(row.line);
         self.measures.add(&row.measures);
         self.extra.clear();
-        self.charge = match (self.charge.take(), row.charge) {
-            (Some(one), Some(two)) => Some(Charge {
-                amount: one.amount.plus(&two.amount),
-                quantity: match (one.quantity, two.quantity) {
-                    (Some(one), Some(two)) => Some(one.plus(&two)),
-                    (one, two) => one.or(two),
-                },
-                ..one
-            }),
-            (one, two) => one.or(two),
-        };
+        match (&mut self.charge, row.charge) {
+            (Some(one), Some(two)) => {
+                let added = one.add(two);
+                debug_assert!(added.is_ok(), "a sum is of one currency and unit");
+            }
+            (one, two) => *one = one.take().or(two),
+        }
     }
 }
 

@@ -36,6 +36,18 @@ impl UnixMs {
         })
     }
 
+    /// Reads a day, as `2026-11-20`: where it begins in UTC.
+    #[must_use]
+    pub fn parse_date(text: &str) -> Option<Self> {
+        Self::parse_rfc3339(&format!("{text}T00:00:00Z"))
+    }
+
+    /// The day that it falls into in UTC, as `2026-11-20`.
+    #[must_use]
+    pub fn utc_date(self) -> String {
+        self.zoned(&TimeZone::UTC).date().to_string()
+    }
+
     /// Reads an epoch number in seconds (below 10^10), milliseconds (below 10^13), microseconds or
     /// nanoseconds, as sources write them without saying which.
     #[must_use]
@@ -330,6 +342,16 @@ mod tests {
         for text in ["", "yesterday", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-20"]
         {
             assert_eq!(UnixMs::parse_rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_the_first_instant_of_it() {
+        assert_eq!(UnixMs::parse_date("2026-11-20"), Some(at("2026-11-20T00:00:00Z")));
+        assert_eq!(at("2026-11-20T23:59:59.999Z").utc_date(), "2026-11-20");
+        assert_eq!(UnixMs(-1).utc_date(), "1969-12-31");
+        for text in ["", "2026-11", "2026-11-31", "2026-11-20T00:00:00Z", "2026-11-20 ", "today"] {
+            assert_eq!(UnixMs::parse_date(text), None, "{text}");
         }
     }
 

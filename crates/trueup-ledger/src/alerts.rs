@@ -30,8 +30,9 @@ pub struct AlertState {
     pub level: u32,
     /// When that was seen.
     pub since: UnixMs,
-    /// The numbers of that moment, as JSON.
-    pub detail: String,
+    /// What the alert that told of it is known by; `None` where the level has fallen to this one, of
+    /// which nobody was told then.
+    pub told_id: Option<String>,
 }
 
 /// A level that has changed.
@@ -56,6 +57,8 @@ pub struct AlertDelivery {
     pub alert_id: String,
     /// One line of JSON.
     pub body: String,
+    /// When it was raised.
+    pub created_at: UnixMs,
     /// Failed attempts so far.
     pub attempts: u64,
     /// Why the last one failed.
@@ -74,8 +77,7 @@ pub enum DeliveryEnd {
 }
 
 impl Ledger {
-    /// Writes down levels that have changed, and what is to be said of them to each of `sinks`. How
-    /// many were written.
+    /// Writes down levels that have changed, and what is to be said of them to each of `sinks`.
     ///
     /// # Errors
     /// What SQLite says; nothing was written.
@@ -84,23 +86,20 @@ impl Ledger {
         changes: &[AlertChange],
         sinks: &[&str],
         now: UnixMs,
-    ) -> Result<u64, LedgerError> {
+    ) -> Result<(), LedgerError> {
         self.try_change(|database| {
-            let mut written = 0;
             for change in changes {
                 if level(database, &change.state)? == change.before {
                     put(database, &change.state)?;
                     deliver(database, change, sinks, now)?;
-                    written += 1;
                 }
             }
             let forget = "DELETE FROM alerts WHERE since < ?1";
             database.execute(forget, [now.0 - REMEMBERED_DAYS * DAY_MS])?;
-            let give_way = "DELETE FROM alert_deliveries
-                 WHERE id <= (SELECT max(id) FROM alert_deliveries) - ?1";
+            let give_way = "DELETE FROM alert_deliveries WHERE id NOT IN
+                 (SELECT id FROM alert_deliveries ORDER BY id DESC LIMIT ?1)";
             let lost = database.execute(give_way, [DELIVERIES_MAX])?;
-            count(database, ALERTS_LOST, lost as u64)?;
-            Ok(written)
+            count(database, ALERTS_LOST, lost as u64)
         })
     }
 
@@ -131,11 +130,11 @@ fn level(database: &Connection, state: &AlertState) -> rusqlite::Result<u32> {
 }
 
 fn put(database: &Connection, state: &AlertState) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO alerts (class, cell, level, since, detail) VALUES (?1, ?2, ?3, ?4, ?5)
+    let sql = "INSERT INTO alerts (class, cell, level, since, told_id) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO UPDATE SET level = excluded.level, since = excluded.since,
-         detail = excluded.detail";
-    let AlertState { class, cell, level, since, detail } = state;
-    database.execute(sql, params![class, cell, level, since.0, detail]).map(drop)
+         told_id = excluded.told_id";
+    let AlertState { class, cell, level, since, told_id } = state;
+    database.execute(sql, params![class, cell, level, since.0, told_id]).map(drop)
 }
 
 fn deliver(
@@ -166,14 +165,14 @@ impl Reader {
         if !self.has_table("alerts")? {
             return Ok(Vec::new());
         }
-        let sql = "SELECT class, cell, level, since, detail FROM alerts ORDER BY class, cell";
+        let sql = "SELECT class, cell, level, since, told_id FROM alerts ORDER BY class, cell";
         self.all(sql, [], |row| {
             Ok(AlertState {
                 class: row.get(0)?,
                 cell: row.get(1)?,
                 level: row.get(2)?,
                 since: UnixMs(row.get(3)?),
-                detail: row.get(4)?,
+                told_id: row.get(4)?,
             })
         })
     }
@@ -186,7 +185,8 @@ impl Reader {
         if !self.has_table("alert_deliveries")? {
             return Ok(Vec::new());
         }
-        let sql = "SELECT id, sink, alert_id, body, attempts, error FROM alert_deliveries
+        let sql =
+            "SELECT id, sink, alert_id, body, created_at, attempts, error FROM alert_deliveries
              ORDER BY id";
         self.all(sql, [], |row| {
             Ok(AlertDelivery {
@@ -194,8 +194,9 @@ impl Reader {
                 sink: row.get(1)?,
                 alert_id: row.get(2)?,
                 body: row.get(3)?,
-                attempts: row.get::<_, i64>(4)?.cast_unsigned(),
-                error: row.get(5)?,
+                created_at: UnixMs(row.get(4)?),
+                attempts: row.get::<_, i64>(5)?.cast_unsigned(),
+                error: row.get(6)?,
             })
         })
     }

@@ -12,17 +12,21 @@
 
 mod read;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::LazyLock;
+
+use rusqlite::params_from_iter;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
-use rusqlite::{named_params, params_from_iter};
-use trueup_core::{DAY_MS, Issue, StatedFact, UnixMs, dims_json};
+use trueup_core::{DAY_MS, Issue, StatedFact, Text, UnixMs, dims_json};
 
 use crate::billed::{value_columns, value_of};
 use crate::row::signed;
 use crate::{Ledger, LedgerError};
 
 pub use read::{OddStatement, StatedIssue, StatedRow, Statement, StatementAccount};
-pub(crate) use read::{charge_of_row, dims_of_row};
+pub(crate) use read::{charge_of_row, dims_of_row, measures_of_row};
 
 /// What is known of a statement before its first row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,9 @@ pub struct StatementHead {
     pub family: String,
     /// The statement that it is another part of: none of the two supersedes the other.
     pub part_of: Option<i64>,
+    /// Statements that were there before and are parts of the same export, too, where it is the first
+    /// new one of it. Those of its kind become as late as it is; other ones stay as they are.
+    pub parts: Vec<i64>,
 }
 
 /// What is known of a statement behind its last row.
@@ -63,7 +70,7 @@ pub struct StatementEnd {
 pub enum Imported {
     /// It is in the ledger now, by this number.
     New(i64),
-    /// The same file was there already, by this number: nothing was written.
+    /// The same file was there already, by this number: no row was written.
     Known(i64),
 }
 
@@ -75,11 +82,26 @@ pub struct Importing<'a> {
     statement: i64,
     rows: u64,
     unplaced: u64,
+    /// The accounts of the rows, as far as they are not written yet.
+    accounts: BTreeMap<(Text, Text), Account>,
+}
+
+/// Accounts of a statement that are held before they are written.
+const ACCOUNTS_MAX: usize = 1_000;
+
+/// What rows say of an account.
+#[derive(Debug)]
+struct Account {
+    id: i64,
+    /// Where the first day begins that it has rows of, and the last one.
+    days: Option<(UnixMs, UnixMs)>,
+    rows: u64,
 }
 
 impl Ledger {
     /// Writes a statement in one transaction: `fill` gives its rows, and says at the end what they came
-    /// to. Nothing is written where `fill` fails, or where the file is known.
+    /// to. Nothing is written where `fill` fails, or where the file is known; a known one only becomes a
+    /// part of the export that it is told to be of.
     ///
     /// # Errors
     /// What SQLite says, and what `fill` does.
@@ -94,15 +116,28 @@ impl Ledger {
         let transaction =
             Transaction::new(database, TransactionBehavior::Immediate).map_err(wrap)?;
         let statement = begin(&transaction, head, now).map_err(wrap)?;
-        let mut importing =
-            Importing { ledger: path, database: &transaction, statement, rows: 0, unplaced: 0 };
+        let mut importing = Importing {
+            ledger: path,
+            database: &transaction,
+            statement,
+            rows: 0,
+            unplaced: 0,
+            accounts: BTreeMap::new(),
+        };
         let end = fill(&mut importing)?;
+        importing.write_accounts().map_err(wrap)?;
         let Importing { rows, unplaced, .. } = importing;
         if let Some(known) = statement_of(&transaction, &end.sha256).map_err(wrap)? {
             transaction.rollback().map_err(wrap)?;
+            if let Some(export) = head.part_of {
+                join(database, export, known).map_err(wrap)?;
+            }
             return Ok(Imported::Known(known));
         }
         finish(&transaction, statement, &end, rows, unplaced).map_err(wrap)?;
+        for part in &head.parts {
+            join(&transaction, statement, *part).map_err(wrap)?;
+        }
         transaction.commit().map_err(wrap)?;
         self.reuse_log();
         self.shed_memory()?;
@@ -137,7 +172,38 @@ impl Importing<'_> {
     pub fn row(&mut self, row: &StatedFact) -> Result<(), LedgerError> {
         self.rows += 1;
         self.unplaced += u64::from(row.start.is_none());
-        insert(self.database, self.statement, row).map_err(LedgerError::sqlite(self.ledger))
+        let mut write = || insert(self.database, self.account_of(row)?, row);
+        write().map_err(LedgerError::sqlite(self.ledger))
+    }
+
+    /// The number of a row's account, which the row is now of.
+    fn account_of(&mut self, row: &StatedFact) -> rusqlite::Result<i64> {
+        let of = (row.provider.clone(), row.account.clone());
+        if self.accounts.len() >= ACCOUNTS_MAX && !self.accounts.contains_key(&of) {
+            self.write_accounts()?;
+        }
+        let account = match self.accounts.entry(of) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let (provider, account) = new.key();
+                let id = account_id(self.database, self.statement, (provider, account))?;
+                new.insert(Account { id, days: None, rows: 0 })
+            }
+        };
+        account.rows += 1;
+        if let Some(day) = row.start.map(|start| start.floor(DAY_MS)) {
+            let (first, last) = account.days.unwrap_or((day, day));
+            account.days = Some((first.min(day), last.max(day)));
+        }
+        Ok(account.id)
+    }
+
+    /// Writes down what is known of the accounts, and knows nothing of them any more.
+    fn write_accounts(&mut self) -> rusqlite::Result<()> {
+        for Account { id, days, rows } in std::mem::take(&mut self.accounts).into_values() {
+            cover(self.database, id, days, rows)?;
+        }
+        Ok(())
     }
 }
 
@@ -160,42 +226,59 @@ fn begin(database: &Connection, head: &StatementHead, now: UnixMs) -> rusqlite::
         .insert(params![head.kind, head.family, head.name, now.0, head.part_of])
 }
 
-/// Notes that a statement covers a day of an account; the account's number.
-fn cover(
-    database: &Connection,
-    statement: i64,
-    of: (&str, &str),
-    start: Option<UnixMs>,
-    rows: i64,
-) -> rusqlite::Result<i64> {
-    let day = start.map(|start| start.floor(DAY_MS).0);
+/// Makes a statement as late as another one of its kind: of parts of an export none supersedes another.
+fn join(database: &Connection, export: i64, part: i64) -> rusqlite::Result<()> {
     database
         .prepare_cached(
-            "INSERT INTO statement_accounts (statement, provider, account, from_ms, until_ms, rows)
-             VALUES (:statement, :provider, :account, :day, :day + :length, :rows)
-             ON CONFLICT DO UPDATE SET rows = rows + excluded.rows,
-             from_ms = coalesce(min(from_ms, excluded.from_ms), from_ms, excluded.from_ms),
-             until_ms = coalesce(max(until_ms, excluded.until_ms), until_ms, excluded.until_ms)
-             RETURNING id",
+            "UPDATE statements SET generation = export.generation
+             FROM (SELECT generation, kind FROM statements WHERE id = ?1) AS export
+             WHERE id = ?2 AND statements.kind = export.kind
+             AND statements.generation <> export.generation",
         )?
-        .query_row(
-            named_params! {
-                ":statement": statement, ":provider": of.0, ":account": of.1, ":day": day,
-                ":length": DAY_MS, ":rows": rows,
-            },
-            |row| row.get(0),
-        )
+        .execute([export, part])
+        .map(drop)
 }
 
-fn insert(database: &Connection, statement: i64, row: &StatedFact) -> rusqlite::Result<()> {
-    let account = cover(database, statement, (&row.provider, &row.account), row.start, 1)?;
+/// The number of an account of a statement, which may be new.
+fn account_id(database: &Connection, statement: i64, of: (&str, &str)) -> rusqlite::Result<i64> {
+    database
+        .prepare_cached(
+            "INSERT INTO statement_accounts (statement, provider, account, rows) VALUES (?1, ?2, ?3, 0)
+             ON CONFLICT DO UPDATE SET rows = rows RETURNING id",
+        )?
+        .query_row(params![statement, of.0, of.1], |row| row.get(0))
+}
+
+/// Notes that an account has so many more rows, and covers the days from one to another.
+fn cover(
+    database: &Connection,
+    account: i64,
+    days: Option<(UnixMs, UnixMs)>,
+    rows: u64,
+) -> rusqlite::Result<()> {
+    let (from, until) = days.map(|(first, last)| (first.0, last.0 + DAY_MS)).unzip();
+    database
+        .prepare_cached(
+            "UPDATE statement_accounts SET rows = rows + ?4,
+             from_ms = coalesce(min(from_ms, ?2), from_ms, ?2),
+             until_ms = coalesce(max(until_ms, ?3), until_ms, ?3) WHERE id = ?1",
+        )?
+        .execute(params![account, from, until, signed(rows)])
+        .map(drop)
+}
+
+/// How a row is written.
+static INSERT: LazyLock<String> = LazyLock::new(|| {
     let columns: Vec<&str> = value_columns().collect();
-    let sql = format!(
+    format!(
         "INSERT INTO statement_rows (account, line, start_ms, width_minutes, dims, {})
          VALUES (?, ?, ?, ?, ?{})",
         columns.join(", "),
         ", ?".repeat(columns.len())
-    );
+    )
+});
+
+fn insert(database: &Connection, account: i64, row: &StatedFact) -> rusqlite::Result<()> {
     let fixed: [Value; 5] = [
         account.into(),
         signed(row.line).into(),
@@ -204,8 +287,10 @@ fn insert(database: &Connection, statement: i64, row: &StatedFact) -> rusqlite::
         dims_json(&row.dims).into(),
     ];
     let values = value_of(&row.measures, row.charge.as_ref(), &row.extra);
-    database.prepare_cached(&sql)?.execute(params_from_iter(fixed.into_iter().chain(values)))?;
-    Ok(())
+    database
+        .prepare_cached(&INSERT)?
+        .execute(params_from_iter(fixed.into_iter().chain(values)))
+        .map(drop)
 }
 
 fn finish(
@@ -264,10 +349,9 @@ fn cover_blank(
     if of.is_empty() {
         of.push(end.blank_of.clone());
     }
+    let days = Some((first.floor(DAY_MS), last.floor(DAY_MS)));
     for (provider, account) in &of {
-        for day in [first, last] {
-            cover(database, statement, (provider, account), Some(day), 0)?;
-        }
+        cover(database, account_id(database, statement, (provider, account))?, days, 0)?;
     }
     Ok(())
 }

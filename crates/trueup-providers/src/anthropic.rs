@@ -137,8 +137,10 @@ impl Provider for Anthropic {
         let pair = |name: &str, value: String| (name.to_owned(), value);
         if ask.family.name == claude_code::NAME {
             // It takes one day, and no end.
-            let day = seconds(ask.span.from).get(..10).unwrap_or_default().to_owned();
-            let mut query = vec![pair("starting_at", day), pair("limit", "1000".to_owned())];
+            let mut query = vec![
+                pair("starting_at", ask.span.from.utc_date()),
+                pair("limit", "1000".to_owned()),
+            ];
             query.extend(ask.page.iter().map(|page| pair("page", page.text().to_owned())));
             return Request { path: ask.family.path.into(), query, headers: vec![VERSION] };
         }
@@ -147,8 +149,8 @@ impl Provider for Anthropic {
         let mut query = vec![
             pair("starting_at", seconds(ask.span.from)),
             pair("ending_at", seconds(ask.span.until)),
-            pair(width_name, width(ask.width).to_owned()),
-            pair("limit", if is_analytics { 1_000 } else { limit(ask.width) }.to_string()),
+            pair(width_name, ask.width_word().to_owned()),
+            pair("limit", if is_analytics { 1_000 } else { ask.buckets_max() }.to_string()),
         ];
         query.extend(ask.group.iter().map(|dim| pair("group_by[]", (*dim).to_owned())));
         if is_analytics {
@@ -190,23 +192,6 @@ fn seconds(time: UnixMs) -> String {
     time.to_string().replace(".000Z", "Z")
 }
 
-const fn width(width: BilledWidth) -> &'static str {
-    match width {
-        BilledWidth::Minute => "1m",
-        BilledWidth::Hour => "1h",
-        BilledWidth::Day => "1d",
-    }
-}
-
-/// The most buckets that a page may have.
-const fn limit(width: BilledWidth) -> u32 {
-    match width {
-        BilledWidth::Minute => 1_440,
-        BilledWidth::Hour => 168,
-        BilledWidth::Day => 31,
-    }
-}
-
 /// Where a bucket or a row begins and ends.
 fn times(fields: &mut Fields<'_>) -> Result<(UnixMs, Option<UnixMs>), Issue> {
     let mut time = |name: &str| fields.text(name).and_then(|text| UnixMs::parse_rfc3339(&text));
@@ -237,14 +222,11 @@ fn read_row(mut row: Row<'_, '_>, family: &Family) {
         for dim in
             ["model", "cost_type", "token_type", "service_tier", "context_window", "inference_geo"]
         {
-            if let Some(text) = row.fields.text(dim) {
+            if let Some(text) = row.take_text(dim) {
                 row.set_dim(dim, trueup_core::Dim::Text(text.as_str().into()));
             }
         }
-        let currency = row.fields.text("currency");
-        if let Some(cents) = row.take_decimal("amount") {
-            row.charge(cents.shifted(-2), currency);
-        }
+        charge(&mut row);
         row.expect("cost_type", &["tokens", "web_search", "code_execution", "session_usage"]);
     } else {
         tokens(&mut row);
@@ -254,6 +236,15 @@ fn read_row(mut row: Row<'_, '_>, family: &Family) {
         &["standard", "batch", "priority", "priority_on_demand", "flex", "flex_discount"],
     );
     row.finish();
+}
+
+/// Amounts are cents.
+fn charge(row: &mut Row<'_, '_>) {
+    let currency = row.fields.take_some("currency");
+    let currency = row.currency_in("currency", currency);
+    if let Some(amount) = row.take_cents("amount") {
+        row.charge(amount, currency);
+    }
 }
 
 /// Counts as they are: disjoint.
@@ -269,7 +260,7 @@ fn tokens(row: &mut Row<'_, '_>) {
         ("server_tool_use", "web_search_requests", Measure::WebSearches),
     ];
     for object in ["cache_creation", "server_tool_use"] {
-        let Some(mut fields) = row.fields.object(object) else { continue };
+        let Some(mut fields) = row.take_object(object) else { continue };
         for (_, field, measure) in within.iter().filter(|(within, ..)| *within == object) {
             let count = fields.take_some(field).and_then(|raw| row.count_of(field, raw));
             row.set(*measure, count);
@@ -291,15 +282,13 @@ fn read_analytics(reading: &mut Reading<'_>, raw: &RawValue) -> Result<(), Issue
         return Ok(());
     };
     if let Some(mut row) = reading.row(start, values) {
-        for (name, raw) in group.and_then(Fields::of).unwrap_or_default().into_each() {
+        let group = group.and_then(|raw| row.object_in("group", raw));
+        for (name, raw) in group.unwrap_or_default().into_each() {
             row.dim_within(&name, raw);
         }
         row.rest_of("row", fields);
         if cost.is_some() {
-            let currency = row.fields.text("currency");
-            if let Some(cents) = row.take_decimal("amount") {
-                row.charge(cents.shifted(-2), currency);
-            }
+            charge(&mut row);
             row.keep(&["list_amount"]);
         } else {
             tokens(&mut row);

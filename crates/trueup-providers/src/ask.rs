@@ -20,8 +20,7 @@ impl Span {
     /// From the beginning of one day to that of another, both in UTC and written `2026-11-01`.
     #[must_use]
     pub fn days(from: &str, until: &str) -> Option<Self> {
-        let day = |text: &str| UnixMs::parse_rfc3339(&format!("{text}T00:00:00Z"));
-        Some(Self { from: day(from)?, until: day(until)? })
+        Some(Self { from: UnixMs::parse_date(from)?, until: UnixMs::parse_date(until)? })
     }
 
     /// Whether a time lies in it.
@@ -97,6 +96,24 @@ impl<'a> Ask<'a> {
     pub fn new(family: &'a Family, span: Span) -> Self {
         let group = family.dims.to_vec();
         Self { family, span, width: BilledWidth::Day, group, page: None }
+    }
+
+    /// The width of its buckets, as OpenAI and Anthropic write it.
+    pub(crate) const fn width_word(&self) -> &'static str {
+        match self.width {
+            BilledWidth::Minute => "1m",
+            BilledWidth::Hour => "1h",
+            BilledWidth::Day => "1d",
+        }
+    }
+
+    /// The most buckets that a page of OpenAI or Anthropic may have.
+    pub(crate) const fn buckets_max(&self) -> u32 {
+        match self.width {
+            BilledWidth::Minute => 1_440,
+            BilledWidth::Hour => 168,
+            BilledWidth::Day => self.family.days_max,
+        }
     }
 }
 

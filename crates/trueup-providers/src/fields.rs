@@ -46,10 +46,15 @@ impl<'a> Fields<'a> {
         text_of(self.take_some(name)?)
     }
 
-    /// Whether there is another page, and its cursor. Where nothing says whether, the cursor does.
+    /// Whether there is another page, and its cursor. Where nothing says whether, or not by a yes or a no,
+    /// the cursor does.
     pub(crate) fn next_page(&mut self) -> (bool, Option<String>) {
         let cursor = self.text("next_page");
-        let has_more = self.take_some("has_more").map(|raw| raw.get() == "true");
+        let has_more = self.take_some("has_more").and_then(|raw| match raw.get() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        });
         (has_more.unwrap_or(cursor.is_some()), cursor)
     }
 
@@ -66,7 +71,7 @@ impl<'a> Fields<'a> {
 
     /// A list within.
     pub(crate) fn list(&mut self, name: &str) -> Option<Vec<&'a RawValue>> {
-        serde_json::from_str(self.take_some(name)?.get()).ok()
+        list_of(self.take_some(name)?)
     }
 
     /// Each field by its name, in order.
@@ -77,6 +82,11 @@ impl<'a> Fields<'a> {
 
 /// A text, where a value is one.
 pub(crate) fn text_of(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// A list, where a value is one.
+pub(crate) fn list_of(raw: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(raw.get()).ok()
 }
 

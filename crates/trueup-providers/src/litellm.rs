@@ -61,11 +61,10 @@ impl Provider for LiteLlm {
 
     /// Both days are within what is asked for.
     fn request(&self, ask: &Ask<'_>) -> Request {
-        let date = |time: UnixMs| time.to_string().chars().take(DATE_CHARS).collect();
         let last = UnixMs(ask.span.until.0 - 1);
         let query = vec![
-            ("start_date".to_owned(), date(ask.span.from)),
-            ("end_date".to_owned(), date(last)),
+            ("start_date".to_owned(), ask.span.from.utc_date()),
+            ("end_date".to_owned(), last.utc_date()),
         ];
         Request { path: ask.family.path.into(), query, headers: Vec::new() }
     }
@@ -79,10 +78,10 @@ impl Provider for LiteLlm {
         for raw in days {
             let mut day = Fields::of(raw).ok_or_else(|| shape_unknown("a day is no object"))?;
             let date = day.text("date").unwrap_or_default();
-            let start = UnixMs::parse_rfc3339(&format!("{date}T00:00:00Z"));
+            let start = UnixMs::parse_date(&date);
             let start = start.ok_or_else(|| shape_unknown("a day has no date"))?;
             if reading.bucket(start, None) {
-                read_day(&mut reading, start, day);
+                read_day(&mut reading, start, day)?;
             }
         }
         // Sums of what the rows say.
@@ -92,29 +91,41 @@ impl Provider for LiteLlm {
     }
 }
 
-/// Characters of `2026-11-19`.
-const DATE_CHARS: usize = 10;
-
-fn read_day(reading: &mut Reading<'_>, start: UnixMs, mut day: Fields<'_>) {
+/// A day lists what it holds by model. One without that list is of a shape that is not known: taken for
+/// a day without usage it would withdraw every row that is known of it.
+fn read_day(reading: &mut Reading<'_>, start: UnixMs, mut day: Fields<'_>) -> Result<(), Issue> {
     day.take("metrics");
     let models = day.object("breakdown").and_then(|mut parts| parts.object("models"));
-    for (model, raw) in models.unwrap_or_default().into_each() {
-        let Some(mut fields) = Fields::of(raw) else { continue };
-        let keys = fields.object("api_key_breakdown").unwrap_or_default();
+    let models = models.ok_or_else(|| shape_unknown("a day has no breakdown by model"))?;
+    for (model, raw) in models.into_each() {
+        let Some(mut fields) = Fields::of(raw) else {
+            reading.issue(IssueCode::ShapeUnknown, "a model of a day is no object");
+            continue;
+        };
+        let metrics = fields.take("metrics");
+        let keys = fields.take_some("api_key_breakdown").map(Fields::of);
+        if keys.as_ref().is_some_and(Option::is_none) {
+            let detail =
+                "the breakdown of a model by key is no object: the model counts as a whole";
+            reading.issue(IssueCode::ShapeUnknown, detail);
+        }
         let mut is_any = false;
-        for (key, raw) in keys.into_each() {
+        for (key, raw) in keys.flatten().unwrap_or_default().into_each() {
             is_any = true;
-            if let Some(mut fields) = Fields::of(raw) {
-                let alias = fields.object("metadata").and_then(|mut data| data.text("key_alias"));
-                reading.name("key", Some(key.clone()), alias);
-                read_row(reading, start, &model, Some(key), fields.take("metrics"));
-            }
+            let Some(mut fields) = Fields::of(raw) else {
+                reading.issue(IssueCode::ShapeUnknown, "a key of a model is no object");
+                continue;
+            };
+            let alias = fields.object("metadata").and_then(|mut data| data.text("key_alias"));
+            reading.name("key", Some(key.clone()), alias);
+            read_row(reading, start, &model, Some(key), fields.take("metrics"));
         }
         if !is_any {
-            read_row(reading, start, &model, None, fields.take("metrics"));
+            read_row(reading, start, &model, None, metrics);
         }
     }
     reading.unknown("day", day);
+    Ok(())
 }
 
 fn read_row(
@@ -124,7 +135,11 @@ fn read_row(
     key: Option<String>,
     metrics: Option<&RawValue>,
 ) {
-    let Some(mut row) = metrics.and_then(|raw| reading.row(start, raw)) else { return };
+    let Some(metrics) = metrics else {
+        reading.issue(IssueCode::ShapeUnknown, "a model or a key has no metrics");
+        return;
+    };
+    let Some(mut row) = reading.row(start, metrics) else { return };
     row.set_dim("model", Dim::Text(model.into()));
     if let Some(key) = key {
         row.set_dim("api_key", Dim::Text(key.as_str().into()));

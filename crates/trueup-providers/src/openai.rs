@@ -162,8 +162,8 @@ impl Provider for OpenAi {
         let mut query = vec![
             pair("start_time", (ask.span.from.0 / 1_000).to_string()),
             pair("end_time", (ask.span.until.0 / 1_000).to_string()),
-            pair("bucket_width", width(ask.width).to_owned()),
-            pair("limit", limit(ask).to_string()),
+            pair("bucket_width", ask.width_word().to_owned()),
+            pair("limit", ask.buckets_max().to_string()),
         ];
         query.extend(ask.group.iter().map(|dim| pair("group_by[]", (*dim).to_owned())));
         query.extend(ask.page.iter().map(|page| pair("page", page.text().to_owned())));
@@ -192,23 +192,6 @@ impl Provider for OpenAi {
 
     fn names_page(&self, of: NamesOf<'_>, body: &[u8]) -> Result<NamesPage, trueup_core::Issue> {
         names::page(of, body)
-    }
-}
-
-const fn width(width: BilledWidth) -> &'static str {
-    match width {
-        BilledWidth::Minute => "1m",
-        BilledWidth::Hour => "1h",
-        BilledWidth::Day => "1d",
-    }
-}
-
-/// The most buckets that a page may have.
-fn limit(ask: &Ask<'_>) -> u32 {
-    match ask.width {
-        BilledWidth::Day => ask.family.days_max,
-        BilledWidth::Hour => 168,
-        BilledWidth::Minute => 1_440,
     }
 }
 
@@ -326,9 +309,9 @@ impl Told {
 }
 
 fn cost(row: &mut Row<'_, '_>) {
-    if let Some(mut amount) = row.fields.object("amount") {
+    if let Some(mut amount) = row.take_object("amount") {
         let value = amount.take_some("value").and_then(|raw| row.decimal_of("amount.value", raw));
-        let currency = amount.text("currency");
+        let currency = row.currency_in("amount.currency", amount.take_some("currency"));
         row.rest_of("amount", amount);
         match value {
             Some(value) => row.charge(value, currency),
@@ -336,6 +319,6 @@ fn cost(row: &mut Row<'_, '_>) {
         }
     }
     let quantity = row.take_decimal("quantity");
-    let unit = row.fields.text("quantity_unit");
+    let unit = row.take_text("quantity_unit");
     row.quantity(quantity, unit);
 }

@@ -60,7 +60,7 @@ impl Provider for OpenRouter {
     /// Without a date it tells all that it has; one day alone can be asked for.
     fn request(&self, ask: &Ask<'_>) -> Request {
         let is_one_day = ask.span.buckets(BilledWidth::Day).count() == 1;
-        let day = ask.span.from.to_string().chars().take(DATE_CHARS).collect();
+        let day = ask.span.from.utc_date();
         let query = if is_one_day { vec![("date".to_owned(), day)] } else { Vec::new() };
         Request { path: ask.family.path.into(), query, headers: Vec::new() }
     }
@@ -75,11 +75,8 @@ impl Provider for OpenRouter {
             let day = fields.text("date").and_then(|date| day(&date));
             let day = day.ok_or_else(|| shape_unknown("a row has no date"))?;
             // All days come where more than one was asked for.
-            if ask.span.contains(day)
-                && reading.bucket(day, None)
-                && let Some(row) = reading.row(day, raw)
-            {
-                read_row(row);
+            if ask.span.contains(day) && reading.bucket(day, None) {
+                read_row(reading.row_of(day, fields));
             }
         }
         reading.unknown("page", page);
@@ -92,12 +89,10 @@ const DATE_CHARS: usize = 10;
 
 /// A day, also where a time of day stands behind it.
 fn day(text: &str) -> Option<UnixMs> {
-    let date = text.get(..DATE_CHARS)?;
-    UnixMs::parse_rfc3339(&format!("{date}T00:00:00Z"))
+    UnixMs::parse_date(text.get(..DATE_CHARS)?)
 }
 
 fn read_row(mut row: Row<'_, '_>) {
-    row.skip(&["date"]);
     row.take_dims();
     row.take_measures(&[
         ("prompt_tokens", Measure::InUnsplit),

@@ -3,6 +3,8 @@
 //! A row keeps what we do not know in `extra`, and the name of each such field is told once a page.
 //! Two rows that nothing tells apart are one row: their counts are added, and that is told too.
 
+mod sums;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
@@ -16,7 +18,7 @@ use crate::{Ask, Cursor, Page};
 
 /// Different issues that are told of one page.
 const ISSUES_MAX: usize = 100;
-/// Characters of a field's name that are told.
+/// Characters of the name of a field or a column that are told.
 const NAME_CHARS_MAX: usize = 60;
 /// Bytes of what is not known that are kept of one row.
 const EXTRA_BYTES_MAX: usize = 4 << 10;
@@ -25,8 +27,10 @@ const EXTRA_BYTES_MAX: usize = 4 << 10;
 #[derive(Debug)]
 pub(crate) struct Reading<'a> {
     ask: &'a Ask<'a>,
-    facts: BTreeMap<(UnixMs, Dims), BilledFact>,
-    buckets: Vec<UnixMs>,
+    /// By what tells rows apart. Several where that does not: they are added at the end.
+    facts: BTreeMap<(UnixMs, Dims), Vec<BilledFact>>,
+    /// Where those begin that were told: what has no list of them tells one with each row.
+    buckets: BTreeSet<UnixMs>,
     names: BTreeSet<BilledName>,
     issues: BTreeSet<Issue>,
 }
@@ -37,7 +41,7 @@ impl<'a> Reading<'a> {
         Self {
             ask,
             facts: BTreeMap::new(),
-            buckets: Vec::new(),
+            buckets: BTreeSet::new(),
             names: BTreeSet::new(),
             issues: BTreeSet::new(),
         }
@@ -63,7 +67,7 @@ impl<'a> Reading<'a> {
         let is_as_wide = end.is_none_or(|end| end.0.saturating_sub(start.0) == width_ms);
         let is_asked_for = self.ask.span.contains(start) && start.floor(width_ms) == start;
         if is_as_wide && is_asked_for {
-            self.buckets.push(start);
+            self.buckets.insert(start);
             return true;
         }
         self.issue(IssueCode::BucketUnexpected, format!("a bucket at {start} was not asked for"));
@@ -89,7 +93,12 @@ impl<'a> Reading<'a> {
             self.issue(IssueCode::ShapeUnknown, "a row is no object");
             return None;
         };
-        Some(Row {
+        Some(self.row_of(start, fields))
+    }
+
+    /// A row of the bucket at `start`, of which something may have been taken already.
+    pub(crate) fn row_of<'r>(&'r mut self, start: UnixMs, fields: Fields<'r>) -> Row<'r, 'a> {
+        Row {
             reading: self,
             fields,
             start,
@@ -97,12 +106,12 @@ impl<'a> Reading<'a> {
             measures: Measures::default(),
             charge: None,
             extra: BTreeMap::new(),
-        })
+        }
     }
 
     /// The page, and where the next one is: `has_more` without a cursor is an error, because an end
     /// that is none would lose everything behind it.
-    pub(crate) fn finish(self, has_more: bool, cursor: Option<String>) -> Result<Page, Issue> {
+    pub(crate) fn finish(mut self, has_more: bool, cursor: Option<String>) -> Result<Page, Issue> {
         let next = match (has_more, cursor) {
             (false, _) => None,
             (true, Some(cursor)) => Some(Cursor::new(&cursor)?),
@@ -116,31 +125,21 @@ impl<'a> Reading<'a> {
             return Err(Issue::new(IssueCode::CursorRepeats, detail));
         }
         Ok(Page {
-            facts: self.facts.into_values().collect(),
-            buckets: self.buckets,
+            facts: sums::of(&mut self),
+            buckets: self.buckets.into_iter().collect(),
             names: self.names.into_iter().collect(),
             issues: self.issues.into_iter().collect(),
             next,
         })
     }
 
-    fn keep(&mut self, fact: BilledFact) {
-        let key = (fact.start, fact.dims.clone());
-        let Some(known) = self.facts.get_mut(&key) else {
-            self.facts.insert(key, fact);
-            return;
-        };
-        known.measures.add(&fact.measures);
-        known.charge = match (known.charge.take(), fact.charge) {
-            (Some(one), Some(two)) if one.currency == two.currency => Some(Charge {
-                amount: one.amount.plus(&two.amount),
-                quantity: one.quantity.zip(two.quantity).map(|(one, two)| one.plus(&two)),
-                ..one
-            }),
-            (one, two) => one.or(two),
-        };
-        let detail = format!("two rows at {} that no dimension tells apart: added", fact.start);
-        self.issue(IssueCode::RowRepeated, detail);
+    /// Unknown fields of one row, unless they are too many.
+    fn bounded(&mut self, extra: String) -> String {
+        if extra.len() > EXTRA_BYTES_MAX {
+            self.issue(IssueCode::SchemaDrift, "more unknown fields than are kept of a row");
+            return String::new();
+        }
+        extra
     }
 }
 
@@ -173,6 +172,15 @@ impl<'r> Row<'r, '_> {
         }
     }
 
+    /// Takes a dimension that rows have without being asked for it.
+    pub(crate) fn take_dim(&mut self, name: &str) {
+        if let Some(raw) = self.fields.take(name)
+            && let Some(dim) = self.dim_of(name, raw)
+        {
+            self.set_dim(name, dim);
+        }
+    }
+
     /// A dimension that a row lists by itself: null where it was not asked for.
     pub(crate) fn dim_within(&mut self, name: &str, raw: &'r RawValue) {
         let is_asked_for = self.reading.ask.group.contains(&name);
@@ -188,17 +196,70 @@ impl<'r> Row<'r, '_> {
             "null" => Some(Dim::Null),
             "true" => Some(Dim::Bool(true)),
             "false" => Some(Dim::Bool(false)),
-            _ => text_of(raw).map(|text| Dim::Text(text.as_str().into())).or_else(|| {
-                self.issue(IssueCode::SchemaDrift, format!("{name} is no text"));
-                self.extra.insert(name.to_owned(), raw);
-                None
-            }),
+            _ => self.text_in(name, raw).map(|text| Dim::Text(text.as_str().into())),
         }
+    }
+
+    /// A text; what is none is told, and kept as it is.
+    fn text_in(&mut self, name: &str, raw: &'r RawValue) -> Option<String> {
+        let text = text_of(raw);
+        if text.is_none() {
+            self.odd(name, raw, "no text");
+        }
+        text
+    }
+
+    /// Keeps and tells what is of another shape than it has.
+    pub(crate) fn odd(&mut self, name: &str, raw: &'r RawValue, what: &str) {
+        self.issue(IssueCode::SchemaDrift, format!("{} is {what}", shown(name)));
+        self.extra.insert(name.to_owned(), raw);
+    }
+
+    /// Takes a text; what is none is told, and kept as it is.
+    pub(crate) fn take_text(&mut self, field: &str) -> Option<String> {
+        let raw = self.fields.take_some(field)?;
+        self.text_in(field, raw)
+    }
+
+    /// Takes a text out of an object within; what is none is told, and kept as it is.
+    pub(crate) fn text_within(
+        &mut self,
+        within: &str,
+        fields: &mut Fields<'r>,
+        field: &str,
+    ) -> Option<String> {
+        let raw = fields.take_some(field)?;
+        self.text_in(&format!("{within}.{field}"), raw)
+    }
+
+    /// Takes an object within; what is none is told, and kept as it is.
+    pub(crate) fn take_object(&mut self, field: &str) -> Option<Fields<'r>> {
+        let raw = self.fields.take_some(field)?;
+        self.object_in(field, raw)
+    }
+
+    /// An object; what is none is told, and kept as it is.
+    pub(crate) fn object_in(&mut self, name: &str, raw: &'r RawValue) -> Option<Fields<'r>> {
+        let fields = Fields::of(raw);
+        if fields.is_none() {
+            self.odd(name, raw, "no object");
+        }
+        fields
+    }
+
+    /// A currency, which may not be told: one that cannot be read is no dollar.
+    pub(crate) fn currency_in(&mut self, name: &str, raw: Option<&'r RawValue>) -> Option<String> {
+        Some(self.text_in(name, raw?).unwrap_or_else(|| NO_CURRENCY.to_owned()))
     }
 
     /// A dimension is this.
     pub(crate) fn set_dim(&mut self, name: &str, dim: Dim) {
         self.dims.insert(name.into(), dim);
+    }
+
+    /// What the row is about, as far as it was taken.
+    pub(crate) const fn dims(&self) -> &Dims {
+        &self.dims
     }
 
     /// The text of a dimension that was taken.
@@ -208,7 +269,7 @@ impl<'r> Row<'r, '_> {
 
     /// Says what the id in a dimension is called, where a field holds its name.
     pub(crate) fn take_name(&mut self, kind: &str, dim: &str, field: &str) {
-        let (id, name) = (self.dim_text(dim), self.fields.text(field));
+        let (id, name) = (self.dim_text(dim), self.take_text(field));
         self.reading.name(kind, id, name);
     }
 
@@ -260,6 +321,19 @@ impl<'r> Row<'r, '_> {
             self.extra.insert(field.to_owned(), raw);
         }
         number.ok()
+    }
+
+    /// Takes an amount in hundredths; what is none, or of more places than are kept, is kept as it is.
+    pub(crate) fn take_cents(&mut self, field: &str) -> Option<Decimal> {
+        let raw = self.fields.take_some(field)?;
+        let amount = self.decimal_of(field, raw)?.shifted(-2);
+        if !amount.is_in_bounds() {
+            let detail = format!("{field}: more places than are kept of an amount");
+            self.issue(IssueCode::NumberInvalid, detail);
+            self.extra.insert(field.to_owned(), raw);
+            return None;
+        }
+        Some(amount)
     }
 
     /// What was charged. Another currency than the dollar is told, because it adds up with nothing.
@@ -327,18 +401,18 @@ impl<'r> Row<'r, '_> {
             self.issue(IssueCode::SchemaDrift, format!("unknown field {}", shown(&name)));
             self.extra.insert(name, raw);
         }
-        let extra = extra_of(&self.extra);
-        if extra.len() > EXTRA_BYTES_MAX {
-            self.issue(IssueCode::SchemaDrift, "more unknown fields than are kept of a row");
-        }
-        let extra = if extra.len() > EXTRA_BYTES_MAX { String::new() } else { extra };
-        let Self { reading, start, dims, measures, charge, .. } = self;
-        reading.keep(BilledFact { start, dims, measures, charge, extra });
+        let Self { reading, start, dims, measures, charge, extra, .. } = self;
+        let extra = reading.bounded(extra_of(&extra));
+        let key = (start, dims.clone());
+        let fact = BilledFact { start, dims, measures, charge, extra };
+        reading.facts.entry(key).or_default().push(fact);
     }
 }
 
 /// The currency of what is compared.
-const USD: &str = "USD";
+pub(crate) const USD: &str = "USD";
+/// What stands for a currency that is not told or cannot be read, as in ISO 4217.
+pub(crate) const NO_CURRENCY: &str = "XXX";
 
 /// Values as they were written, as one object.
 fn extra_of(extra: &BTreeMap<String, &RawValue>) -> String {
@@ -346,6 +420,6 @@ fn extra_of(extra: &BTreeMap<String, &RawValue>) -> String {
 }
 
 /// Somebody else's word, short and harmless.
-fn shown(word: &str) -> String {
+pub(crate) fn shown(word: &str) -> String {
     word.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
 }

@@ -8,8 +8,9 @@
 
 mod source;
 
+use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use trueup_core::{BilledWidth, StatedFact, StatedSums, UnixMs};
@@ -18,7 +19,7 @@ use trueup_ledger::{
 };
 use trueup_providers::{Format, StatementOptions, StatementReader, StatementSummary};
 
-use source::{Measured, Source};
+use source::{Measured, Source, hash_of};
 
 /// What came of a file.
 #[derive(Debug)]
@@ -47,21 +48,31 @@ pub(crate) enum Status {
 
 /// Imports files, one after the other.
 #[derive(Debug)]
-pub(crate) struct Importer {
+pub(crate) struct Importer<'a> {
     ledger: Ledger,
     options: StatementOptions,
-    /// The statement of this run that further parts of the same export belong to.
-    part_of: Option<i64>,
+    /// All files of this run.
+    files: &'a [PathBuf],
+    /// The first new statement of this run, by its kind: those after it are parts of the same export.
+    exports: BTreeMap<&'static str, i64>,
+    /// Statements that were there before and are named in this run, once they were looked for.
+    known: Option<Vec<i64>>,
+    /// How many rows of each statement do not count, as it was seen last.
+    superseded: BTreeMap<i64, u64>,
 }
 
-impl Importer {
-    pub(crate) const fn new(ledger: Ledger, options: StatementOptions) -> Self {
-        Self { ledger, options, part_of: None }
+impl<'a> Importer<'a> {
+    pub(crate) fn new(
+        ledger: Ledger,
+        options: StatementOptions,
+        files: &'a [PathBuf],
+    ) -> Result<Self> {
+        let superseded = superseded(ledger.path())?;
+        Ok(Self { ledger, options, files, exports: BTreeMap::new(), known: None, superseded })
     }
 
     /// Reads a file into the ledger, whole or not at all.
     pub(crate) fn import(&mut self, path: &Path, now: UnixMs) -> Result<Outcome> {
-        let before = statements(self.ledger.path())?;
         let source = Source::open(path)?;
         let mut reading = Reading::begin(source, &self.options)?;
         let format = reading.rows.format();
@@ -69,18 +80,55 @@ impl Importer {
             name: reading.name.clone(),
             kind: format.kind.to_owned(),
             family: format.family.to_owned(),
-            part_of: self.part_of.filter(|_| format.has_parts),
+            part_of: self.exports.get(format.kind).copied(),
+            parts: if format.has_parts { self.known()? } else { Vec::new() },
         };
         let imported = self.ledger.import_statement::<anyhow::Error>(&head, now, |importing| {
             reading.each(|row| importing.row(row))?;
             Ok(reading.end())
         })?;
         let (status, Imported::New(id) | Imported::Known(id)) = (status(imported), imported);
-        if format.has_parts {
-            self.part_of.get_or_insert(id);
+        match imported {
+            Imported::New(_) if format.has_parts => {
+                self.exports.entry(format.kind).or_insert(id);
+            }
+            // What comes from standard input is known only now.
+            Imported::Known(_) => self.known.iter_mut().for_each(|known| known.push(id)),
+            Imported::New(_) => {}
         }
-        let supersedes = superseded(&before, statements(self.ledger.path())?);
+        let is_changed = imported == Imported::New(id) || head.part_of.is_some();
+        let supersedes = if is_changed { self.newly_superseded()? } else { Vec::new() };
         Ok(reading.outcome(status, supersedes))
+    }
+
+    /// Statements of which more rows do not count than before, and how many more.
+    fn newly_superseded(&mut self) -> Result<Vec<(Statement, u64)>> {
+        let path = self.ledger.path();
+        let before = std::mem::replace(&mut self.superseded, superseded(path)?);
+        let more = statements(path)?.into_iter().filter_map(|statement| {
+            let rows =
+                self.superseded.get(&statement.id)?.checked_sub(*before.get(&statement.id)?)?;
+            (rows > 0).then_some((statement, rows))
+        });
+        Ok(more.collect())
+    }
+
+    /// Which statements of this run were there before it. They are looked for before the first new part
+    /// of an export is written, and become parts of it in the same transaction: between two files a run
+    /// may end.
+    fn known(&mut self) -> Result<Vec<i64>> {
+        if self.known.is_none() {
+            let mut known = Vec::new();
+            if self.files.len() > 1
+                && let Some(reader) = Reader::open(self.ledger.path())?
+            {
+                for sha256 in self.files.iter().filter_map(|file| hash_of(file)) {
+                    known.extend(reader.statement_of(&sha256)?);
+                }
+            }
+            self.known = Some(known);
+        }
+        Ok(self.known.clone().unwrap_or_default())
     }
 }
 
@@ -96,8 +144,9 @@ pub(crate) fn dry_run(path: &Path, options: &StatementOptions, ledger: &Path) ->
     let mut reading = Reading::begin(Source::open(path)?, options)?;
     reading.each(|_| Ok(()))?;
     let sha256 = reading.end().sha256;
-    let known = statements(ledger)?.into_iter().find(|statement| statement.sha256 == sha256);
-    let status = known.map_or(Status::Tried, |statement| Status::Known(statement.id));
+    let reader = Reader::open(ledger)?;
+    let known = reader.map(|reader| reader.statement_of(&sha256)).transpose()?.flatten();
+    let status = known.map_or(Status::Tried, Status::Known);
     Ok(reading.outcome(status, Vec::new()))
 }
 
@@ -143,14 +192,12 @@ pub(crate) fn statements(ledger: &Path) -> Result<Vec<Statement>> {
     })
 }
 
-/// Those of which more rows do not count than before.
-fn superseded(before: &[Statement], after: Vec<Statement>) -> Vec<(Statement, u64)> {
-    let was = |id: i64| before.iter().find(|one| one.id == id).map(|one| one.superseded);
-    let more = after.into_iter().filter_map(|statement| {
-        let rows = statement.superseded.checked_sub(was(statement.id)?)?;
-        (rows > 0).then_some((statement, rows))
-    });
-    more.collect()
+/// How many rows of each statement do not count.
+pub(crate) fn superseded(ledger: &Path) -> Result<BTreeMap<i64, u64>> {
+    Ok(match Reader::open(ledger)? {
+        Some(reader) => reader.superseded()?,
+        None => BTreeMap::new(),
+    })
 }
 
 /// A file while it is read.

@@ -24,8 +24,8 @@ pub struct Forecast {
     pub high: Decimal,
     /// Known days that it was made of.
     pub history_days: u32,
-    /// What each day that is not over is expected to come to, in order, and each of the past that is
-    /// not known. The others are what they were.
+    /// What each day that is not over is expected to come to, in order, and each gap
+    /// between known ones. The others are what they were.
     pub days: Vec<Expected>,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn forecast(days: &Days, span: Span, today: Date) -> Option<Forecast>
         history_days,
         days: Vec::new(),
     };
-    for date in span.days() {
+    for date in days.told(span, today) {
         let known = days.get(date).map(|day| &day.amount);
         if let (Some(amount), true) = (known, date < today) {
             forecast.add(amount, amount, amount);

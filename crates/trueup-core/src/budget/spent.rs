@@ -75,7 +75,7 @@ pub struct Rate {
 impl Rate {
     /// Dollars a day, cut behind so many decimals.
     #[must_use]
-    pub fn per_day(&self, places: u32) -> Decimal {
+    pub fn per_day(&self, places: u16) -> Decimal {
         self.sum.share(self.days, places)
     }
 }
@@ -88,21 +88,41 @@ impl Status {
     }
 }
 
+/// What of a period no longer changes: what somebody is told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The period.
+    pub span: Span,
+    /// What may be spent in it.
+    pub limit: Decimal,
+    /// What is spent on days that no longer change.
+    pub amount: Decimal,
+    /// Calls of all days without a known price: what they cost is in no sum.
+    pub unpriced_calls: u64,
+    /// The days that no longer change, and what they came to.
+    pub days: Vec<(Date, Decimal)>,
+}
+
+/// What no longer changes of the period that `day` lies in.
+#[must_use]
+pub fn settled(budget: &Budget, days: &Days, day: Date) -> Settled {
+    let (span, limit) = (budget.per.span(day), budget.limit.clone());
+    let mut settled =
+        Settled { span, limit, amount: Decimal::ZERO, unpriced_calls: 0, days: Vec::new() };
+    for (date, day) in days.within(span) {
+        settled.unpriced_calls = settled.unpriced_calls.saturating_add(day.unpriced_calls);
+        if day.is_settled {
+            settled.amount = settled.amount.plus(&day.amount);
+            settled.days.push((date, day.amount.clone()));
+        }
+    }
+    settled
+}
+
 /// How a budget stands in the present period.
 #[must_use]
 pub fn status(budget: &Budget, days: &Days, today: Date) -> Status {
-    status_of(budget, days, budget.per.span(today), today)
-}
-
-impl Status {
-    /// How a budget stood, or stands, in the period that `day` lies in.
-    #[must_use]
-    pub fn of_period(budget: &Budget, days: &Days, day: Date, today: Date) -> Self {
-        status_of(budget, days, budget.per.span(day), today)
-    }
-}
-
-fn status_of(budget: &Budget, days: &Days, span: Span, today: Date) -> Status {
+    let span = budget.per.span(today);
     let limit = budget.limit.clone();
     let mut status = Status {
         span,
@@ -153,15 +173,15 @@ fn rate(days: &Days, today: Date) -> Option<Rate> {
     (rate.days > 0).then_some(rate)
 }
 
-/// Goes through the days of the period: known ones come to what they came to, the present one at least
-/// to the rate, and all others to the rate.
+/// Goes through the days of the period from the first known one on: known ones come to what they came
+/// to, the present one at least to the rate, and all others to the rate.
 fn exhausted_on(status: &Status, days: &Days, today: Date) -> Option<Date> {
     // Everything times the days of the rate, so that nothing is divided.
     let (rate, parts) =
         status.rate.as_ref().map_or((Decimal::ZERO, 1), |rate| (rate.sum.clone(), rate.days));
     let limit = status.limit.times(&parts.into());
     let mut sum = Decimal::ZERO;
-    for date in status.span.days() {
+    for date in days.told(status.span, today) {
         let known = days.get(date).map(|day| day.amount.times(&parts.into()));
         let comes_to = match known {
             Some(amount) if date < today => amount,

@@ -71,6 +71,12 @@ fn what_may_still_change_is_not_settled() {
     days.know(date("2026-11-02"), false);
     let found = status(&monthly("40"), &days, date("2026-11-03"));
     assert_eq!((found.spent, found.settled), (decimal("30"), decimal("10")));
+    days.add_unpriced(date("2026-11-02"), 3);
+    let told = settled(&monthly("40"), &days, date("2026-11-30"));
+    assert_eq!((told.amount, told.unpriced_calls), (decimal("10"), 3));
+    assert_eq!(told.days, [(date("2026-11-01"), decimal("10"))]);
+    assert_eq!(told.span, found.span);
+    assert_eq!(settled(&monthly("40"), &days, date("2026-10-31")).days, []);
 }
 
 #[test]
@@ -101,6 +107,27 @@ fn a_budget_is_exhausted_on_the_day_that_the_rate_says() {
     assert_eq!(found.rate.unwrap().per_day(6), decimal("3.333333"));
     // Nothing known: nothing said.
     assert_eq!(of("1", &Days::default(), "2026-11-08"), None);
+}
+
+#[test]
+fn days_before_the_first_known_one_are_not_guessed() {
+    // First used on the 15th, $10 a day: 70 by the 21st, 160 by the 30th.
+    let days = days_from("2026-11-15", &["10"; 7]);
+    let today = date("2026-11-22");
+    let found = status(&monthly("200"), &days, today);
+    assert_eq!((found.spent, found.days_unknown, found.exhausted_on), (decimal("70"), 14, None));
+    let forecast = found.forecast.unwrap();
+    assert_eq!((forecast.amount, forecast.days.len()), (decimal("160"), 9));
+    let reached = status(&monthly("90"), &days, today);
+    assert_eq!(reached.exhausted_on, Some(date("2026-11-23")));
+    // A gap between known days is one that somebody forgot to tell of, and is guessed.
+    let mut gap = days_from("2026-11-14", &["10"]);
+    for (date, day) in days.within(Span { first: date("2026-11-16"), last: today }) {
+        gap.add(date, &day.amount);
+    }
+    let found = status(&monthly("80"), &gap, today);
+    assert_eq!(found.exhausted_on, Some(date("2026-11-21")));
+    assert_eq!(found.forecast.unwrap().amount, decimal("170"));
 }
 
 #[test]
@@ -239,6 +266,8 @@ proptest! {
         };
         prop_assert_eq!(&found.spent, &cents(of_span(found.span)));
         prop_assert_eq!(&found.spent.plus(&found.remaining), &found.limit);
+        let told = settled(&budget, &days, today);
+        prop_assert_eq!((&told.amount, &told.limit), (&found.settled, &found.limit));
         let by_hand = [50, 80, 100].into_iter().filter(|p| of_span(found.span) * 100 >= 25_050 * p).max();
         prop_assert_eq!(found.reached().map(i128::from), by_hand);
         if let Some(rate) = &found.rate {
@@ -250,6 +279,33 @@ proptest! {
             let past = Span { first: found.span.first, last: before(today, 1) };
             prop_assert_eq!(expected.plus(&cents(of_span(past))), forecast.amount.clone());
         }
+    }
+
+    #[test]
+    fn what_is_not_known_before_the_first_day_is_as_if_the_period_began_with_it(
+        amounts in prop::collection::vec(0..10_000_u32, 7..29), limit in 1..500_u32,
+    ) {
+        // From some day of November on; the same days, with all before them known to be empty.
+        let first = after(date("2026-11-30"), -i64::try_from(amounts.len()).unwrap());
+        let mut days = Days::default();
+        for (at, amount) in (0..).zip(&amounts) {
+            days.add(after(first, at), &cents(i128::from(*amount)));
+        }
+        let mut whole = days.clone();
+        for date in (Span { first: date("2026-11-01"), last: before(first, 1) }).days() {
+            whole.know(date, true);
+        }
+        let today = date("2026-11-30");
+        let of = |days: &Days| status(&monthly(&limit.to_string()), days, today);
+        let (found, known) = (of(&days), of(&whole));
+        prop_assert_eq!(&found.spent, &known.spent);
+        let past = |status: &Status| status.exhausted_on.filter(|day| *day < today);
+        prop_assert_eq!(past(&found), past(&known), "what is past is known");
+        let reached = found.thresholds.iter().find(|one| one.percent == 100).map(|one| one.on);
+        prop_assert_eq!(past(&found), reached.filter(|day| *day < today));
+        let expected = found.forecast.unwrap();
+        prop_assert_eq!(expected.days.len(), 1);
+        prop_assert_eq!(expected.amount, found.spent.plus(&expected.days[0].amount));
     }
 
     #[test]

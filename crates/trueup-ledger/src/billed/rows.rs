@@ -1,6 +1,7 @@
 //! Rows and their revisions.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
@@ -59,7 +60,7 @@ pub(super) fn store(
         }
         None => {
             stored.stored += 1;
-            insert(database, at, fact, &dims, value_key)?
+            insert(database, at, fact, (&dims, dims_key), value_key)?
         }
     };
     revise(database, at, row, fact.start, Some(fact))
@@ -118,35 +119,51 @@ fn charge_values(charge: Option<&Charge>) -> [Value; 4] {
     ]
 }
 
-fn insert(
-    database: &Connection,
-    at: &Place<'_>,
-    fact: &BilledFact,
-    dims: &str,
-    value_key: Key,
-) -> rusqlite::Result<i64> {
+/// How a new row is written.
+static INSERT: LazyLock<String> = LazyLock::new(|| {
     let columns: Vec<&str> = value_columns().collect();
-    let sql = format!(
+    format!(
         "INSERT INTO provider_rows (connection, family, width_minutes, start_ms, dims_key, dims,
          value_key, first_seen_at, last_changed_at, last_seen_at, revision, is_withdrawn, {})
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0{})",
         columns.join(", "),
         ", ?".repeat(columns.len())
-    );
+    )
+});
+
+fn insert(
+    database: &Connection,
+    at: &Place<'_>,
+    fact: &BilledFact,
+    (dims, dims_key): (&str, Key),
+    value_key: Key,
+) -> rusqlite::Result<i64> {
     let fixed: [Value; 10] = [
         at.connection.into(),
         at.range.family.clone().into(),
         at.range.width_minutes().into(),
         fact.start.0.into(),
-        BilledFact::key(dims).0.to_vec().into(),
+        dims_key.0.to_vec().into(),
         dims.to_owned().into(),
         value_key.0.to_vec().into(),
         at.now.0.into(),
         at.now.0.into(),
         at.pulling.started_at.0.into(),
     ];
-    database.prepare_cached(&sql)?.insert(params_from_iter(fixed.into_iter().chain(values(fact))))
+    database
+        .prepare_cached(&INSERT)?
+        .insert(params_from_iter(fixed.into_iter().chain(values(fact))))
 }
+
+/// How a new value is written.
+static CHANGE: LazyLock<String> = LazyLock::new(|| {
+    let columns: Vec<String> = value_columns().map(|column| format!("{column} = ?")).collect();
+    format!(
+        "UPDATE provider_rows SET {}, value_key = ?, last_changed_at = ?, is_withdrawn = 0,
+         revision = revision + 1 WHERE id = ?",
+        columns.join(", ")
+    )
+});
 
 fn change(
     database: &Connection,
@@ -155,14 +172,8 @@ fn change(
     fact: &BilledFact,
     value_key: Key,
 ) -> rusqlite::Result<()> {
-    let columns: Vec<String> = value_columns().map(|column| format!("{column} = ?")).collect();
-    let sql = format!(
-        "UPDATE provider_rows SET {}, value_key = ?, last_changed_at = ?, is_withdrawn = 0,
-         revision = revision + 1 WHERE id = ?",
-        columns.join(", ")
-    );
     let fixed: [Value; 3] = [value_key.0.to_vec().into(), at.now.0.into(), row.into()];
-    database.prepare_cached(&sql)?.execute(params_from_iter(values(fact).chain(fixed))).map(drop)
+    database.prepare_cached(&CHANGE)?.execute(params_from_iter(values(fact).chain(fixed))).map(drop)
 }
 
 /// Takes a row out of what counts: its bucket was told as a whole, and without it.

@@ -3,7 +3,7 @@
 use rusqlite::Row;
 use trueup_core::{BilledWidth, Charge, DAY_MS, Dims, Measure, Measures, Text, UnixMs};
 
-use crate::stated::{charge_of_row, dims_of_row};
+use crate::stated::{charge_of_row, dims_of_row, measures_of_row};
 use crate::{LedgerError, Reader};
 
 /// A day of a family that a connection was asked for.
@@ -183,16 +183,10 @@ fn day_of_row(row: &Row<'_>, width: BilledWidth) -> rusqlite::Result<ToldDay> {
 const MEASURES_AT: usize = 7;
 
 fn told_of_row(row: &Row<'_>) -> rusqlite::Result<ToldRow> {
-    let mut measures = Measures::default();
-    for (at, measure) in Measure::ALL.iter().enumerate() {
-        if let Some(count) = row.get::<_, Option<i64>>(MEASURES_AT + at)? {
-            measures.set(*measure, count.cast_unsigned());
-        }
-    }
     Ok(ToldRow {
         start: UnixMs(row.get(0)?),
         dims: dims_of_row(row, 1)?,
-        measures,
+        measures: measures_of_row(row, MEASURES_AT)?,
         charge: charge_of_row(row, 2)?,
         restated_at: row.get::<_, Option<i64>>(6)?.map(UnixMs),
     })

@@ -4,7 +4,7 @@ CREATE TABLE alerts (
     cell TEXT NOT NULL, -- which budget, and which period or day of it
     level INTEGER NOT NULL, -- the percentage that was reached and is held; 0: it has fallen again
     since INTEGER NOT NULL, -- when that was seen
-    detail TEXT NOT NULL, -- JSON: the numbers of that moment
+    told_id TEXT, -- what the alert is known by; null: it has fallen to this level, and nobody was told
     PRIMARY KEY (class, cell)
 ) STRICT, WITHOUT ROWID;
 

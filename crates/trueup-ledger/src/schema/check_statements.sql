@@ -4,7 +4,7 @@ SELECT 'wrong count: statement ' || s.id || ' has not ' || s.rows || ' rows' FRO
         JOIN statement_accounts a ON a.id = r.account WHERE a.statement = s.id)
 UNION ALL
 SELECT 'wrong count: ' || a.provider || ' of statement ' || a.statement || ' has not ' || a.rows
-    || ' rows from ' || a.from_ms || ' to ' || a.until_ms FROM statement_accounts a
+    || ' rows from ' || coalesce(a.from_ms, '?') || ' to ' || coalesce(a.until_ms, '?') FROM statement_accounts a
     WHERE a.rows <> (SELECT count(*) FROM statement_rows r WHERE r.account = a.id)
     OR EXISTS (SELECT 1 FROM statement_rows r WHERE r.account = a.id
         AND (r.start_ms < a.from_ms OR r.start_ms >= a.until_ms))

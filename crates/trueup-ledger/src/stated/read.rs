@@ -8,10 +8,7 @@ use trueup_core::{
     dims_of_json,
 };
 
-use crate::{LedgerError, Reader, schema};
-
-/// The first version of the schema that has these tables.
-const SCHEMA_OF_STATED: i64 = 5;
+use crate::{LedgerError, Reader};
 
 /// A statement that was imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +39,6 @@ pub struct Statement {
     pub without_ids: u64,
     /// Whose usage it tells.
     pub accounts: Vec<StatementAccount>,
-    /// Rows that do not count, because a later statement covers their day.
-    pub superseded: u64,
 }
 
 /// Whose usage a statement tells.
@@ -122,14 +117,36 @@ impl Reader {
                 [statement.id],
                 account_of_row,
             )?;
-            let counting: Vec<u64> = self.all(
-                "SELECT count(*) FROM stated WHERE statement = ?1",
-                [statement.id],
-                |row| Ok(row.get::<_, i64>(0)?.cast_unsigned()),
-            )?;
-            statement.superseded = statement.rows.saturating_sub(counting.iter().sum());
         }
         Ok(statements)
+    }
+
+    /// By statement, how many of its rows do not count because a later statement covers their day. It
+    /// looks at every row.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn superseded(&self) -> Result<BTreeMap<i64, u64>, LedgerError> {
+        if !self.has_stated()? {
+            return Ok(BTreeMap::new());
+        }
+        let sql = "SELECT s.id, s.rows - coalesce(counting, 0) FROM statements s LEFT JOIN
+             (SELECT statement, count(*) AS counting FROM stated GROUP BY statement)
+             ON statement = s.id";
+        self.all(sql, [], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.max(0).cast_unsigned())))
+    }
+
+    /// The number of the statement whose bytes have this hash.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn statement_of(&self, sha256: &[u8; 32]) -> Result<Option<i64>, LedgerError> {
+        if !self.has_stated()? {
+            return Ok(None);
+        }
+        let sql = "SELECT id FROM statements WHERE sha256 = ?1";
+        let ids: Vec<i64> = self.all(sql, [sha256], |row| row.get(0))?;
+        Ok(ids.first().copied())
     }
 
     /// What was not as it should be in a statement.
@@ -137,6 +154,9 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn statement_issues(&self, statement: i64) -> Result<Vec<StatedIssue>, LedgerError> {
+        if !self.has_stated()? {
+            return Ok(Vec::new());
+        }
         let sql = "SELECT code, detail, first_line, count FROM statement_issues
              WHERE statement = ?1 ORDER BY first_line, code, detail";
         self.all(sql, [statement], |row| {
@@ -209,22 +229,26 @@ impl Reader {
         until: UnixMs,
         width: BilledWidth,
     ) -> Result<Vec<StatedRow>, LedgerError> {
-        let mut sums: BTreeMap<i64, (StatedRow, StatedSums)> = BTreeMap::new();
+        let mut sums: BTreeMap<i64, ([Text; 3], StatedSums)> = BTreeMap::new();
         self.stated_rows(from, until, |row| {
-            let fact = row.fact.clone();
-            let (_, sum) =
-                sums.entry(row.statement).or_insert_with(|| (row, StatedSums::new(width)));
+            let StatedRow { statement, name, kind, family, fact } = row;
+            let (_, sum) = sums
+                .entry(statement)
+                .or_insert_with(|| ([name, kind, family], StatedSums::new(width)));
             sum.add(fact);
         })?;
-        let rows = sums.into_values().flat_map(|(row, sums)| {
-            sums.into_rows().map(move |fact| StatedRow { fact, ..row.clone() })
+        let rows = sums.into_iter().flat_map(|(statement, ([name, kind, family], sums))| {
+            sums.into_rows().map(move |fact| {
+                let [name, kind, family] = [&name, &kind, &family].map(Text::clone);
+                StatedRow { statement, name, kind, family, fact }
+            })
         });
         Ok(rows.collect())
     }
 
     /// Whether the file is of a version that knows statements.
     pub(crate) fn has_stated(&self) -> Result<bool, LedgerError> {
-        Ok(schema::check(&self.database, &self.path)? >= SCHEMA_OF_STATED)
+        self.has_table("statements")
     }
 }
 
@@ -244,7 +268,6 @@ fn statement_of_row(row: &Row<'_>) -> rusqlite::Result<Statement> {
         unplaced: count(10)?,
         without_ids: count(11)?,
         accounts: Vec::new(),
-        superseded: 0,
     })
 }
 
@@ -263,12 +286,6 @@ const MEASURES_AT: usize = 15;
 
 fn stated_of_row(row: &Row<'_>) -> rusqlite::Result<StatedRow> {
     let text = |at: usize| row.get::<_, String>(at).map(Text::from);
-    let mut measures = Measures::default();
-    for (at, measure) in Measure::ALL.iter().enumerate() {
-        if let Some(count) = row.get::<_, Option<i64>>(MEASURES_AT + at)? {
-            measures.set(*measure, count.cast_unsigned());
-        }
-    }
     Ok(StatedRow {
         statement: row.get(0)?,
         name: text(1)?,
@@ -281,11 +298,22 @@ fn stated_of_row(row: &Row<'_>) -> rusqlite::Result<StatedRow> {
             start: row.get::<_, Option<i64>>(7)?.map(UnixMs),
             width_minutes: row.get(8)?,
             dims: dims_of_row(row, 9)?,
-            measures,
+            measures: measures_of_row(row, MEASURES_AT)?,
             charge: charge_of_row(row, 11)?,
             extra: row.get(10)?,
         },
     })
+}
+
+/// Counts, from the columns of [`Measure::ALL`] that begin at `at`.
+pub(crate) fn measures_of_row(row: &Row<'_>, at: usize) -> rusqlite::Result<Measures> {
+    let mut measures = Measures::default();
+    for (at, measure) in (at..).zip(Measure::ALL) {
+        if let Some(count) = row.get::<_, Option<i64>>(at)? {
+            measures.set(*measure, count.cast_unsigned());
+        }
+    }
+    Ok(measures)
 }
 
 /// Dimensions, from the column at `at`.

@@ -16,7 +16,7 @@ fn change(cell: &str, before: u32, level: u32) -> AlertChange {
             cell: cell.to_owned(),
             level,
             since: NOW,
-            detail: "{}".to_owned(),
+            told_id: told.then(|| format!("{cell}-{level}")),
         },
         before,
         message: told.then(|| (format!("{cell}-{level}"), format!("{{\"level\":{level}}}"))),
@@ -36,18 +36,19 @@ fn a_level_is_told_once_to_each_sink() {
     let (_folder, mut ledger, reader) = open();
     let sinks = ["log", "webhook"];
     let raised = [change("all/2026-11", 0, 80)];
-    assert_eq!(ledger.record_alerts(&raised, &sinks, NOW).unwrap(), 1);
+    ledger.record_alerts(&raised, &sinks, NOW).unwrap();
+    assert_eq!(reader.alerts().unwrap(), [raised[0].state.clone()]);
     // Who did not see that changes nothing.
-    assert_eq!(ledger.record_alerts(&raised, &sinks, NOW).unwrap(), 0);
+    ledger.record_alerts(&raised, &sinks, NOW).unwrap();
     let waiting = reader.alert_deliveries().unwrap();
     let seen: Vec<_> = waiting.iter().map(|one| (&*one.sink, &*one.alert_id)).collect();
     assert_eq!(seen, [("log", "all/2026-11-80"), ("webhook", "all/2026-11-80")]);
     // It falls without a word, and may be reached again.
     let fallen = [change("all/2026-11", 80, 0)];
-    assert_eq!(ledger.record_alerts(&fallen, &sinks, NOW).unwrap(), 1);
+    ledger.record_alerts(&fallen, &sinks, NOW).unwrap();
     assert_eq!(reader.alert_deliveries().unwrap(), waiting);
     assert_eq!(reader.alerts().unwrap(), [fallen[0].state.clone()]);
-    assert_eq!(ledger.record_alerts(&raised, &sinks, NOW).unwrap(), 1);
+    ledger.record_alerts(&raised, &sinks, NOW).unwrap();
     assert_eq!(reader.alert_deliveries().unwrap().len(), 4);
 }
 
@@ -63,6 +64,7 @@ fn what_is_delivered_or_refused_goes_and_what_failed_waits() {
     let waiting = reader.alert_deliveries().unwrap();
     assert_eq!(waiting.len(), 1);
     assert_eq!((waiting[0].id, waiting[0].attempts), (ids[2], 1));
+    assert_eq!(waiting[0].created_at, NOW);
     assert_eq!(waiting[0].error.as_deref(), Some("HTTP 503"));
     assert_eq!(reader.counter(ALERTS_LOST).unwrap(), 1);
 }
@@ -83,6 +85,21 @@ fn what_waits_and_what_is_remembered_is_bounded() {
 }
 
 #[test]
+fn what_was_delivered_takes_no_room_from_what_waits() {
+    let (_folder, mut ledger, reader) = open();
+    for at in 0..600 {
+        let raised = [change(&format!("b{at:04}/2026-11"), 0, 50)];
+        ledger.record_alerts(&raised, &["log", "webhook"], NOW).unwrap();
+        let waiting = reader.alert_deliveries().unwrap();
+        let log = waiting.iter().find(|one| one.sink == "log").unwrap();
+        ledger.end_alert_delivery(log.id, &DeliveryEnd::Delivered).unwrap();
+    }
+    let waiting = reader.alert_deliveries().unwrap();
+    assert_eq!((waiting.len(), &*waiting[0].alert_id), (600, "b0000/2026-11-50"));
+    assert_eq!(reader.counter(ALERTS_LOST).unwrap(), 0);
+}
+
+#[test]
 fn a_ledger_of_an_older_program_has_none() {
     let (folder, ledger, _) = open();
     drop(ledger);
@@ -94,5 +111,7 @@ fn a_ledger_of_an_older_program_has_none() {
     let reader = Reader::open(&path).unwrap().unwrap();
     assert!(reader.alerts().unwrap().is_empty() && reader.alert_deliveries().unwrap().is_empty());
     let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
-    assert_eq!(ledger.record_alerts(&[change("a", 0, 50)], &["log"], NOW).unwrap(), 1);
+    let raised = change("a", 0, 50);
+    ledger.record_alerts(std::slice::from_ref(&raised), &["log"], NOW).unwrap();
+    assert_eq!(reader.alerts().unwrap(), [raised.state]);
 }

@@ -72,6 +72,7 @@ fn head(kind: &str) -> StatementHead {
         kind: kind.into(),
         family: "usage/completions".into(),
         part_of: None,
+        parts: Vec::new(),
     }
 }
 
@@ -147,7 +148,8 @@ fn a_row_comes_back_as_it_was_written() {
     let statements = reader.statements().unwrap();
     let statement = &statements[0];
     let counts = (statement.rows, statement.blank, statement.odd, statement.unplaced);
-    assert_eq!((counts, statement.without_ids, statement.superseded), ((2, 2, 3, 1), 1, 0));
+    assert_eq!((counts, statement.without_ids), ((2, 2, 3, 1), 1));
+    assert_eq!(reader.superseded().unwrap()[&id], 0);
     let covers = (UnixMs(START), UnixMs(START + 10 * DAY_MS));
     assert_eq!(statement.accounts[0].covers, Some(covers), "blank buckets, too");
     let issues = reader.statement_issues(id).unwrap();
@@ -180,7 +182,7 @@ fn a_later_export_counts_for_the_days_that_it_covers_until_it_is_taken_back() {
     begins.start = Some(UnixMs(START + DAY_MS + HOUR_MS));
     let new = world.next(&[begins, row(3, 32), row(4, 64)]);
     assert_eq!(world.counting(), [(old, 0, 1), (new, 1, 16), (new, 3, 32), (new, 4, 64)]);
-    assert_eq!(world.reader().statements().unwrap()[0].superseded, 3);
+    assert_eq!(world.reader().superseded().unwrap(), [(old, 3), (new, 0)].into());
 
     assert!(world.ledger.remove_statement(new).unwrap());
     assert!(!world.ledger.remove_statement(new).unwrap());
@@ -219,6 +221,58 @@ fn accounts_kinds_providers_and_parts_do_not_supersede_each_other() {
 }
 
 #[test]
+fn known_parts_of_an_export_become_as_late_as_its_first_new_one() {
+    let mut world = World::new();
+    let end = |number| StatementEnd { sha256: [number; 32], ..StatementEnd::default() };
+    let import = |world: &mut World, head: StatementHead, out, number| {
+        let imported = world.ledger.import_statement(&head, UnixMs(START), |importing| {
+            importing.row(&row(0, out))?;
+            Ok::<_, LedgerError>(end(number))
+        });
+        imported.unwrap()
+    };
+    let first = new(import(&mut world, head("focus"), 1, 1));
+    let second =
+        new(import(&mut world, StatementHead { part_of: Some(first), ..head("focus") }, 2, 2));
+    let other = new(import(&mut world, head("openai_cost"), 64, 64));
+    assert_eq!(world.counting(), [(first, 0, 1), (second, 0, 2), (other, 0, 64)]);
+    // The second one comes anew, and the first one and a file of another kind are named before it.
+    let parts = vec![first, other];
+    let third = new(import(&mut world, StatementHead { parts, ..head("focus") }, 4, 4));
+    assert_eq!(world.counting(), [(first, 0, 1), (other, 0, 64), (third, 0, 4)]);
+    let later = new(import(&mut world, head("openai_cost"), 128, 128));
+    let counting = [(first, 0, 1), (third, 0, 4), (later, 0, 128)];
+    assert_eq!(world.counting(), counting, "the file of another kind is as late as it was");
+    // One that is known and comes behind it, as from standard input.
+    let fourth = new(import(&mut world, head("focus"), 8, 8));
+    let known = StatementHead { part_of: Some(fourth), ..head("focus") };
+    assert_eq!(import(&mut world, known, 4, 4), Imported::Known(third));
+    assert_eq!(world.counting(), [(third, 0, 4), (later, 0, 128), (fourth, 0, 8)]);
+    // Alone it changes nothing.
+    let fifth = new(import(&mut world, head("focus"), 16, 16));
+    assert_eq!(import(&mut world, head("focus"), 4, 4), Imported::Known(third));
+    assert_eq!(world.counting(), [(later, 0, 128), (fifth, 0, 16)]);
+    assert_eq!(world.damage(), Vec::<String>::new());
+}
+
+#[test]
+fn more_accounts_than_are_held_are_all_written() {
+    let mut world = World::new();
+    // Each of them comes twice, on two days, with all others between.
+    let rows: Vec<_> = [0, 3]
+        .into_iter()
+        .flat_map(|day| (0..1_500).map(move |account| row_of(&account.to_string(), day, 1)))
+        .collect();
+    world.next(&rows);
+    let statements = world.reader().statements().unwrap();
+    let accounts = &statements[0].accounts;
+    assert_eq!((statements[0].rows, accounts.len()), (3_000, 1_500));
+    let covers = Some((UnixMs(START), UnixMs(START + 4 * DAY_MS)));
+    assert!(accounts.iter().all(|account| account.rows == 2 && account.covers == covers));
+    assert_eq!(world.damage(), Vec::<String>::new());
+}
+
+#[test]
 fn minutes_are_rolled_up_when_they_are_read() {
     let mut world = World::new();
     let minute = |minute: i64, out| StatedFact {
@@ -248,6 +302,16 @@ fn the_check_sees_a_row_that_is_gone() {
 }
 
 #[test]
+fn the_check_sees_a_row_without_a_time_that_is_gone() {
+    let mut world = World::new();
+    world.next(&[StatedFact { start: None, ..row(0, 1) }]);
+    assert_eq!(world.damage(), Vec::<String>::new());
+    let database = Connection::open(world.folder.path().join("trueup.db")).unwrap();
+    database.execute("DELETE FROM statement_rows", []).unwrap();
+    assert_eq!(world.damage().len(), 2, "{:?}", world.damage());
+}
+
+#[test]
 fn a_ledger_of_an_older_program_has_no_statements() {
     let mut world = World::new();
     world.next(&[row(0, 1)]);
@@ -260,6 +324,9 @@ fn a_ledger_of_an_older_program_has_no_statements() {
         database.execute_batch(&format!("DROP {kind} {table}")).unwrap();
     }
     assert!(world.reader().statements().unwrap().is_empty());
+    assert!(world.reader().superseded().unwrap().is_empty());
+    assert_eq!(world.reader().statement_of(&[1; 32]).unwrap(), None);
+    assert!(world.reader().statement_issues(1).unwrap().is_empty());
     assert_eq!(world.reader().odd_statements().unwrap(), (0, Vec::new()));
     assert!(world.counting().is_empty());
     assert_eq!(world.damage(), Vec::<String>::new());

@@ -13,7 +13,7 @@
 use serde_json::value::RawValue;
 use trueup_core::{Dim, Dims, Issue, Measure, UnixMs};
 
-use crate::fields::{Fields, shape_unknown, text_of};
+use crate::fields::{Fields, list_of, shape_unknown};
 use crate::reading::{Reading, Row};
 
 /// The family's name.
@@ -24,17 +24,19 @@ pub(super) fn read(reading: &mut Reading<'_>, raw: &RawValue) -> Result<(), Issu
     let mut fields = Fields::of(raw).ok_or_else(|| shape_unknown("a record is no object"))?;
     let date = fields.text("date").ok_or_else(|| shape_unknown("a record has no date"))?;
     let start = UnixMs::parse_rfc3339(&date)
-        .or_else(|| UnixMs::parse_rfc3339(&format!("{date}T00:00:00Z")))
+        .or_else(|| UnixMs::parse_date(&date))
         .ok_or_else(|| shape_unknown("the date of a record is none"))?;
     if !reading.bucket(start, None) {
         return Ok(());
     }
-    let dims = dims(&mut fields);
-    let models = fields.list("model_breakdown").unwrap_or_default();
-    if let Some(row) = reading.row(start, raw) {
-        read_record(row, &dims);
+    let told = fields.take_some("model_breakdown");
+    let models = told.and_then(list_of);
+    let mut record = reading.row_of(start, fields);
+    if let (Some(raw), None) = (told, &models) {
+        record.odd("model_breakdown", raw, "no list");
     }
-    for model in models {
+    let dims = read_record(record);
+    for model in models.unwrap_or_default() {
         if let Some(row) = reading.row(start, model) {
             read_model(row, &dims);
         }
@@ -46,34 +48,29 @@ pub(super) fn read(reading: &mut Reading<'_>, raw: &RawValue) -> Result<(), Issu
 const TEXTS: [&str; 3] = ["customer_type", "subscription_type", "terminal_type"];
 
 /// Who used it, and how.
-fn dims(fields: &mut Fields<'_>) -> Dims {
-    let mut actor = fields.object("actor").unwrap_or_default();
-    let name = actor.text("email_address").or_else(|| actor.text("api_key_name"));
-    let of_actor = [("actor", name), ("actor_type", actor.text("type"))];
-    let of_actor = of_actor.into_iter().filter_map(|(name, text)| Some((name, dim_of(&text?))));
-    let others = TEXTS.into_iter().filter_map(|name| {
-        let raw = fields.take(name)?;
-        Some((name, if raw.get() == "null" { Dim::Null } else { dim_of(&text_of(raw)?) }))
-    });
-    of_actor.chain(others).map(|(name, dim)| (name.into(), dim)).collect()
-}
-
-fn dim_of(text: &str) -> Dim {
-    Dim::Text(text.into())
-}
-
-fn set_dims(row: &mut Row<'_, '_>, dims: &Dims) {
-    for (name, dim) in dims {
-        row.set_dim(name, dim.clone());
+fn take_dims(row: &mut Row<'_, '_>) {
+    if let Some(mut actor) = row.take_object("actor") {
+        let email = row.text_within("actor", &mut actor, "email_address");
+        let key = row.text_within("actor", &mut actor, "api_key_name");
+        let kind = row.text_within("actor", &mut actor, "type");
+        for (name, text) in [("actor", email.or(key)), ("actor_type", kind)] {
+            if let Some(text) = text {
+                row.set_dim(name, Dim::Text(text.as_str().into()));
+            }
+        }
+        row.rest_of("actor", actor);
+    }
+    for name in TEXTS {
+        row.take_dim(name);
     }
 }
 
-/// The sessions of a record; lines, commits and tools are kept as they are.
-fn read_record(mut row: Row<'_, '_>, dims: &Dims) {
-    set_dims(&mut row, dims);
-    row.skip(&["date", "organization_id", "actor", "model_breakdown"]);
-    row.skip(&TEXTS);
-    if let Some(mut metrics) = row.fields.object("core_metrics") {
+/// The sessions of a record; lines, commits and tools are kept as they are. What the record is about
+/// holds for its models, too.
+fn read_record(mut row: Row<'_, '_>) -> Dims {
+    take_dims(&mut row);
+    row.skip(&["organization_id"]);
+    if let Some(mut metrics) = row.take_object("core_metrics") {
         let sessions = metrics.take_some("num_sessions");
         let sessions = sessions.and_then(|raw| row.count_of("num_sessions", raw));
         row.set(Measure::Sessions, sessions);
@@ -87,16 +84,20 @@ fn read_record(mut row: Row<'_, '_>, dims: &Dims) {
     }
     row.keep(&["tool_actions"]);
     row.expect("customer_type", &["api", "subscription"]);
+    let dims = row.dims().clone();
     row.finish();
+    dims
 }
 
 /// The tokens of a model: disjoint.
 fn read_model(mut row: Row<'_, '_>, dims: &Dims) {
-    set_dims(&mut row, dims);
-    if let Some(model) = row.fields.text("model") {
+    for (name, dim) in dims {
+        row.set_dim(name, dim.clone());
+    }
+    if let Some(model) = row.take_text("model") {
         row.set_dim("model", Dim::Text(model.as_str().into()));
     }
-    if let Some(mut tokens) = row.fields.object("tokens") {
+    if let Some(mut tokens) = row.take_object("tokens") {
         for (name, measure) in [
             ("input", Measure::InUncached),
             ("cache_read", Measure::InCacheRead),

@@ -15,7 +15,8 @@
 use trueup_core::{Dim, IssueCode, Measure};
 
 use super::Format;
-use super::row::{Row, a_day, shown};
+use super::row::{Row, a_day};
+use crate::reading::shown;
 
 /// Tokens and requests.
 pub(super) const AMOUNT: Format = Format {

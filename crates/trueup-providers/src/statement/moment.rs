@@ -32,7 +32,7 @@ fn day(text: &str) -> Option<Moment> {
         [_, _, _, _, b'-', _, _, b'-', _, _] => true,
         digits => digits.len() == 8 && digits.iter().all(u8::is_ascii_digit),
     };
-    let at = is_day.then(|| UnixMs::parse_rfc3339(&format!("{text}T00:00:00Z")))??;
+    let at = is_day.then(|| UnixMs::parse_date(text))??;
     Some(Moment { at, has_zone: false, is_day: true })
 }
 

@@ -10,17 +10,12 @@ use trueup_core::{
 use super::focus::write::{plain, provider_id};
 use super::header::Columns;
 use super::moment::{Moment, moment};
+use crate::reading::{NO_CURRENCY, USD, shown};
 
 /// Bytes of what is not known that are kept of one row.
 const EXTRA_BYTES_MAX: usize = 16 << 10;
-/// Characters of a column's name that are told.
-const NAME_CHARS_MAX: usize = 60;
 /// Minutes of a day.
 pub(super) const DAY_MINUTES: u32 = 1_440;
-/// The currency of what is compared.
-const USD: &str = "USD";
-/// What stands for a currency that is not told, as in ISO 4217.
-const NO_CURRENCY: &str = "XXX";
 
 /// A row while it is read.
 #[derive(Debug)]
@@ -366,11 +361,6 @@ impl<'r> Row<'r> {
 
 /// Names for fields beyond the last column; more are not kept.
 const BEYOND: &[&str] = &["+1", "+2", "+3", "+4", "+5", "+6", "+7", "+8"];
-
-/// Somebody else's word, short and harmless.
-pub(super) fn shown(word: &str) -> String {
-    word.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
-}
 
 /// Minutes of a bucket whose end is not told, and which is a day.
 pub(super) const fn a_day(_: UnixMs) -> u32 {

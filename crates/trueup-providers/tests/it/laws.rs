@@ -96,6 +96,7 @@ fn unknown_fields_are_kept_and_told_and_change_nothing_else() {
         let read = fixture.read_bytes(&serde_json::to_vec(&page).unwrap()).unwrap();
         assert!(read.issues.iter().any(|issue| issue.code == IssueCode::SchemaDrift));
         assert_eq!((&read.buckets, &read.next), (&plain.buckets, &plain.next));
+        assert_eq!(read.facts.len(), plain.facts.len(), "{}", fixture.path.display());
         for (with, without) in read.facts.iter().zip(&plain.facts) {
             assert!(with.extra.contains("zz_unheard_of"), "{}", with.extra);
             let with = BilledFact { extra: without.extra.clone(), ..with.clone() };

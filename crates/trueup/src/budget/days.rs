@@ -10,13 +10,13 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use trueup_core::budget::{Days, Span};
 use trueup_core::prices::provider_key;
-use trueup_core::reconcile::{Coverage, DayState, Quantity, Side};
+use trueup_core::reconcile::{Coverage, DayState, Quantity};
 use trueup_core::report::{Entry, Pricer, Window, matches};
 use trueup_core::{Calendar, Decimal, Series, UnixMs, Witness};
 use trueup_ledger::Reader;
 
 use super::Settings;
-use crate::parity::{GATEWAY_PROVIDER, Narrow, charged, dollars};
+use crate::parity::{GATEWAY_PROVIDER, Gathered, Narrow, charged, dollars};
 use crate::usage::Usage;
 
 /// Days that are looked at, the present one among them: those of the longest period and the one before
@@ -72,18 +72,21 @@ pub(super) fn known(
     budgets: &[Settings],
     now: UnixMs,
 ) -> Result<Vec<Known>> {
-    let mut known = Vec::new();
-    for budget in budgets {
-        let billed = match (whose(budget), reader) {
-            (Whose::Account, _) | (_, None) => None,
-            (Whose::Billed | Whose::BilledIfTold, Some(reader)) => billed(reader, budget, now)?,
-        };
-        known.push(match (whose(budget), billed) {
-            (_, Some(billed)) => billed,
-            (Whose::Billed, None) => unknown(now),
-            (Whose::Account | Whose::BilledIfTold, None) => of_account_later(zone, now),
-        });
+    let asked: Vec<&Settings> =
+        budgets.iter().filter(|budget| !matches!(whose(budget), Whose::Account)).collect();
+    let mut billed = match reader {
+        Some(reader) if !asked.is_empty() => billed(reader, &asked, now)?,
+        Some(_) | None => Vec::new(),
     }
+    .into_iter();
+    let of_budget = |budget| match whose(budget) {
+        Whose::Account => of_account_later(zone, now),
+        Whose::Billed => billed.next().flatten().unwrap_or_else(|| unknown(now)),
+        Whose::BilledIfTold => {
+            billed.next().flatten().unwrap_or_else(|| of_account_later(zone, now))
+        }
+    };
+    let mut known: Vec<Known> = budgets.iter().map(of_budget).collect();
     account(usage, pricer, zone, budgets, &mut known)?;
     Ok(known)
 }
@@ -97,15 +100,24 @@ enum Whose {
 }
 
 /// A bill is the better word, where it covers all that the budget takes in: it does where the budget
-/// names the provider, and nobody knows whether it does where the budget names none.
+/// names the provider alone. Nobody knows whether it does where it names none, and providers call
+/// projects and models by other names than the account.
 const fn whose(budget: &Settings) -> Whose {
     match budget.of {
         Some(Of::Account) => Whose::Account,
         Some(Of::Billed) => Whose::Billed,
         None if budget.key.is_some() => Whose::Billed,
-        None if budget.agent.is_some() || budget.provider.is_none() => Whose::Account,
+        None if budget.provider.is_none() || is_of_account(budget) => Whose::Account,
         None => Whose::BilledIfTold,
     }
+}
+
+/// Whether a budget names what the account knows by these names, and bills may not.
+const fn is_of_account(budget: &Settings) -> bool {
+    budget.agent.is_some()
+        || budget.tag.is_some()
+        || budget.project.is_some()
+        || budget.model.is_some()
 }
 
 /// Nothing is known yet: the account is gone through once, for all budgets.
@@ -200,32 +212,48 @@ fn takes(budget: &Settings, series: &Series) -> bool {
         && is_meant(&budget.project, &series.project)
         && is_meant(&budget.agent, &series.source)
         && is_meant(&budget.model, &series.model)
+        && budget.has_tag(series)
 }
 
-/// What providers say was charged, in UTC; `None` where they say nothing of these days.
-fn billed(reader: &Reader, budget: &Settings, now: UnixMs) -> Result<Option<Known>> {
+/// What providers say was charged, in UTC, of each budget; `None` where they say nothing of these days.
+/// It is gone through once, for all of them.
+fn billed(reader: &Reader, budgets: &[&Settings], now: UnixMs) -> Result<Vec<Option<Known>>> {
     let calendar = Calendar::new(TimeZone::UTC);
     let today = calendar.day(now);
-    let window = window(&calendar, today);
+    let narrows: Vec<Narrow> = budgets.iter().map(|budget| narrow(budget)).collect();
+    let gathered = charged(reader, window(&calendar, today), &narrows)?;
+    let all = budgets.iter().zip(gathered);
+    Ok(all.map(|(budget, gathered)| of_charges(budget, gathered, &calendar, today)).collect())
+}
+
+/// What a budget takes in of what was charged.
+fn narrow(budget: &Settings) -> Narrow {
     let list = |one: &Option<String>| one.iter().cloned().collect::<Vec<_>>();
-    let narrow = Narrow {
+    Narrow {
         providers: list(&budget.provider),
         projects: list(&budget.project),
         keys: list(&budget.key),
         models: list(&budget.model),
-    };
-    let gathered = charged(reader, window, &narrow)?;
+    }
+}
+
+fn of_charges(
+    budget: &Settings,
+    gathered: Gathered,
+    calendar: &Calendar,
+    today: Date,
+) -> Option<Known> {
     // A gateway tells what it computed of calls that others bill: added to those, they would count twice.
     let is_bill = |provider: &str| budget.provider.is_some() || provider != GATEWAY_PROVIDER;
     let covers: BTreeMap<&str, &Coverage> = gathered
         .input
         .coverage
         .iter()
-        .filter(|((side, provider), _)| *side == Side::Cost && is_bill(provider))
+        .filter(|((_, provider), _)| is_bill(provider))
         .map(|((_, provider), days)| (provider.as_str(), days))
         .collect();
     if covers.is_empty() {
-        return Ok(None);
+        return None;
     }
     let mut days = Days::default();
     for date in Span::before(today, DAYS_BACK - 1).days().chain([today]) {
@@ -233,7 +261,7 @@ fn billed(reader: &Reader, budget: &Settings, now: UnixMs) -> Result<Option<Know
             days.know(date, is_settled);
         }
     }
-    for row in gathered.input.rows.iter().filter(|row| row.side == Side::Cost) {
+    for row in &gathered.input.rows {
         let date = calendar.day(row.start);
         let is_taken = is_bill(&provider_key(&row.provider)) && days.get(date).is_some();
         if let Some(dollars) = row.sums.get(Quantity::Cost).filter(|_| is_taken) {
@@ -241,12 +269,15 @@ fn billed(reader: &Reader, budget: &Settings, now: UnixMs) -> Result<Option<Know
         }
     }
     let providers: Vec<&str> = covers.keys().copied().collect();
-    let mut notes: BTreeSet<String> =
-        gathered.notes.into_iter().filter(|note| !note.starts_with("not compared")).collect();
+    let mut notes = gathered.notes;
     if budget.provider.is_none() {
         notes.insert(format!("what {} charged, and nobody else", providers.join(", ")));
     }
-    Ok(Some(Known { of: Of::Billed, days, zone: calendar.zone_name(), today, notes }))
+    if gathered.input.rows.is_empty() && narrow(budget).is_partial() {
+        let part = budget.named(&["project", "key", "model"]);
+        notes.insert(format!("no charge of these days names {part}, as providers call it"));
+    }
+    Some(Known { of: Of::Billed, days, zone: calendar.zone_name(), today, notes })
 }
 
 /// Whether a day is settled; `None` where a provider that has told of days before it does not tell of

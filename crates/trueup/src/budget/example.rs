@@ -43,6 +43,7 @@ pub(crate) fn api() -> Looked {
         key: None,
         agent: None,
         model: None,
+        tag: None,
         thresholds: vec![50, 80, 100],
         has_anomalies: true,
     };

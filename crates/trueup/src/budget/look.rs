@@ -10,7 +10,7 @@ use anyhow::Result;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use trueup_core::budget::{Budget, Days, Look, Period, Status, anomaly, status};
+use trueup_core::budget::{Budget, Days, Look, Period, Settled, Status, anomaly, settled, status};
 use trueup_core::prices::PriceBook;
 use trueup_core::report::{CostMode, Pricer};
 use trueup_core::{Decimal, UnixMs};
@@ -40,7 +40,7 @@ pub(crate) struct Source<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum About {
     /// A budget in one period.
-    Budget(Box<Status>),
+    Budget(Box<Settled>),
     /// A day.
     Anomaly(Box<Look>),
 }
@@ -51,8 +51,6 @@ pub(crate) struct Cell {
     /// Its name: that of the budget, and the period or the day.
     pub(crate) name: String,
     pub(crate) about: About,
-    /// The amounts that it was made of, where it is a period.
-    pub(crate) days: Vec<(Date, Decimal)>,
 }
 
 impl Cell {
@@ -68,7 +66,7 @@ impl Cell {
     /// change.
     pub(crate) fn figures(&self) -> (Decimal, Decimal) {
         match &self.about {
-            About::Budget(status) => (status.settled.clone(), status.limit.clone()),
+            About::Budget(settled) => (settled.amount.clone(), settled.limit.clone()),
             About::Anomaly(look) => (look.amount.minus(&look.median), look.margin.clone()),
         }
     }
@@ -111,7 +109,6 @@ pub(super) fn looked(settings: &Settings, known: Known) -> Looked {
         let looks = days.filter_map(|date| anomaly(&known.days, date));
         cells.extend(looks.map(|look| Cell {
             name: format!("{}/{}", settings.name, look.date),
-            days: Vec::new(),
             about: About::Anomaly(Box::new(look)),
         }));
     }
@@ -133,19 +130,13 @@ fn periods(settings: &Settings, budget: &Budget, known: &Known) -> Vec<Cell> {
     };
     let spans: BTreeSet<_> = back(known.today, late_days).map(|day| budget.per.span(day)).collect();
     let cell = |day: Date| {
-        let status = Status::of_period(budget, &known.days, day, known.today);
+        let settled = settled(budget, &known.days, day);
         Cell {
-            name: format!("{}/{}", settings.name, label(budget.per, status.span.first)),
-            days: amounts(&known.days, &status),
-            about: About::Budget(Box::new(status)),
+            name: format!("{}/{}", settings.name, label(budget.per, settled.span.first)),
+            about: About::Budget(Box::new(settled)),
         }
     };
     spans.into_iter().map(|span| cell(span.first)).collect()
-}
-
-fn amounts(days: &Days, status: &Status) -> Vec<(Date, Decimal)> {
-    let settled = days.within(status.span).filter(|(_, day)| day.is_settled);
-    settled.map(|(date, day)| (date, day.amount.clone())).collect()
 }
 
 /// What a period is called: `2026-11-20`, `week of 2026-11-16`, `2026-11`.

@@ -13,6 +13,6 @@ mod standing;
 
 pub(crate) use days::Of;
 pub(crate) use look::{Looked, Source, label, look};
-pub(crate) use say::{Alert, SCHEMA, budget_json, percent};
+pub(crate) use say::{Alert, SCHEMA, budget_json, id_of, percent};
 pub(crate) use settings::{Settings, of_toml};
 pub(crate) use standing::{Told, standing, turns};

@@ -12,7 +12,7 @@ use crate::render::number::{counted, dollars_of};
 /// The version of the shape. It changes only when a reader of an older one would misread.
 pub(crate) const SCHEMA: u32 = 1;
 /// Decimals of a rate, which need not end.
-const RATE_PLACES: u32 = 9;
+const RATE_PLACES: u16 = 9;
 
 /// Something that stands, or that somebody is told of.
 #[derive(Debug, Clone)]
@@ -23,29 +23,30 @@ pub(crate) struct Alert<'a> {
     pub(crate) level: u32,
     /// When that was seen; `None` where nothing has written it down.
     pub(crate) since: Option<UnixMs>,
+    /// What it is known by to those who were told; `None` where nobody was.
+    pub(crate) id: Option<String>,
+}
+
+/// What an alert is known by, the same each time that it is sent.
+pub(crate) fn id_of(cell: &Cell, level: u32, since: UnixMs) -> String {
+    let key = format!("{}\0{}\0{level}\0{}", cell.class(), cell.name, since.0);
+    blake3::hash(key.as_bytes()).to_hex().chars().take(32).collect()
 }
 
 impl Alert<'_> {
-    /// What it is known by: the same each time.
-    pub(crate) fn id(&self) -> String {
-        let since = self.since.map_or(0, |at| at.0);
-        let key = format!("{}\0{}\0{}\0{since}", self.cell.class(), self.cell.name, self.level);
-        blake3::hash(key.as_bytes()).to_hex().chars().take(32).collect()
-    }
-
     /// Why, in a sentence.
     pub(crate) fn message(&self) -> String {
         let name = &self.looked.settings.name;
         match &self.cell.about {
-            About::Budget(status) => {
+            About::Budget(settled) => {
                 let per = self.looked.settings.per;
-                let (spent, limit) = (dollars_of(&status.settled), dollars_of(&status.limit));
-                let part = percent(&status.settled, &status.limit);
-                let period = label(per, status.span.first);
+                let (spent, limit) = (dollars_of(&settled.amount), dollars_of(&settled.limit));
+                let part = percent(&settled.amount, &settled.limit);
+                let period = label(per, settled.span.first);
                 let the = if per == Period::Week { "the " } else { "" };
                 format!(
                     "{name}: {spent} of {limit} in {the}{period}, {part}{}",
-                    unpriced(status.unpriced_calls)
+                    unpriced(settled.unpriced_calls)
                 )
             }
             About::Anomaly(look) => {
@@ -67,7 +68,7 @@ impl Alert<'_> {
         let settings = &self.looked.settings;
         let mut object = Map::new();
         object.insert("schema".to_owned(), json!(SCHEMA));
-        object.insert("id".to_owned(), json!(self.since.is_some().then(|| self.id())));
+        object.insert("id".to_owned(), json!(self.id));
         object.insert("class".to_owned(), json!(self.cell.class()));
         object.insert("cell".to_owned(), json!(self.cell.name));
         object.insert("level".to_owned(), json!(self.level));
@@ -82,18 +83,18 @@ impl Alert<'_> {
     }
 
     /// The numbers alone.
-    pub(crate) fn numbers(&self) -> Value {
+    fn numbers(&self) -> Value {
         match &self.cell.about {
-            About::Budget(status) => {
-                let days = self.cell.days.iter();
+            About::Budget(settled) => {
+                let days = settled.days.iter();
                 json!({
                     "per": self.looked.settings.per.name(),
-                    "from": status.span.first.to_string(),
-                    "to": status.span.last.to_string(),
-                    "limit_usd": usd(&status.limit),
-                    "spent_usd": usd(&status.settled),
-                    "used_percent": percent_text(&status.settled, &status.limit),
-                    "unpriced_calls": status.unpriced_calls,
+                    "from": settled.span.first.to_string(),
+                    "to": settled.span.last.to_string(),
+                    "limit_usd": usd(&settled.limit),
+                    "spent_usd": usd(&settled.amount),
+                    "used_percent": percent_text(&settled.amount, &settled.limit),
+                    "unpriced_calls": settled.unpriced_calls,
                     "days": days.map(|(date, amount)| (date.to_string(), usd(amount)))
                         .collect::<Map<_, _>>(),
                 })
@@ -154,13 +155,7 @@ pub(crate) fn budget_json(looked: &Looked) -> Value {
     put("of", json!(looked.of.name()));
     put("tz", json!(looked.zone));
     put("today", json!(looked.today.to_string()));
-    for (key, value) in [
-        ("provider", &settings.provider),
-        ("project", &settings.project),
-        ("key", &settings.key),
-        ("agent", &settings.agent),
-        ("model", &settings.model),
-    ] {
+    for (key, value) in settings.fields() {
         put(key, json!(value));
     }
     put("notes", json!(looked.notes));

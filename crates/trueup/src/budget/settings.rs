@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
-use trueup_core::Decimal;
 use trueup_core::budget::{Budget, Period};
+use trueup_core::report::matches;
+use trueup_core::{Decimal, Series};
 
 use super::Of;
 
@@ -28,6 +29,9 @@ const PERCENT_MAX: i64 = 1_000;
 const THRESHOLDS_DEFAULT: [u32; 3] = [50, 80, 100];
 /// The largest limit in dollars: more digits would only be a slip.
 const LIMIT_MAX: i128 = 1_000_000_000;
+
+/// Tags of the account's usage, under the names that `trueup export focus` gives them.
+const TAGS: [&str; 2] = ["agent", "kind"];
 
 /// A budget, or, without a limit, usage that is only watched for anomalies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) key: Option<String>,
     pub(crate) agent: Option<String>,
     pub(crate) model: Option<String>,
+    /// Such as `kind=cron`.
+    pub(crate) tag: Option<String>,
     /// Percents of the limit at which somebody is told, in order.
     pub(crate) thresholds: Vec<u32>,
     /// Whether days out of the ordinary are told of.
@@ -59,20 +65,42 @@ impl Settings {
         self.limit.clone().map(|limit| Budget { limit, per, thresholds })
     }
 
+    /// By what it says which usage it takes in; `None` for all.
+    pub(crate) fn fields(&self) -> [(&'static str, Option<&str>); 6] {
+        [
+            ("provider", self.provider.as_deref()),
+            ("project", self.project.as_deref()),
+            ("key", self.key.as_deref()),
+            ("agent", self.agent.as_deref()),
+            ("model", self.model.as_deref()),
+            ("tag", self.tag.as_deref()),
+        ]
+    }
+
     /// What it takes in, such as `provider anthropic, model claude-*`; `everything` for all.
     pub(crate) fn scope(&self) -> String {
-        let fields = [
-            ("provider", &self.provider),
-            ("project", &self.project),
-            ("key", &self.key),
-            ("agent", &self.agent),
-            ("model", &self.model),
-        ];
-        let named = fields
-            .into_iter()
-            .filter_map(|(what, value)| value.as_ref().map(|value| format!("{what} {value}")));
-        let named: Vec<String> = named.collect();
-        if named.is_empty() { "everything".to_owned() } else { named.join(", ") }
+        let all = self.fields().map(|(name, _)| name);
+        let named = self.named(&all);
+        if named.is_empty() { "everything".to_owned() } else { named }
+    }
+
+    /// Those of these fields that are set.
+    pub(super) fn named(&self, names: &[&str]) -> String {
+        let fields = self.fields().into_iter().filter(|(name, _)| names.contains(name));
+        let set = fields.filter_map(|(name, value)| value.map(|value| format!("{name} {value}")));
+        set.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether usage has the tag that it is to have.
+    pub(super) fn has_tag(&self, series: &Series) -> bool {
+        self.tag.as_ref().is_none_or(|tag| {
+            let (name, pattern) = tag.split_once('=').unwrap_or_default();
+            match name {
+                "agent" => matches(pattern, &series.source),
+                "kind" => matches(pattern, &series.kind),
+                _ => false,
+            }
+        })
     }
 }
 
@@ -89,7 +117,7 @@ struct Written {
     key: Option<String>,
     agent: Option<String>,
     model: Option<String>,
-    tag: Option<toml::Value>,
+    tag: Option<String>,
     thresholds: Option<Vec<i64>>,
     anomalies: Option<bool>,
 }
@@ -123,9 +151,6 @@ pub(crate) fn of_toml(value: toml::Value) -> Result<Vec<Settings>> {
 
 impl Written {
     fn checked(self) -> Result<Settings> {
-        if self.tag.is_some() {
-            bail!("`tag`: calls have no tags in the account; use project, agent, model or key");
-        }
         let Some(name) = self.name else { bail!("`name` is missing") };
         let is_name = |c: char| !c.is_control() && c != '/';
         if name.trim() != name || name.is_empty() || !name.chars().all(is_name) {
@@ -154,6 +179,7 @@ impl Written {
             key: text("key", self.key)?,
             agent: text("agent", self.agent)?,
             model: text("model", self.model)?,
+            tag: self.tag.map(tag).transpose()?,
             thresholds: thresholds(self.thresholds, has_limit)?,
             has_anomalies: self.anomalies.unwrap_or(true),
         };
@@ -176,6 +202,9 @@ impl Settings {
                     "`agent`: providers do not know agents; with of = \"account\" the account does"
                 )
             }
+            _ if self.tag.is_some() && (self.key.is_some() || self.of == Some(Of::Billed)) => {
+                bail!("`tag`: providers do not know tags; the account does, which knows no keys")
+            }
             _ if self.limit.is_none() && !self.has_anomalies => {
                 bail!("without `limit`, and with anomalies = false, there is nothing to look at")
             }
@@ -188,6 +217,24 @@ fn text(field: &str, value: Option<String>) -> Result<Option<String>> {
     match value {
         Some(value) if value.trim().is_empty() => bail!("`{field}` is empty"),
         value => Ok(value),
+    }
+}
+
+/// A tag of the account, as `name=value`.
+fn tag(text: String) -> Result<String> {
+    let known = TAGS.join(" and ");
+    match text.split_once('=') {
+        Some((name, value)) if TAGS.contains(&name) => {
+            if value.trim().is_empty() {
+                bail!("`tag`: `{name}` has no value");
+            }
+            Ok(text)
+        }
+        Some((name, _)) => {
+            let name = trueup_core::one_line(name);
+            bail!("`tag`: the account has no tag `{name}`, but {known}")
+        }
+        None => bail!("`tag` must be a name and a value, such as \"kind=cron\"; known are {known}"),
     }
 }
 
@@ -273,7 +320,20 @@ mod tests {
             ("name = \"a\"\nlimit = true", "budget 1 (`a`): `limit` must be dollars"),
             ("name = \"a\"\nlimit = 1\nper = \"year\"", "budget 1 (`a`): `per`: `year` is not day"),
             ("name = \"a\"\nlimit = 1\nof = \"guess\"", "budget 1 (`a`): `of`: `guess` is not"),
-            ("name = \"a\"\nlimit = 1\ntag = \"x\"", "budget 1 (`a`): `tag`: calls have no tags"),
+            ("name = \"a\"\nlimit = 1\ntag = \"x\"", "budget 1 (`a`): `tag` must be a name and"),
+            (
+                "name = \"a\"\nlimit = 1\ntag = \"team=x\"",
+                "budget 1 (`a`): `tag`: the account has no tag `team`, but agent and kind",
+            ),
+            ("name = \"a\"\nlimit = 1\ntag = \"kind=\"", "budget 1 (`a`): `tag`: `kind` has no"),
+            (
+                "name = \"a\"\nlimit = 1\ntag = \"kind=cron\"\nof = \"billed\"",
+                "budget 1 (`a`): `tag`: providers do not know tags",
+            ),
+            (
+                "name = \"a\"\nlimit = 1\ntag = \"kind=cron\"\nkey = \"k\"",
+                "budget 1 (`a`): `tag`: providers do not know tags",
+            ),
             ("name = \"a\"\nlimit = 1\nproject = \" \"", "budget 1 (`a`): `project` is empty"),
             ("name = \"a\"\nlimit = 1\nthresholds = [0]", "budget 1 (`a`): `thresholds`: 0 is not"),
             ("name = \"a\"\nthresholds = [5]", "budget 1 (`a`): `thresholds` are percents"),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use trueup_core::UnixMs;
 use trueup_core::budget::{Turn, turn};
 use trueup_ledger::AlertState;
 
@@ -14,19 +13,23 @@ const ANOMALY_LEVELS: [u32; 1] = [100];
 
 /// Levels that were told, by class and cell.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Told(BTreeMap<(String, String), (u32, UnixMs)>);
+pub(crate) struct Told(BTreeMap<(String, String), AlertState>);
 
 impl Told {
     /// What the ledger remembers.
     pub(crate) fn new(states: Vec<AlertState>) -> Self {
         let states = states.into_iter();
-        Self(states.map(|one| ((one.class, one.cell), (one.level, one.since))).collect())
+        Self(states.map(|one| ((one.class.clone(), one.cell.clone()), one)).collect())
     }
 
-    /// The level of a cell, and since when; 0 where nothing was told.
-    pub(crate) fn of(&self, cell: &Cell) -> (u32, Option<UnixMs>) {
-        let known = self.0.get(&(cell.class().to_owned(), cell.name.clone()));
-        known.map_or((0, None), |(level, since)| (*level, Some(*since)))
+    /// What is remembered of a cell.
+    fn of(&self, cell: &Cell) -> Option<&AlertState> {
+        self.0.get(&(cell.class().to_owned(), cell.name.clone()))
+    }
+
+    /// The level of a cell; 0 where nothing was told.
+    pub(crate) fn level(&self, cell: &Cell) -> u32 {
+        self.of(cell).map_or(0, |known| known.level)
     }
 }
 
@@ -42,7 +45,7 @@ pub(crate) fn turns<'a>(
             About::Budget(_) => looked.settings.thresholds.as_slice(),
             About::Anomaly(_) => &ANOMALY_LEVELS,
         };
-        (looked, cell, turn(told.of(cell).0, &figure, &whole, levels))
+        (looked, cell, turn(told.level(cell), &figure, &whole, levels))
     })
 }
 
@@ -50,11 +53,13 @@ pub(crate) fn turns<'a>(
 pub(crate) fn standing<'a>(all: &'a [Looked], told: &'a Told) -> Vec<Alert<'a>> {
     let mut alerts: Vec<Alert<'a>> = turns(all, told)
         .filter_map(|(looked, cell, turn)| {
-            let (before, since) = told.of(cell);
-            let level = turn.level(before);
-            // What has just been reached was told by nobody.
-            let since = since.filter(|_| level <= before);
-            (level > 0).then_some(Alert { looked, cell, level, since })
+            let level = turn.level(told.level(cell));
+            // What has just been reached was told by nobody, and what has just fallen is another level
+            // than the one that was told.
+            let known = told.of(cell).filter(|known| level <= known.level);
+            let since = known.map(|known| known.since);
+            let id = known.filter(|known| level == known.level).and_then(|one| one.told_id.clone());
+            (level > 0).then_some(Alert { looked, cell, level, since, id })
         })
         .collect();
     alerts.sort_by_key(|alert| {

@@ -92,21 +92,17 @@ fn budgets(config: &Config) -> Layout {
 }
 
 fn budget_as_json(budget: &budget::Settings) -> serde_json::Value {
-    let budget::Settings { name, limit, per, of, provider, project, key, agent, model, .. } =
-        budget;
-    json!({
-        "name": name,
-        "limit": limit.as_ref().map(ToString::to_string),
-        "per": per.name(),
-        "of": of.map(Of::name),
-        "provider": provider,
-        "project": project,
-        "key": key,
-        "agent": agent,
-        "model": model,
-        "thresholds": budget.thresholds,
-        "anomalies": budget.has_anomalies,
-    })
+    let budget::Settings { name, limit, per, of, thresholds, has_anomalies, .. } = budget;
+    let fields = budget.fields().into_iter().chain([("name", Some(name.as_str()))]);
+    let fields = fields.map(|(field, value)| (field.to_owned(), json!(value)));
+    let mut object: serde_json::Map<_, _> = fields.collect();
+    let mut put = |field: &str, value| object.insert(field.to_owned(), value);
+    put("limit", json!(limit.as_ref().map(ToString::to_string)));
+    put("per", json!(per.name()));
+    put("of", json!(of.map(Of::name)));
+    put("thresholds", json!(thresholds));
+    put("anomalies", json!(has_anomalies));
+    serde_json::Value::Object(object)
 }
 
 fn as_json(config: &Config) -> serde_json::Value {
@@ -155,7 +151,7 @@ Only in the file, as tables that may come again; [budgets.md](budgets.md) says w
 | `limit` | none: only watched for anomalies | dollars: a whole number, or a text such as `\"12.50\"` |
 | `per` | `month` | `day`, `week` (from Monday) or `month` |
 | `of` | see [there](budgets.md#whose-amounts) | `account`, or `billed` |
-| `provider`, `project`, `key`, `agent`, `model` | everything | what it takes in; in names `*` stands for any text, but not in `provider` |
+| `provider`, `project`, `key`, `agent`, `model`, `tag` | everything | what it takes in; in names `*` stands for any text, but not in `provider`; a tag is `kind=…` or `agent=…` |
 | `thresholds` | `[50, 80, 100]` | percents of the limit at which somebody is told |
 | `anomalies` | `true` | whether days out of the ordinary are told |
 ";

@@ -15,7 +15,7 @@ use trueup_providers::StatementOptions;
 use crate::clock;
 use crate::config::Config;
 use crate::render::terminal::Terminal;
-use crate::statement::{Importer, Outcome, dry_run, statements};
+use crate::statement::{Importer, Outcome, dry_run, statements, superseded};
 
 /// Read what providers let their customers download: usage, costs, FOCUS
 #[derive(Debug, Args)]
@@ -59,8 +59,11 @@ impl Import {
         let options =
             StatementOptions { provider: self.provider.clone(), account: self.account.clone() };
         let path = config.ledger();
-        let mut importer =
-            if self.dry_run { None } else { Some(Importer::new(open(&path)?, options.clone())) };
+        let mut importer = if self.dry_run {
+            None
+        } else {
+            Some(Importer::new(open(&path)?, options.clone(), &self.files)?)
+        };
         let mut out = io::stdout().lock();
         let mut tried: Vec<Tried<'_>> = Vec::new();
         for file in &self.files {
@@ -85,13 +88,22 @@ impl Import {
     }
 
     fn list(&self, config: &Config) -> Result<ExitCode> {
-        let statements = statements(&config.ledger())?;
+        let path = config.ledger();
+        let (statements, superseded) = (statements(&path)?, superseded(&path)?);
         let mut out = io::stdout().lock();
         if self.json {
-            let statements: Vec<_> = statements.iter().map(show::statement_as_json).collect();
+            let statements: Vec<_> = statements
+                .iter()
+                .map(|statement| show::statement_as_json(statement, &superseded))
+                .collect();
             writeln!(out, "{:#}", json!({ "schema": 1, "statements": statements }))?;
         } else {
-            show::list(&statements, Terminal::of_stdout(&config.environment), &mut out)?;
+            show::list(
+                &statements,
+                &superseded,
+                Terminal::of_stdout(&config.environment),
+                &mut out,
+            )?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -102,13 +114,14 @@ impl Import {
         let known = known.ok_or_else(|| {
             anyhow!("there is no statement {id}; `trueup import --list` shows those there are")
         })?;
+        let superseded = superseded(&path)?;
         open(&path)?.remove_statement(id)?;
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(
                 out,
                 "{:#}",
-                json!({ "schema": 1, "removed": show::statement_as_json(&known) })
+                json!({ "schema": 1, "removed": show::statement_as_json(&known, &superseded) })
             )?;
         } else {
             show::removed(&known, &mut out)?;

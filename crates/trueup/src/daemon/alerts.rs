@@ -26,7 +26,7 @@ use trueup_ledger::{ALERTS_LOST, AlertChange, AlertState, Reader, Writer};
 
 use super::settings::interval_or_off;
 use super::watch::Watch;
-use crate::budget::{Alert, Looked, Source, Told, look, standing, turns};
+use crate::budget::{Alert, Looked, Source, Told, id_of, look, standing, turns};
 use crate::config::Config;
 use crate::ticker::Ticker;
 use crate::usage::Usage;
@@ -70,6 +70,11 @@ impl Settings {
         let webhook = self.webhook.is_some().then_some(deliver::WEBHOOK);
         [Some(deliver::LOG), file, webhook].into_iter().flatten().collect()
     }
+}
+
+/// Whether the settings are such that alerts can be raised and delivered.
+pub(crate) fn check(config: &Config) -> Result<()> {
+    Settings::of(config).map(drop)
 }
 
 /// The thread, as others see it.
@@ -188,7 +193,8 @@ impl Task {
         self.tell(&reader, &all, now)?;
         let pause = |wait| self.ticker.pause(wait);
         deliverer.deliver(&reader, &pause)?;
-        self.alerts.lock().waiting = deliver::waiting(&reader, &self.settings.sinks())?;
+        let waiting = deliver::waiting(&reader, &self.settings.sinks())?;
+        self.alerts.lock().waiting = waiting;
         Ok(())
     }
 
@@ -226,6 +232,8 @@ impl Task {
     fn tell(&self, reader: &Reader, all: &[Looked], now: UnixMs) -> Result<()> {
         let told = Told::new(reader.alerts()?);
         let standing = standing(all, &told);
+        // Read before the lock, which `/metrics` takes, too.
+        let lost = reader.counter(ALERTS_LOST)?;
         let mut seen = self.alerts.lock();
         seen.last_look = Some(now);
         seen.budgets = all.iter().filter_map(BudgetSeen::of).collect();
@@ -233,7 +241,7 @@ impl Task {
             .iter()
             .map(|alert| (alert.cell.class(), alert.cell.name.clone(), alert.level))
             .collect();
-        seen.lost = reader.counter(ALERTS_LOST)?;
+        seen.lost = lost;
         drop(seen);
         Ok(())
     }
@@ -259,21 +267,24 @@ impl BudgetSeen {
 fn changes(all: &[Looked], told: &Told, now: UnixMs) -> Vec<AlertChange> {
     let mut changes = Vec::new();
     for (looked, cell, turn) in turns(all, told) {
-        let (before, _) = told.of(cell);
+        let before = told.level(cell);
         let level = turn.level(before);
-        let alert = Alert { looked, cell, level, since: Some(now) };
-        let message = match turn {
+        let told_id = match turn {
             Turn::Same => continue,
-            Turn::Raised(_) => Some((alert.id(), alert.json().to_string())),
+            Turn::Raised(_) => Some(id_of(cell, level, now)),
             Turn::Fell(_) => None,
         };
+        let message = told_id.clone().map(|id| {
+            let alert = Alert { looked, cell, level, since: Some(now), id: Some(id.clone()) };
+            (id, alert.json().to_string())
+        });
         changes.push(AlertChange {
             state: AlertState {
                 class: cell.class().to_owned(),
                 cell: cell.name.clone(),
                 level,
                 since: now,
-                detail: alert.numbers().to_string(),
+                told_id,
             },
             before,
             message,
@@ -307,6 +318,28 @@ mod tests {
         let fallen = changes(&all, &Told::new(states), later);
         let [fallen] = fallen.as_slice() else { panic!("{fallen:?}") };
         assert_eq!((fallen.before, fallen.state.level, &fallen.message), (80, 50, &None));
+    }
+
+    #[test]
+    fn only_what_was_told_has_an_id() {
+        let all = [api()];
+        let raised = changes(&all, &Told::default(), UnixMs(1));
+        let ids = |states: &[AlertState]| {
+            let told = Told::new(states.to_vec());
+            standing(&all, &told).into_iter().map(|alert| alert.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&[]), [None, None]);
+        let mut states: Vec<AlertState> = raised.iter().map(|one| one.state.clone()).collect();
+        let sent: Vec<_> =
+            raised.iter().map(|one| one.message.as_ref().map(|(id, _)| id.clone())).collect();
+        assert_eq!(ids(&states), sent);
+        // It was at 80 % once, and is at half: before the thread has seen that, and after.
+        states[0].level = 80;
+        assert_eq!(ids(&states), [None, sent[1].clone()]);
+        let fallen = changes(&all, &Told::new(states.clone()), UnixMs(2));
+        states[0] = fallen[0].state.clone();
+        assert_eq!(ids(&states), [None, sent[1].clone()]);
+        assert_eq!(changes(&all, &Told::new(states), UnixMs(3)), []);
     }
 
     #[test]

@@ -35,7 +35,7 @@ use crate::config::Config;
 use crate::push::{DESTINATION, Pusher};
 use crate::sync::Stores;
 use crate::ticker::Ticker;
-pub(crate) use alerts::{Alerts, BudgetSeen, Seen as AlertsSeen};
+pub(crate) use alerts::{Alerts, BudgetSeen, Seen as AlertsSeen, check as check_alerts};
 pub(crate) use gateway_log::GatewayLog;
 pub(crate) use host::Host;
 pub(crate) use listen::{Limits, bind};

@@ -8,6 +8,7 @@
 //!  "items":[{"session":"3e5aebe9-…","reason":"no transcript file","mend":"trueup sync"}],"meta":{}}
 //! ```
 
+mod alerts;
 mod claims;
 mod hook;
 mod machine;
@@ -173,6 +174,7 @@ static CHECKS: &[Check] = &[
     general("disk_space", machine::disk_space),
     general("clock", machine::clock),
     general("push_state", push::push_state),
+    general("alert_delivery", alerts::alert_delivery),
     general("provider_usage", provider::provider_usage),
     general("statements", provider::statements),
     general("paths_readable", stores::paths_readable),

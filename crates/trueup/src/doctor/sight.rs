@@ -11,6 +11,7 @@ use trueup_ledger::{
     ClaimCounts, Newest, OpenSession, Reader, SourceState, StoredPositions, StoredProblem,
 };
 
+use super::alerts::Untold;
 use super::provider::Billed;
 use super::push::Sent;
 use super::transcripts::Transcripts;
@@ -58,6 +59,8 @@ pub(crate) struct Sight<'a> {
     pub(super) newest: Newest,
     /// What the ledger tells of its destination, where it has one.
     pub(super) sent: Option<Sent>,
+    /// What the ledger tells of alerts.
+    pub(super) untold: Untold,
     /// What the ledger tells of providers.
     pub(super) billed: Billed,
     transcripts: OnceCell<Transcripts>,
@@ -89,6 +92,7 @@ impl<'a> Sight<'a> {
             sources: reader.sources()?,
             newest: reader.newest()?,
             sent: Sent::read(&reader)?,
+            untold: Untold::read(&reader)?,
             billed: Billed::read(&reader)?,
             reader,
             inventory,

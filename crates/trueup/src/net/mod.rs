@@ -4,6 +4,7 @@
 //! What is said stands elsewhere: `push` sends batches, `pull` asks providers, `daemon::alerts` tells of
 //! alerts. Redirects are never followed: where a secret goes is for the owner to decide.
 
+mod address;
 mod backoff;
 
 use std::io::Read as _;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use trueup_core::Reply;
 
+pub(crate) use address::{Address, NoAddress};
 pub(crate) use backoff::{backoff, part, random};
 
 /// Time to find and reach the other side.
@@ -56,7 +58,7 @@ pub(crate) fn read(
 }
 
 /// Whether a host of an address is this machine.
-pub(crate) fn is_loopback(host: &str) -> bool {
+fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -99,12 +99,41 @@ pub(crate) fn gather(
     Ok(gathered)
 }
 
-/// Gathers what providers say was charged and used, alone.
-pub(crate) fn charged(reader: &Reader, window: Window, narrow: &Narrow) -> Result<Gathered> {
-    let mut gathered = Gathered::default();
+/// Gathers what providers say was charged, alone: gone through once, for all who ask, each of whom gets
+/// what it takes in.
+pub(crate) fn charged(reader: &Reader, window: Window, asked: &[Narrow]) -> Result<Vec<Gathered>> {
+    let mut all: Vec<Gathered> = asked.iter().map(|_| Gathered::default()).collect();
     let names = reader.provider_names()?;
-    pulled(reader, window, narrow, &Names::new(&names), &mut gathered)?;
-    Ok(gathered)
+    let names = Names::new(&names);
+    let days = reader.told_days(window.from, window.until)?;
+    let told: BTreeSet<(&str, &str)> =
+        days.iter().map(|day| (&*day.connection, &*day.family)).collect();
+    for day in &days {
+        let mut takers: Vec<(&Narrow, &mut Gathered)> = asked
+            .iter()
+            .zip(&mut all)
+            .filter(|(narrow, _)| narrow.takes_provider(&day.provider, Some(&day.connection)))
+            .collect();
+        let is_told = |family: &str| told.contains(&(&*day.connection, family));
+        let mut found = Gathered::default();
+        if !takers.is_empty() && tells_cost(&day.family, &is_told, &mut found.notes) {
+            let names = names.of(&day.provider);
+            for (_, one) in &mut takers {
+                one.input.cover(Side::Cost, &day.provider, day.day, state(day));
+            }
+            reader.told_rows(day, |row| {
+                let row = of_told(Side::Cost, &day.provider, &row, names, &mut found.notes);
+                for (narrow, one) in &mut takers {
+                    let row = row.as_ref().filter(|row| narrow.takes(&row.labels, names));
+                    one.input.rows.extend(row.cloned());
+                }
+            })?;
+        }
+        for (_, one) in takers {
+            one.notes.extend(found.notes.iter().cloned());
+        }
+    }
+    Ok(all)
 }
 
 impl Narrow {

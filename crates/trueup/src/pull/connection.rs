@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use trueup_providers::{Provider, provider};
-use ureq::http::Uri;
 
 use crate::config::{Config, read_text};
+use crate::net::{Address, NoAddress};
 use crate::secret::Secret;
 
 /// The file, beside that of the settings.
@@ -77,8 +77,7 @@ impl Connection {
     pub(crate) fn key_id(&self) -> String {
         let hash =
             blake3::derive_key("trueup 2026-11-21 provider key id", self.key.reveal().as_bytes());
-        let hex = hash.iter().take(4).map(|byte| format!("{byte:02x}"));
-        format!("key_{}", hex.collect::<String>())
+        format!("key_{}", crate::render::number::hex(hash.get(..4).unwrap_or_default()))
     }
 }
 
@@ -100,15 +99,16 @@ fn check_name(name: &str) -> Result<()> {
 /// A key is never sent where others on the way could read it.
 fn checked_address(address: &str) -> Result<String> {
     let address = address.trim_end_matches('/');
-    let uri: Uri = address.parse().ok().with_context(|| format!("{address} is not a URL"))?;
-    let host = uri.host().unwrap_or_default();
-    if host.is_empty() || !matches!(uri.scheme_str(), Some("http" | "https")) {
-        bail!("{address}: an address begins with https:// and a host");
+    let has_more = "an address has no name, password or query; the key is given by itself";
+    let checked = Address::of(address).map_err(|why| match why {
+        NoAddress::Unreadable => anyhow!("{address} is not a URL"),
+        NoAddress::NoHost => anyhow!("{address}: an address begins with https:// and a host"),
+        NoAddress::HasPassword => anyhow!(has_more),
+    })?;
+    if address.contains(['?', '#']) {
+        bail!(has_more);
     }
-    if address.contains(['@', '?', '#']) {
-        bail!("an address has no name, password or query; the key is given by itself");
-    }
-    if uri.scheme_str() == Some("http") && !crate::net::is_loopback(host) {
+    if checked.is_in_the_clear() {
         bail!("{address}: the key could be read on its way; use https://");
     }
     Ok(address.to_owned())

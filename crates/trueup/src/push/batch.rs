@@ -10,7 +10,6 @@
 //!  "events":[{"type":"custom_event","seq":17,"id":"…","data":{"trace_id":"…","name":"deploy"}}]}
 //! ```
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use trueup_ledger::{Frozen, Identity, LedgerError, Outgoing, Snapshot};
 
 use super::compress::Compressor;
 use super::json;
+use crate::render::number::hex;
 
 /// Most records in a batch.
 const EVENTS_MAX: u64 = 10_000;
@@ -124,13 +124,9 @@ const TAIL: &str = "]}";
 /// What stands before the records.
 fn envelope(sender: &Sender, id: &str, now: UnixMs, plan: &Plan) -> String {
     let text = |text: &str| serde_json::Value::from(text).to_string();
-    let mut sha256 = String::with_capacity(64);
     let mut hasher = plan.sha256.clone();
     hasher.update(b"]");
-    for byte in hasher.finalize() {
-        // Writing to a string cannot fail.
-        let _is_written = write!(sha256, "{byte:02x}").is_ok();
-    }
+    let sha256 = hex(&hasher.finalize());
     format!(
         r#"{{"v":{FORMAT},"batch":{{"id":"{id}","created_at":{},"count":{},"first_seq":{},"last_seq":{},"sha256":"{sha256}"}},"source":{{"id":{},"epoch":{},"host":{},"agent":{},"version":"{}"}},"events":["#,
         now.0,

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use ureq::http::Uri;
+use anyhow::{Result, anyhow, bail};
 
 use crate::config::{Config, Origin};
-use crate::net::is_loopback;
+use crate::net::{Address, NoAddress};
 use crate::secret::Secret;
 
 /// Shortest time between two cycles.
@@ -70,9 +69,7 @@ impl Settings {
 
     /// Whether others on the way can read what is sent.
     pub(crate) fn is_in_the_clear(&self) -> bool {
-        let uri: Option<Uri> = self.endpoint.parse().ok();
-        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-        self.endpoint.starts_with("http://") && !is_loopback(host)
+        Address::of(&self.endpoint).is_ok_and(|address| address.is_in_the_clear())
     }
 }
 
@@ -93,14 +90,16 @@ pub(crate) fn shown(endpoint: &str) -> String {
 
 fn check_endpoint(endpoint: &str, origin: &Origin) -> Result<()> {
     let wrong = |what: &str| format!("push_endpoint (from {origin}): {what}");
-    let uri: Uri = endpoint.parse().ok().with_context(|| wrong("not a URL"))?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
-        bail!(wrong("a URL begins with https:// or http:// and a host"));
-    }
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        bail!(wrong("a name and password in the URL are not sent; use push_token_file"));
-    }
-    if uri.query().is_some() && *origin == Origin::Flag {
+    let address = Address::of(endpoint).map_err(|why| {
+        anyhow!(wrong(match why {
+            NoAddress::Unreadable => "not a URL",
+            NoAddress::NoHost => "a URL begins with https:// or http:// and a host",
+            NoAddress::HasPassword => {
+                "a name and password in the URL are not sent; use push_token_file"
+            }
+        }))
+    })?;
+    if address.has_query() && *origin == Origin::Flag {
         bail!(wrong(
             "a command line can be read by everybody on the machine; put a URL with a query into \
              TRUEUP_PUSH_ENDPOINT or the settings file"

@@ -13,7 +13,7 @@ use super::wrap::wrapped;
 use crate::budget::{Alert, Looked, label, percent};
 
 /// Decimals of a rate that are shown; it is rounded to cents after.
-const RATE_PLACES: u32 = 9;
+const RATE_PLACES: u16 = 9;
 /// What stands for what is not known.
 const UNKNOWN: &str = "?";
 

@@ -32,6 +32,12 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// A hash, two digits a byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
+}
+
 /// A count of things: `1 call`, `1,314 calls`.
 pub(crate) fn counted(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", grouped(number), if number == 1 { "" } else { "s" })
@@ -115,6 +121,7 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
+        assert_eq!(hex(&[0, 0x0a, 0xb7, 255]), "000ab7ff");
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(1_314_262), "1,314,262");
         for (number, text) in [

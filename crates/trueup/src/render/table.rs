@@ -141,8 +141,8 @@ fn width(drawn: &str) -> usize {
 
 /// A name of at most `max` columns: its beginning, `…`, and more of its end. Control characters
 /// do not reach the terminal.
-fn shortened(name: &str, max: usize) -> String {
-    let clean: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+pub(crate) fn shortened(name: &str, max: usize) -> String {
+    let clean = harmless(name);
     if clean.width() <= max {
         return clean;
     }
@@ -150,6 +150,19 @@ fn shortened(name: &str, max: usize) -> String {
     let head = fitting(clean.chars(), kept / 3);
     let tail: Vec<char> = fitting(clean.chars().rev(), kept - kept / 3).collect();
     head.chain(std::iter::once('…')).chain(tail.into_iter().rev()).collect()
+}
+
+/// A sentence of at most `max` columns: its beginning, and `…`.
+pub(crate) fn cut(text: &str, max: usize) -> String {
+    let clean = harmless(text);
+    if clean.width() <= max {
+        return clean;
+    }
+    fitting(clean.chars(), max.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// The first characters that fit into so many columns: some scripts take two for each.
@@ -172,6 +185,14 @@ mod tests {
         let name = Cell::Name("/home/somebody/with/a/long/path/to/project".into());
         layout.row(Look::Plain, vec![name, Cell::Count(1_234_567), Cell::Number("$1.00".into())]);
         layout
+    }
+
+    #[test]
+    fn what_is_cut_fits_and_does_no_harm() {
+        assert_eq!(cut("as it is", 8), "as it is");
+        assert_eq!(cut("longer than that", 8), "longer …");
+        assert_eq!(cut("模型模型", 6), "模型…");
+        assert_eq!(cut("a\u{1b}[31mb", 80), "a\u{fffd}[31mb");
     }
 
     #[test]

@@ -47,6 +47,17 @@ impl Source {
     }
 }
 
+/// The hash of a file, decompressed; none of what is no file, because that can be read only once, or of
+/// what cannot be read.
+pub(super) fn hash_of(path: &Path) -> Option<[u8; 32]> {
+    if !path.metadata().ok()?.is_file() {
+        return None;
+    }
+    let (mut input, measured) = Measured::new(Source::open(path).ok()?.input);
+    io::copy(&mut input, &mut io::sink()).ok()?;
+    Some(measured.taken().0)
+}
+
 /// The hash and the length of what was read so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Measure(Rc<RefCell<(Sha256, u64)>>);

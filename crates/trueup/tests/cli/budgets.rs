@@ -250,6 +250,131 @@ fn what_a_provider_charged_is_summed_up_exactly_and_told_when_it_is_settled() {
 }
 
 #[test]
+fn a_part_of_a_provider_is_by_the_account_unless_the_bill_is_asked_for() {
+    let world = World::new(Plan { days: 5, ..Plan::default() });
+    assert_eq!(world.home.run("pull --days 5").code, Some(0));
+    let of_provider = "limit = 9\nprovider = \"openai\"\n";
+    let part = "model = \"model-of-nobody\"";
+    world.home.write(
+        SETTINGS,
+        format!(
+            "[[budget]]\nname = \"all\"\n{of_provider}\
+             [[budget]]\nname = \"part\"\n{of_provider}{part}\n\
+             [[budget]]\nname = \"billed\"\n{of_provider}{part}\nof = \"billed\"\n"
+        ),
+    );
+    let budgets = json(&world.home, "budget --json");
+    let of = [0, 1, 2].map(|at| text(&budgets, &format!("/budgets/{at}/of")));
+    assert_eq!(of, ["billed", "account", "billed"]);
+    let note = "no charge of these days names model model-of-nobody, as providers call it";
+    assert_eq!(budgets["budgets"][2]["notes"], serde_json::json!([note]));
+    assert_eq!(budgets["budgets"][0]["notes"], serde_json::json!([]));
+}
+
+#[test]
+fn each_budget_takes_its_part_of_what_was_charged() {
+    let world = World::new(Plan { days: 6, ..Plan::default() });
+    assert_eq!(world.home.run("pull --days 6").code, Some(0));
+    let projects = world.text(
+        "SELECT DISTINCT json_extract(dims, '$.project_id') FROM billed WHERE family = 'costs'",
+    );
+    let projects: Vec<&str> = projects.split('|').collect();
+    assert!(projects.len() > 1, "{projects:?}");
+    let budget = |name: &str, more: &str| {
+        format!(
+            "[[budget]]\nname = \"{name}\"\nlimit = 9\nper = \"day\"\nof = \"billed\"\n{more}\n"
+        )
+    };
+    let parts = projects.iter().map(|id| budget(id, &format!("project = \"{id}\"")));
+    let parts: String = parts.collect();
+    let all = budget("all", "") + &budget("nobody", "provider = \"anthropic\"");
+    world.home.write(SETTINGS, all + &parts);
+    let budgets = json(&world.home, "budget --json");
+    let budgets = budgets["budgets"].as_array().unwrap();
+    let sum = |budget: &Value| -> trueup_core::Decimal {
+        text(budget, "/burn_rate/sum_usd").parse().unwrap()
+    };
+    let of_parts =
+        budgets[2..].iter().fold(trueup_core::Decimal::ZERO, |all, one| all.plus(&sum(one)));
+    assert_eq!(sum(&budgets[0]), of_parts);
+    let truth = world.sim.truth(0, world.plan.today_s).cost;
+    assert_eq!(sum(&budgets[0]), truth.parse().unwrap());
+    assert_eq!(budgets[1]["burn_rate"], Value::Null, "nothing of it was told");
+}
+
+#[test]
+fn what_is_said_of_usage_is_no_matter_of_charges() {
+    let world = World::of("anthropic", Plan { days: 3, has_analytics: true, ..Plan::default() });
+    let pulled = world.home.run("pull --days 3");
+    assert_eq!(pulled.code, Some(0), "{pulled:?}");
+    let told = world.text("SELECT DISTINCT family FROM billed");
+    assert!(told.contains("usage/messages") && told.contains("analytics/usage"), "{told}");
+    world.home.write(SETTINGS, "[[budget]]\nname = \"all\"\nlimit = 9\nof = \"billed\"\n");
+    let budgets = json(&world.home, "budget --json");
+    let notes: Vec<&str> = budgets["budgets"][0]["notes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(
+        notes,
+        [
+            "costs is taken; analytics/cost tells the same again",
+            "what anthropic charged, and nobody else"
+        ]
+    );
+}
+
+/// A transcript of `OpenClaw` with one answer that says what it cost.
+fn openclaw(home: &Home, session: &str, dollars: u32) {
+    let (at, at_ms) = (now(), now().as_millisecond());
+    let header = format!(
+        r#"{{"type":"session","version":3,"id":"{session}","timestamp":"{at:.3}","cwd":"/home/u/app"}}"#
+    );
+    let usage = format!(
+        r#"{{"input":1,"output":1,"cost":{{"input":0,"output":{dollars},"total":{dollars}}}}}"#
+    );
+    let answer = format!(
+        r#"{{"type":"message","id":"m-{session}","message":{{"role":"assistant","content":[],"provider":"p","model":"m","usage":{usage},"timestamp":{at_ms}}}}}"#
+    );
+    home.write(
+        &format!(".openclaw/agents/main/sessions/{session}.jsonl"),
+        format!("{header}\n{answer}\n"),
+    );
+}
+
+#[test]
+fn a_tag_takes_in_sessions_of_a_kind() {
+    let home = Home::new();
+    let at_ms = now().as_millisecond();
+    let entry = |key: &str, session: &str| {
+        format!(r#""agent:main:{key}":{{"sessionId":"{session}","updatedAt":{at_ms}}}"#)
+    };
+    home.write(
+        ".openclaw/agents/main/sessions/sessions.json",
+        format!("{{{},{}}}", entry("main", "chat"), entry("cron:nightly", "night")),
+    );
+    openclaw(&home, "chat", 5);
+    openclaw(&home, "night", 3);
+    let budget = |name: &str, tag: &str| format!("[[budget]]\nname = \"{name}\"\nlimit = 9\n{tag}");
+    let tables = [
+        budget("all", ""),
+        budget("cron", "tag = \"kind=cron\"\n"),
+        budget("some", "tag = \"kind=ma*\"\n"),
+        budget("agent", "tag = \"agent=openclaw\"\n"),
+        budget("none", "tag = \"kind=subagent\"\n"),
+    ];
+    home.write(SETTINGS, tables.concat());
+    let budgets = json(&home, "budget --json");
+    let spent = [0, 1, 2, 3, 4].map(|at| text(&budgets, &format!("/budgets/{at}/spent_usd")));
+    assert_eq!(spent, ["8", "3", "5", "8", "0"]);
+    assert_eq!(budgets["budgets"][1]["tag"], "kind=cron");
+    assert!(home.print("budget cron").contains("cron: tag kind=cron, by the account"));
+    assert_eq!(json(&home, "config --json")["budget"][1]["tag"], "kind=cron");
+}
+
+#[test]
 fn days_are_those_of_the_zone_of_reports() {
     let home = Home::new();
     let at = time("2025-10-20T23:30:00Z");

@@ -11,6 +11,7 @@ use insta::assert_snapshot;
 use rusqlite::Connection;
 use serde_json::Value;
 use trueup_core::Decimal;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::home::{Home, Running, finish, finish_with};
 use crate::laws::keeper;
@@ -271,6 +272,63 @@ fn accounts_stand_side_by_side_and_parts_belong_together() {
 }
 
 #[test]
+fn parts_that_are_known_stay_parts_of_an_export_that_comes_again() {
+    let part = |cost: &str| {
+        format!(
+            "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ProviderName\n\
+             {cost},USD,2026-10-01T00:00:00Z,2026-10-02T00:00:00Z,AWS\n"
+        )
+    };
+    let counting = |home: &Home| -> Vec<String> {
+        let database = database(home);
+        let mut rows = database.prepare("SELECT amount FROM stated ORDER BY 1").unwrap();
+        rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    for line in ["import p1.csv p2b.csv", "import p2b.csv p1.csv"] {
+        let home = Home::new();
+        for (name, cost) in [("p1.csv", "1"), ("p2.csv", "2"), ("p2b.csv", "4")] {
+            home.write(name, part(cost));
+        }
+        home.print("import p1.csv p2.csv");
+        assert_eq!(counting(&home), ["1", "2"], "{line}");
+        let said = json(&home, &format!("{line} --json"));
+        assert_eq!(counting(&home), ["1", "4"], "{line}");
+        let supersedes: Vec<&Value> = said["files"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|file| file["supersedes"].as_array().unwrap())
+            .map(|one| &one["name"])
+            .collect();
+        assert_eq!(supersedes, ["p2.csv"], "{line}");
+        // Where all are known nothing changes.
+        for again in ["import p1.csv p2.csv", "import p2b.csv p2.csv", line] {
+            assert!(home.print(again).contains("nothing new"), "{again}");
+            assert_eq!(counting(&home), ["1", "4"], "{again}");
+        }
+    }
+
+    // What ends between two files of a run has lost no part that is known, and goes on.
+    let home = Home::new();
+    for (name, cost) in [("p1.csv", "1"), ("p2.csv", "2"), ("p2b.csv", "4"), ("p3.csv", "8")] {
+        home.write(name, part(cost));
+    }
+    home.print("import p1.csv p2.csv");
+    let mut running = home.command(&["import", "p2b.csv", "-", "p1.csv", "p3.csv"]);
+    let mut running = Running(running.stdin(Stdio::piped()).spawn().unwrap());
+    let is_there = || counting(&home) != ["1", "2"];
+    assert!((0..500).any(|_| {
+        std::thread::park_timeout(Duration::from_millis(10));
+        is_there()
+    }));
+    running.0.kill().unwrap();
+    running.wait();
+    assert_eq!(counting(&home), ["1", "4"]);
+    home.print("import p2b.csv p1.csv p3.csv");
+    assert_eq!(counting(&home), ["1", "4", "8"]);
+}
+
+#[test]
 fn a_dry_run_writes_nothing() {
     let home = Home::new();
     let (text, truth) = usage(0..3, 1);
@@ -388,9 +446,37 @@ fn nothing_is_wider_than_the_terminal() {
     home.write(&long, text.replace("input_text_tokens", &"a-very-long-name-".repeat(8)));
     home.write("b.csv", usage(0..3, 2).0);
     home.write("c.csv", fixture("openai_usage_odd.csv"));
-    for line in [&format!("import {long}"), "import b.csv", "import c.csv", "import --list"] {
+    // Exports of FOCUS name whose usage each row is: of many, of one with a long name, in wide letters.
+    let focus = |providers: &[String]| {
+        let row =
+            |provider| format!("1,USD,2026-10-01T00:00:00Z,2026-11-01T00:00:00Z,{provider}\n");
+        let header = "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ProviderName\n";
+        format!("{header}{}", providers.iter().map(row).collect::<String>())
+    };
+    let many: Vec<String> = (0..40).map(|at| format!("Provider of Clouds {at}")).collect();
+    home.write("many.csv", focus(&many));
+    home.write("one.csv", focus(&["A provider whose name does not end ".repeat(4)]));
+    home.write("two.csv", focus(&["模型".repeat(20), "雲".repeat(30)]));
+    home.write(&format!("{}.csv", "雲".repeat(50)), focus(&["AWS".to_owned(), "Azure".to_owned()]));
+    let wide_name = format!("import {}.csv", "雲".repeat(50));
+    for line in [
+        &format!("import {long}"),
+        "import b.csv",
+        "import c.csv",
+        "import --dry-run many.csv",
+        "import many.csv",
+        "import one.csv",
+        "import two.csv",
+        &wide_name,
+        "import --list",
+        "import --remove 1",
+    ] {
         let said = home.print(line);
-        let wide: Vec<_> = said.lines().filter(|line| line.chars().count() > 80).collect();
+        let wide: Vec<_> = said.lines().filter(|line| line.width() > 80).collect();
         assert!(wide.is_empty(), "{line}: {wide:#?}");
+        if line.ends_with("many.csv") {
+            assert!(said.contains(": FOCUS of 40 providers, 2026-10-01"), "{said}");
+            assert!(said.contains("\n  of Provider of Clouds 0, "), "{said}");
+        }
     }
 }

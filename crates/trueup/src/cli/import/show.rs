@@ -1,6 +1,6 @@
 //! What `trueup import` says.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use anyhow::Result;
@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use trueup_core::UnixMs;
 use trueup_ledger::{Statement, StatementAccount};
 use trueup_providers::StatementSummary;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::Tried;
-use crate::render::number::{counted, grouped};
-use crate::render::table::{Cell, Layout, Look};
+use crate::render::number::{counted, grouped, hex};
+use crate::render::table::{Cell, Layout, Look, cut, shortened};
 use crate::render::terminal::Terminal;
 use crate::statement::{Outcome, Status};
 
@@ -21,20 +22,29 @@ const ISSUES_SHOWN_MAX: usize = 12;
 const COLUMNS: usize = 80;
 /// The shortest that a file's name is cut to.
 const NAME_MIN: usize = 20;
-/// Characters of `2026-11-01`.
-const DAY_CHARS: usize = 10;
 
 /// What came of a file.
 pub(super) fn outcome(outcome: &Outcome, out: &mut impl Write) -> Result<()> {
     let Outcome { name, format, providers, summary, status, supersedes } = outcome;
-    let of = if format.provider.is_empty() {
-        format!(" of {}", providers.join(", "))
-    } else {
-        String::new()
-    };
     let days = summary.span.map_or_else(String::new, |span| format!(", {}", days(span)));
-    let of = format!(": {}{of}{days}", format.title);
-    writeln!(out, "{}{of}", cut(name, COLUMNS.saturating_sub(of.chars().count()).max(NAME_MIN)))?;
+    let told = format.title.len() + days.len() + ": ".len();
+    // Files of one provider's own kind need no name of it; others may be of any, and of many.
+    let all = if format.provider.is_empty() { providers.join(", ") } else { String::new() };
+    let room = COLUMNS.saturating_sub(NAME_MIN + told + " of ".len());
+    let are_many = providers.len() > 1 && all.width() > room;
+    let of = if are_many {
+        format!(" of {}", counted(providers.len() as u64, "provider"))
+    } else if all.is_empty() {
+        String::new()
+    } else {
+        format!(" of {}", shortened(&all, room))
+    };
+    let room = COLUMNS.saturating_sub(told + of.width());
+    writeln!(out, "{}: {}{of}{days}", shortened(name, room), format.title)?;
+    if are_many {
+        let begin = "  of ";
+        writeln!(out, "{begin}{}", cut(&all, COLUMNS - begin.len()))?;
+    }
     let rows = counted(summary.rows, "row");
     match status {
         Status::Imported(id) => writeln!(out, "  {rows}, as statement {id}")?,
@@ -49,7 +59,7 @@ pub(super) fn outcome(outcome: &Outcome, out: &mut impl Write) -> Result<()> {
         let rows = counted(*rows, "row");
         let begin = format!("  supersedes {rows} of statement {}, ", statement.id);
         let room = COLUMNS.saturating_sub(begin.chars().count());
-        writeln!(out, "{begin}{}", cut(&statement.name, room))?;
+        writeln!(out, "{begin}{}", shortened(&statement.name, room))?;
     }
     issues(summary, out)
 }
@@ -90,22 +100,10 @@ fn issues(summary: &StatementSummary, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// A text that fits.
-fn cut(text: &str, room: usize) -> String {
-    if text.chars().count() <= room {
-        return text.to_owned();
-    }
-    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
-}
-
 /// `2026-11-01 to 2026-11-30`.
 fn days((first, last): (UnixMs, UnixMs)) -> String {
-    let (first, last) = (day(first), day(last));
+    let (first, last) = (first.utc_date(), last.utc_date());
     if first == last { first } else { format!("{first} to {last}") }
-}
-
-fn day(at: UnixMs) -> String {
-    at.to_string().chars().take(DAY_CHARS).collect()
 }
 
 /// The days that a statement covers: the first and the last one.
@@ -117,13 +115,15 @@ fn covered(accounts: &[StatementAccount]) -> Option<(UnixMs, UnixMs)> {
 }
 
 /// Rows that count on some day.
-const fn counting(statement: &Statement) -> u64 {
-    statement.rows.saturating_sub(statement.superseded).saturating_sub(statement.unplaced)
+fn counting(statement: &Statement, superseded: &BTreeMap<i64, u64>) -> u64 {
+    let superseded = superseded.get(&statement.id).copied().unwrap_or_default();
+    statement.rows.saturating_sub(superseded).saturating_sub(statement.unplaced)
 }
 
 /// Every statement.
 pub(super) fn list(
     statements: &[Statement],
+    superseded: &BTreeMap<i64, u64>,
     terminal: Terminal,
     out: &mut impl Write,
 ) -> Result<()> {
@@ -134,7 +134,8 @@ pub(super) fn list(
     let mut layout = Layout::new(vec!["Id", "Kind", "From", "To", "Rows", "Counting", "File"]);
     for statement in statements {
         let covers = covered(&statement.accounts);
-        let shown = |at: Option<UnixMs>| Cell::Text(at.map_or_else(|| "—".to_owned(), day));
+        let shown =
+            |at: Option<UnixMs>| Cell::Text(at.map_or_else(|| "—".to_owned(), UnixMs::utc_date));
         layout.row(
             Look::Plain,
             vec![
@@ -143,7 +144,7 @@ pub(super) fn list(
                 shown(covers.map(|(first, _)| first)),
                 shown(covers.map(|(_, last)| last)),
                 Cell::Count(statement.rows),
-                Cell::Count(counting(statement)),
+                Cell::Count(counting(statement, superseded)),
                 Cell::Name(statement.name.clone()),
             ],
         );
@@ -156,7 +157,9 @@ pub(super) fn list(
 /// What was taken back.
 pub(super) fn removed(statement: &Statement, out: &mut impl Write) -> Result<()> {
     let rows = counted(statement.rows, "row");
-    writeln!(out, "Statement {}, {}: {rows} taken back.", statement.id, statement.name)?;
+    let (begin, end) = (format!("Statement {}, ", statement.id), format!(": {rows} taken back."));
+    let room = COLUMNS.saturating_sub(begin.len() + end.len());
+    writeln!(out, "{begin}{}{end}", shortened(&statement.name, room))?;
     Ok(())
 }
 
@@ -204,7 +207,7 @@ fn outcome_as_json(file: &str, outcome: &Outcome) -> Value {
 }
 
 /// A statement that was imported.
-pub(super) fn statement_as_json(statement: &Statement) -> Value {
+pub(super) fn statement_as_json(statement: &Statement, superseded: &BTreeMap<i64, u64>) -> Value {
     let accounts = statement.accounts.iter().map(|account| {
         json!({
             "provider": account.provider,
@@ -214,22 +217,17 @@ pub(super) fn statement_as_json(statement: &Statement) -> Value {
             "rows": account.rows,
         })
     });
-    let mut sha256 = String::new();
-    for byte in statement.sha256 {
-        // Writing to a string cannot fail.
-        let _is_written = write!(sha256, "{byte:02x}").is_ok();
-    }
     json!({
         "id": statement.id,
         "name": statement.name,
-        "sha256": sha256,
+        "sha256": hex(&statement.sha256),
         "bytes": statement.bytes,
         "kind": statement.kind,
         "family": statement.family,
         "imported_at": statement.imported_at.to_string(),
         "accounts": accounts.collect::<Vec<_>>(),
         "rows": statement.rows,
-        "counting": counting(statement),
+        "counting": counting(statement, superseded),
         "blank": statement.blank,
         "odd": statement.odd,
         "unplaced": statement.unplaced,

@@ -18,6 +18,10 @@ use super::webhook::{Answer, Webhook};
 use crate::net::random;
 use crate::push::Pace;
 
+/// Time after which the webhook is given no further alert before the next look: a slow one that takes
+/// them all would hold it up for hours.
+const ROUND_MAX: Duration = Duration::from_secs(90);
+
 pub(super) const LOG: &str = "log";
 pub(super) const FILE: &str = "file";
 pub(super) const WEBHOOK: &str = "webhook";
@@ -77,7 +81,7 @@ impl Deliverer {
                 break;
             }
         }
-        self.post(&waiting, pause)
+        self.post(&waiting, ROUND_MAX, pause)
     }
 
     /// Whether the next one may be tried.
@@ -94,11 +98,21 @@ impl Deliverer {
         }
     }
 
-    fn post(&mut self, waiting: &[AlertDelivery], pause: &dyn Fn(Duration) -> bool) -> Result<()> {
+    /// Posts what waits, one after the other, until `round_max` is over.
+    fn post(
+        &mut self,
+        waiting: &[AlertDelivery],
+        round_max: Duration,
+        pause: &dyn Fn(Duration) -> bool,
+    ) -> Result<()> {
+        let start = Instant::now();
         if self.webhook_rests_until.is_some_and(|until| Instant::now() < until) {
             return Ok(());
         }
         for delivery in waiting.iter().filter(|one| one.sink == WEBHOOK) {
+            if start.elapsed() > round_max || !pause(Duration::ZERO) {
+                return Ok(());
+            }
             let Some(webhook) = &self.webhook else {
                 // It was set when this was raised, and no longer is.
                 self.end(delivery, &DeliveryEnd::Refused)?;
@@ -179,7 +193,75 @@ fn is_torn(file: &mut File) -> std::io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::io::BufRead as _;
+    use std::net::TcpListener;
+
+    use trueup_core::UnixMs;
+    use trueup_ledger::{AlertChange, AlertState, Ledger, Limits, OpenOptions};
+
+    use super::super::webhook;
     use super::*;
+    use crate::config::Config;
+
+    /// A receiver that takes every alert, but slowly.
+    fn slow_receiver(delay: Duration) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+                while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+                std::thread::park_timeout(delay);
+                let reply = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+                stream.write_all(reply.as_bytes()).unwrap();
+            }
+        });
+        format!("http://{address}/")
+    }
+
+    #[test]
+    fn a_slow_webhook_ends_the_round_and_the_end_of_the_process_does() {
+        const ALERTS: usize = 12;
+        let url = slow_receiver(Duration::from_millis(50));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+        let raised: Vec<AlertChange> = (0..ALERTS).map(raised).collect();
+        ledger.record_alerts(&raised, &[WEBHOOK], UnixMs(0)).unwrap();
+        let reader = Reader::open(&path).unwrap().unwrap();
+        let waiting = || reader.alert_deliveries().unwrap();
+        let writer = Arc::new(Writer::spawn(ledger, Limits::default(), || UnixMs(0)).unwrap());
+        let variables = [("TRUEUP_ALERT_WEBHOOK".to_owned(), url)];
+        let config = Config::resolve(variables.into(), None, &[]).unwrap();
+        let webhook = Webhook::new(&webhook::Settings::of(&config).unwrap().unwrap());
+        let mut deliverer = Deliverer::new(writer, None, Some(webhook), Duration::from_secs(1));
+        deliverer.post(&waiting(), Duration::from_millis(120), &|_| true).unwrap();
+        let left = waiting().len();
+        assert!((1..ALERTS).contains(&left), "{left}");
+        // One more is asked for, and then the process ends.
+        let asked = Cell::new(0);
+        let once = |_| asked.replace(asked.get() + 1) == 0;
+        deliverer.post(&waiting(), ROUND_MAX, &once).unwrap();
+        assert_eq!(waiting().len(), left - 1);
+        deliverer.post(&waiting(), ROUND_MAX, &|_| true).unwrap();
+        assert_eq!(waiting(), []);
+    }
+
+    fn raised(at: usize) -> AlertChange {
+        AlertChange {
+            state: AlertState {
+                class: "budget".to_owned(),
+                cell: format!("b{at}/2026-11"),
+                level: 50,
+                since: UnixMs(0),
+                told_id: Some(at.to_string()),
+            },
+            before: 0,
+            message: Some((at.to_string(), "{}".to_owned())),
+        }
+    }
 
     #[test]
     fn lines_are_appended_and_torn_ones_ended() {

@@ -8,11 +8,10 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use trueup_core::{Reply, one_line};
 use trueup_ledger::AlertDelivery;
-use ureq::http::Uri;
 
 use crate::clock;
 use crate::config::Config;
-use crate::net::{self, backoff, is_loopback, random};
+use crate::net::{self, Address, backoff, random};
 use crate::secret::Secret;
 
 /// Tries in a row; after that it rests.
@@ -21,9 +20,7 @@ const TRIES_MAX: u32 = 3;
 const TIME_MAX: Duration = Duration::from_secs(10);
 /// Longest wait between tries that a receiver can ask for; for more it rests.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// Longest rest that a receiver can ask for.
-const REST_MAX: Duration = Duration::from_hours(1);
-/// Bytes of a reply that are read.
+/// Bytes of a reply that are read, so that the connection can be used again; none is kept.
 const REPLY_BYTES_MAX: u64 = 4 << 10;
 
 /// Where to, and by which token.
@@ -39,16 +36,9 @@ impl Settings {
         let token = Secret::of(config, "alert_webhook_token", "alert_webhook_token_file")?;
         let Some(url) = config.text("alert_webhook") else { return Ok(None) };
         let origin = config.value("alert_webhook").1;
-        let uri: Option<Uri> = url.parse().ok();
-        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-        let is_safe = match uri.as_ref().and_then(Uri::scheme_str) {
-            Some("https") => !host.is_empty(),
-            Some("http") => is_loopback(host),
-            _ => false,
-        };
+        let is_safe = Address::of(url).is_ok_and(|address| !address.is_in_the_clear());
         // Its words are not repeated: the path of many a webhook is its password.
-        let Some(url) = Secret::new(url).filter(|url| is_safe && !url.reveal().contains('@'))
-        else {
+        let Some(url) = Secret::new(url).filter(|_| is_safe) else {
             bail!(
                 "alert_webhook (from {origin}): it must be an https:// URL, or http:// on this machine, \
                  without a name and password"
@@ -114,21 +104,32 @@ impl Webhook {
 
     /// What went wrong, without the address.
     fn words(&self, error: &ureq::Error) -> String {
-        one_line(&error.to_string().replace(self.settings.url.reveal(), "…"))
+        without_address(&error.to_string(), self.settings.url.reveal())
     }
 }
 
+/// Words without an address, and without the part of it behind the host, in which its secret is.
+fn without_address(words: &str, url: &str) -> String {
+    let words = words.replace(url, "…");
+    let address = Address::of(url).ok();
+    let target = address.as_ref().map_or("", Address::target);
+    one_line(&if target.len() > "/".len() { words.replace(target, "…") } else { words })
+}
+
+/// What a reply means. Its own words are not repeated: many a receiver names the path that it was asked
+/// for, and that is a password.
 fn meaning(reply: &Reply) -> Answer {
-    let rest = reply.retry_after(clock::now()).map(|rest| rest.min(REST_MAX));
+    let rest = reply.retry_after(clock::now());
+    let words = format!("HTTP {}", reply.status);
     match reply.status {
         200..=299 => Answer::Taken,
         // The address, the token or the method is wrong, or nobody is there: the alert is not at fault.
         0..=399 | 401..=408 | 410 | 421 | 425 | 426 | 429 | 451 | 500.. => {
-            Answer::Failed(reply.words(), rest)
+            Answer::Failed(words, rest)
         }
         // It is known under its id already.
         409 => Answer::Taken,
-        400..=499 => Answer::Refused(reply.words()),
+        400..=499 => Answer::Refused(words),
     }
 }
 
@@ -143,7 +144,12 @@ mod tests {
 
     #[test]
     fn an_address_is_safe_and_never_shown() {
-        for url in ["https://hooks.example/s3cret", "http://127.0.0.1:9/s3cret", "http://[::1]/x"] {
+        for url in [
+            "https://hooks.example/s3cret",
+            "https://hooks.example/s3cret/@ops",
+            "http://127.0.0.1:9/s3cret",
+            "http://[::1]/x",
+        ] {
             let settings = settings(url).unwrap().unwrap();
             assert!(!format!("{settings:?}").contains("s3cret"));
         }
@@ -161,12 +167,22 @@ mod tests {
     }
 
     #[test]
+    fn no_words_have_the_address_or_its_path() {
+        let url = "https://hooks.example/s3cret?k=s3cret";
+        for words in [format!("cannot reach {url}"), "bad path /s3cret?k=s3cret".to_owned()] {
+            let told = without_address(&words, url);
+            assert!(told.ends_with(" …"), "{told}");
+        }
+        assert_eq!(without_address("no host/name", "https://hooks.example/"), "no host/name");
+    }
+
+    #[test]
     fn every_answer_has_its_meaning() {
         let of = |status: u16| {
             meaning(&Reply {
                 status,
                 headers: vec![("retry-after".into(), "7".into())],
-                body: vec![],
+                body: b"Cannot POST /s3cret".to_vec(),
             })
         };
         for status in [200, 204, 409] {

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::daemon::{Daemon, Home, trace, until};
+use super::push::verb;
 use super::receiver::{Received, Receiver};
 
 /// So many looks of the daemon that one of them would have told twice.
 const SOME_LOOKS: Duration = Duration::from_millis(600);
 
-/// A home with a budget of $10 a day, which is looked at all the time.
+/// A home with a budget of $10 a month, which is looked at all the time.
 fn home_of(webhook: &str, more: &[(&str, &str)]) -> Home {
     let mut variables = vec![
         ("TZ", "UTC"),
@@ -26,7 +27,7 @@ fn home_of(webhook: &str, more: &[(&str, &str)]) -> Home {
     fs::create_dir_all(settings.parent().unwrap()).unwrap();
     let file = home.path("alerts.jsonl");
     let text = format!(
-        "alert_file = \"{}\"\n[[budget]]\nname = \"all\"\nlimit = 10\nper = \"day\"\n",
+        "alert_file = \"{}\"\n[[budget]]\nname = \"all\"\nlimit = 10\nper = \"month\"\n",
         file.display()
     );
     fs::write(settings, text).unwrap();
@@ -55,6 +56,14 @@ fn bodies(received: &[Received]) -> Vec<Value> {
 fn events(daemon: &Daemon, name: &str) -> Vec<Value> {
     let lines = daemon.log().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
     lines.filter(|line| line["message"] == name).collect()
+}
+
+/// The names of its threads.
+fn threads(daemon: &Daemon) -> BTreeSet<String> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.id())).unwrap();
+    // One that has ended meanwhile has no name.
+    let names = tasks.filter_map(|task| fs::read(task.unwrap().path().join("comm")).ok());
+    names.map(|name| String::from_utf8_lossy(&name).trim().to_owned()).collect()
 }
 
 fn rest() {
@@ -95,8 +104,8 @@ fn an_alert_is_told_once_and_again_only_at_a_higher_level() {
     let metrics = daemon.get("/metrics").text;
     for line in [
         format!("trueup_alert_level_percent{{class=\"budget\",cell=\"{cell}\"}} 100"),
-        "trueup_budget_spent_usd{budget=\"all\",per=\"day\",of=\"account\"} 10".to_owned(),
-        "trueup_budget_limit_usd{budget=\"all\",per=\"day\",of=\"account\"} 10".to_owned(),
+        "trueup_budget_spent_usd{budget=\"all\",per=\"month\",of=\"account\"} 10".to_owned(),
+        "trueup_budget_limit_usd{budget=\"all\",per=\"month\",of=\"account\"} 10".to_owned(),
         "trueup_alerts_total{class=\"budget\"} 2".to_owned(),
         "trueup_alerts_waiting{sink=\"webhook\"} 0".to_owned(),
         "trueup_alerts_lost_total 0".to_owned(),
@@ -194,11 +203,84 @@ fn what_is_refused_for_good_is_counted() {
 }
 
 #[test]
+fn what_a_webhook_says_of_its_path_is_not_repeated() {
+    let receiver = Receiver::start(r#"{"status":404,"body":"Cannot POST /s3cret"}"#);
+    let home = home_of(&receiver.url().replace("/ingest", "/s3cret"), &[]);
+    let daemon = home.start();
+    spend(&daemon, 10);
+    until("it is told", || !events(&daemon, "alert_not_delivered").is_empty());
+    assert_eq!(events(&daemon, "alert_not_delivered")[0]["error"], "HTTP 404");
+    assert!(!daemon.log().join("").contains("s3cret"));
+    let waiting = "SELECT count(*) FROM alert_deliveries WHERE error = 'HTTP 404'";
+    until("it waits", || home.number(waiting) == 1);
+}
+
+/// What doctor says of alerts.
+fn alert_delivery(home: &Home) -> Value {
+    let (out, error, _) = verb(home, &["doctor", "--json"]);
+    let found: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{error}"));
+    let checks = found["checks"].as_array().unwrap();
+    checks.iter().find(|check| check["id"] == "alert_delivery").unwrap().clone()
+}
+
+#[test]
+fn doctor_names_what_could_not_be_delivered() {
+    let off = Home::new();
+    let found = alert_delivery(&off);
+    assert_eq!(
+        (&found["status"], &found["detail"]),
+        (&"ok".into(), &"off: no budget is set".into())
+    );
+    let receiver = Receiver::start(r#"{"status":404,"body":"Cannot POST /s3cret"}"#);
+    let home = home_of(&receiver.url().replace("/ingest", "/s3cret"), &[]);
+    let daemon = home.start();
+    assert_eq!(alert_delivery(&home)["status"], "ok");
+    spend(&daemon, 10);
+    until("the failure is known", || {
+        home.number("SELECT count(*) FROM alert_deliveries WHERE attempts > 0") == 1
+    });
+    let found = alert_delivery(&home);
+    assert_eq!((&found["status"], &found["meta"]["waiting"]), (&"warn".into(), &1.into()));
+    assert_eq!(found["detail"], "1 alert waiting for webhook");
+    let [item] = found["items"].as_array().unwrap().as_slice() else { panic!("{found:#}") };
+    let reason = item["reason"].as_str().unwrap();
+    let first = "webhook: 1 alert not delivered, the first raised just now; ";
+    assert!(reason.starts_with(first), "{reason}");
+    assert!(reason.ends_with(" failed, the last with HTTP 404"), "{reason}");
+    assert_eq!(item["first"], "correct alert_webhook or its token, and restart `trueup serve`");
+    assert_eq!(item["mend"], "trueup config");
+    // One that is refused for good is counted, and waits no longer.
+    receiver.answer(r#"{"status":422}"#);
+    until("it is given up", || home.number("SELECT count(*) FROM alert_deliveries") == 0);
+    let found = alert_delivery(&home);
+    assert_eq!((&found["status"], &found["meta"]["lost"]), (&"ok".into(), &1.into()));
+    assert_eq!(found["detail"], "no alert waits to be delivered; 1 alert lost so far");
+    drop(daemon);
+    // What was raised, and nobody is there to deliver.
+    home.database()
+        .execute_batch(
+            "INSERT INTO alert_deliveries (sink, alert_id, body, created_at)
+             VALUES ('file', 'x', '{}', 1000 * unixepoch() - 7200000)",
+        )
+        .unwrap();
+    let found = alert_delivery(&home);
+    let reason = found["items"][0]["reason"].as_str().unwrap();
+    assert_eq!(
+        reason,
+        "file: 1 alert not delivered, the first raised 2 h 00 min ago, and no process is there to deliver"
+    );
+    let unsafe_home = home_of("http://hooks.example/s3cret", &[]);
+    let found = alert_delivery(&unsafe_home).to_string();
+    assert!(found.contains("alert_webhook (from") && !found.contains("s3cret"), "{found}");
+}
+
+#[test]
 fn nothing_is_looked_at_unless_a_budget_is_set() {
     let home = Home::with(&[("TRUEUP_ALERT_INTERVAL", "100ms")]);
     let daemon = home.start();
     rest();
     assert!(!daemon.get("/metrics").text.contains("trueup_budget"));
+    assert!(!threads(&daemon).contains("alerts"), "{:?}", threads(&daemon));
     let home = home_of("http://hooks.example/s3cret", &[]);
     let refusal = home.refusal(&[]);
     assert!(refusal.contains("alert_webhook (from TRUEUP_ALERT_WEBHOOK)"), "{refusal}");
@@ -208,4 +290,8 @@ fn nothing_is_looked_at_unless_a_budget_is_set() {
     spend(&daemon, 10);
     rest();
     assert!(lines_of_file(&off).is_empty());
+    assert!(!threads(&daemon).contains("alerts"));
+    let on = home_of("", &[]);
+    let daemon = on.start();
+    until("it looks", || threads(&daemon).contains("alerts"));
 }

@@ -199,9 +199,14 @@ impl Daemon {
         self.log.lock().unwrap().clone()
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A line of the kernel's account of the process's memory, in kB.
     pub(crate) fn memory_kb(&self, name: &str) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
+        let path = format!("/proc/{}/status", self.id());
         let text = String::from_utf8(std::fs::read(path).unwrap()).unwrap();
         let line =
             text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
