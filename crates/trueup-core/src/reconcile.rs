@@ -407,6 +407,10 @@ fn run_id(inputs: &[u8; 16], options: &Options) -> String {
         options;
     // Of the day only what it makes of them counts: the same again on the next day is the same.
     let accepted: Vec<_> = accepted.iter().map(|one| (one, one.has_expired(*today))).collect();
+    // As texts: how a number is kept in memory is no part of what was asked.
+    let Tolerances { tokens, requests, cost, statement_cost } = tolerances;
+    let bounds = |of: &Tolerance| format!("{}/{}/{}", of.warn_e4, of.fail_e4, of.floor);
+    let tolerances = [tokens, requests, cost, statement_cost].map(bounds);
     let config = format!(
         "{from} {until} {tolerances:?} {fail_on:?} {requires_settled} {accepted:?} {asked}"
     );

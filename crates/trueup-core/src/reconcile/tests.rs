@@ -373,6 +373,14 @@ fn accepted_differences_do_not_fail_until_their_time_is_over() {
 }
 
 #[test]
+fn the_id_of_a_run_is_the_same_in_every_version() {
+    assert_eq!(
+        run(vec![row(Side::Usage, 1, "gpt-5", 5_000)]).run_id,
+        "3eabfad01d3588ff846a3515f40f068d"
+    );
+}
+
+#[test]
 fn what_fails_can_be_chosen() {
     let fail_on = |classes: &[Class], rows: Vec<Row>| {
         let fail_on = Some(classes.iter().copied().collect());
