@@ -66,6 +66,12 @@ pub struct Charged {
     pub state: Text,
     /// Whether the provider corrected it after its month was over.
     pub is_correction: bool,
+    /// What kind of charge it is, as a bill says: `Usage`, `Tax`, `Credit`…
+    pub category: Text,
+    /// What kind of service it is for, as a bill says: `AI and Machine Learning`, `Compute`…
+    pub service_category: Text,
+    /// What that service is called, as a bill says: `Azure OpenAI`.
+    pub service_name: Text,
     /// The model, exactly as it was told.
     pub model: Text,
     /// What kind of tokens; `None` where it is for all of them, or for none.
@@ -109,6 +115,9 @@ impl Charged {
             basis,
             state: none(),
             is_correction: false,
+            category: none(),
+            service_category: none(),
+            service_name: none(),
             model: none(),
             measure: None,
             tier: none(),
@@ -154,6 +163,7 @@ struct SumKey {
     is_credit: bool,
     is_correction: bool,
     what: [Text; 5],
+    service: [Text; 3],
     measure: Option<Measure>,
     has: (bool, bool),
     units: [Text; 2],
@@ -170,6 +180,7 @@ impl ChargedSums {
         let Charged { provider, account, state, model, tier, project, key, item, .. } = &row;
         let who = [provider, account, state].map(Text::clone);
         let what = [model, tier, project, key, item].map(Text::clone);
+        let service = [&row.category, &row.service_category, &row.service_name].map(Text::clone);
         let key = SumKey {
             times: (row.from, row.until),
             who,
@@ -177,6 +188,7 @@ impl ChargedSums {
             is_credit: row.is_credit(),
             is_correction: row.is_correction,
             what,
+            service,
             measure: row.measure,
             has: (row.amount.is_some(), row.quantity.is_some()),
             units: [&row.currency, &row.unit].map(Text::clone),

@@ -324,10 +324,13 @@ const PAIRS: [(Side, Side, Option<Side>); 6] = [
 /// Compares all sides.
 #[must_use]
 pub fn reconcile(input: &Input, options: &Options) -> Reconciliation {
-    let inputs = hash_of(input);
+    // Of several names of one model the first stands for all: it must not depend on who came first.
+    let mut told: Vec<(String, &Row)> = input.rows.iter().map(|row| (row.text(), row)).collect();
+    told.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let inputs = hash_of(&told, input);
     let run_id = run_id(&inputs, options);
     let mut notices = input.notices.clone();
-    let rows = usable(input, options, &mut notices);
+    let rows = usable(told.iter().map(|(_, row)| *row), options, &mut notices);
     let mut by_provider: BTreeMap<String, Vec<&Row>> = BTreeMap::new();
     for row in &rows {
         by_provider.entry(provider_key(&row.provider)).or_default().push(row);
@@ -364,12 +367,12 @@ pub fn reconcile(input: &Input, options: &Options) -> Reconciliation {
 
 /// Rows of the days that are asked for, without empty ones; what is odd about them is noted.
 fn usable<'a>(
-    input: &'a Input,
+    told: impl Iterator<Item = &'a Row>,
     options: &Options,
     notices: &mut BTreeMap<Class, Notice>,
 ) -> Vec<&'a Row> {
     let mut rows = Vec::new();
-    for row in input.rows.iter().filter(|row| options.contains(row.start)) {
+    for row in told.filter(|row| options.contains(row.start)) {
         let (is_blank, is_zero) = (row.labels.is_blank(), row.sums.is_zero());
         let is_provider = row.side != Side::Account;
         if is_provider && is_blank && is_zero {
@@ -385,22 +388,29 @@ fn usable<'a>(
         }
         rows.push(row);
     }
-    // Of several names of one model the first stands for all: it must not depend on who came first.
-    rows.sort_by_cached_key(|row| row.text());
     rows
 }
 
-/// The hash of what is compared, in whatever order it came.
-fn hash_of(input: &Input) -> [u8; 16] {
-    let mut parts: Vec<String> = input.rows.iter().map(Row::text).collect();
-    parts.sort_unstable();
-    parts.extend(input.coverage.iter().map(|(of, days)| format!("{of:?} {days:?}")));
+/// The hash of what is compared, of rows in the order of their texts.
+fn hash_of(told: &[(String, &Row)], input: &Input) -> [u8; 16] {
+    let coverage = input.coverage.iter().map(|(of, days)| format!("{of:?} {days:?}"));
+    let notices =
+        input.notices.iter().map(|(class, notice)| format!("{} {notice:?}", class.name()));
+    let beside: Vec<String> = coverage.chain(notices).collect();
+    let rows = told.iter().map(|(text, _)| text.as_str());
+    let parts: Vec<&str> = rows.chain(beside.iter().map(String::as_str)).collect();
     Key::of("parity inputs", &parts).0
 }
 
 fn run_id(inputs: &[u8; 16], options: &Options) -> String {
-    let Options { from, until, tolerances, fail_on, requires_settled, accepted, today: _, asked } =
+    let Options { from, until, tolerances, fail_on, requires_settled, accepted, today, asked } =
         options;
+    // Of the day only what it makes of them counts: the same again on the next day is the same.
+    let accepted: Vec<_> = accepted.iter().map(|one| (one, one.has_expired(*today))).collect();
+    // As texts: how a number is kept in memory is no part of what was asked.
+    let Tolerances { tokens, requests, cost, statement_cost } = tolerances;
+    let bounds = |of: &Tolerance| format!("{}/{}/{}", of.warn_e4, of.fail_e4, of.floor);
+    let tolerances = [tokens, requests, cost, statement_cost].map(bounds);
     let config = format!(
         "{from} {until} {tolerances:?} {fail_on:?} {requires_settled} {accepted:?} {asked}"
     );

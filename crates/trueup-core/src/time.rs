@@ -70,7 +70,16 @@ impl UnixMs {
     #[must_use]
     pub fn floor_month_utc(self) -> Self {
         let date = self.zoned(&TimeZone::UTC).date().first_of_month();
-        date.to_zoned(TimeZone::UTC).map_or(self, |start| Self(start.timestamp().as_millisecond()))
+        date.to_zoned(TimeZone::UTC).map_or(self, |start| ms(&start))
+    }
+
+    /// The start of the next month in UTC: where this instant's month ends.
+    #[must_use]
+    pub fn next_month_utc(self) -> Self {
+        let first = self.zoned(&TimeZone::UTC).date().first_of_month();
+        let next = first.checked_add(1.month()).and_then(|date| date.to_zoned(TimeZone::UTC));
+        // The last month of the calendar does not end.
+        next.map_or(Self(i64::MAX), |start| ms(&start))
     }
 
     /// The same instant as a calendar time in `zone`.
@@ -352,6 +361,23 @@ mod tests {
         for ms in [0, -1, 1_795_212_510_117, -97_263_731_472_000, i64::MIN, i64::MAX] {
             let time = UnixMs(UnixMs(ms).zoned(&TimeZone::UTC).timestamp().as_millisecond());
             assert_eq!(UnixMs::parse_rfc3339(&time.to_string()), Some(time), "{time}");
+        }
+    }
+
+    #[test]
+    fn months_follow_each_other() {
+        for (time, from, until) in [
+            ("2026-12-31T23:59:59.999Z", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+            ("2028-02-29T12:00:00Z", "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z"),
+            ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"),
+        ] {
+            assert_eq!(
+                (at(time).floor_month_utc(), at(time).next_month_utc()),
+                (at(from), at(until))
+            );
+        }
+        for ms in [i64::MIN, i64::MAX] {
+            assert!(UnixMs(ms).next_month_utc() > UnixMs(ms).floor_month_utc(), "{ms}");
         }
     }
 

@@ -33,7 +33,7 @@ pub use prune::{Prunable, Pruned};
 pub use read::{BilledBucket, ConnectionState, StoredIssue};
 pub(crate) use rows::{value_columns, value_of};
 pub use settle::SETTLE_AGE_MS;
-pub use told::{ToldDay, ToldName, ToldRow};
+pub use told::{ToldDay, ToldName, ToldRow, ToldState};
 
 /// A range that was left in the middle is asked for anew after this long: its cursor has grown old.
 const RESUME_MS_MAX: i64 = 24 * trueup_core::HOUR_MS;

@@ -32,6 +32,7 @@ pub use alerts::{ALERTS_LOST, AlertChange, AlertDelivery, AlertState, DeliveryEn
 pub use billed::{
     BackfillStep, BilledBucket, ConnectionState, Finished, Prunable, Pruned, PullRange, PulledPage,
     Pulling, RowCounts, SETTLE_AGE_MS, SettleLag, StoredIssue, ToldDay, ToldName, ToldRow,
+    ToldState,
 };
 pub use completeness::{ClaimCounts, ClaimRow, Newest, OpenSession};
 pub use error::LedgerError;

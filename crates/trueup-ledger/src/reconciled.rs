@@ -28,7 +28,7 @@ pub struct Reconciled {
     pub connection: Option<String>,
     /// Whether only some models, projects or keys were compared.
     pub is_partial: bool,
-    /// What came of it, in a word.
+    /// What came of it, in a word; `unreadable` where a side could not be read, which proves nothing.
     pub verdict: String,
     /// The hash of the rows of all sides.
     pub inputs: [u8; 16],
@@ -65,7 +65,8 @@ impl Ledger {
                  AND EXISTS (SELECT 1 FROM reconciliations new WHERE new.id > old.id
                      AND new.from_ms <= old.from_ms AND new.until_ms >= old.until_ms
                      AND new.provider IS old.provider AND new.connection IS old.connection
-                     AND new.is_partial = old.is_partial)";
+                     AND new.is_partial = old.is_partial
+                     AND (old.verdict = 'unreadable' OR new.verdict <> 'unreadable'))";
             database.execute(forget, [RUNS_MAX]).map(drop)
         })
     }

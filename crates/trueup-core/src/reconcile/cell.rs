@@ -8,10 +8,10 @@ use super::{Class, Grain, Labels, Quantity, Row, Severity, Sums};
 use crate::Decimal;
 
 /// A row, and what of it is compared.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Part<'a> {
     pub(super) row: &'a Row,
-    pub(super) sums: Sums,
+    pub(super) sums: &'a Sums,
 }
 
 impl Part<'_> {
@@ -58,7 +58,7 @@ pub(super) fn estimated(parts: &[Part<'_>]) -> Sums {
 pub(super) fn sum_of<'p>(parts: impl Iterator<Item = &'p Part<'p>>) -> Sums {
     let mut sums = Sums::default();
     for part in parts {
-        sums.add(&part.sums);
+        sums.add(part.sums);
     }
     sums
 }

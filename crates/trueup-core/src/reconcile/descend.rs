@@ -73,8 +73,8 @@ impl<'a> Pair<'a> {
         let (mut left, mut right) = (Vec::new(), Vec::new());
         let mut leaves = Vec::new();
         for (label, own_left, own_right) in parts {
-            left.extend(own_left.iter().cloned());
-            right.extend(own_right.iter().cloned());
+            left.extend(own_left.iter().copied());
+            right.extend(own_right.iter().copied());
             let mut child = cell.clone();
             child.labels.set(grain, label);
             leaves.extend(self.descend(child, own_left, own_right, finer));
@@ -106,7 +106,7 @@ impl<'a> Pair<'a> {
             // The second side's name stands for both.
             let child =
                 children.entry(key).or_insert_with(|| (label.cloned(), Vec::new(), Vec::new()));
-            if is_left { &mut child.1 } else { &mut child.2 }.push(part.clone());
+            if is_left { &mut child.1 } else { &mut child.2 }.push(*part);
         }
         let mut children: Vec<Child<'a>> = children.into_values().collect();
         match children.len() {
@@ -220,8 +220,7 @@ fn name_what_is_common(cell: &mut Cell, left: &[Part<'_>], right: &[Part<'_>]) {
     }
 }
 
-/// Whether all parts differ in the same way: both sides have them all, and one has more of each; or
-/// every one has the same class and stands on one side only.
+/// Whether all parts differ in the same way: both sides have them all, and one has more of each.
 fn is_one_story(leaves: &[Leaf<'_>], quantities: &[Quantity]) -> bool {
     let sign = |leaf: &Leaf<'_>| {
         let (left, right) = (exact(&leaf.left), sum(&leaf.right));

@@ -1,9 +1,10 @@
 //! Requests over midnight.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::cell::{Leaf, Part, exact, sum, sum_of};
-use super::{Class, Quantity, Severity, Side};
+use super::{Class, Quantity, Severity, Side, Sums};
 use crate::prices::model_key;
 use crate::{DAY_MS, HOUR_MS};
 
@@ -21,11 +22,18 @@ pub(super) fn shift_over_midnight(leaves: &mut [Leaf<'_>], quantities: &[Quantit
     for places in by_model.into_values() {
         for (at, one) in places.iter().enumerate() {
             for next in places.get(at + 1..).unwrap_or_default() {
-                let moved = leaves.get(*one).zip(leaves.get(*next)).is_some_and(|(one, next)| {
-                    may_have_moved(one.class)
-                        && may_have_moved(next.class)
-                        && is_shift(one, next, quantities)
-                });
+                let Some((first, second)) = leaves.get(*one).zip(leaves.get(*next)) else {
+                    continue;
+                };
+                // They stand in the order of their days.
+                match (second.cell.day.0 - first.cell.day.0).cmp(&DAY_MS) {
+                    Ordering::Less => continue,
+                    Ordering::Equal => {}
+                    Ordering::Greater => break,
+                }
+                let moved = may_have_moved(first.class)
+                    && may_have_moved(second.class)
+                    && is_shift(first, second, quantities);
                 for at in [one, next].into_iter().filter(|_| moved) {
                     if let Some(leaf) = leaves.get_mut(*at) {
                         (leaf.class, leaf.severity) = (Class::BoundaryShift, Severity::Info);
@@ -48,11 +56,9 @@ const fn may_have_moved(class: Class) -> bool {
     )
 }
 
+/// Whether two days that follow each other differ by what lies near the midnight between them.
 fn is_shift(first: &Leaf<'_>, second: &Leaf<'_>, quantities: &[Quantity]) -> bool {
-    let is_next = second.cell.day.0 - first.cell.day.0 == DAY_MS;
-    let difference = |leaf: &Leaf<'_>, quantity: Quantity| {
-        exact(&leaf.left).or_zero(quantity).minus(&sum(&leaf.right).or_zero(quantity))
-    };
+    let sides = |leaf: &Leaf<'_>| (exact(&leaf.left), sum(&leaf.right));
     let near = |leaf: &Leaf<'_>, is_start: bool| {
         let is_near = |part: &&Part<'_>| {
             let past = part.row.start.0.rem_euclid(DAY_MS);
@@ -61,15 +67,17 @@ fn is_shift(first: &Leaf<'_>, second: &Leaf<'_>, quantities: &[Quantity]) -> boo
         };
         sum_of(leaf.left.iter().filter(is_near))
     };
+    let (sides_first, sides_second) = (sides(first), sides(second));
+    let (sooner, later) = (near(first, false), near(second, true));
     let mut is_any = false;
-    let is_moved = quantities.iter().all(|quantity| {
-        let (one, two) = (difference(first, *quantity), difference(second, *quantity));
+    let is_moved = quantities.iter().all(|of| {
+        let difference = |(own, other): &(Sums, Sums)| own.or_zero(*of).minus(&other.or_zero(*of));
+        let (one, two) = (difference(&sides_first), difference(&sides_second));
         is_any |= !one.is_zero();
-        let later = near(second, true).or_zero(*quantity);
-        let sooner = near(first, false).or_zero(*quantity);
         // Whichever day has more in the account has it near that midnight.
-        let is_near = if two.is_negative() { one <= sooner } else { two <= later };
+        let is_near =
+            if two.is_negative() { one <= sooner.or_zero(*of) } else { two <= later.or_zero(*of) };
         one.plus(&two).is_zero() && is_near
     });
-    is_next && is_any && is_moved
+    is_any && is_moved
 }

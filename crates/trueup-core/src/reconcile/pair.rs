@@ -81,13 +81,16 @@ impl<'a> Pair<'a> {
                 total.put(*quantity, &Decimal::ZERO);
             }
         }
-        for row in rows {
-            let Some(at) = [self.left, self.right].iter().position(|side| *side == row.side) else {
-                continue;
-            };
-            let sums = row.sums.taken(&self.quantities, self.split);
-            totals.entry((row.side, row.is_estimated)).or_default().add(&sums);
-            if let Some(parts) = days.entry(row.day()).or_default().get_mut(at) {
+        let of_side = |row: &Row| [self.left, self.right].iter().position(|side| *side == row.side);
+        let taken: Vec<(usize, &Row, Sums)> = rows
+            .iter()
+            .filter_map(|row| {
+                Some((of_side(row)?, *row, row.sums.taken(&self.quantities, self.split)))
+            })
+            .collect();
+        for (at, row, sums) in &taken {
+            totals.entry((row.side, row.is_estimated)).or_default().add(sums);
+            if let Some(parts) = days.entry(row.day()).or_default().get_mut(*at) {
                 parts.push(Part { row, sums });
             }
         }
@@ -150,7 +153,7 @@ impl<'a> Pair<'a> {
         right: &[Part<'a>],
     ) -> (Vec<Part<'a>>, Vec<Part<'a>>) {
         let (aside, metered): (Vec<_>, Vec<_>) =
-            left.iter().cloned().partition(|part| part.row.is_subscription);
+            left.iter().copied().partition(|part| part.row.is_subscription);
         let far = |parts: &[Part<'_>]| {
             let (one, other) = (exact(parts), sum(right));
             let quantities = self.quantities.iter();
@@ -167,17 +170,13 @@ impl<'a> Pair<'a> {
 
     /// What the state of the day makes of a difference.
     fn by_state(&self, leaf: &mut Leaf<'_>) {
-        if leaf.class.is_agreement() {
-            return;
-        }
-        let days = self.covered.iter().flatten();
-        let states: Vec<DayState> =
-            days.filter_map(|days| days.get(&leaf.cell.day).copied()).collect();
-        if states.contains(&DayState::Provisional) {
+        let is_open = self.state(leaf.cell.day) == Some(DayState::Provisional);
+        if is_open && !leaf.class.is_agreement() {
             leaf.severity = Severity::Info;
         }
     }
 
+    /// What of the state of a day matters, on either side.
     fn state(&self, day: UnixMs) -> Option<DayState> {
         let states: Vec<DayState> =
             self.covered.iter().flatten().filter_map(|days| days.get(&day).copied()).collect();

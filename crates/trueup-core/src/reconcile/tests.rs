@@ -362,8 +362,22 @@ fn accepted_differences_do_not_fail_until_their_time_is_over() {
     let run = on("2026-12-31");
     assert_eq!(run.verdict, Verdict::Parity);
     assert_eq!(run.findings[0].accepted.as_deref(), Some("CI, by Ann"));
-    let run = on("2027-01-01");
-    assert_eq!((run.verdict, run.expired.len()), (Verdict::Variance, 1));
+    let expired = on("2027-01-01");
+    assert_eq!((expired.verdict, expired.expired.len()), (Verdict::Variance, 1));
+    // What comes out differently is another run, and what does not is the same.
+    assert_ne!(run.run_id, expired.run_id);
+    assert_eq!(
+        (&run.run_id, &expired.run_id),
+        (&on("2026-12-30").run_id, &on("2027-01-02").run_id)
+    );
+}
+
+#[test]
+fn the_id_of_a_run_is_the_same_in_every_version() {
+    assert_eq!(
+        run(vec![row(Side::Usage, 1, "gpt-5", 5_000)]).run_id,
+        "3eabfad01d3588ff846a3515f40f068d"
+    );
 }
 
 #[test]
@@ -385,10 +399,12 @@ fn a_new_form_is_told_where_nothing_worse_is() {
     let run = |rows| {
         let mut input = input(rows);
         Notice::add(&mut input.notices, Class::SchemaDrift, "openai costs: an unknown field");
-        reconcile(&input, &options()).verdict
+        reconcile(&input, &options())
     };
-    assert_eq!((run(Vec::new()), Verdict::SchemaDrift.exit_code()), (Verdict::SchemaDrift, 5));
-    assert_eq!(run(vec![row(Side::Usage, 1, "gpt-5", 5_000)]), Verdict::Variance);
+    let drift = run(Vec::new());
+    assert_eq!((drift.verdict, Verdict::SchemaDrift.exit_code()), (Verdict::SchemaDrift, 5));
+    assert_ne!(drift.run_id, reconcile(&input(Vec::new()), &options()).run_id);
+    assert_eq!(run(vec![row(Side::Usage, 1, "gpt-5", 5_000)]).verdict, Verdict::Variance);
 }
 
 #[test]

@@ -21,10 +21,33 @@ pub struct ToldDay {
     pub day: UnixMs,
     /// The width of the buckets that tell it: the widest that tell all of it.
     pub width: BilledWidth,
-    /// The state of its buckets: the least certain of them. No day is `missing`: those are left out.
-    pub state: String,
+    /// The state of its buckets: the least certain of them.
+    pub state: ToldState,
     /// When the bucket that was pulled first of them was last told as a whole.
     pub last_pull_at: Option<UnixMs>,
+}
+
+/// How far what is told of a day stands. A day of which something is missing is not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToldState {
+    /// It may still change.
+    Provisional,
+    /// It has stayed the same.
+    Settled,
+    /// It has changed after that.
+    Restated,
+}
+
+impl ToldState {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Provisional => "provisional",
+            Self::Settled => "settled",
+            Self::Restated => "restated",
+        }
+    }
 }
 
 /// A row that counts.
@@ -140,9 +163,9 @@ impl Reader {
 fn day_of_row(row: &Row<'_>, width: BilledWidth) -> rusqlite::Result<ToldDay> {
     let text = |at: usize| row.get::<_, String>(at).map(Text::from);
     let state = match row.get::<_, i64>(4)? {
-        1 => "provisional",
-        2 => "restated",
-        _ => "settled",
+        1 => ToldState::Provisional,
+        2 => ToldState::Restated,
+        _ => ToldState::Settled,
     };
     Ok(ToldDay {
         connection: text(0)?,
@@ -150,7 +173,7 @@ fn day_of_row(row: &Row<'_>, width: BilledWidth) -> rusqlite::Result<ToldDay> {
         family: text(2)?,
         day: UnixMs(row.get(3)?),
         width,
-        state: state.to_owned(),
+        state,
         last_pull_at: Some(UnixMs(row.get(5)?)).filter(|at| at.0 >= 0),
     })
 }

@@ -16,7 +16,7 @@ use trueup_core::{Calendar, Decimal, Series, UnixMs, Witness};
 use trueup_ledger::Reader;
 
 use super::Settings;
-use crate::parity::{Gathered, Narrow, charged};
+use crate::parity::{GATEWAY_PROVIDER, Gathered, Narrow, charged, dollars};
 use crate::usage::Usage;
 
 /// Days that are looked at, the present one among them: those of the longest period and the one before
@@ -191,10 +191,8 @@ fn account(
 
 /// What a sum costs, and its calls without a price.
 fn price(pricer: &mut Pricer<'_>, entry: Entry<'_>) -> (Decimal, u64) {
-    /// Yocto-dollars are 10^-24 dollars.
-    const YOCTO_PLACES: i32 = -24;
     let sum = pricer.price(entry.start, entry.series, entry.counters);
-    (Decimal::from(sum.cost.0).shifted(YOCTO_PLACES), sum.unpriced_calls)
+    (dollars(sum.cost), sum.unpriced_calls)
 }
 
 fn add(days: &mut Days, date: Date, witness: Witness, (cost, unpriced): &(Decimal, u64)) {
@@ -246,7 +244,7 @@ fn of_charges(
     today: Date,
 ) -> Option<Known> {
     // A gateway tells what it computed of calls that others bill: added to those, they would count twice.
-    let is_bill = |provider: &str| budget.provider.is_some() || provider != GATEWAY;
+    let is_bill = |provider: &str| budget.provider.is_some() || provider != GATEWAY_PROVIDER;
     let covers: BTreeMap<&str, &Coverage> = gathered
         .input
         .coverage
@@ -281,9 +279,6 @@ fn of_charges(
     }
     Some(Known { of: Of::Billed, days, zone: calendar.zone_name(), today, notes })
 }
-
-/// The provider that is a gateway.
-const GATEWAY: &str = "litellm";
 
 /// Whether a day is settled; `None` where a provider that has told of days before it does not tell of
 /// it: a part is not the whole.

@@ -31,6 +31,9 @@ const DAYS_DEFAULT: i64 = 35;
 /// The exit code where a side could not be read.
 const EXIT_UNREADABLE: u8 = 3;
 
+/// What a run is called where a side could not be read: nothing is tidied away because of it.
+const UNREADABLE: &str = "unreadable";
+
 /// Show which part of what providers say the account explains, and where the rest is
 #[derive(Debug, Args)]
 pub(super) struct Parity {
@@ -106,9 +109,10 @@ impl Parity {
             compared => compared?,
         };
         let unread = unread(&compared);
+        let is_unread = !unread.is_empty() && compared.run.verdict <= Verdict::Incomplete;
         // One that is wrong in itself is no comparison.
         let is_sound = compared.run.verdict != Verdict::TieOutBroken;
-        if let (true, Err(reason)) = (is_sound, self.record(config, &compared)) {
+        if let (true, Err(reason)) = (is_sound, self.record(config, &compared, is_unread)) {
             compared.gathered.notes.insert(reason);
         }
         let Compared { run, gathered, options, files } = &compared;
@@ -119,7 +123,6 @@ impl Parity {
         let mut out = io::BufWriter::new(io::stdout().lock());
         write(&shown, self.format, Terminal::of_stdout(&config.environment), &mut out)?;
         out.flush()?;
-        let is_unread = !unread.is_empty() && run.verdict <= Verdict::Incomplete;
         let code = if is_unread { EXIT_UNREADABLE } else { run.verdict.exit_code() };
         Ok(ExitCode::from(code))
     }
@@ -204,7 +207,7 @@ impl Parity {
     }
 
     /// Remembers the run, so that what it covers may be tidied away; the reason where that cannot be.
-    fn record(&self, config: &Config, compared: &Compared) -> Result<(), String> {
+    fn record(&self, config: &Config, compared: &Compared, is_unread: bool) -> Result<(), String> {
         let Compared { run, options, .. } = compared;
         let classes = run.pairs.iter().flat_map(|pair| {
             pair.classes.iter().map(|(class, (cells, ..))| {
@@ -220,7 +223,7 @@ impl Parity {
             provider: None,
             connection: None,
             is_partial: self.narrow().is_partial(),
-            verdict: run.verdict.name().to_owned(),
+            verdict: if is_unread { UNREADABLE } else { run.verdict.name() }.to_owned(),
             inputs: run.inputs,
             summary: json!({"classes": classes.collect::<Vec<_>>()}).to_string(),
         };

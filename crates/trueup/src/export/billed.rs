@@ -1,9 +1,8 @@
-//! What providers charged: rows that were pulled, and where none were, rows of their statements.
+//! What providers charged, as it was pulled; what a row of theirs says, whoever tells it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use trueup_core::prices::provider_key;
 use trueup_core::report::Window;
 use trueup_core::{
     Basis, Charge, Charged, DAY_MS, Decimal, Dim, Dims, Measure, Measures, Text, UnixMs,
@@ -11,9 +10,7 @@ use trueup_core::{
 use trueup_ledger::{Reader, ToldDay, ToldRow};
 
 use super::Gathered;
-use crate::parity::{
-    COST, GATEWAY, KEYS, Names, Narrow, PROJECTS, Stated, StatedOf, is_own_word, kind_rank, labels,
-};
+use crate::parity::{GATEWAY_FAMILY, KEYS, Names, NamesOf, Narrow, PROJECTS, labels, tells_cost};
 
 /// The family in which Anthropic says of how much it charges what `costs` says.
 const MESSAGES: &str = "usage/messages";
@@ -22,10 +19,18 @@ const SHARED: [&str; 5] =
     ["model", "service_tier", "context_window", "inference_geo", "workspace_id"];
 /// What the words for a thing that is charged stand in.
 const ITEMS: [&str; 3] = ["line_item", "description", "charge_description"];
+/// What bills in the form of FOCUS say of each charge, which has places of its own.
+const FOCUS: [&str; 4] = ["charge_category", "charge_class", "service_category", "service_name"];
+/// What trueup makes of the rest, and makes again, where it wrote the bill itself.
+const SKUS: [&str; 3] = ["sku_id", "sku_meter", "sku_price_id"];
+/// What charges of a month that is over are called that were changed later.
+const CORRECTION: &str = "Correction";
 /// What they stand in where it is no tokens that are charged.
 const COST_TYPE: &str = "cost_type";
-/// What a unit of a thousand tokens is called.
-const THOUSANDS: &str = "1000_tokens";
+/// What units of tokens are called, and how many places each is more than one.
+const UNITS: [(&str, i32); 3] = [(TOKENS, 0), ("token", 0), ("1000_tokens", 3)];
+/// The unit.
+const TOKENS: &str = "tokens";
 
 /// What was pulled.
 pub(super) fn pulled(
@@ -42,20 +47,15 @@ pub(super) fn pulled(
         if !narrow.takes_provider(&day.provider, Some(&day.connection)) {
             continue;
         }
-        let Some((_, same)) =
-            COST.iter().chain(&[(GATEWAY, None)]).find(|(family, _)| *family == &*day.family)
-        else {
-            continue;
-        };
         let is_told = |family: &str| told.contains(&(day.connection.clone(), family.into()));
-        if let Some(same) = same.filter(|same| is_told(same)) {
-            to.notes.insert(format!("{same} is taken; {} tells the same again", day.family));
+        if !tells_cost(&day.family, &is_told, &mut to.notes) {
             continue;
         }
         to.cover(&day.provider, day.day);
         let quantities = quantities(reader, &days, day)?;
         let first = to.rows.len();
         let mut is_told_apart = true;
+        let names = names.of(&day.provider);
         reader.told_rows(day, |row| {
             is_told_apart &= row.dims.contains_key("description");
             is_told_apart &= row.dims.contains_key("workspace_id");
@@ -68,26 +68,30 @@ pub(super) fn pulled(
     Ok(())
 }
 
-fn of_told(day: &ToldDay, told: &ToldRow, names: &Names<'_>) -> Option<Charged> {
+fn of_told(day: &ToldDay, told: &ToldRow, names: &NamesOf<'_>) -> Option<Charged> {
     let charge = told.charge.as_ref()?;
-    let month_end = UnixMs(day.day.floor_month_utc().0 + 32 * DAY_MS).floor_month_utc();
     let row = of_dims(&told.dims, &told.measures, charge, names);
     Some(Charged {
         account: Text::clone(&day.connection),
         // What a gateway has worked out is no bill.
-        basis: if &*day.family == GATEWAY { Basis::Estimate } else { Basis::Billed },
-        state: day.state.as_str().into(),
-        is_correction: told.restated_at.is_some_and(|at| at >= month_end),
+        basis: if &*day.family == GATEWAY_FAMILY { Basis::Estimate } else { Basis::Billed },
+        state: day.state.name().into(),
+        is_correction: told.restated_at.is_some_and(|at| at >= day.day.next_month_utc()),
         ..placed(row, day.day, UnixMs(day.day.0 + DAY_MS), &day.provider)
     })
 }
 
-fn placed(row: Charged, from: UnixMs, until: UnixMs, provider: &str) -> Charged {
+pub(super) fn placed(row: Charged, from: UnixMs, until: UnixMs, provider: &str) -> Charged {
     Charged { from, until, provider: provider.into(), ..row }
 }
 
 /// What a row says, whenever it was.
-fn of_dims(dims: &Dims, measures: &Measures, charge: &Charge, names: &Names<'_>) -> Charged {
+pub(super) fn of_dims(
+    dims: &Dims,
+    measures: &Measures,
+    charge: &Charge,
+    names: &NamesOf<'_>,
+) -> Charged {
     let text = |name: &str| dims.get(name).and_then(Dim::text);
     let item = ITEMS.iter().find_map(|name| text(name));
     let word = text("token_type").or_else(|| item?.rsplit_once(", ").map(|(_, kind)| kind));
@@ -98,8 +102,11 @@ fn of_dims(dims: &Dims, measures: &Measures, charge: &Charge, names: &Names<'_>)
     let (quantity, unit) = quantity(charge, measures);
     let labels = labels(dims, names);
     let of_label = Option::unwrap_or_default;
+    let is_ours = dims.contains_key("basis");
     let is_said = |name: &str| {
-        ["model", "service_tier", "batch", "token_type", "basis", COST_TYPE].contains(&name)
+        FOCUS.contains(&name)
+            || (is_ours && SKUS.contains(&name))
+            || ["model", "service_tier", "batch", "token_type", "basis", COST_TYPE].contains(&name)
             || ITEMS.contains(&name)
             || PROJECTS.contains(&name)
             || KEYS.contains(&name)
@@ -121,6 +128,10 @@ fn of_dims(dims: &Dims, measures: &Measures, charge: &Charge, names: &Names<'_>)
         currency: Text::clone(&charge.currency),
         quantity,
         unit,
+        is_correction: text("charge_class") == Some(CORRECTION),
+        category: named(&["charge_category"]),
+        service_category: named(&["service_category"]),
+        service_name: named(&["service_name"]),
         ..Charged::new(UnixMs(0), "", Basis::Billed)
     }
 }
@@ -154,9 +165,11 @@ fn only_kind(measures: &Measures) -> Option<Measure> {
 fn quantity(charge: &Charge, measures: &Measures) -> (Option<Decimal>, Text) {
     if let Some(quantity) = &charge.quantity {
         let unit = charge.quantity_unit.clone().unwrap_or_default();
-        let is_thousands = unit.eq_ignore_ascii_case(THOUSANDS);
-        let unit = if is_thousands { "tokens".into() } else { unit };
-        return (Some(quantity.clone().shifted(if is_thousands { 3 } else { 0 })), unit);
+        let tokens = UNITS.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name));
+        return match tokens {
+            Some((_, places)) => (Some(quantity.clone().shifted(*places)), TOKENS.into()),
+            None => (Some(quantity.clone()), unit),
+        };
     }
     let tokens: Vec<u64> = measures
         .told()
@@ -167,7 +180,7 @@ fn quantity(charge: &Charge, measures: &Measures) -> (Option<Decimal>, Text) {
         let count = |sum: i128, tokens: u64| sum.saturating_add(i128::from(tokens));
         Decimal::from(tokens.into_iter().fold(0, count))
     };
-    if tokens.is_empty() { (None, Text::default()) } else { (Some(sum(tokens)), "tokens".into()) }
+    if tokens.is_empty() { (None, Text::default()) } else { (Some(sum(tokens)), TOKENS.into()) }
 }
 
 fn is_tokens(measure: Measure) -> bool {
@@ -223,105 +236,15 @@ fn measure(rows: &mut [Charged], quantities: &Quantities) {
         let count = kind.and_then(|kind| quantities.get(&told)?.get(kind));
         if let Some(count) = count.filter(|_| meant.get(&(told, kind)) == Some(&1)) {
             row.quantity = Some(Decimal::from(i128::from(count)));
-            row.unit = "tokens".into();
+            row.unit = TOKENS.into();
         }
     }
-}
-
-/// What statements say of days that were not pulled.
-pub(super) fn stated(
-    stated: &Stated,
-    window: Window,
-    narrow: &Narrow,
-    names: &Names<'_>,
-    to: &mut Gathered,
-) {
-    let kinds = kinds(stated, to);
-    let is_taken = |kind: &Text, provider: &str| {
-        kinds.get(&provider_key(provider)) == Some(kind) && narrow.takes_provider(provider, None)
-    };
-    let mut covered: BTreeSet<(Text, UnixMs)> = BTreeSet::new();
-    let mut rows = Vec::new();
-    for row in stated.rows.iter().filter(|row| is_taken(&row.kind, &row.fact.provider)) {
-        let Some(charged) = of_stated(row, names) else { continue };
-        let mut day = charged.from.floor(DAY_MS);
-        // A row over several days is of all of them: those that were pulled are counted there.
-        let is_pulled = to.is_covered(&charged.provider, day);
-        if is_pulled && charged.until.0 - charged.from.0 > DAY_MS {
-            let why = "a row over several days, of which some were pulled, is left out";
-            to.notes.insert(format!("{}: {why}", row.name));
-        }
-        if is_pulled || !window.contains(charged.from) {
-            continue;
-        }
-        while day < charged.until {
-            covered.insert((Text::clone(&charged.provider), day));
-            day = UnixMs(day.0 + DAY_MS);
-        }
-        rows.push(charged);
-    }
-    // A FOCUS file may tell of some days of a span: only rows say of which.
-    let covers = stated.covers.iter().filter(|cover| is_taken(&cover.kind, &cover.provider));
-    for cover in covers.filter(|cover| kind_rank(&cover.kind) == 0) {
-        let mut day = cover.from.max(window.from).floor(DAY_MS);
-        while day < cover.until.min(window.until) {
-            covered.insert((Text::clone(&cover.provider), day));
-            day = UnixMs(day.0 + DAY_MS);
-        }
-    }
-    for (provider, day) in covered {
-        to.cover(&provider, day);
-    }
-    to.rows.extend(rows);
-}
-
-/// Which kind of statement tells of a provider's costs: its own before FOCUS.
-fn kinds(stated: &Stated, to: &mut Gathered) -> BTreeMap<String, Text> {
-    let mut kinds: BTreeMap<String, BTreeSet<(u8, Text)>> = BTreeMap::new();
-    for row in &stated.rows {
-        if is_own_word(&row.fact) {
-            let note = "what trueup had estimated is not exported again";
-            to.notes.insert(format!("{}: {note}", row.name));
-        } else if row.fact.charge.is_some() {
-            let rank = (kind_rank(&row.kind), Text::clone(&row.kind));
-            kinds.entry(provider_key(&row.fact.provider)).or_default().insert(rank);
-        }
-    }
-    let mut chosen = BTreeMap::new();
-    for (provider, kinds) in kinds {
-        let mut kinds = kinds.into_iter().map(|(_, kind)| kind);
-        let Some(first) = kinds.next() else { continue };
-        for other in kinds {
-            let taken =
-                format!("statements of kind {first} are taken; {other} tells the same again");
-            to.notes.insert(taken);
-        }
-        chosen.insert(provider, first);
-    }
-    chosen
-}
-
-fn of_stated(stated: &StatedOf, names: &Names<'_>) -> Option<Charged> {
-    let fact = &stated.fact;
-    let charge = fact.charge.as_ref().filter(|_| !is_own_word(fact))?;
-    // A day of another zone belongs to the UTC day in which it begins.
-    let from = fact.start?.floor(DAY_MS);
-    let width = (i64::from(fact.width_minutes) * 60_000).max(DAY_MS);
-    Some(Charged {
-        account: Text::clone(&fact.account),
-        state: "stated".into(),
-        ..placed(
-            of_dims(&fact.dims, &fact.measures, charge, names),
-            from,
-            UnixMs(from.0 + width),
-            &fact.provider,
-        )
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use trueup_core::BilledWidth;
+    use trueup_ledger::ToldState;
 
     use super::*;
 
@@ -354,7 +277,7 @@ mod tests {
             family: "costs".into(),
             day: at("2026-10-31T00:00:00Z"),
             width: BilledWidth::Day,
-            state: "restated".to_owned(),
+            state: ToldState::Restated,
             last_pull_at: None,
         };
         let told = |restated_at: Option<&str>| {
@@ -365,7 +288,7 @@ mod tests {
                 charge: Some(charge("1.5")),
                 restated_at: restated_at.map(at),
             };
-            of_told(&day, &row, &Names::new(&[])).unwrap()
+            of_told(&day, &row, &NamesOf::default()).unwrap()
         };
         assert!(!told(None).is_correction);
         assert!(!told(Some("2026-10-31T23:59:59Z")).is_correction);
@@ -384,7 +307,7 @@ mod tests {
         let of = |kind: &str| {
             let kind = [("description", "Claude X"), ("token_type", kind)];
             let dims = dims(&[&told[..], &apart[..1], &kind[..]].concat());
-            of_dims(&dims, &Measures::default(), &charge("2"), &Names::new(&[]))
+            of_dims(&dims, &Measures::default(), &charge("2"), &NamesOf::default())
         };
         let mut counts = Measures::default();
         counts.set(Measure::Out, 70);
@@ -422,14 +345,21 @@ mod tests {
     }
 
     #[test]
-    fn thousands_of_tokens_are_tokens() {
-        let charge = Charge {
-            amount: Decimal::ZERO,
-            currency: "USD".into(),
-            quantity: "1.2345".parse().ok(),
-            quantity_unit: Some("1000_tokens".into()),
-        };
-        let (count, unit) = quantity(&charge, &Measures::default());
-        assert_eq!((count.unwrap().to_string().as_str(), &*unit), ("1234.5", "tokens"));
+    fn tokens_are_tokens_however_a_bill_spells_them() {
+        for (told, count, unit) in [
+            ("1000_tokens", "1234.5", "tokens"),
+            ("Tokens", "1.2345", "tokens"),
+            ("TOKEN", "1.2345", "tokens"),
+            ("Images", "1.2345", "Images"),
+        ] {
+            let charge = Charge {
+                amount: Decimal::ZERO,
+                currency: "USD".into(),
+                quantity: "1.2345".parse().ok(),
+                quantity_unit: Some(told.into()),
+            };
+            let (read, called) = quantity(&charge, &Measures::default());
+            assert_eq!((read.unwrap().to_string().as_str(), &*called), (count, unit), "{told}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod billed;
 mod own;
+mod stated;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,10 +66,12 @@ pub(crate) fn gather(
     let names = reader.provider_names()?;
     let names = Names::new(&names);
     billed::pulled(reader, asked.window, &narrow, &names, &mut gathered)?;
-    let stated = Stated::of_ledger(reader, asked.window)?;
-    billed::stated(&stated, asked.window, &narrow, &names, &mut gathered);
+    let mut stated = Stated::of_ledger(reader, asked.window)?;
+    stated.add_begun(reader, asked.window)?;
+    stated::stated(&stated, asked.window, &narrow, &names, &mut gathered);
     own::account(usage, pricer, asked, &narrow, &names, &mut gathered)?;
     for row in &mut gathered.rows {
+        let names = names.of(&row.provider);
         let name = |kind: &str, id: &str| names.name(kind, id).cloned().unwrap_or_default();
         if row.project_name.is_empty() {
             row.project_name = name("project", &row.project);

@@ -8,7 +8,7 @@ use trueup_core::report::{Entry, Pricer};
 use trueup_core::{Basis, Charged, Counters, DAY_MS, Decimal, Measure, Text, Tokens, Witness};
 
 use super::{Asked, Gathered};
-use crate::parity::{Names, Narrow, YOCTO_PLACES, own_tier};
+use crate::parity::{Names, Narrow, dollars, own_tier};
 use crate::usage::Usage;
 
 /// Whom an estimate is charged to: nobody sent a bill.
@@ -51,22 +51,18 @@ pub(super) fn account(
         if !is_unpriced && series.has_reported_cost && asked.is_reported_taken {
             // An agent states what a call cost, not what its kinds of tokens did.
             let tokens = entry.counters.tokens.total();
-            to.rows.push(with(row, tokens, Some(dollars(priced.cost.0))));
+            to.rows.push(with(row, tokens, Some(dollars(priced.cost))));
             return;
         }
         for (measure, tokens) in kinds(&entry.counters.tokens) {
             let counters = Counters { tokens, ..*entry.counters };
             // The price of a sum is the sum of the prices of its parts.
-            let cost = pricer.price(entry.start, series, &counters).cost.0;
+            let cost = pricer.price(entry.start, series, &counters).cost;
             let amount = (!is_unpriced).then(|| dollars(cost));
             let row = Charged { measure: Some(measure), ..row.clone() };
             to.rows.push(with(row, tokens.total(), amount));
         }
     })
-}
-
-fn dollars(yocto: i128) -> Decimal {
-    Decimal::from(yocto).shifted(YOCTO_PLACES)
 }
 
 fn with(row: Charged, tokens: u64, amount: Option<Decimal>) -> Charged {
@@ -92,7 +88,7 @@ fn of_entry(entry: &Entry<'_>, names: &Names<'_>) -> Charged {
     row.model = Text::clone(&series.model);
     row.tier = own_tier(series.class.tier).unwrap_or_default();
     if !series.project.is_empty() {
-        row.project = names.project(&series.project);
+        row.project = names.of(&series.provider).project(&series.project);
     }
     row.tags.insert("agent".into(), Text::clone(&series.source));
     if !series.kind.is_empty() {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use trueup_core::prices::YoctoUsd;
 use trueup_core::reconcile::{Labels, Quantity, Row, Side, Sums};
 use trueup_core::report::{Pricer, Window};
 use trueup_core::{DAY_MS, Decimal, HOUR_MS, QUARTER_MS, Text, Tokens, UnixMs, Witness};
@@ -28,7 +29,7 @@ struct OwnSum {
     answered: u64,
     calls: u64,
     unpriced_calls: u64,
-    cost_yocto: i128,
+    cost: YoctoUsd,
 }
 
 /// What trueup knows by itself.
@@ -54,6 +55,7 @@ pub(super) fn account(
     let mut sums: BTreeMap<OwnKey, OwnSum> = BTreeMap::new();
     usage.by_time(QUARTER_MS, window, &mut |entry| {
         let series = entry.series;
+        let names = names.of(&series.provider);
         let model = Some(&series.model).filter(|model| !model.is_empty());
         let project = Some(&series.project).filter(|project| !project.is_empty());
         let labels = Labels {
@@ -79,14 +81,18 @@ pub(super) fn account(
         sum.calls += entry.counters.calls;
         sum.answered += entry.counters.calls.saturating_sub(entry.counters.errors);
         sum.unpriced_calls += priced.unpriced_calls;
-        sum.cost_yocto = sum.cost_yocto.saturating_add(priced.cost.0);
+        sum.cost = YoctoUsd(sum.cost.0.saturating_add(priced.cost.0));
     })?;
     gathered.input.rows.extend(sums.into_iter().map(|(key, sum)| of_account(key, &sum)));
     Ok(())
 }
 
-/// Yocto-dollars are 10^-24 dollars.
-pub(crate) const YOCTO_PLACES: i32 = -24;
+/// What a price comes to, in dollars.
+pub(crate) fn dollars(cost: YoctoUsd) -> Decimal {
+    /// Yocto-dollars are 10^-24 dollars.
+    const YOCTO_PLACES: i32 = -24;
+    Decimal::from(cost.0).shifted(YOCTO_PLACES)
+}
 
 fn of_account(key: OwnKey, sum: &OwnSum) -> Row {
     let OwnKey { start, provider, labels, is_estimated, is_subscription } = key;
@@ -94,7 +100,7 @@ fn of_account(key: OwnKey, sum: &OwnSum) -> Row {
     let requests = Some(sum.answered).filter(|_| !is_estimated);
     let mut sums = Sums::of_tokens(&sum.tokens, requests);
     if sum.unpriced_calls < sum.calls {
-        sums.put(Quantity::Cost, &Decimal::from(sum.cost_yocto).shifted(YOCTO_PLACES));
+        sums.put(Quantity::Cost, &dollars(sum.cost));
     }
     Row {
         is_estimated,

@@ -8,7 +8,10 @@ mod labels;
 mod sides;
 mod stated;
 
-pub(crate) use account::YOCTO_PLACES;
-pub(crate) use labels::{KEYS, Names, PROJECTS, labels, own_tier};
-pub(crate) use sides::{COST, GATEWAY, Gathered, Narrow, charged, gather, is_own_word, kind_rank};
+pub(crate) use account::dollars;
+pub(crate) use labels::{KEYS, Names, NamesOf, PROJECTS, labels, own_tier};
+pub(crate) use sides::{
+    GATEWAY_FAMILY, GATEWAY_PROVIDER, Gathered, Narrow, charged, first_kinds, gather, is_own_word,
+    kind_rank, tells_cost,
+};
 pub(crate) use stated::{Stated, StatedOf};

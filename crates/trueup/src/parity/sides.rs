@@ -10,10 +10,10 @@ use trueup_core::prices::{model_key, provider_key};
 use trueup_core::reconcile::{Class, DayState, Input, Labels, Notice, Quantity, Row, Side, Sums};
 use trueup_core::report::{Pricer, Window, matches};
 use trueup_core::{Basis, Charge, DAY_MS, Dim, Measures, StatedFact, Text, UnixMs};
-use trueup_ledger::{Reader, SETTLE_AGE_MS, ToldDay, ToldRow};
+use trueup_ledger::{Reader, SETTLE_AGE_MS, ToldDay, ToldRow, ToldState};
 
 use super::account::account;
-use super::labels::{Names, labels};
+use super::labels::{Names, NamesOf, labels};
 use super::stated::{Stated, StatedOf};
 use crate::usage::Usage;
 
@@ -65,10 +65,12 @@ const USAGE: [(&str, Option<&str>); 6] = [
     ("activity", None),
 ];
 /// Families by which it tells of money.
-pub(crate) const COST: [(&str, Option<&str>); 3] =
+const COST: [(&str, Option<&str>); 3] =
     [("costs", None), ("analytics/cost", Some("costs")), ("activity", None)];
+/// The provider that is a gateway: what it tells was billed, it has worked out.
+pub(crate) const GATEWAY_PROVIDER: &str = "litellm";
 /// A gateway's own account of both.
-pub(crate) const GATEWAY: &str = "daily_activity";
+pub(crate) const GATEWAY_FAMILY: &str = "daily_activity";
 /// What Anthropic tells of Claude Code: a part of its usage once more, and that of subscriptions.
 const PART: &str = "usage/claude_code";
 /// Families beside the one that every provider has, which alone decides whether a day is known.
@@ -106,9 +108,7 @@ pub(crate) fn charged(reader: &Reader, window: Window, asked: &[Narrow]) -> Resu
     let days = reader.told_days(window.from, window.until)?;
     let told: BTreeSet<(&str, &str)> =
         days.iter().map(|day| (&*day.connection, &*day.family)).collect();
-    let tells_costs =
-        |family: &str| family == GATEWAY || COST.iter().any(|(name, _)| *name == family);
-    for day in days.iter().filter(|day| tells_costs(&day.family)) {
+    for day in &days {
         let mut takers: Vec<(&Narrow, &mut Gathered)> = asked
             .iter()
             .zip(&mut all)
@@ -116,15 +116,15 @@ pub(crate) fn charged(reader: &Reader, window: Window, asked: &[Narrow]) -> Resu
             .collect();
         let is_told = |family: &str| told.contains(&(&*day.connection, family));
         let mut found = Gathered::default();
-        let sides = sides_of(&day.family, &is_told, &mut found).unwrap_or_default();
-        if sides.contains(&Side::Cost) && !takers.is_empty() {
+        if !takers.is_empty() && tells_cost(&day.family, &is_told, &mut found.notes) {
+            let names = names.of(&day.provider);
             for (_, one) in &mut takers {
                 one.input.cover(Side::Cost, &day.provider, day.day, state(day));
             }
             reader.told_rows(day, |row| {
-                let row = of_told(Side::Cost, &day.provider, &row, &names, &mut found.notes);
+                let row = of_told(Side::Cost, &day.provider, &row, names, &mut found.notes);
                 for (narrow, one) in &mut takers {
-                    let row = row.as_ref().filter(|row| narrow.takes(&row.labels, &names));
+                    let row = row.as_ref().filter(|row| narrow.takes(&row.labels, names));
                     one.input.rows.extend(row.cloned());
                 }
             })?;
@@ -149,7 +149,7 @@ impl Narrow {
             })
     }
 
-    pub(super) fn takes(&self, labels: &Labels, names: &Names<'_>) -> bool {
+    pub(super) fn takes(&self, labels: &Labels, names: &NamesOf<'_>) -> bool {
         let is_any = |patterns: &[String], label: Option<&Text>, kind: &str| {
             patterns.is_empty()
                 || label.is_some_and(|label| {
@@ -188,11 +188,13 @@ fn pulled(
             continue;
         }
         let is_told = |family: &str| told.contains(&(day.connection.clone(), family.into()));
-        let sides = sides_of(&day.family, &is_told, gathered);
+        let sides = sides_of(&day.family, &is_told, &mut gathered.notes);
         let Some(sides) = sides else {
-            reader.told_rows(day, |_| {
-                beside.insert(Text::clone(&day.family));
-            })?;
+            if !beside.contains(&day.family) {
+                reader.told_rows(day, |_| {
+                    beside.insert(Text::clone(&day.family));
+                })?;
+            }
             continue;
         };
         if sides.is_empty() {
@@ -204,6 +206,7 @@ fn pulled(
             }
         }
         gathered.days.insert(day.day);
+        let names = names.of(&day.provider);
         reader.told_rows(day, |row| {
             for side in &sides {
                 let row = of_told(*side, &day.provider, &row, names, &mut gathered.notes);
@@ -225,38 +228,52 @@ fn pulled(
 fn sides_of(
     family: &str,
     is_told: &dyn Fn(&str) -> bool,
-    gathered: &mut Gathered,
+    notes: &mut BTreeSet<String>,
 ) -> Option<Vec<Side>> {
-    if family == GATEWAY {
-        return Some(vec![Side::Usage, Side::Cost]);
-    }
     if family == PART {
-        gathered.notes.insert(format!("{PART} tells a part of it once more, and is not compared"));
+        notes.insert(format!("{PART} tells a part of it once more, and is not compared"));
         return Some(Vec::new());
     }
-    let mut sides = Vec::new();
-    let mut is_known = false;
-    for (families, side) in [(USAGE.as_slice(), Side::Usage), (COST.as_slice(), Side::Cost)] {
-        let Some((_, same)) = families.iter().find(|(name, _)| *name == family) else { continue };
-        is_known = true;
-        match same.filter(|same| is_told(same)) {
-            Some(same) => {
-                gathered.notes.insert(format!("{same} is taken; {family} tells the same again"));
-            }
-            None => sides.push(side),
-        }
+    let usage = is_taken(&USAGE, family, is_told, notes);
+    let cost = is_taken(&COST, family, is_told, notes);
+    usage.or(cost)?;
+    let sides = [(usage, Side::Usage), (cost, Side::Cost)].into_iter();
+    Some(sides.filter(|(is_taken, _)| *is_taken == Some(true)).map(|(_, side)| side).collect())
+}
+
+/// Whether what a family tells of money is taken: not where another tells the same, which is noted.
+pub(crate) fn tells_cost(
+    family: &str,
+    is_told: &dyn Fn(&str) -> bool,
+    notes: &mut BTreeSet<String>,
+) -> bool {
+    is_taken(&COST, family, is_told, notes) == Some(true)
+}
+
+/// Whether one of these families is taken; `None` where it is none of them.
+fn is_taken(
+    families: &[(&str, Option<&str>)],
+    family: &str,
+    is_told: &dyn Fn(&str) -> bool,
+    notes: &mut BTreeSet<String>,
+) -> Option<bool> {
+    if family == GATEWAY_FAMILY {
+        return Some(true);
     }
-    is_known.then_some(sides)
+    let (_, same) = families.iter().find(|(name, _)| *name == family)?;
+    let taken = same.filter(|same| is_told(same));
+    notes.extend(taken.map(|same| format!("{same} is taken; {family} tells the same again")));
+    Some(taken.is_none())
 }
 
 /// How far a day stands.
 fn state(day: &ToldDay) -> DayState {
     let is_late = day.last_pull_at.is_some_and(|at| at.0 >= day.day.0 + DAY_MS + SETTLE_AGE_MS);
-    match day.state.as_str() {
-        "settled" => DayState::Settled,
-        "restated" => DayState::Restated,
-        _ if is_late => DayState::Ripe,
-        _ => DayState::Provisional,
+    match day.state {
+        ToldState::Settled => DayState::Settled,
+        ToldState::Restated => DayState::Restated,
+        ToldState::Provisional if is_late => DayState::Ripe,
+        ToldState::Provisional => DayState::Provisional,
     }
 }
 
@@ -264,7 +281,7 @@ fn of_told(
     side: Side,
     provider: &str,
     told: &ToldRow,
-    names: &Names<'_>,
+    names: &NamesOf<'_>,
     notes: &mut BTreeSet<String>,
 ) -> Option<Row> {
     let sums = sums(side, &told.measures, told.charge.as_ref(), notes)?;
@@ -315,6 +332,7 @@ fn stated(stated: &Stated, window: Window, narrow: &Narrow, names: &Names<'_>, t
             to.notes.insert(format!("{}: what trueup had estimated is not compared", row.name));
             continue;
         }
+        let names = names.of(&row.fact.provider);
         for side in [Side::Statement, Side::StatementCost] {
             let is_chosen = chosen.get(&(row.fact.provider.to_string(), side)) == Some(&row.kind);
             if is_chosen && narrow.takes_provider(&row.fact.provider, None) {
@@ -346,30 +364,41 @@ pub(crate) fn kind_rank(kind: &str) -> u8 {
 /// Which kind of statement tells of a provider's usage, and which of its costs. A provider's own exports
 /// go before others, such as FOCUS, which tell the same again.
 fn chosen_kinds(stated: &Stated, gathered: &mut Gathered) -> BTreeMap<(String, Side), Text> {
-    let mut kinds: BTreeMap<(String, Side), BTreeSet<(u8, Text)>> = BTreeMap::new();
+    let mut told = Vec::new();
     for row in stated.rows.iter().filter(|row| !is_own_word(&row.fact)) {
         for side in [Side::Statement, Side::StatementCost] {
             let charge = row.fact.charge.as_ref();
             let has_any = sums(side, &row.fact.measures, charge, &mut gathered.notes)
                 .is_some_and(|sums| side.is_cost() || !sums.tokens().is_zero());
             if has_any {
-                let rank = (kind_rank(&row.kind), Text::clone(&row.kind));
-                kinds.entry((row.fact.provider.to_string(), side)).or_default().insert(rank);
+                told.push(((row.fact.provider.to_string(), side), &row.kind));
             }
         }
     }
-    let mut chosen = BTreeMap::new();
+    first_kinds(told, &mut gathered.notes)
+}
+
+/// Of the kinds of statement that tell the same the one that goes before the others; a note says which.
+pub(crate) fn first_kinds<Of: Ord>(
+    told: Vec<(Of, &Text)>,
+    notes: &mut BTreeSet<String>,
+) -> BTreeMap<Of, Text> {
+    let mut kinds: BTreeMap<Of, BTreeSet<(u8, &Text)>> = BTreeMap::new();
+    for (of, kind) in told {
+        kinds.entry(of).or_default().insert((kind_rank(kind), kind));
+    }
+    let mut first_of = BTreeMap::new();
     for (of, kinds) in kinds {
         let mut kinds = kinds.into_iter().map(|(_, kind)| kind);
         let Some(first) = kinds.next() else { continue };
         for other in kinds {
-            let note =
-                format!("statements of kind {first} are taken; {other} tells the same again");
-            gathered.notes.insert(note);
+            notes.insert(format!(
+                "statements of kind {first} are taken; {other} tells the same again"
+            ));
         }
-        chosen.insert(of, first);
+        first_of.insert(of, Text::clone(first));
     }
-    chosen
+    first_of
 }
 
 /// Whether no provider says so: `trueup export` wrote it, of what it had estimated.
@@ -381,7 +410,7 @@ pub(crate) fn is_own_word(fact: &StatedFact) -> bool {
 fn of_stated(
     side: Side,
     row: &StatedOf,
-    names: &Names<'_>,
+    names: &NamesOf<'_>,
     notes: &mut BTreeSet<String>,
 ) -> Option<Row> {
     let fact = &row.fact;
@@ -402,7 +431,7 @@ fn issues(reader: &Reader, window: Window, narrow: &Narrow, gathered: &mut Gathe
     for issue in reader.provider_issues(ISSUES_MAX)? {
         let provider = providers.get(&issue.connection).map_or("", String::as_str);
         let family = issue.cursor_key.split(':').next().unwrap_or_default();
-        let families = USAGE.iter().chain(&COST).map(|(name, _)| *name).chain([GATEWAY]);
+        let families = USAGE.iter().chain(&COST).map(|(name, _)| *name).chain([GATEWAY_FAMILY]);
         let is_compared = families.into_iter().any(|name| name == family);
         if !is_compared || !narrow.takes_provider(provider, Some(&issue.connection)) {
             continue;

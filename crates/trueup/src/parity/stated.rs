@@ -11,6 +11,9 @@ use trueup_providers::StatementOptions;
 use crate::render::parity::day;
 use crate::statement;
 
+/// Rows that are wider are not looked for where they begin before a span: a bill is for a month or a year.
+const WIDTH_MAX_MS: i64 = 366 * DAY_MS;
+
 /// What statements say of a span of days.
 #[derive(Debug, Default)]
 pub(crate) struct Stated {
@@ -66,6 +69,19 @@ impl Stated {
             }
         }
         Ok(stated)
+    }
+
+    /// Adds rows over several days that begin before a span, and end in it or after it.
+    pub(crate) fn add_begun(&mut self, reader: &Reader, window: Window) -> Result<()> {
+        let first = UnixMs(window.from.0.saturating_sub(WIDTH_MAX_MS));
+        reader.stated_rows(first, window.from, |row| {
+            let width_ms = i64::from(row.fact.width_minutes) * 60_000;
+            let day = row.fact.start.map_or(window.from, |start| start.floor(DAY_MS));
+            if width_ms > DAY_MS && day.0.saturating_add(width_ms) > window.from.0 {
+                self.rows.push(StatedOf { kind: row.kind, name: row.name, fact: row.fact });
+            }
+        })?;
+        Ok(())
     }
 
     /// What files say that are only read; a file that cannot be read to its end is an error.

@@ -1,6 +1,6 @@
 //! Numbers as people read them. The only place where amounts are rounded for show.
 
-use trueup_core::{Decimal, NanoUsd, scaled_decimal};
+use trueup_core::{Decimal, NanoUsd};
 
 /// How token counts are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,19 +76,33 @@ pub(crate) fn bytes(number: u64) -> String {
 
 /// Dollars and cents: `$1,299.92`. Less than half a cent, but not nothing, shows as `<$0.01`.
 pub(crate) fn dollars(cost: NanoUsd) -> String {
-    const NANO_PER_CENT: u64 = 10_000_000;
-    let cents = cost.0.unsigned_abs().saturating_add(NANO_PER_CENT / 2) / NANO_PER_CENT;
-    if cents == 0 && cost.0 != 0 {
-        return "<$0.01".to_owned();
-    }
-    let sign = if cost.0 < 0 { "-" } else { "" };
-    format!("{sign}${}.{:02}", grouped(cents / 100), cents % 100)
+    /// Nano-dollars are 10^-9 dollars.
+    const NANO_PLACES: i32 = -9;
+    dollars_of(&Decimal::from(i128::from(cost.0)).shifted(NANO_PLACES))
 }
 
 /// The same of an amount of any length.
 pub(crate) fn dollars_of(amount: &Decimal) -> String {
-    let nano = scaled_decimal(&amount.to_string(), 9).and_then(|nano| i64::try_from(nano).ok());
-    nano.map_or_else(|| format!("${amount}"), |nano| dollars(NanoUsd(nano)))
+    money(amount, "USD")
+}
+
+/// The same in any currency: `12.00 CNY`.
+pub(crate) fn money(amount: &Decimal, currency: &str) -> String {
+    const CENTS: u16 = 2;
+    let cents = amount.rounded(CENTS);
+    let (sign, digits) = if cents.is_zero() && !amount.is_zero() {
+        ("<", "0.01".to_owned())
+    } else {
+        let text = cents.clone().abs().to_string();
+        let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+        let whole = whole.parse().map_or_else(|_| whole.to_owned(), grouped);
+        (if cents.is_negative() { "-" } else { "" }, format!("{whole}.{fraction:0<2}"))
+    };
+    if currency == "USD" {
+        format!("{sign}${digits}")
+    } else {
+        format!("{sign}{digits} {currency}")
+    }
 }
 
 /// A length of time: `2 h 05 min`.
@@ -130,6 +144,18 @@ mod tests {
             (-2_500_000_000, "-$2.50"),
         ] {
             assert_eq!(dollars(NanoUsd(nano)), text);
+        }
+        for (amount, currency, text) in [
+            ("0", "USD", "$0.00"),
+            ("0.0049999999999", "USD", "<$0.01"),
+            // Rounded once, and not to a hundred-millionth first.
+            ("0.00499999999999999", "CNY", "<0.01 CNY"),
+            ("1234.505", "USD", "$1,234.51"),
+            ("-0.1", "USD", "-$0.10"),
+            ("12", "CNY", "12.00 CNY"),
+            ("123456789012345678901234567890.126", "USD", "$123456789012345678901234567890.13"),
+        ] {
+            assert_eq!(money(&amount.parse().unwrap(), currency), text);
         }
         for (number, text) in
             [(0, "0 B"), (999, "999 B"), (14_900, "14.9 KB"), (1 << 30, "1.07 GB")]

@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use trueup_core::{Basis, Charged, DAY_MS, Decimal, Text, UnixMs};
+use trueup_core::{Basis, Charged, Decimal, Text, UnixMs};
 
 use crate::{PROVIDERS, STATEMENTS};
 
@@ -58,14 +58,43 @@ pub const FOCUS_COLUMNS: [&str; 38] = [
     "x_TokenType",
 ];
 
+/// What charges are for, in the words of FOCUS.
+const CATEGORIES: [&str; 5] = [USAGE, "Purchase", TAX, CREDIT, "Adjustment"];
+const USAGE: &str = "Usage";
+const TAX: &str = "Tax";
+const CREDIT: &str = "Credit";
+
+/// What services are for, in the words of FOCUS.
+const SERVICES: [&str; 19] = [
+    AI,
+    "Analytics",
+    "Business Applications",
+    "Compute",
+    "Databases",
+    "Developer Tools",
+    "Identity",
+    "Integration",
+    "Internet of Things",
+    "Management and Governance",
+    "Media",
+    "Migration",
+    "Mobile",
+    "Multicloud",
+    "Networking",
+    "Security",
+    "Storage",
+    "Web",
+    OTHER,
+];
+const AI: &str = "AI and Machine Learning";
+const OTHER: &str = "Other";
+
 /// The unit where a provider charges and does not say for how much: the quantity is the charges.
 const CHARGES: &str = "Charges";
 /// The whole service, where a charge is not told apart further.
 const WHOLE: &str = "all usage";
 /// A provider that nobody names.
 const UNKNOWN: &str = "unknown";
-/// Longer than any month.
-const MONTH_AND_MORE_MS: i64 = 32 * DAY_MS;
 
 /// Writes rows of cost as FOCUS 1.2.
 #[derive(Debug)]
@@ -106,25 +135,33 @@ fn cell<'a>(column: &str, row: &'a Charged) -> Cow<'a, str> {
         "BilledCost" | "ContractedCost" | "EffectiveCost" | "ListCost" => cost(row),
         "BillingAccountId" => text(account(row)),
         "BillingCurrency" => text(&*row.currency),
-        "BillingPeriodEnd" => {
-            let month = row.from.floor_month_utc();
-            time(UnixMs(month.0.saturating_add(MONTH_AND_MORE_MS)).floor_month_utc())
-        }
+        "BillingPeriodEnd" => time(row.from.next_month_utc()),
         "BillingPeriodStart" => time(row.from.floor_month_utc()),
-        "ChargeCategory" => (if row.is_credit() { "Credit" } else { "Usage" }).into(),
+        "ChargeCategory" => category(row).into(),
         "ChargeClass" => (if row.is_correction { "Correction" } else { "" }).into(),
         "ChargeDescription" => text(description(row)),
-        "ChargeFrequency" => "Usage-Based".into(),
+        // How often something is bought, nobody tells.
+        "ChargeFrequency" => {
+            (if category(row) == "Purchase" { "One-Time" } else { "Usage-Based" }).into()
+        }
         "ChargePeriodEnd" => time(row.until),
         "ChargePeriodStart" => time(row.from),
-        // Nothing is consumed by money that comes back.
-        "ConsumedQuantity" | "ConsumedUnit" if row.is_credit() => "".into(),
+        // Nothing is consumed by money that comes back, and nothing is sold by a tax.
+        "ConsumedQuantity" | "ConsumedUnit" if category(row) != USAGE => "".into(),
+        "PricingQuantity" | "PricingUnit" | "SkuId" | "SkuMeter" | "SkuPriceId"
+            if category(row) == TAX =>
+        {
+            "".into()
+        }
         "ConsumedQuantity" | "PricingQuantity" => quantity(row).0.to_string().into(),
         "ConsumedUnit" | "PricingUnit" => text(quantity(row).1),
         "InvoiceIssuerName" | "ProviderName" | "PublisherName" => text(provider(&row.provider)),
-        "ServiceCategory" => "AI and Machine Learning".into(),
+        "ServiceCategory" => service_category(row).into(),
         "ServiceName" => text(service(row)),
-        "ServiceSubcategory" => "Generative AI".into(),
+        "ServiceSubcategory" => match service_category(row) {
+            AI => "Generative AI".into(),
+            other => format!("Other ({other})").into(),
+        },
         "SkuId" => text(sku(row)),
         "SkuMeter" => text(meter(row)),
         "SkuPriceId" => text(price_id(row)),
@@ -177,8 +214,19 @@ fn account(row: &Charged) -> &str {
     if row.account.trim().is_empty() { provider(&row.provider) } else { &row.account }
 }
 
-fn service(row: &Charged) -> String {
-    format!("{} API", provider(&row.provider))
+fn category(row: &Charged) -> &'static str {
+    let told = CATEGORIES.into_iter().find(|known| known.eq_ignore_ascii_case(&row.category));
+    told.unwrap_or(if row.is_credit() { CREDIT } else { USAGE })
+}
+
+fn service_category(row: &Charged) -> &'static str {
+    let Some(told) = told(&row.service_category) else { return AI };
+    SERVICES.into_iter().find(|known| known.eq_ignore_ascii_case(told)).unwrap_or(OTHER)
+}
+
+fn service(row: &Charged) -> Cow<'_, str> {
+    told(&row.service_name)
+        .map_or_else(|| format!("{} API", provider(&row.provider)).into(), Cow::Borrowed)
 }
 
 fn told(text: &Text) -> Option<&str> {
@@ -188,7 +236,7 @@ fn told(text: &Text) -> Option<&str> {
 /// What is sold: the model, or what the provider calls it, or all that it sells.
 fn sku(row: &Charged) -> Cow<'_, str> {
     let name = told(&row.model).or(told(&row.item));
-    name.map_or_else(|| service(row).into(), Cow::Borrowed)
+    name.map_or_else(|| service(row), Cow::Borrowed)
 }
 
 /// What of it is measured.
@@ -313,6 +361,41 @@ mod tests {
         for column in FOCUS_COLUMNS.into_iter().filter(|name| *name != "BillingAccountName") {
             assert!(!cell(column, &row).is_empty(), "{column}");
         }
+    }
+
+    #[test]
+    fn what_a_bill_says_of_a_charge_stays() {
+        let row = |category: &str, service: &str| Charged {
+            category: category.into(),
+            service_category: service.into(),
+            service_name: "Azure VM".into(),
+            ..Charged::new(UnixMs(0), "Microsoft", Basis::Billed)
+        };
+        let tax = row("tax", "Other");
+        for (column, said) in [
+            ("ChargeCategory", "Tax"),
+            ("ServiceCategory", "Other"),
+            ("ServiceSubcategory", "Other (Other)"),
+            ("ServiceName", "Azure VM"),
+            ("ConsumedQuantity", ""),
+            ("PricingUnit", ""),
+            ("SkuPriceId", ""),
+        ] {
+            assert_eq!(cell(column, &tax), said, "{column}");
+        }
+        let bought = row("Purchase", "Compute");
+        assert_eq!(cell("ChargeFrequency", &bought), "One-Time");
+        assert_eq!(cell("ServiceSubcategory", &bought), "Other (Compute)");
+        assert_eq!(
+            (cell("ConsumedUnit", &bought), cell("PricingUnit", &bought)),
+            ("".into(), "Charges".into())
+        );
+        // Words that FOCUS does not have are not made a part of it.
+        let odd = row("Gift", "Toys");
+        assert_eq!(
+            (cell("ChargeCategory", &odd), cell("ServiceCategory", &odd)),
+            ("Usage".into(), "Other".into())
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use trueup_core::allocate::{Part, Rules, StatedRule, apportion};
 use trueup_core::{Basis, Charged, Decimal, Text, UnixMs};
 
-use super::{Selection, WrongUsage, date, span};
+use super::{Selection, WrongUsage, date, span, tell};
 use crate::config::{Config, read_text};
 use crate::export::to_place;
 use crate::render::terminal::Terminal;
@@ -120,7 +120,7 @@ impl Chargeback {
             Format::Csv => show::csv(&divided, out),
             Format::Json => Ok(writeln!(out, "{:#}", show::json(&divided))?),
         })?;
-        gathered.tell(terminal)?;
+        tell(&gathered.sentences(), terminal)?;
         Ok(ExitCode::SUCCESS)
     }
 }

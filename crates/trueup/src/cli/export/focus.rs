@@ -7,7 +7,7 @@ use clap::Args;
 use trueup_core::ChargedSums;
 use trueup_providers::FocusWriter;
 
-use super::Selection;
+use super::{Selection, tell};
 use crate::config::Config;
 use crate::export::to_place;
 use crate::render::terminal::Terminal;
@@ -22,9 +22,10 @@ pub(in crate::cli) struct ExportFocus {
 impl ExportFocus {
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
         let gathered = self.selection.gather(config)?;
+        let sentences = gathered.sentences();
         let mut sums = ChargedSums::default();
-        for row in &gathered.rows {
-            sums.add(row.clone());
+        for row in gathered.rows {
+            sums.add(row);
         }
         to_place(self.selection.out.as_deref(), |out| {
             let mut focus = FocusWriter::new(out)?;
@@ -34,7 +35,7 @@ impl ExportFocus {
             focus.finish()?;
             Ok(())
         })?;
-        gathered.tell(Terminal::of_stdout(&config.environment))?;
+        tell(&sentences, Terminal::of_stdout(&config.environment))?;
         Ok(ExitCode::SUCCESS)
     }
 }

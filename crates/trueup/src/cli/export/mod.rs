@@ -20,7 +20,7 @@ use super::{WrongUsage, load};
 use crate::config::Config;
 use crate::export::{self, Asked, Gathered};
 use crate::query::{self, Cost, day};
-use crate::render::number::{self, counted};
+use crate::render::number::{counted, money};
 use crate::render::terminal::Terminal;
 use crate::render::wrap::wrapped;
 
@@ -101,18 +101,23 @@ impl Selection {
 }
 
 impl Gathered {
-    /// Says on standard error what is in an export: standard output may be the export itself.
-    fn tell(&self, terminal: Terminal) -> io::Result<()> {
+    /// What is in an export, in sentences.
+    fn sentences(&self) -> Vec<String> {
         let unpriced = (!self.unpriced.is_empty()).then(|| unpriced(&self.unpriced));
         let notes = self.notes.iter().map(|note| format!("Note: {note}."));
-        let mut out = io::stderr().lock();
-        for sentence in [summary(&self.rows)].into_iter().chain(unpriced).chain(notes) {
-            for line in wrapped(&sentence, terminal.columns, 0) {
-                writeln!(out, "{line}")?;
-            }
-        }
-        Ok(())
+        [summary(&self.rows)].into_iter().chain(unpriced).chain(notes).collect()
     }
+}
+
+/// Says on standard error what is in an export: standard output may be the export itself.
+fn tell(sentences: &[String], terminal: Terminal) -> io::Result<()> {
+    let mut out = io::stderr().lock();
+    for sentence in sentences {
+        for line in wrapped(sentence, terminal.columns, 0) {
+            writeln!(out, "{line}")?;
+        }
+    }
+    Ok(())
 }
 
 /// Which days, and what they come to by who says so.
@@ -170,37 +175,4 @@ fn span(rows: &[Charged]) -> Option<(UnixMs, UnixMs)> {
 
 fn date(at: UnixMs) -> String {
     at.zoned(&TimeZone::UTC).date().to_string()
-}
-
-/// An amount for people, to the cent.
-fn money(amount: &Decimal, currency: &str) -> String {
-    let cents = amount.rounded(2);
-    let sign = if cents.is_negative() { "-" } else { "" };
-    let text = cents.abs().to_string();
-    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
-    let whole = whole.parse().map_or_else(|_| whole.to_owned(), number::grouped);
-    let digits = format!("{whole}.{fraction:0<2}");
-    if currency == "USD" {
-        format!("{sign}${digits}")
-    } else {
-        format!("{sign}{digits} {currency}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn money_is_shown_to_the_cent() {
-        for (amount, currency, shown) in [
-            ("0", "USD", "$0.00"),
-            ("1234.505", "USD", "$1,234.51"),
-            ("-0.1", "USD", "-$0.10"),
-            ("12", "CNY", "12.00 CNY"),
-            ("123456789012345678901234567890.126", "USD", "$123456789012345678901234567890.13"),
-        ] {
-            assert_eq!(money(&amount.parse().unwrap(), currency), shown);
-        }
-    }
 }

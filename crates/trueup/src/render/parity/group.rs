@@ -158,6 +158,20 @@ impl Group<'_> {
         Some(shown.chain(more).collect::<Vec<_>>().join(", "))
     }
 
+    /// The part of the day, and whose it is, as one text.
+    pub(super) fn place_and_whose(&self) -> String {
+        [Some(self.place()), self.whose()].into_iter().flatten().collect::<Vec<_>>().join(": ")
+    }
+
+    /// What the first side says, and apart from it what is only claimed.
+    pub(super) fn own(&self) -> String {
+        let measured = self.says(&self.left);
+        if self.estimated.is_zero() {
+            return measured;
+        }
+        format!("{measured} (and ~{} claimed)", self.says(&self.estimated))
+    }
+
     /// What a side says: tokens and requests, or dollars.
     pub(super) fn says(&self, sums: &Sums) -> String {
         let cost = sums.get(Quantity::Cost);

@@ -5,7 +5,10 @@ use std::io::Write;
 use anyhow::Result;
 
 use super::group::groups;
-use super::{Shown, amount, day, last_day, percent, quantity, side, tie_out, verdict};
+use super::{
+    Shown, against, amount, captured, day, days, last_day, price, quantity, remarks, side, tie_out,
+    verdict,
+};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;\
 padding:0 1rem;color:#1c1c1c;background:#fff}table{border-collapse:collapse;margin:1rem 0;width:100%}\
@@ -31,13 +34,8 @@ pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
         comparison(pair, out)?;
     }
     writeln!(out, "<p>{}</p>\n<ul>", escaped(&tie_out(run)))?;
-    for (class, notice) in &run.notices {
-        let places: Vec<&str> = notice.places.iter().map(String::as_str).collect();
-        let text = format!("{}: {} ({})", class.name(), class.meaning(), places.join(", "));
-        writeln!(out, "<li>{}</li>", escaped(&text))?;
-    }
-    for note in &shown.notes {
-        writeln!(out, "<li>{}</li>", escaped(note))?;
+    for remark in remarks(shown) {
+        writeln!(out, "<li>{}</li>", escaped(&remark))?;
     }
     writeln!(out, "</ul>\n<p>Run <code>{}</code></p>\n</main>\n</body>\n</html>", run.run_id)?;
     Ok(())
@@ -66,9 +64,9 @@ fn differences(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
             escaped(&meaning),
             escaped(group.provider),
             group.when(),
-            escaped(&group.place()),
+            escaped(&group.place_and_whose()),
             side(left),
-            group.says(&group.left),
+            group.own(),
             side(right),
             group.says(&group.right),
         )?;
@@ -78,22 +76,15 @@ fn differences(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
 }
 
 fn comparison(pair: &trueup_core::reconcile::PairResult, out: &mut impl Write) -> Result<()> {
-    let (left, right) = pair.sides;
-    let title = format!("{}: {} against {}", pair.provider, side(left), side(right));
-    let captured: Vec<String> = pair
-        .capture
-        .iter()
-        .map(|(what, e4)| format!("; captured: {} of {what}", percent(*e4)))
-        .collect();
+    let sentences =
+        [Some(format!("{}.", days(pair))), captured(pair).map(|it| it + "."), price(pair)];
     writeln!(
         out,
-        "<h2>{}</h2>\n<p>{} of {} days{}</p>\n<table>\n<thead><tr><th></th><th>side</th>\
+        "<h2>{}</h2>\n<p>{}</p>\n<table>\n<thead><tr><th></th><th>side</th>\
          <th class=\"n\">matched</th><th class=\"n\">variance</th><th class=\"n\">missing</th>\
          <th class=\"n\">total</th></tr></thead>\n<tbody>",
-        escaped(&title),
-        pair.days_covered,
-        pair.days,
-        escaped(&captured.concat().replace("cost_usd", "cost"))
+        escaped(&against(&pair.provider, pair.sides)),
+        escaped(&sentences.into_iter().flatten().collect::<Vec<_>>().join(" "))
     )?;
     for line in &pair.ties {
         let name = if line.is_estimated { "~ claimed" } else { line.side.name() };

@@ -11,7 +11,7 @@ use trueup_core::reconcile::{Class, Finding, PairResult, Reconciliation};
 use trueup_core::{DAY_MS, UnixMs};
 
 use super::html::escaped;
-use super::{Shown, day, side};
+use super::{Shown, against, day};
 
 /// A suite that is to be written.
 struct Suite {
@@ -50,8 +50,7 @@ pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
 
 fn suite(shown: &Shown<'_>, pair: &PairResult) -> Suite {
     let run = shown.run;
-    let (left, right) = pair.sides;
-    let name = format!("{}: {} against {}", pair.provider, side(left), side(right));
+    let name = against(&pair.provider, pair.sides);
     let mut suite = Suite { name: name.clone(), tests: Vec::new(), failures: 0, skipped: 0 };
     let mut by_day: BTreeMap<UnixMs, Vec<&Finding>> = BTreeMap::new();
     for finding in &run.findings {

@@ -5,7 +5,10 @@ use std::io::Write;
 use anyhow::Result;
 
 use super::group::{Group, groups};
-use super::{Shown, amount, day, last_day, percent, quantity, side, tie_out, verdict};
+use super::{
+    Shown, against, amount, captured, day, days, last_day, price, quantity, remarks, side, tie_out,
+    verdict,
+};
 
 pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
     let run = shown.run;
@@ -21,17 +24,10 @@ pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
         writeln!(out)?;
     }
     for pair in &run.pairs {
-        let (left, right) = pair.sides;
-        let title = format!("{}: {} against {}", pair.provider, side(left), side(right));
-        writeln!(out, "## {}\n", safe(&title))?;
-        let captured: Vec<String> = pair
-            .capture
-            .iter()
-            .map(|(what, e4)| {
-                format!("; captured: {} of {}", percent(*e4), what.replace("cost_usd", "cost"))
-            })
-            .collect();
-        writeln!(out, "{} of {} days{}", pair.days_covered, pair.days, captured.concat())?;
+        writeln!(out, "## {}\n", safe(&against(&pair.provider, pair.sides)))?;
+        let sentences =
+            [Some(format!("{}.", days(pair))), captured(pair).map(|it| it + "."), price(pair)];
+        writeln!(out, "{}", sentences.into_iter().flatten().collect::<Vec<_>>().join(" "))?;
         writeln!(out, "\n| | side | matched | variance | missing | total |")?;
         writeln!(out, "|---|---|--:|--:|--:|--:|")?;
         for line in &pair.ties {
@@ -49,12 +45,8 @@ pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
         writeln!(out)?;
     }
     writeln!(out, "{}\n", tie_out(run))?;
-    for (class, notice) in &run.notices {
-        let places: Vec<String> = notice.places.iter().map(|place| safe(place)).collect();
-        writeln!(out, "- `{}`: {} ({})", class.name(), class.meaning(), places.join(", "))?;
-    }
-    for note in &shown.notes {
-        writeln!(out, "- {}", safe(note))?;
+    for remark in remarks(shown) {
+        writeln!(out, "- {}", safe(&remark))?;
     }
     writeln!(out, "\nRun `{}`", run.run_id)?;
     Ok(())
@@ -70,9 +62,9 @@ fn difference(group: &Group<'_>, out: &mut impl Write) -> Result<()> {
         safe(&accepted.unwrap_or_default()),
         safe(group.provider),
         group.when(),
-        safe(&group.place()),
+        safe(&group.place_and_whose()),
         side(left),
-        group.says(&group.left),
+        group.own(),
         side(right),
         group.says(&group.right),
     )?;

@@ -16,7 +16,7 @@ use std::io::Write;
 use anyhow::Result;
 use clap::ValueEnum;
 use jiff::tz::TimeZone;
-use trueup_core::reconcile::{Class, Input, Quantity, Reconciliation, Side};
+use trueup_core::reconcile::{Class, Input, PairResult, Quantity, Reconciliation, Side};
 use trueup_core::{DAY_MS, Decimal, UnixMs};
 
 use super::number;
@@ -96,6 +96,54 @@ const fn side(side: Side) -> &'static str {
     }
 }
 
+/// Two sides of a provider that are compared: `openai: account against provider's usage`.
+fn against(provider: &str, (left, right): (Side, Side)) -> String {
+    format!("{provider}: {} against {}", side(left), side(right))
+}
+
+/// Of which days the second side tells: `5 of 7 days, 2 may still change`.
+fn days(pair: &PairResult) -> String {
+    let provisional = match pair.days_provisional {
+        0 => String::new(),
+        days => format!(", {days} may still change"),
+    };
+    format!("{} of {} days{provisional}", pair.days_covered, pair.days)
+}
+
+/// What of the second side the first one has, too, in a sentence; nothing where that cannot be said.
+fn captured(pair: &PairResult) -> Option<String> {
+    let of = |(what, e4): (&&str, &i128)| {
+        format!("{} of {}", percent(*e4), what.replace("cost_usd", "cost"))
+    };
+    let captured: Vec<String> = pair.capture.iter().map(of).collect();
+    (!captured.is_empty()).then(|| format!("Captured: {}", captured.join(", ")))
+}
+
+/// How the price table compares with what was charged, in a sentence.
+fn price(pair: &PairResult) -> Option<String> {
+    let percent = percent(pair.price_ratio_e4?);
+    Some(format!("By the price table it comes to {percent} of what was charged."))
+}
+
+/// What is to be known beside the comparisons, in sentences.
+fn remarks(shown: &Shown<'_>) -> Vec<String> {
+    let run = shown.run;
+    let unconnected = run.unconnected.iter().map(|(provider, sums)| {
+        let tokens = amount(Quantity::Out, &sums.tokens());
+        let provider = if provider.is_empty() { "no named provider" } else { provider };
+        format!(
+            "Not compared: {tokens} tokens of {provider}. Nothing was pulled of it, and no statement \
+             tells of it."
+        )
+    });
+    let notices = run.notices.iter().map(|(class, notice)| {
+        let places: Vec<&str> = notice.places.iter().map(String::as_str).collect();
+        format!("{}: {} ({})", class.name(), class.meaning(), places.join(", "))
+    });
+    let expired = run.expired.iter().map(|expired| format!("No longer accepted: {expired}"));
+    unconnected.chain(notices).chain(shown.notes.iter().cloned()).chain(expired).collect()
+}
+
 /// A quantity, for people.
 const fn quantity(quantity: Quantity) -> &'static str {
     match quantity {
@@ -134,9 +182,8 @@ fn verdict(shown: &Shown<'_>) -> String {
             "Variance: something that --fail-on names was found.".to_owned()
         }
         Verdict::Variance => {
-            format!("Variance: {} of what is compared.", number::counted(failing as u64, "cell"))
-                .replace("of what is compared", "do not agree")
-                .replace("1 cell do not", "1 cell does not")
+            let verb = if failing == 1 { "does" } else { "do" };
+            format!("Variance: {} {verb} not agree.", number::counted(failing as u64, "cell"))
         }
         Verdict::Incomplete => {
             "Incomplete: nothing that is known differs, but not every day is known.".to_owned()

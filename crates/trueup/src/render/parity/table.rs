@@ -7,7 +7,10 @@ use trueup_core::Decimal;
 use trueup_core::reconcile::{PairResult, Quantity, Severity, TieLine};
 
 use super::group::{Group, groups};
-use super::{Shown, amount, day, last_day, percent, quantity, side, tie_out, verdict};
+use super::{
+    Shown, against, amount, captured, day, days, last_day, price, quantity, remarks, side, tie_out,
+    verdict,
+};
 use crate::render::number::counted;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
@@ -26,24 +29,8 @@ pub(super) fn write(shown: &Shown<'_>, terminal: Terminal, out: &mut impl Write)
         comparison(pair, terminal, out)?;
     }
     writeln!(out, "{}", tie_out(run))?;
-    for (provider, sums) in &run.unconnected {
-        let tokens = amount(Quantity::Out, &sums.tokens());
-        let text = format!(
-            "Not compared: {tokens} tokens of {}. Nothing was pulled of it, and no statement tells of it.",
-            if provider.is_empty() { "no named provider" } else { provider }
-        );
-        paragraph(&text, terminal, out)?;
-    }
-    for (class, notice) in &run.notices {
-        let places: Vec<&str> = notice.places.iter().map(String::as_str).collect();
-        let text = format!("{}: {} ({})", class.name(), class.meaning(), places.join(", "));
-        paragraph(&text, terminal, out)?;
-    }
-    for note in &shown.notes {
-        paragraph(note, terminal, out)?;
-    }
-    for expired in &run.expired {
-        paragraph(&format!("No longer accepted: {expired}"), terminal, out)?;
+    for remark in remarks(shown) {
+        paragraph(&remark, terminal, out)?;
     }
     writeln!(out, "Run {}", run.run_id)?;
     Ok(())
@@ -64,10 +51,8 @@ fn differences(shown: &Shown<'_>, terminal: Terminal, out: &mut impl Write) -> R
     for group in groups.iter().take(GROUPS_MAX) {
         let of = (group.provider, group.sides, group.accepted.is_some());
         if heading != Some(of) {
-            let (left, right) = group.sides;
             let accepted = if group.accepted.is_some() { ", accepted" } else { "" };
-            let text =
-                format!("{}: {} against {}{accepted}", group.provider, side(left), side(right));
+            let text = against(group.provider, group.sides) + accepted;
             writeln!(out, "{}", terminal.bold(&text))?;
             heading = Some(of);
         }
@@ -111,30 +96,13 @@ fn difference(group: &Group<'_>, terminal: Terminal, out: &mut impl Write) -> Re
 
 /// What both sides say.
 fn amounts(group: &Group<'_>) -> String {
-    let claimed = if group.estimated.is_zero() {
-        String::new()
-    } else {
-        format!(" (and ~{} claimed)", group.says(&group.estimated))
-    };
     let (left, right) = group.sides;
-    let (own, other) = (group.says(&group.left), group.says(&group.right));
-    format!("{}: {own}{claimed}; {}: {other}", side(left), side(right))
+    let (own, other) = (group.own(), group.says(&group.right));
+    format!("{}: {own}; {}: {other}", side(left), side(right))
 }
 
 fn comparison(pair: &PairResult, terminal: Terminal, out: &mut impl Write) -> Result<()> {
-    let (left, right) = pair.sides;
-    let provisional = match pair.days_provisional {
-        0 => String::new(),
-        days => format!(", {days} may still change"),
-    };
-    let title = format!(
-        "{}: {} against {}, {} of {} days{provisional}",
-        pair.provider,
-        side(left),
-        side(right),
-        pair.days_covered,
-        pair.days
-    );
+    let title = format!("{}, {}", against(&pair.provider, pair.sides), days(pair));
     writeln!(out, "{}", terminal.bold(&title))?;
     let mut layout = Layout::new(vec!["", "Side", "Matched", "Variance", "Missing", "Total"]);
     let mut is_any = false;
@@ -150,16 +118,8 @@ fn comparison(pair: &PairResult, terminal: Terminal, out: &mut impl Write) -> Re
     } else {
         writeln!(out, "Neither tells of anything.")?;
     }
-    let captured: Vec<String> = pair
-        .capture
-        .iter()
-        .map(|(what, e4)| format!("{} of {}", percent(*e4), what.replace("cost_usd", "cost")))
-        .collect();
-    if !captured.is_empty() {
-        writeln!(out, "Captured: {}", captured.join(", "))?;
-    }
-    if let Some(e4) = pair.price_ratio_e4 {
-        writeln!(out, "By the price table it comes to {} of what was charged.", percent(e4))?;
+    for sentence in [captured(pair), price(pair)].into_iter().flatten() {
+        writeln!(out, "{sentence}")?;
     }
     writeln!(out)?;
     Ok(())

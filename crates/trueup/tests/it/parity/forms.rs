@@ -47,6 +47,18 @@ fn every_form_says_the_same() {
     }
     assert_snapshot!("table", table);
     assert_snapshot!("markdown", form("md"));
+    // What the table says stands in the others, too.
+    let plain = |text: &str| {
+        text.replace(['\\', '`', '*'], "").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let (md, page) = (plain(&form("md")), plain(&form("html").replace("&#39;", "'")));
+    let told = plain(&table);
+    for words in ["Captured: ", "By the price table it comes to ", "key_"] {
+        assert!(
+            told.contains(words) && md.contains(words) && page.contains(words),
+            "{words}: {md}"
+        );
+    }
     let run: Value = serde_json::from_str(&form("json")).unwrap();
     assert_eq!((&run["schema"], &run["exit_code"]), (&1.into(), &1.into()));
     let findings = run["findings"].as_array().unwrap();

@@ -262,6 +262,26 @@ fn a_run_is_recorded_unless_another_process_holds_the_ledger() {
 }
 
 #[test]
+fn a_run_of_which_a_side_could_not_be_read_is_recorded_as_that() {
+    let world = World::new(5, 8);
+    world.pull(3);
+    world.post(&world.calls());
+    std::fs::write(world.home.path("key"), "sk-wrong").unwrap();
+    let mut add = world.home.verb("provider");
+    add.args(["add", "openai", "--requests-per-minute", "60000", "--address"]);
+    add.arg(world.sim.url()).arg("--key-file").arg(world.home.path("key"));
+    assert!(add.output().unwrap().status.success());
+    assert_eq!(world.run(&["pull", "--days", "2"]).code, Some(1));
+    let (from, to) = (date(world.day(20)), date(world.day(3)));
+    let ran = world.run(&["parity", "--from", &from, "--to", &to, "--format", "json"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let database = Connection::open(world.home.path("ledger.db")).unwrap();
+    let sql = "SELECT verdict FROM reconciliations";
+    let verdict: String = database.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(verdict, "unreadable");
+}
+
+#[test]
 fn accepted_differences_are_told_and_do_not_fail() {
     let world = World::new(5, 8);
     world.pull(3);

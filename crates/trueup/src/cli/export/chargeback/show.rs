@@ -10,9 +10,8 @@ use trueup_core::allocate::apportion;
 use trueup_core::{Basis, Decimal, Text, UnixMs};
 
 use super::{Divided, Line, LineKey};
-use crate::cli::export::money;
 use crate::render::csv::harmless;
-use crate::render::number::grouped;
+use crate::render::number::{grouped, money};
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
 use crate::render::wrap::wrapped;
