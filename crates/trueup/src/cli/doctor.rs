@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::doctor::{self, Item, LedgerState, Outcome, Sight, Status};
 use crate::render::number::counted;
 use crate::render::terminal::Terminal;
-use crate::render::wrap::wrapped;
+use crate::render::wrap::{sentence, wrapped};
 use crate::sync;
 
 /// Look for what the account lacks, and say what mends it
@@ -277,13 +277,6 @@ fn shortened(text: &str, columns: usize) -> String {
     let mut lines = wrapped(text, columns, 0).into_iter();
     let first = lines.next().unwrap_or_default();
     if lines.next().is_none() { first } else { format!("{first}…") }
-}
-
-/// A detail as a sentence.
-fn sentence(detail: &str) -> String {
-    let mut letters = detail.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
 }
 
 struct Page<'a> {

@@ -25,6 +25,7 @@ use crate::pull::Connections;
 use crate::query::{day, window};
 use crate::render::parity::{Format, Shown, write};
 use crate::render::terminal::Terminal;
+use crate::render::wrap::sentence;
 
 /// Days that are compared where nothing else is said.
 const DAYS_DEFAULT: i64 = 35;
@@ -283,12 +284,4 @@ fn nothing_to_compare(gathered: &Gathered) -> anyhow::Error {
         )
         .into(),
     }
-}
-
-/// A note as a sentence.
-fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
-    let end = if text.ends_with(['.', '?', '!', ')']) { "" } else { "." };
-    format!("{first}{}{end}", chars.as_str())
 }

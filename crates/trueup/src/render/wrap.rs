@@ -54,6 +54,20 @@ fn parts(word: &str, room: usize) -> Vec<String> {
     parts
 }
 
+/// A text as a sentence: its first word begins large, unless it is the name of something.
+pub(crate) fn sentence(text: &str) -> String {
+    let is_of_word = |letter: char| letter.is_alphabetic() || ['\'', '-'].contains(&letter);
+    let is_word = |word: &str| word.trim_end_matches([',', ';', ':']).chars().all(is_of_word);
+    let end = if text.ends_with(['.', '?', '!', ')']) { "" } else { "." };
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) if text.split(' ').next().is_some_and(is_word) => {
+            format!("{}{}{end}", first.to_uppercase(), letters.as_str())
+        }
+        _ => format!("{text}{end}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +80,15 @@ mod tests {
         assert_eq!(lines, ["  see", "  /home/somebody/with/a/", "  long/path now"]);
         assert_eq!(wrapped("a\x1b[2Jb", 80, 0), ["a [2Jb"]);
         assert!(wrapped("", 80, 4).is_empty());
+    }
+
+    #[test]
+    fn names_at_the_beginning_of_a_sentence_stay_as_they_are() {
+        assert_eq!(sentence("it's off: nothing is sent"), "It's off: nothing is sent.");
+        assert_eq!(sentence("is it so?"), "Is it so?");
+        assert_eq!(sentence("f.csv: 3 rows"), "f.csv: 3 rows.");
+        assert_eq!(sentence("usage/claude_code is left out"), "usage/claude_code is left out.");
+        assert_eq!(sentence(""), ".");
     }
 
     proptest! {
