@@ -31,12 +31,12 @@ fn is_within(home: &Home, bytes: u64, calls: i64) -> bool {
 #[test]
 fn defect_14_without_an_endpoint_the_ledger_does_not_grow_for_ever() {
     let home = Home::with(&[
-        ("OCT_CLEANUP_DB_THRESHOLD_BYTES", "2000000"),
+        ("OCT_CLEANUP_DB_THRESHOLD_BYTES", "2200000"),
         ("OCT_CLEANUP_INTERVAL", "100ms"),
     ]);
     let mut daemon = home.start();
     post_texts(&daemon, 400);
-    until("the ledger is small", || is_within(&home, 2_000_000, 150));
+    until("the ledger is small", || is_within(&home, 2_200_000, 150));
     for by in ["day", "session", "model"] {
         assert_eq!(totals(&daemon, by)["calls"], 400, "{by}");
         assert_eq!(totals(&daemon, by)["input"], 2_800, "{by}");
@@ -47,8 +47,8 @@ fn defect_14_without_an_endpoint_the_ledger_does_not_grow_for_ever() {
         left = home.number(CALLS);
         removed + left == 400
     });
-    // What is removed at once is more than one row; empty tables take their pages of the limit, too.
-    assert!(left > 30, "{left}");
+    // What is removed at once is more than one row.
+    assert!(left > 50, "{left}");
     assert_eq!(daemon.health()["lost_to_retention_total"], 0);
     let metrics = daemon.get("/metrics").text;
     assert!(metrics.contains(&format!("\ntrueup_rows_removed_total {removed}\n")));
