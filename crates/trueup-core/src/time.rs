@@ -66,6 +66,12 @@ impl UnixMs {
         Self(self.0.saturating_sub(self.0.rem_euclid(width_ms)))
     }
 
+    /// The UTC days from the one that this instant lies in, as long as they begin before `until`.
+    pub fn days_until(self, until: Self) -> impl Iterator<Item = Self> {
+        let next = |day: &Self| day.0.checked_add(DAY_MS).map(Self);
+        std::iter::successors(Some(self.floor(DAY_MS)), next).take_while(move |day| *day < until)
+    }
+
     /// The start of this instant's month in UTC.
     #[must_use]
     pub fn floor_month_utc(self) -> Self {

@@ -117,6 +117,12 @@ impl Usage {
             Self::Memory(account) => account.quotas().cloned().collect(),
         })
     }
+
+    /// The sources of which a subscription pays for what they use.
+    pub(crate) fn subscribed(&self) -> Result<BTreeSet<Text>> {
+        let quotas = self.quotas()?.into_iter();
+        Ok(quotas.filter(|quota| !quota.plan.is_empty()).map(|quota| quota.source).collect())
+    }
 }
 
 /// The widest kept bucket that is no wider than asked for.

@@ -71,7 +71,7 @@ pub fn most_of(parts: &[(Labels, Decimal)]) -> Vec<&(Labels, Decimal)> {
     let mut so_far = Decimal::ZERO;
     let mut most = Vec::new();
     for part in parts {
-        if so_far.clone().shifted(1) >= nine_times(&all) {
+        if is_most(&so_far, &all) {
             break;
         }
         so_far = so_far.plus(&part.1);
@@ -265,7 +265,7 @@ fn name_the_largest(findings: &mut [Finding]) {
         let mut so_far = Decimal::ZERO;
         let mut named = Vec::new();
         for at in &places {
-            let is_enough = so_far.clone().shifted(1) >= nine_times(&all) && !all.is_zero();
+            let is_enough = is_most(&so_far, &all) && !all.is_zero();
             let weight = weight(at);
             so_far = so_far.plus(&weight);
             // Where only requests differ there is no weight to go by.
@@ -281,8 +281,9 @@ fn name_the_largest(findings: &mut [Finding]) {
     }
 }
 
-fn nine_times(number: &Decimal) -> Decimal {
-    number.clone().shifted(1).minus(number)
+/// Whether a part is nine tenths of all, or more.
+fn is_most(part: &Decimal, all: &Decimal) -> bool {
+    part.clone().shifted(1) >= all.times(&9.into())
 }
 
 fn verdict(run: &Reconciliation, options: &Options) -> Verdict {

@@ -1,6 +1,6 @@
 //! What providers charged, as it was pulled; what a row of theirs says, whoever tells it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 use trueup_core::report::Window;
@@ -10,7 +10,9 @@ use trueup_core::{
 use trueup_ledger::{Reader, ToldDay, ToldRow};
 
 use super::Gathered;
-use crate::parity::{GATEWAY_FAMILY, KEYS, Names, NamesOf, Narrow, PROJECTS, labels, tells_cost};
+use crate::parity::{
+    GATEWAY_FAMILY, KEYS, Names, NamesOf, Narrow, PROJECTS, Told, labels, tells_cost,
+};
 
 /// The family in which Anthropic says of how much it charges what `costs` says.
 const MESSAGES: &str = "usage/messages";
@@ -41,14 +43,12 @@ pub(super) fn pulled(
     to: &mut Gathered,
 ) -> Result<()> {
     let days = reader.told_days(window.from, window.until)?;
-    let told: BTreeSet<(Text, Text)> =
-        days.iter().map(|day| (day.connection.clone(), day.family.clone())).collect();
+    let told = Told::of(&days);
     for day in &days {
         if !narrow.takes_provider(&day.provider, Some(&day.connection)) {
             continue;
         }
-        let is_told = |family: &str| told.contains(&(day.connection.clone(), family.into()));
-        if !tells_cost(&day.family, &is_told, &mut to.notes) {
+        if !tells_cost(day, &told, &mut to.notes) {
             continue;
         }
         to.cover(&day.provider, day.day);

@@ -1,7 +1,5 @@
 //! What the account knows of days that no provider tells of, at the prices of the table.
 
-use std::collections::BTreeSet;
-
 use anyhow::Result;
 use trueup_core::prices::provider_key;
 use trueup_core::report::{Entry, Pricer};
@@ -25,12 +23,7 @@ pub(super) fn account(
     names: &Names<'_>,
     to: &mut Gathered,
 ) -> Result<()> {
-    let subscribed: BTreeSet<Text> = usage
-        .quotas()?
-        .into_iter()
-        .filter(|quota| !quota.plan.is_empty())
-        .map(|quota| quota.source)
-        .collect();
+    let subscribed = usage.subscribed()?;
     usage.by_time(DAY_MS, asked.window, &mut |entry| {
         let series = entry.series;
         let day = entry.start.floor(DAY_MS);

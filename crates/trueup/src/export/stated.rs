@@ -1,7 +1,6 @@
 //! What statements say was charged on days that were not pulled.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::iter::successors;
 
 use trueup_core::prices::provider_key;
 use trueup_core::report::Window;
@@ -45,14 +44,15 @@ pub(super) fn stated(
             continue;
         }
         // A row over several days is of all of them: those that were pulled are counted there.
-        if days(&charged).any(|day| to.is_covered(&charged.provider, day)) {
+        if charged.from.days_until(charged.until).any(|day| to.is_covered(&charged.provider, day)) {
             if charged.until.0 - charged.from.0 > DAY_MS {
                 to.notes.insert(format!("{}: {PULLED_IN_PART}", row.name));
             }
             continue;
         }
         for name in cloud.map(Text::from).iter().chain([&charged.provider]) {
-            covered.extend(days(&charged).map(|day| (Text::clone(name), day)));
+            covered
+                .extend(charged.from.days_until(charged.until).map(|day| (Text::clone(name), day)));
         }
         if !window.contains(charged.from) {
             to.notes.insert(format!("{}: {BEGUN_BEFORE}", row.name));
@@ -64,11 +64,8 @@ pub(super) fn stated(
     let covers = stated.covers.iter().filter(|cover| is_asked(&cover.provider));
     let covers = covers.filter(|cover| is_chosen(&cover.kind, &cover.provider));
     for cover in covers.filter(|cover| kind_rank(&cover.kind) == 0) {
-        let mut day = cover.from.max(window.from).floor(DAY_MS);
-        while day < cover.until.min(window.until) {
-            covered.insert((Text::clone(&cover.provider), day));
-            day = UnixMs(day.0 + DAY_MS);
-        }
+        let days = cover.from.max(window.from).days_until(cover.until.min(window.until));
+        covered.extend(days.map(|day| (Text::clone(&cover.provider), day)));
     }
     for (provider, day) in covered {
         to.cover(&provider, day);
@@ -82,13 +79,6 @@ fn of_cloud(row: &Charged) -> Option<&'static str> {
     let provider = row.provider.trim();
     let (_, name) = CLOUDS.iter().find(|(of, _)| provider.eq_ignore_ascii_case(of))?;
     Some(*name).filter(|_| is_ai)
-}
-
-/// The days that a row is of.
-fn days(row: &Charged) -> impl Iterator<Item = UnixMs> + use<> {
-    let until = row.until;
-    let next = |day: &UnixMs| day.0.checked_add(DAY_MS).map(UnixMs);
-    successors(Some(row.from.floor(DAY_MS)), next).take_while(move |day| *day < until)
 }
 
 /// Which kind of statement tells of a provider's costs: its own before FOCUS.

@@ -1,6 +1,6 @@
 //! The account's side: its sums, priced.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 use trueup_core::prices::YoctoUsd;
@@ -46,12 +46,7 @@ pub(super) fn account(
         gathered.notes.insert(note.to_owned());
         return Ok(());
     }
-    let subscribed: BTreeSet<Text> = usage
-        .quotas()?
-        .into_iter()
-        .filter(|quota| !quota.plan.is_empty())
-        .map(|quota| quota.source)
-        .collect();
+    let subscribed = usage.subscribed()?;
     let mut sums: BTreeMap<OwnKey, OwnSum> = BTreeMap::new();
     usage.by_time(QUARTER_MS, window, &mut |entry| {
         let series = entry.series;

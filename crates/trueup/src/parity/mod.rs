@@ -11,7 +11,7 @@ mod stated;
 pub(crate) use account::dollars;
 pub(crate) use labels::{KEYS, Names, NamesOf, PROJECTS, labels, own_tier};
 pub(crate) use sides::{
-    GATEWAY_FAMILY, GATEWAY_PROVIDER, Gathered, Narrow, charged, first_kinds, gather, is_own_word,
-    kind_rank, tells_cost,
+    GATEWAY_FAMILY, GATEWAY_PROVIDER, Gathered, Narrow, Told, charged, first_kinds, gather,
+    is_own_word, kind_rank, tells_cost,
 };
 pub(crate) use stated::{Stated, StatedOf};

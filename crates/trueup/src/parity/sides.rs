@@ -80,6 +80,20 @@ const BESIDE: [&str; 2] = ["usage/embeddings", "usage/moderations"];
 const BARRED: [&str; 6] =
     ["key_refused", "scope_missing", "provider_failed", "unreachable", "redirected", "throttled"];
 
+/// Which connections tell of which families.
+#[derive(Debug)]
+pub(crate) struct Told<'a>(BTreeSet<(&'a str, &'a str)>);
+
+impl<'a> Told<'a> {
+    pub(crate) fn of(days: &'a [ToldDay]) -> Self {
+        Self(days.iter().map(|day| (&*day.connection, &*day.family)).collect())
+    }
+
+    fn has(&self, connection: &str, family: &str) -> bool {
+        self.0.contains(&(connection, family))
+    }
+}
+
 /// Gathers the rows of a span of days.
 pub(crate) fn gather(
     usage: &Usage,
@@ -106,23 +120,21 @@ pub(crate) fn charged(reader: &Reader, window: Window, asked: &[Narrow]) -> Resu
     let names = reader.provider_names()?;
     let names = Names::new(&names);
     let days = reader.told_days(window.from, window.until)?;
-    let told: BTreeSet<(&str, &str)> =
-        days.iter().map(|day| (&*day.connection, &*day.family)).collect();
+    let told = Told::of(&days);
     for day in &days {
         let mut takers: Vec<(&Narrow, &mut Gathered)> = asked
             .iter()
             .zip(&mut all)
             .filter(|(narrow, _)| narrow.takes_provider(&day.provider, Some(&day.connection)))
             .collect();
-        let is_told = |family: &str| told.contains(&(&*day.connection, family));
-        let mut found = Gathered::default();
-        if !takers.is_empty() && tells_cost(&day.family, &is_told, &mut found.notes) {
+        let mut notes = BTreeSet::new();
+        if !takers.is_empty() && tells_cost(day, &told, &mut notes) {
             let names = names.of(&day.provider);
             for (_, one) in &mut takers {
                 one.input.cover(Side::Cost, &day.provider, day.day, state(day));
             }
             reader.told_rows(day, |row| {
-                let row = of_told(Side::Cost, &day.provider, &row, names, &mut found.notes);
+                let row = of_told(Side::Cost, &day.provider, &row, names, &mut notes);
                 for (narrow, one) in &mut takers {
                     let row = row.as_ref().filter(|row| narrow.takes(&row.labels, names));
                     one.input.rows.extend(row.cloned());
@@ -130,7 +142,7 @@ pub(crate) fn charged(reader: &Reader, window: Window, asked: &[Narrow]) -> Resu
             })?;
         }
         for (_, one) in takers {
-            one.notes.extend(found.notes.iter().cloned());
+            one.notes.extend(notes.iter().cloned());
         }
     }
     Ok(all)
@@ -180,15 +192,13 @@ fn pulled(
     gathered: &mut Gathered,
 ) -> Result<()> {
     let days = reader.told_days(window.from, window.until)?;
-    let told: BTreeSet<(Text, Text)> =
-        days.iter().map(|day| (day.connection.clone(), day.family.clone())).collect();
+    let told = Told::of(&days);
     let mut beside: BTreeSet<Text> = BTreeSet::new();
     for day in &days {
         if !narrow.takes_provider(&day.provider, Some(&day.connection)) {
             continue;
         }
-        let is_told = |family: &str| told.contains(&(day.connection.clone(), family.into()));
-        let sides = sides_of(&day.family, &is_told, &mut gathered.notes);
+        let sides = sides_of(day, &told, &mut gathered.notes);
         let Some(sides) = sides else {
             if !beside.contains(&day.family) {
                 reader.told_rows(day, |_| {
@@ -225,43 +235,36 @@ fn pulled(
 
 /// The sides that a family tells, without those for which another is taken, which is noted; `None` where
 /// it counts no tokens and no money.
-fn sides_of(
-    family: &str,
-    is_told: &dyn Fn(&str) -> bool,
-    notes: &mut BTreeSet<String>,
-) -> Option<Vec<Side>> {
-    if family == PART {
+fn sides_of(day: &ToldDay, told: &Told<'_>, notes: &mut BTreeSet<String>) -> Option<Vec<Side>> {
+    if &*day.family == PART {
         notes.insert(format!("{PART} tells a part of it once more, and is not compared"));
         return Some(Vec::new());
     }
-    let usage = is_taken(&USAGE, family, is_told, notes);
-    let cost = is_taken(&COST, family, is_told, notes);
+    let usage = is_taken(&USAGE, day, told, notes);
+    let cost = is_taken(&COST, day, told, notes);
     usage.or(cost)?;
     let sides = [(usage, Side::Usage), (cost, Side::Cost)].into_iter();
     Some(sides.filter(|(is_taken, _)| *is_taken == Some(true)).map(|(_, side)| side).collect())
 }
 
 /// Whether what a family tells of money is taken: not where another tells the same, which is noted.
-pub(crate) fn tells_cost(
-    family: &str,
-    is_told: &dyn Fn(&str) -> bool,
-    notes: &mut BTreeSet<String>,
-) -> bool {
-    is_taken(&COST, family, is_told, notes) == Some(true)
+pub(crate) fn tells_cost(day: &ToldDay, told: &Told<'_>, notes: &mut BTreeSet<String>) -> bool {
+    is_taken(&COST, day, told, notes) == Some(true)
 }
 
 /// Whether one of these families is taken; `None` where it is none of them.
 fn is_taken(
     families: &[(&str, Option<&str>)],
-    family: &str,
-    is_told: &dyn Fn(&str) -> bool,
+    day: &ToldDay,
+    told: &Told<'_>,
     notes: &mut BTreeSet<String>,
 ) -> Option<bool> {
+    let family = &*day.family;
     if family == GATEWAY_FAMILY {
         return Some(true);
     }
     let (_, same) = families.iter().find(|(name, _)| *name == family)?;
-    let taken = same.filter(|same| is_told(same));
+    let taken = same.filter(|same| told.has(&day.connection, same));
     notes.extend(taken.map(|same| format!("{same} is taken; {family} tells the same again")));
     Some(taken.is_none())
 }
@@ -318,12 +321,10 @@ fn stated(stated: &Stated, window: Window, narrow: &Narrow, names: &Names<'_>, t
         }
         let covers = stated.covers.iter();
         for cover in covers.filter(|one| one.kind == *kind && *one.provider == **provider) {
-            let until = cover.until.min(window.until);
-            let mut day = cover.from.max(window.from).floor(DAY_MS);
-            while day < until {
+            let from = cover.from.max(window.from);
+            for day in from.days_until(cover.until.min(window.until)) {
                 to.input.cover(*side, provider, day, DayState::Settled);
                 to.days.insert(day);
-                day = UnixMs(day.0 + DAY_MS);
             }
         }
     }

@@ -8,7 +8,6 @@ use trueup_core::{BilledWidth, DAY_MS, StatedFact, Text, UnixMs};
 use trueup_ledger::Reader;
 use trueup_providers::StatementOptions;
 
-use crate::render::parity::day;
 use crate::statement;
 
 /// Rows that are wider are not looked for where they begin before a span: a bill is for a month or a year.
@@ -122,8 +121,8 @@ impl Stated {
         Err(match self.span() {
             Some((first, last)) => format!(
                 "{files}: tells of {} to {}, and of no day that is compared",
-                day(first),
-                day(UnixMs(last.0 - DAY_MS))
+                first.utc_date(),
+                UnixMs(last.0 - DAY_MS).utc_date()
             ),
             None => format!("{files}: tells of no day"),
         })
@@ -188,7 +187,7 @@ impl Stated {
                 bail!(
                     "{name} and another file both tell of {}; `trueup import` them, so that the \
                      later one counts there",
-                    day(at)
+                    at.utc_date()
                 );
             }
         }

@@ -377,7 +377,7 @@ impl Chunk<'_> {
 
     /// Its first and its last day.
     fn first_and_last(&self) -> (String, String) {
-        (day_of(self.span.from), day_of(UnixMs(self.span.until.0 - DAY_MS)))
+        (self.span.from.utc_date(), UnixMs(self.span.until.0 - DAY_MS).utc_date())
     }
 
     fn days(&self) -> String {
@@ -401,11 +401,6 @@ impl Chunk<'_> {
             until: span.until,
         })
     }
-}
-
-/// The day of a time, in UTC.
-fn day_of(time: UnixMs) -> String {
-    time.to_string().get(..10).unwrap_or_default().to_owned()
 }
 
 /// A bar, where somebody watches.

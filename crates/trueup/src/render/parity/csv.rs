@@ -5,7 +5,7 @@ use std::io;
 use anyhow::Result;
 use trueup_core::reconcile::{Finding, Labels, Quantity, Sums};
 
-use super::{Shown, day};
+use super::Shown;
 use crate::render::csv::harmless;
 
 pub(super) fn write(shown: &Shown<'_>, to: impl io::Write) -> Result<()> {
@@ -36,7 +36,7 @@ fn record(finding: &Finding) -> Vec<String> {
         harmless(&finding.provider),
         finding.sides.0.name().to_owned(),
         finding.sides.1.name().to_owned(),
-        day(finding.cell.day),
+        finding.cell.day.utc_date(),
         name(model),
         name(tier),
         name(context),

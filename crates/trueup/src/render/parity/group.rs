@@ -7,7 +7,7 @@ use trueup_core::reconcile::{
 };
 use trueup_core::{DAY_MS, Decimal, Text, UnixMs, scaled_decimal};
 
-use super::{amount, day};
+use super::amount;
 use crate::render::number::counted;
 
 /// Keys that are named of what only one side has.
@@ -196,12 +196,12 @@ impl Group<'_> {
         let count = self.days.len();
         let is_one_run = last.0 - first.0 == (i64::try_from(count).unwrap_or(0) - 1) * DAY_MS;
         match count {
-            1 => day(*first),
+            1 => first.utc_date(),
             _ if is_one_run => {
-                let last = day(*last);
-                format!("{} to {}", day(*first), last.get(5..).unwrap_or(&last))
+                let last = last.utc_date();
+                format!("{} to {}", first.utc_date(), last.get(5..).unwrap_or(&last))
             }
-            _ => format!("{count} days from {}", day(*first)),
+            _ => format!("{count} days from {}", first.utc_date()),
         }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::group::groups;
 use super::{
-    Shown, against, amount, captured, day, days, last_day, price, quantity, remarks, side, tie_out,
+    Shown, against, amount, captured, days, last_day, price, quantity, remarks, side, tie_out,
     verdict,
 };
 
@@ -19,7 +19,7 @@ background:#161616}th,td{border-color:#444}.fail{color:#ff8a80}.warn{color:#ffd1
 
 pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
     let run = shown.run;
-    let title = format!("Parity, {} to {}", day(run.from), last_day(run));
+    let title = format!("Parity, {} to {}", run.from.utc_date(), last_day(run));
     writeln!(
         out,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\

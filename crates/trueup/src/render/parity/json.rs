@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use trueup_core::Decimal;
 use trueup_core::reconcile::{Finding, Labels, PairResult, Quantity, Sums, TieLine, most_of};
 
-use super::{Shown, day, last_day};
+use super::{Shown, last_day};
 
 /// The version of the shape. It changes only when a reader of an older one would misread.
 const SCHEMA: u32 = 1;
@@ -20,7 +20,7 @@ pub(super) fn run(shown: &Shown<'_>) -> Value {
         "schema": SCHEMA,
         "run_id": run.run_id,
         "inputs": format!("{:032x}", u128::from_be_bytes(run.inputs)),
-        "from": day(run.from),
+        "from": run.from.utc_date(),
         "to": last_day(run),
         "verdict": run.verdict.name(),
         "exit_code": run.verdict.exit_code(),
@@ -89,7 +89,7 @@ fn finding(finding: &Finding) -> Value {
         "provider": finding.provider,
         "left": finding.sides.0.name(),
         "right": finding.sides.1.name(),
-        "day": day(finding.cell.day),
+        "day": finding.cell.day.utc_date(),
         "model": model,
         "tier": tier,
         "context": context,

@@ -11,7 +11,7 @@ use trueup_core::reconcile::{Class, Finding, PairResult, Reconciliation};
 use trueup_core::{DAY_MS, UnixMs};
 
 use super::html::escaped;
-use super::{Shown, against, day};
+use super::{Shown, against};
 
 /// A suite that is to be written.
 struct Suite {
@@ -77,7 +77,7 @@ fn suite(shown: &Shown<'_>, pair: &PairResult) -> Suite {
             }
             (true, None) => String::new(),
         };
-        suite.tests.push(test(&name, &day(at), &inner));
+        suite.tests.push(test(&name, &at.utc_date(), &inner));
     }
     let inner = if pair.ties.iter().all(trueup_core::reconcile::TieLine::holds) {
         String::new()

@@ -6,13 +6,13 @@ use anyhow::Result;
 
 use super::group::{Group, groups};
 use super::{
-    Shown, against, amount, captured, day, days, last_day, price, quantity, remarks, side, tie_out,
+    Shown, against, amount, captured, days, last_day, price, quantity, remarks, side, tie_out,
     verdict,
 };
 
 pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
     let run = shown.run;
-    writeln!(out, "# Parity, {} to {}\n", day(run.from), last_day(run))?;
+    writeln!(out, "# Parity, {} to {}\n", run.from.utc_date(), last_day(run))?;
     writeln!(out, "**{}** Days are in UTC.\n", verdict(shown))?;
     let groups = groups(run);
     if !groups.is_empty() {

@@ -15,7 +15,6 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use jiff::tz::TimeZone;
 use trueup_core::reconcile::{Class, Input, PairResult, Quantity, Reconciliation, Side};
 use trueup_core::{DAY_MS, Decimal, UnixMs};
 
@@ -75,14 +74,9 @@ pub(crate) fn write(
     }
 }
 
-/// A day in UTC.
-pub(crate) fn day(at: UnixMs) -> String {
-    at.zoned(&TimeZone::UTC).date().to_string()
-}
-
 /// The last day of a run.
 fn last_day(run: &Reconciliation) -> String {
-    day(UnixMs(run.until.0 - DAY_MS))
+    UnixMs(run.until.0 - DAY_MS).utc_date()
 }
 
 /// A side, for people.

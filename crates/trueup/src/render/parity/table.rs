@@ -8,7 +8,7 @@ use trueup_core::reconcile::{PairResult, Quantity, Severity, TieLine};
 
 use super::group::{Group, groups};
 use super::{
-    Shown, against, amount, captured, day, days, last_day, price, quantity, remarks, side, tie_out,
+    Shown, against, amount, captured, days, last_day, price, quantity, remarks, side, tie_out,
     verdict,
 };
 use crate::render::number::counted;
@@ -21,7 +21,7 @@ const GROUPS_MAX: usize = 40;
 
 pub(super) fn write(shown: &Shown<'_>, terminal: Terminal, out: &mut impl Write) -> Result<()> {
     let run = shown.run;
-    let title = format!("Parity, {} to {}, days in UTC", day(run.from), last_day(run));
+    let title = format!("Parity, {} to {}, days in UTC", run.from.utc_date(), last_day(run));
     writeln!(out, "{}", terminal.bold(&title))?;
     writeln!(out, "{}\n", verdict(shown))?;
     differences(shown, terminal, out)?;
