@@ -397,6 +397,7 @@ impl Manifest {
     pub fn parse(text: &str, file: &str) -> Result<Self, ManifestError> {
         let (manifest, mut findings) = build::read(text);
         findings.retain(|finding| finding.severity == Severity::Error);
+        findings.sort_by_key(|finding| finding.line);
         manifest.ok_or_else(|| ManifestError { file: file.to_owned(), findings })
     }
 

@@ -149,6 +149,10 @@ const TYPES: [&str; 10] =
 fn holds(table: &Table<'_>, out: &mut Findings<'_>) -> Option<FieldType> {
     let types: Vec<&str> = TYPES.into_iter().filter(|key| table.get(key).is_some()).collect();
     let [key] = types.as_slice() else {
+        // What was meant for a type has its finding already.
+        if types.is_empty() && table.has_unknown() {
+            return None;
+        }
         let found = if types.is_empty() { "none".to_owned() } else { types.join(" and ") };
         out.error(
             &table.at,

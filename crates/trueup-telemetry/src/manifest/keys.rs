@@ -97,7 +97,7 @@ pub static KEYS: &[Key] = &[
     key(Top, "product", "a name of `a-z0-9-`, at most 64", "", "Whose manifest this is"),
     key(Top, "about", "a line", "none", "What the product tells, and what for, in one sentence"),
     key(Top, "env_prefix", "a name of `A-Z0-9_`", "", "Variables are `<PREFIX>_TELEMETRY` and `<PREFIX>_TELEMETRY_ERRORS`"),
-    key(Top, "data_dir", "a path; `~` is the home folder", "the host's own", "Where `telemetry.json` lies"),
+    key(Top, "data_dir", "a path; `~` is the home folder", "the host's own", "The folder of `telemetry.json`; the variable `<PREFIX>_DATA_DIR` goes before it"),
     key(Top, "default", "`off`, `local` or `on`", "`off`", "What holds where nobody has decided"),
     key(Top, "notice", "`required` or `none`", "`required`", "Whether a default of `on` waits until its notice was shown"),
     key(Top, "id", "`none`, `daily` or `install`", "`none`", "By what events are told apart"),

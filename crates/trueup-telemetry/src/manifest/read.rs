@@ -99,6 +99,11 @@ impl<'t> Table<'t> {
         })
     }
 
+    /// Whether it has keys that are not known.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.members().any(|(_, name, _)| !self.section.keys().any(|key| key.name == name))
+    }
+
     /// A finding that something is not there.
     pub(super) fn lacks(&self, key: &str, out: &mut Findings<'_>) {
         let takes = self.section.keys().find(|known| known.name == key).map_or("", |key| key.takes);

@@ -58,6 +58,12 @@ impl Manifest {
         }
     }
 
+    /// Where it goes, place by place, as a person reads it.
+    #[must_use]
+    pub fn places(&self) -> Vec<String> {
+        self.sinks.iter().map(place).collect()
+    }
+
     /// What holds for all of it, a sentence each.
     fn terms(&self) -> Vec<String> {
         let budget = &self.budget;
@@ -89,7 +95,7 @@ impl Manifest {
                 "An error's message is told without what looks like a secret or a name.".to_owned()
             }
         });
-        let sinks: Vec<String> = self.sinks.iter().map(place).collect();
+        let sinks = self.places();
         terms.push(if sinks.is_empty() {
             "There is no place that it is sent to.".to_owned()
         } else {
@@ -130,8 +136,12 @@ impl Manifest {
             lines.push(String::new());
             lines.push(part.name.unwrap_or(EVERY).to_owned());
             lines.extend(wrapped(&part.about, 2));
+            // Of keys that are made from one field, the first says what it means.
+            let mut last = None;
             for told in part.keys {
-                lines.extend(row(&told));
+                let is_again = told.from.is_some() && told.from == last;
+                last = told.from;
+                lines.extend(row(&told, if is_again { "" } else { told.about }));
             }
         }
         lines.push(String::new());
@@ -157,7 +167,6 @@ impl Manifest {
                 json!({"event": part.name, "about": part.about, "keys": keys})
             })
             .collect();
-        let sinks: Vec<String> = self.sinks.iter().map(place).collect();
         json!({
             "schema": 1,
             "product": self.product,
@@ -169,7 +178,7 @@ impl Manifest {
                 "bytes_per_day": self.budget.bytes_per_day,
                 "exceptions_per_day": self.budget.exceptions_per_day,
             },
-            "sinks": sinks,
+            "sinks": self.places(),
             "windows": self.windows(),
             "events": events,
         })
@@ -206,8 +215,8 @@ fn cell(text: &str) -> String {
 }
 
 /// A key and what it holds, in two columns.
-fn row(told: &Told<'_>) -> Vec<String> {
-    let words = match told.about {
+fn row(told: &Told<'_>, about: &str) -> Vec<String> {
+    let words = match about {
         "" => told.holds.clone(),
         about => format!("{}; {}", about.trim_end_matches('.'), told.holds),
     };

@@ -248,18 +248,25 @@ fn when(grain: Grain) -> String {
             "one for each session, and after {} or {records_max} records of it",
             length(age_ms_max)
         ),
-        Grain::Window(ms) => format!("one for each {} in which something was recorded", length(ms)),
+        Grain::Window(ms) => {
+            let length = length(ms);
+            let each = length.strip_prefix("1 ").unwrap_or(&length);
+            format!("one for each {each} in which something was recorded")
+        }
         Grain::Event { per_day_max } => {
             format!("one each time it happens, at most {per_day_max} a day")
         }
     }
 }
 
-/// A length of time as a manifest states it.
+/// A length of time in words.
 pub(super) fn length(ms: i64) -> String {
-    const UNITS: [(i64, &str); 3] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m")];
+    const UNITS: [(i64, &str); 4] =
+        [(86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second")];
     let unit = UNITS.into_iter().find(|(unit_ms, _)| ms % unit_ms == 0);
-    unit.map_or_else(|| format!("{}s", ms / 1_000), |(ms_of, unit)| format!("{}{unit}", ms / ms_of))
+    let (unit_ms, unit) = unit.unwrap_or((1, "millisecond"));
+    let count = ms / unit_ms;
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 fn holds(holds: &FieldType) -> String {

@@ -121,7 +121,9 @@ fn files(folder: &Path) -> Vec<(StateFile, &'static str)> {
 }
 
 fn rows<'a>(files: &'a [(StateFile, &'static str)], mut each: impl FnMut(&Row<'a>)) {
-    let policies = files.iter().filter(|(_, class)| *class != "noticed");
+    // Of policies the first of each class: a file is read alike, whichever it is.
+    let mut classes = std::collections::BTreeSet::from(["noticed"]);
+    let policies = files.iter().filter(|(_, class)| classes.insert(class));
     let defaults = [(Mode::Off, "off"), (Mode::Local, "local"), (Mode::On, "on")];
     let notices = [(Notice::Required, "required"), (Notice::None, "none")];
     for (policy, policy_class) in policies {
