@@ -285,3 +285,30 @@ pub(super) fn length_ms(text: &str) -> Option<i64> {
 pub(super) fn name(text: &str) -> Option<String> {
     is_name(text).then(|| text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_time_has_a_number_and_a_unit() {
+        for (text, ms) in
+            [("90s", 90_000), ("5m", 300_000), ("60h", 216_000_000), ("1d", 86_400_000), ("0s", 0)]
+        {
+            assert_eq!(length_ms(text), Some(ms), "{text}");
+        }
+        for text in
+            ["", "5", "m", "5 m", "-5m", "+5m", "5.5m", "5ms", "5w", "99999999999999999d", "５m"]
+        {
+            assert_eq!(length_ms(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_from_one() {
+        let findings = Findings::new("a\nb\r\nc");
+        for (start, line) in [(0, 1), (1, 1), (2, 2), (5, 3), (99, 3)] {
+            assert_eq!(findings.line(start), line, "{start}");
+        }
+    }
+}

@@ -119,3 +119,42 @@ fn url(text: &str) -> Option<String> {
     let is_safe = scheme == "https" || (scheme == "http" && LOCAL.contains(&host));
     (is_plain && is_safe && !host.is_empty()).then(|| text.trim_end_matches('/').to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_safe_or_of_this_machine() {
+        for good in [
+            "https://us.i.posthog.com",
+            "https://h:8443/a?b=c",
+            "http://localhost:4318/v1/logs",
+            "http://127.0.0.1",
+            "http://[::1]:80/x",
+        ] {
+            assert_eq!(url(good).as_deref(), Some(good));
+        }
+        assert_eq!(url("https://h/").as_deref(), Some("https://h"));
+        let long = format!("https://h/{}", "x".repeat(URL_CHARS_MAX));
+        for bad in [
+            "",
+            "h",
+            "https://",
+            "http://us.i.posthog.com",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com",
+            "ftp://localhost",
+            "HTTPS://h",
+            "https://user:password@h",
+            "http://localhost@h",
+            "https://h/#part",
+            "https://h/a b",
+            "https://h/\n",
+            "https://bücher.example",
+            &long,
+        ] {
+            assert_eq!(url(bad), None, "{bad}");
+        }
+    }
+}

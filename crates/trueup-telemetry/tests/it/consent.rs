@@ -382,7 +382,7 @@ fn who_writes_at_the_same_time_is_told_to_try_again() {
 }
 
 #[test]
-fn check_08_consent_is_never_retroactive() {
+fn consent_is_never_retroactive() {
     let (_folder, path) = file_of("{}");
     StateFile::write_decision(&path, Mode::On, NOW).unwrap();
     let consent = by_file(&path);

@@ -7,9 +7,11 @@
     reason = "what does not hold panics, in whichever function it shows; cases are small"
 )]
 
+mod accept;
 mod consent;
 mod identity;
 mod manifest;
+mod told;
 
 /// A small file that a test wrote.
 fn text(path: &std::path::Path) -> String {

@@ -177,7 +177,7 @@ fn check_07_claude_mems_file_is_read_and_what_is_in_it_kept() {
 }
 
 #[test]
-fn check_05_a_default_of_on_waits_for_its_notice() {
+fn a_default_of_on_waits_for_its_notice() {
     let home = Home::new();
     home.write("claude.toml", MANIFEST);
     let waits = status(&home, "--manifest claude.toml", &[]);
