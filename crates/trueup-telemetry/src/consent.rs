@@ -11,16 +11,17 @@
 //! {"enabled": false, "installId": "0b7f4f0e-6f3c-4c7e-9d0e-2f1f6f1f7a11", "decidedAt": "2026-06-19T08:00:00Z"}
 //! ```
 
+mod document;
 mod file;
 
 use std::fmt;
 
 use trueup_core::UnixMs;
 
-pub use file::{
-    Content, Decision, Document, Doubt, FILE_BYTES_MAX, StateFile, Unreadable, WriteError,
-};
-pub(crate) use file::{DAILY_SECRET, INSTALL_ID, change};
+pub(crate) use document::{DAILY_SECRET, INSTALL_ID};
+pub use document::{Decision, Document, Doubt};
+pub(crate) use file::change;
+pub use file::{Content, FILE_BYTES_MAX, StateFile, Unreadable, WriteError};
 
 /// How much a product tells. The order is that of how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -201,6 +202,24 @@ impl Said {
 }
 
 /// The rule.
+///
+/// ```
+/// use std::path::Path;
+/// use trueup_telemetry::consent::{Evidence, Layer, Mode, Notice, StateFile, decide};
+/// let nothing = StateFile::read(Path::new("/nowhere/telemetry.json"));
+/// let consent = decide(&Evidence {
+///     do_not_track: Some("1"),
+///     prefix: "EXAMPLE",
+///     variable: Some("on"),
+///     errors_variable: None,
+///     policy: &nothing,
+///     file: &nothing,
+///     ci: None,
+///     default: Mode::Local,
+///     notice: Notice::Required,
+/// });
+/// assert_eq!((consent.mode, consent.layer), (Mode::Off, Layer::DoNotTrack));
+/// ```
 #[must_use]
 pub fn decide(evidence: &Evidence<'_>) -> Consent {
     let mut warnings = Vec::new();

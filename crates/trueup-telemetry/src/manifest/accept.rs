@@ -157,6 +157,29 @@ impl<'a> From<&'a serde_json::Value> for Input<'a> {
 impl Manifest {
     /// The properties of a record that are kept. `is_clean` says whether a token may leave: the redactor's
     /// judgement, without which no token is kept.
+    ///
+    /// ```
+    /// use trueup_telemetry::manifest::{Drops, Input, Manifest, Reason, Value};
+    /// let manifest = Manifest::parse(
+    ///     r#"
+    ///     product = "example"
+    ///     env_prefix = "EXAMPLE"
+    ///     [fields]
+    ///     tokens = { u64 = true }
+    ///     [[rollup]]
+    ///     event = "turns"
+    ///     grain = "1d"
+    ///     sum = ["tokens"]
+    ///     "#,
+    ///     "telemetry.toml",
+    /// )?;
+    /// let mut drops = Drops::default();
+    /// let bag = [("tokens", Input::U64(7)), ("prompt", Input::Text("a secret"))];
+    /// let kept = manifest.accept("turns", bag, &|_| true, &mut drops);
+    /// assert_eq!(kept, [(manifest.find("tokens").unwrap(), Value::U64(7))]);
+    /// assert_eq!(drops.iter().next(), Some(("prompt", Reason::UnknownKey, 1)));
+    /// # Ok::<(), trueup_telemetry::manifest::ManifestError>(())
+    /// ```
     pub fn accept<'a>(
         &self,
         event: &str,
