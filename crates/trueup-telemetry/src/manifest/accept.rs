@@ -18,6 +18,8 @@ pub const DROPS_MAX: usize = 256;
 const DIGITS_MAX: usize = 8;
 /// Most `/` in a token.
 const SLASHES_MAX: usize = 2;
+/// Characters of a day.
+const DAY_CHARS: usize = 10;
 /// Longest text of an amount.
 const AMOUNT_CHARS_MAX: usize = 40;
 /// 2000-01-01 and 2100-01-01: what is outside is not in milliseconds.
@@ -209,7 +211,7 @@ impl Manifest {
         is_clean: &dyn Fn(&str) -> bool,
         drops: &mut Drops,
     ) -> Vec<(FieldId, Value)> {
-        let mut kept: Vec<(FieldId, Value)> = Vec::new();
+        let mut kept: Vec<(FieldId, Value)> = Vec::with_capacity(known.len());
         for (place, (key, input)) in properties.into_iter().enumerate() {
             if place >= PROPERTIES_MAX {
                 drops.add(OTHER, Reason::TooMany);
@@ -368,8 +370,9 @@ fn is_token(text: &str, charset: Charset) -> bool {
 
 /// A model of a gateway has two slashes, such as `openrouter/anthropic/claude-opus-4.5`.
 fn is_like_a_path(text: &str) -> bool {
+    let mut pairs = text.as_bytes().windows(2);
     text.bytes().filter(|c| *c == b'/').count() > SLASHES_MAX
-        || ["//", "..", ":/", "/.", "/:"].iter().any(|part| text.contains(part))
+        || pairs.any(|pair| matches!(pair, b"//" | b".." | b":/" | b"/." | b"/:"))
 }
 
 fn has_a_long_number(text: &str) -> bool {
@@ -400,8 +403,16 @@ fn semver(text: &str) -> Option<&str> {
     (is_version && pre.is_none_or(|pre| pre.split('.').all(is_known))).then_some(version)
 }
 
+/// A day of the calendar. Its digits are read here: the general reader takes times and zones, too.
 fn day(text: &str) -> Option<&str> {
-    let date: jiff::civil::Date = text.parse().ok()?;
-    let is_plain = (2000..2100).contains(&date.year()) && date.to_string() == text;
-    is_plain.then_some(text)
+    let digits = |part: &str| part.bytes().all(|c| c.is_ascii_digit());
+    let mut parts = text.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_plain = text.len() == DAY_CHARS && (year.len(), month.len(), day.len()) == (4, 2, 2);
+    if !is_plain || ![year, month, day].into_iter().all(digits) {
+        return None;
+    }
+    let year = year.parse().ok().filter(|year| (2000..2100).contains(year))?;
+    let date = jiff::civil::Date::new(year, month.parse().ok()?, day.parse().ok()?);
+    date.is_ok().then_some(text)
 }

@@ -100,6 +100,11 @@ fn values_are_of_their_types() {
         ("installed", "installed_on", Input::Text("2026-11-20"), token("2026-11-20")),
         ("installed", "installed_on", Input::Text("2026-02-30"), Err(Reason::NotAToken)),
         ("installed", "installed_on", Input::Text("2026-11-20T01:02:03"), Err(Reason::NotAToken)),
+        ("installed", "installed_on", Input::Text("2028-02-29"), token("2028-02-29")),
+        ("installed", "installed_on", Input::Text("1999-12-31"), Err(Reason::NotAToken)),
+        ("installed", "installed_on", Input::Text("2026-1-120"), Err(Reason::NotAToken)),
+        ("installed", "installed_on", Input::Text("2026-11-+1"), Err(Reason::NotAToken)),
+        ("installed", "installed_on", Input::Text("2026-11-20-"), Err(Reason::NotAToken)),
         ("nobody", "tokens_input", Input::U64(1), Err(Reason::UnknownEvent)),
     ];
     for (event, key, input, expected) in cases {
