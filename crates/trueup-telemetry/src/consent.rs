@@ -180,7 +180,8 @@ pub const VALUE_CHARS_MAX: usize = 32;
 
 impl Consent {
     /// Whether what was recorded at a time may be sent: never what is older than the decision, or, where
-    /// that has no date, than the moment at which it was first seen.
+    /// that has no date, than the moment at which it was first seen. What was recorded while another
+    /// layer kept it local, such as a variable for one process, the caller must leave out by itself.
     #[must_use]
     pub fn may_send(&self, recorded: UnixMs, first_seen: UnixMs) -> bool {
         self.mode == Mode::On && recorded >= self.as_of.unwrap_or(first_seen)

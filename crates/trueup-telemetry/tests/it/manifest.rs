@@ -180,6 +180,10 @@ fn the_contracts_own_example_is_understood() {
         manifest.sent_keys("crashed"),
         ["outcome", "seen_ts", "editor", "version", "os"].map(str::to_owned).into()
     );
+    assert_eq!(
+        manifest.sent_keys("historical_activity"),
+        ["created", "backfilled", "version", "os"].map(str::to_owned).into()
+    );
     assert!(manifest.sent_keys("installed").contains("$set"));
     assert!(manifest.sent_keys("$exception").contains("$exception_list"));
     assert!(manifest.sent_keys("nobody").is_empty());
