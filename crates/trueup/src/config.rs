@@ -73,7 +73,19 @@ impl Config {
     ) -> Result<Self> {
         #[expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
         let variables: BTreeMap<String, String> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter_map(|(name, value)| {
+                let name = name.into_string().ok()?;
+                let value = value.into_string();
+                // Of a wish not to be tracked it matters that it is there, whatever its letters.
+                let kept = value.or_else(|raw| {
+                    if is_of_consent(&name) {
+                        Ok(raw.to_string_lossy().into_owned())
+                    } else {
+                        Err(())
+                    }
+                });
+                Some((name, kept.ok()?))
+            })
             .collect();
         Self::resolve(variables, file, flags)
     }
@@ -204,6 +216,14 @@ fn default_of(setting: &Setting, environment: &Environment) -> String {
             .to_string(),
         _ => setting.default.to_owned(),
     }
+}
+
+/// Whether a variable says something on telemetry, of whichever product.
+fn is_of_consent(name: &str) -> bool {
+    name == "DO_NOT_TRACK"
+        || name == "CI"
+        || name.ends_with("_TELEMETRY")
+        || name.ends_with("_TELEMETRY_ERRORS")
 }
 
 /// Where containers have their data volume.

@@ -154,6 +154,11 @@ Only in the file, as tables that may come again; [budgets.md](budgets.md) says w
 | `provider`, `project`, `key`, `agent`, `model`, `tag` | everything | what it takes in; in names `*` stands for any text, but not in `provider`; a tag is `kind=…` or `agent=…` |
 | `thresholds` | `[50, 80, 100]` | percents of the limit at which somebody is told |
 | `anomalies` | `true` | whether days out of the ordinary are told |
+
+## Telemetry
+
+`TRUEUP_TELEMETRY`, `TRUEUP_TELEMETRY_ERRORS`, `DO_NOT_TRACK` and `CI` are no settings, and have no place in the
+file: [who decides](telemetry-consent.md) is a rule of its own.
 ";
 
 const LEDGER_DEFAULT: &str = "`/data/openclaw-trace.db` where `/data` can be written, else `~/.local/share/trueup/trueup.db`";

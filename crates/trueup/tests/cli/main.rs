@@ -37,4 +37,5 @@ mod schema;
 mod sessions;
 mod statements;
 mod statusline;
+mod telemetry;
 mod width;

@@ -1,0 +1,267 @@
+//! `trueup telemetry`: what may be told, who decided, and that looking at it leaves nothing behind.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::home::{Home, Run, finish};
+
+/// Where trueup's own decision lies, below the ledger of a [`Home`].
+const OWN: &str = "ledger/telemetry/trueup/telemetry.json";
+
+/// A product of another, as claude-mem is.
+const MANIFEST: &str = "\
+product = \"claude-mem\"
+env_prefix = \"CLAUDE_MEM\"
+data_dir = \"~/.claude-mem\"
+default = \"on\"
+id = \"install\"
+
+[fields]
+tokens = { u64 = true }
+
+[[rollup]]
+event = \"turns\"
+grain = \"1d\"
+sum = [\"tokens\"]
+
+[sink]
+type = \"posthog\"
+host = \"https://us.i.posthog.com\"
+key = \"phc_abc\"
+";
+
+const ID: &str = "0b7f4f0e-6f3c-4c7e-9d0e-2f1f6f1f7a11";
+
+/// Everything below a folder: names, bytes, and when it was changed.
+fn all_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        let modified = entry.metadata().unwrap().modified().unwrap();
+        if path.is_dir() {
+            all.push((path.clone(), Vec::new(), modified));
+            all.extend(all_below(&path));
+        } else {
+            all.push((path.clone(), fs::read(&path).unwrap(), modified));
+        }
+    }
+    all.sort();
+    all
+}
+
+fn run_with(home: &Home, line: &str, variables: &[(&str, &str)]) -> Run {
+    let arguments: Vec<&str> = line.split_whitespace().collect();
+    let mut command = home.command(&arguments);
+    command.envs(variables.iter().copied());
+    finish(command)
+}
+
+fn status(home: &Home, more: &str, variables: &[(&str, &str)]) -> Value {
+    let run = run_with(home, &format!("telemetry status --json {more}"), variables);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    serde_json::from_str(&run.stdout).unwrap()
+}
+
+#[test]
+fn check_06_looking_leaves_nothing_behind() {
+    for file in [None, Some("{\"enabled\": true}"), Some("{\"enabled\": fal"), Some("{}")] {
+        let home = Home::new();
+        home.write("claude.toml", MANIFEST);
+        if let Some(text) = file {
+            home.write(OWN, text);
+            home.write(".claude-mem/telemetry.json", text);
+        }
+        let before = all_below(home.path());
+        for of in ["", " --manifest claude.toml"] {
+            for line in ["status", "status --json", "schema", "schema --md", "schema --json"] {
+                home.print(&format!("telemetry {line}{of}"));
+            }
+        }
+        home.print("telemetry lint");
+        home.print("telemetry lint claude.toml");
+        assert_eq!(all_below(home.path()), before);
+    }
+    // Nor does a reset make what is not there.
+    let home = Home::new();
+    home.print("telemetry reset-id");
+    assert_eq!(all_below(home.path()), []);
+}
+
+#[test]
+fn who_decides_is_as_the_order_says() {
+    let home = Home::new();
+    let expect = |variables: &[(&str, &str)], mode: &str, by: &str| {
+        let status = status(&home, "", variables);
+        assert_eq!((&status["mode"], &status["decided_by"]), (&mode.into(), &by.into()));
+    };
+    expect(&[], "local", "default");
+    expect(&[("CI", "true")], "local", "ci");
+    expect(&[("TRUEUP_TELEMETRY", "nope"), ("CI", "true")], "off", "variable");
+    home.write(OWN, "{\"mode\":\"on\"}");
+    expect(&[("CI", "true")], "on", "file");
+    expect(&[("TRUEUP_TELEMETRY", "Local")], "local", "variable");
+    expect(&[("TRUEUP_TELEMETRY", "on"), ("DO_NOT_TRACK", "1")], "off", "do_not_track");
+    home.write(OWN, "{\"enabled\": false}");
+    expect(&[], "off", "file");
+    expect(&[("TRUEUP_TELEMETRY", "1")], "on", "variable");
+}
+
+#[test]
+fn a_wish_not_to_be_tracked_counts_in_any_letters() {
+    let home = Home::new();
+    let mut command = home.command(&["telemetry", "status"]);
+    command.env("DO_NOT_TRACK", std::ffi::OsStr::from_bytes(b"\xff"));
+    let run = finish(command);
+    assert!(run.stdout.starts_with("trueup: off,"), "{run:?}");
+}
+
+#[test]
+fn check_02_files_that_mean_no_or_nothing_are_off_and_stay_as_they_are() {
+    let texts =
+        ["{\"enabled\": false}", "{\"enabled\":\"false\"}", "{\"enabled\":0}", "{\"ena", ""];
+    for text in texts {
+        let home = Home::new();
+        home.write("claude.toml", MANIFEST);
+        home.write(".claude-mem/telemetry.json", text);
+        let status = status(&home, "--manifest claude.toml", &[]);
+        assert_eq!((&status["mode"], &status["decided_by"]), (&"off".into(), &"file".into()));
+        assert_eq!(fs::read(home.at(".claude-mem/telemetry.json")).unwrap(), text.as_bytes());
+    }
+}
+
+#[test]
+fn nothing_is_written_over_a_file_that_cannot_be_read() {
+    let home = Home::new();
+    home.write(OWN, "{\"enabled\": fal");
+    let before = all_below(home.path());
+    assert_snapshot!(
+        ["on", "local", "off", "reset-id", "status"]
+            .map(|verb| home.transcript(&format!("telemetry {verb}")))
+            .join("\n")
+    );
+    assert_eq!(all_below(home.path()), before);
+}
+
+#[test]
+fn check_07_claude_mems_file_is_read_and_what_is_in_it_kept() {
+    let home = Home::new();
+    home.write("claude.toml", MANIFEST);
+    let text = format!(
+        "{{\"enabled\": true, \"installId\": \"{ID}\", \"decidedAt\": \"2026-06-19T08:00:00Z\", \"x\": 1.0}}"
+    );
+    home.write(".claude-mem/telemetry.json", &text);
+    let of = "--manifest claude.toml";
+    let before = status(&home, of, &[]);
+    assert_eq!((&before["mode"], &before["id"]["id"]), (&"on".into(), &ID.into()));
+    assert_eq!(before["as_of"], "2026-06-19T08:00:00.000Z");
+    home.print(&format!("telemetry off {of}"));
+    let after = status(&home, of, &[]);
+    assert_eq!((&after["mode"], &after["id"]["id"]), (&"off".into(), &ID.into()));
+    let written =
+        String::from_utf8(fs::read(home.at(".claude-mem/telemetry.json")).unwrap()).unwrap();
+    assert!(written.contains("\"x\": 1.0") && written.contains("\"enabled\": false"), "{written}");
+    // A variable of the product moves its folder.
+    home.write("elsewhere/telemetry.json", "{\"mode\":\"local\"}");
+    let elsewhere = home.at("elsewhere").display().to_string();
+    let moved = status(&home, of, &[("CLAUDE_MEM_DATA_DIR", &elsewhere)]);
+    assert_eq!(moved["mode"], "local");
+    // A reset changes the id, and nothing else.
+    home.print(&format!("telemetry reset-id {of}"));
+    let reset = status(&home, of, &[]);
+    assert!(reset["id"]["id"].as_str().is_some_and(|id| id != ID && id.len() == ID.len()));
+    assert_eq!(reset["mode"], "off");
+}
+
+#[test]
+fn a_default_of_on_waits_for_its_notice() {
+    let home = Home::new();
+    home.write("claude.toml", MANIFEST);
+    let waits = status(&home, "--manifest claude.toml", &[]);
+    assert_eq!((&waits["mode"], &waits["awaits_notice"]), (&"local".into(), &true.into()));
+    home.write(".claude-mem/telemetry.json", "{\"noticeShownAt\": \"2026-11-01T00:00:00Z\"}");
+    let shown = status(&home, "--manifest claude.toml", &[]);
+    assert_eq!((&shown["mode"], &shown["awaits_notice"]), (&"on".into(), &false.into()));
+    assert_eq!(shown["as_of"], "2026-11-01T00:00:00.000Z");
+}
+
+/// Times differ from run to run.
+fn undated(text: &str) -> String {
+    let line = |line: &str| match line.split_once("as of         ") {
+        Some((before, _)) => format!("{before}as of         (a time); what is older is never sent"),
+        None => line.to_owned(),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn decisions_as_people_see_them() {
+    let home = Home::new();
+    home.write("claude.toml", MANIFEST);
+    let lines = [
+        "telemetry status",
+        "telemetry status --manifest claude.toml",
+        "telemetry on",
+        "telemetry status",
+        "telemetry off --manifest claude.toml",
+        "telemetry local --manifest claude.toml",
+        "telemetry status --manifest claude.toml",
+        "telemetry reset-id",
+        "telemetry off",
+        "telemetry status --manifest nowhere.toml",
+    ];
+    let all: Vec<String> = lines.iter().map(|line| home.transcript(line)).collect();
+    let overruled = run_with(&home, "telemetry on", &[("DO_NOT_TRACK", "1")]);
+    let all = [all.join("\n"), home.transcript_of("telemetry on", &overruled)].join("\n");
+    assert_snapshot!(undated(&all));
+}
+
+#[test]
+fn lint_says_what_where() {
+    let home = Home::new();
+    home.write("good.toml", MANIFEST);
+    home.write(
+        "bad.toml",
+        "product = \"claude mem\"\nenv_prefix = \"X\"\n\n[fields]\nmessage = { string = true }\n\n\
+         [[rollup]]\nevent = \"search_performed\"\ngrain = \"event\"\nfields = [\"message\"]\n",
+    );
+    home.write("torn.toml", "product = \"p\"\n[fields\n");
+    let lines = ["telemetry lint", "telemetry lint good.toml", "telemetry lint bad.toml"];
+    let more = ["telemetry lint torn.toml", "telemetry lint nowhere.toml"];
+    let status = ["telemetry status --manifest bad.toml"];
+    let all = lines.into_iter().chain(more).chain(status).map(|line| home.transcript(line));
+    assert_snapshot!(all.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn the_screen_as_people_see_it() {
+    let home = Home::new();
+    let screen = home.print("telemetry schema");
+    assert!(screen.lines().all(|line| line.chars().count() <= 80));
+    assert_snapshot!(screen);
+}
+
+/// `TRUEUP_ACCEPT=1` writes the document anew.
+#[test]
+fn check_11_the_document_is_what_the_program_prints() {
+    let home = Home::new();
+    let printed = home.print("telemetry schema --md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/telemetry-schema.md");
+    if std::env::var_os("TRUEUP_ACCEPT").is_some() {
+        fs::write(&path, &printed).unwrap();
+    }
+    let document = String::from_utf8(fs::read(&path).unwrap()).unwrap();
+    assert_eq!(document, printed, "docs/telemetry-schema.md is out of date");
+    // The JSON has the same keys.
+    let json: Value = serde_json::from_str(&home.print("telemetry schema --json")).unwrap();
+    let keys = json["events"].as_array().unwrap().iter();
+    let keys: Vec<&str> = keys
+        .flat_map(|event| event["keys"].as_array().unwrap())
+        .map(|key| key["key"].as_str().unwrap())
+        .collect();
+    let rows = printed.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.collect::<Vec<_>>(), keys);
+}
