@@ -16,127 +16,71 @@ pub(super) enum Key {
 /// No longer part of a name is looked at.
 const NAME_BYTES_MAX: usize = 64;
 
-const HEADERS: [&[u8]; 6] = [
-    b"authorization",
-    b"proxy-authorization",
-    b"cookie",
-    b"set-cookie",
-    b"x-api-key",
-    b"x-auth-token",
-];
+/// What a word says of a name that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sense {
+    Header,
+    Phrase,
+    Value,
+    Assigned,
+    /// `key` itself.
+    Key,
+    /// What makes a key a secret one: `api` in `api_key`.
+    OfKey,
+}
 
-const PHRASES: [&[u8]; 16] = [
-    b"password",
-    b"passwords",
-    b"passwd",
-    b"passphrase",
-    b"passphrases",
-    b"passcode",
-    b"passwort",
-    b"pwd",
-    b"pass",
-    b"psw",
-    b"pswd",
-    b"mnemonic",
-    b"userpass",
-    b"dbpass",
-    b"sshpass",
-    b"seed",
-];
+/// The longest of these words.
+const SENSE_BYTES_MAX: usize = 13;
 
-const VALUES: [&[u8]; 26] = [
-    b"secret",
-    b"secrets",
-    b"token",
-    b"apikey",
-    b"apikeys",
-    b"accesskey",
-    b"secretkey",
-    b"privatekey",
-    b"authkey",
-    b"apitoken",
-    b"authtoken",
-    b"accesstoken",
-    b"credential",
-    b"credentials",
-    b"creds",
-    b"bearer",
-    b"jwt",
-    b"otp",
-    b"totp",
-    b"pin",
-    b"cvv",
-    b"cvc",
-    b"ssn",
-    b"psk",
-    b"passkey",
-    b"sessionid",
-];
-
-const ASSIGNED: [&[u8]; 17] = [
-    b"key",
-    b"keys",
-    b"auth",
-    b"session",
-    b"sessid",
-    b"sid",
-    b"sig",
-    b"signature",
-    b"salt",
-    b"hmac",
-    b"pat",
-    b"code",
-    b"tok",
-    b"tokens",
-    b"license",
-    b"licence",
-    b"cookies",
-];
-
-/// What makes a `…key` a secret one.
-const SECRET_KEYS: [&[u8]; 16] = [
-    b"api",
-    b"access",
-    b"secret",
-    b"private",
-    b"auth",
-    b"account",
-    b"encryption",
-    b"signing",
-    b"master",
-    b"shared",
-    b"license",
-    b"service",
-    b"storage",
-    b"deploy",
-    b"subscription",
-    b"crypt",
-];
+fn sense(word: &[u8]) -> Option<Sense> {
+    let mut lower = [0; SENSE_BYTES_MAX];
+    let lower = lower.get_mut(..word.len())?;
+    lower.copy_from_slice(word);
+    lower.make_ascii_lowercase();
+    Some(match &*lower {
+        b"authorization" | b"cookie" => Sense::Header,
+        b"password" | b"passwords" | b"passwd" | b"passphrase" | b"passphrases" | b"passcode"
+        | b"passwort" | b"pwd" | b"pass" | b"psw" | b"pswd" | b"phrase" | b"mnemonic"
+        | b"userpass" | b"dbpass" | b"sshpass" | b"pgpassword" => Sense::Phrase,
+        b"secret" | b"secrets" | b"token" | b"apikey" | b"apikeys" | b"accesskey"
+        | b"secretkey" | b"privatekey" | b"authkey" | b"apitoken" | b"authtoken"
+        | b"accesstoken" | b"credential" | b"credentials" | b"creds" | b"bearer" | b"jwt"
+        | b"otp" | b"totp" | b"pin" | b"cvv" | b"cvc" | b"ssn" | b"psk" | b"passkey"
+        | b"sessionid" => Sense::Value,
+        b"keys" | b"session" | b"sessid" | b"sid" | b"sig" | b"signature" | b"salt" | b"hmac"
+        | b"pat" | b"code" | b"tok" | b"tokens" | b"licence" | b"cookies" | b"seed" => {
+            Sense::Assigned
+        }
+        b"key" => Sense::Key,
+        b"api" | b"access" | b"private" | b"auth" | b"account" | b"encryption" | b"signing"
+        | b"master" | b"shared" | b"license" | b"service" | b"storage" | b"deploy"
+        | b"subscription" | b"crypt" => Sense::OfKey,
+        _ => return None,
+    })
+}
 
 impl Key {
     /// What a name says of its value, such as `Value` for `x.clientSecret`; none for most names.
     pub(super) fn of_name(name: &[u8]) -> Option<Self> {
         let from = name.len().saturating_sub(NAME_BYTES_MAX);
         let name = name.get(from..)?;
-        let is_in = |list: &[&[u8]], word: &[u8]| list.iter().any(|w| word.eq_ignore_ascii_case(w));
-        let bare = name.trim_ascii_start();
-        let bare = bare.get(bare.iter().take_while(|b| **b == b'-').count()..)?;
-        if is_in(&HEADERS, bare) {
-            return Some(Self::Header);
-        }
         let mut found = None;
-        let mut before: &[u8] = b"";
+        let mut before = None;
         for word in subwords(name) {
-            if is_in(&PHRASES, word) {
-                return Some(Self::Phrase);
+            let now = sense(word);
+            match now {
+                Some(Sense::Phrase) => return Some(Self::Phrase),
+                Some(Sense::Header) if is_header(name) => return Some(Self::Header),
+                Some(Sense::Header | Sense::Value) => found = Some(Self::Value),
+                Some(Sense::Key) if before == Some(Sense::OfKey) => found = Some(Self::Value),
+                Some(Sense::Assigned | Sense::Key | Sense::OfKey) => {
+                    let is_of_key =
+                        now == Some(Sense::OfKey) && !word.eq_ignore_ascii_case(b"auth");
+                    found = found.or((!is_of_key).then_some(Self::Assigned));
+                }
+                None => {}
             }
-            let is_secret_key = word.eq_ignore_ascii_case(b"key") && is_in(&SECRET_KEYS, before);
-            if is_secret_key || is_in(&VALUES, word) || is_in(&HEADERS, word) {
-                found = Some(Self::Value);
-            } else if is_in(&ASSIGNED, word) && found.is_none() {
-                found = Some(Self::Assigned);
-            }
-            before = word;
+            before = now;
         }
         found
     }
@@ -164,6 +108,12 @@ impl Key {
         }
         None
     }
+}
+
+/// Whether a name is that of a header, rather than of a variable that holds one.
+fn is_header(name: &[u8]) -> bool {
+    let of_header = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'-';
+    !name.starts_with(b"-") && name.iter().all(of_header)
 }
 
 fn is_doubled(bytes: &[u8], at: usize) -> bool {

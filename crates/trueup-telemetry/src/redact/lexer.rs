@@ -140,22 +140,22 @@ impl<'a> Scan<'a> {
     }
 
     /// What kind of character begins here, and how many bytes it has.
+    #[inline]
     fn kind(&self, at: usize) -> (Kind, usize) {
-        match self.bytes.get(at) {
-            Some(byte @ (b'"' | b'`' | b'\'')) => {
-                let is_quote = *byte != b'\'' || self.is_quote(at);
-                (if is_quote { Kind::Quote } else { Kind::Word }, 1)
-            }
-            Some(b' ' | b'\n' | b'\t' | b'\r') => (Kind::Space, 1),
-            Some(b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'<' | b'>') => (Kind::Bracket, 1),
-            Some(0x21..=0x7e) => (Kind::Word, 1),
-            Some(0x80..) => {
-                let next = self.text.get(at..).and_then(|rest| rest.chars().next());
-                // In the middle of a character there is nothing to see: it belongs to its compound.
-                next.map_or((Kind::Word, 1), |c| (kind_beyond_ascii(c), c.len_utf8()))
-            }
-            Some(_) | None => (Kind::Control, 1),
+        let Some(byte) = self.bytes.get(at) else { return (Kind::Control, 1) };
+        if *byte >= 0x80 {
+            return self.kind_beyond_ascii(at);
         }
+        match KINDS.get(usize::from(*byte)) {
+            Some(Kind::Quote) if *byte == b'\'' && !self.is_quote(at) => (Kind::Word, 1),
+            kind => (*kind.unwrap_or(&Kind::Control), 1),
+        }
+    }
+
+    fn kind_beyond_ascii(&self, at: usize) -> (Kind, usize) {
+        let next = self.text.get(at..).and_then(|rest| rest.chars().next());
+        // In the middle of a character there is nothing to see: it belongs to its compound.
+        next.map_or((Kind::Word, 1), |c| (kind_beyond_ascii(c), c.len_utf8()))
     }
 
     // --- writing -----------------------------------------------------------------------------------
@@ -247,6 +247,27 @@ enum Kind {
     /// Part of a compound.
     Word,
 }
+
+/// The kinds of ASCII.
+const KINDS: [Kind; 128] = {
+    let mut kinds = [Kind::Word; 128];
+    let mut at = 0;
+    while at < kinds.len() {
+        #[expect(clippy::indexing_slicing, reason = "in a constant, it would not compile")]
+        #[expect(clippy::cast_possible_truncation, reason = "at is less than 128")]
+        {
+            kinds[at] = match at as u8 {
+                b'"' | b'`' | b'\'' => Kind::Quote,
+                b' ' | b'\n' | b'\t' | b'\r' => Kind::Space,
+                b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'<' | b'>' => Kind::Bracket,
+                0x21..=0x7e => Kind::Word,
+                _ => Kind::Control,
+            };
+        }
+        at += 1;
+    }
+    kinds
+};
 
 /// Blanks and punctuation of other scripts end a compound; all else, also what cannot be seen, is in it.
 fn kind_beyond_ascii(c: char) -> Kind {

@@ -60,6 +60,9 @@ const PEM_ENDS: &[u8] = b"-----END";
 impl Scan<'_> {
     pub(super) fn item(&mut self) {
         let start = self.at;
+        if self.word() {
+            return;
+        }
         if self.rest(start).starts_with(PEM_BEGINS) {
             return self.pem();
         }
@@ -68,6 +71,24 @@ impl Scan<'_> {
             return self.replace(number_end, marks::NUMBER);
         }
         self.compound(start, end);
+    }
+
+    /// Passes a listed word of letters that says nothing of what follows: nearly all that there is.
+    fn word(&mut self) -> bool {
+        let rest = self.rest(self.at);
+        let length = rest.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let Some((word, behind)) = rest.split_at_checked(length) else { return false };
+        let tail = usize::from(matches!(behind, [b',' | b'.' | b';' | b':', ..]));
+        let ends = match behind.get(tail) {
+            Some(b' ' | b'\n' | b')') | None => true,
+            Some(_) => false,
+        };
+        let is_plain = ends && word.len() > 1 && self.policy.words.contains(word);
+        if is_plain && Key::of_name(word).is_none() && !is_scheme(word) {
+            self.pass(self.at + length + tail);
+            return true;
+        }
+        false
     }
 
     /// A key of certificates and the like, up to its end or that of the text.
@@ -264,4 +285,9 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
         from += at + 1;
     }
     None
+}
+
+/// Whether credentials may follow, as in a header `Authorization`.
+fn is_scheme(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"bearer") || word.eq_ignore_ascii_case(b"basic")
 }
