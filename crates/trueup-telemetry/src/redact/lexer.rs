@@ -28,8 +28,8 @@ pub(super) struct Scan<'a> {
     /// Nothing is looked at from here on: the end of the text, or of the quoted text that `at` is in.
     end: usize,
     is_in_quotes: bool,
-    /// By quote: from here on up to `end` there is none of them.
-    no_more: [usize; 3],
+    /// From here on there is no `"`, and no `` ` ``.
+    no_more: [usize; 2],
     out: String,
     out_bytes_max: usize,
     is_full: bool,
@@ -56,7 +56,7 @@ impl<'a> Scan<'a> {
             at: 0,
             end: bytes.len(),
             is_in_quotes: false,
-            no_more: [usize::MAX; 3],
+            no_more: [usize::MAX; 2],
             out: String::with_capacity(text.len().min(out_bytes_max)),
             out_bytes_max,
             is_full: false,

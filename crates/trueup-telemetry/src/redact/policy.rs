@@ -19,6 +19,8 @@ const UNIT_DIGITS_MAX: usize = 3;
 /// Parts of a word that is not listed as a whole must be as long as this, because nearly any two
 /// letters are listed.
 const PART_BYTES_MIN: usize = 3;
+/// Parts of one letter or two beyond those that are longer: `to-do`, but not `ab-is-of-on`.
+const SHORT_PARTS_MAX: usize = 2;
 /// No compound is longer: what is, is data.
 const COMPOUND_BYTES_MAX: usize = 256;
 /// Different marks in a row without a letter or digit: more look like a password.
@@ -67,6 +69,7 @@ impl Policy<'_> {
         let mut digits = 0;
         let mut digit_runs = 0;
         let mut units = 0;
+        let (mut short, mut long) = (0, 0);
         for part in compound.split(|byte| !byte.is_ascii_alphanumeric() && byte.is_ascii()) {
             let digits_in_part = part.iter().filter(|byte| byte.is_ascii_digit()).count();
             digits += digits_in_part;
@@ -76,7 +79,8 @@ impl Policy<'_> {
                 continue;
             }
             match self.kind(part, compound) {
-                Part::Words => {}
+                Part::Words if part.len() < PART_BYTES_MIN => short += 1,
+                Part::Words => long += 1,
                 Part::Unit => units += 1,
                 Part::Unknown => return false,
             }
@@ -84,7 +88,8 @@ impl Policy<'_> {
         let is_bare = letters == 0 && digits == 0;
         let runs_max = if letters == 0 { usize::MAX } else { DIGIT_RUNS_MAX };
         let has_few_digits = digits < DIGITS_MIN && digit_runs <= runs_max && units <= 1;
-        if is_bare { has_few_marks(compound) } else { has_few_digits }
+        let has_few_short = short <= long + SHORT_PARTS_MAX;
+        if is_bare { has_few_marks(compound) } else { has_few_digits && has_few_short }
     }
 
     fn kind(self, part: &[u8], compound: &[u8]) -> Part {
@@ -94,7 +99,7 @@ impl Policy<'_> {
             let is_ending = matches!(letter, b's' | b't' | b'd' | b'm') && has_apostrophe(compound);
             return if is_alone || is_ending { Part::Words } else { Part::Unknown };
         }
-        if self.words.contains(part) {
+        if self.words.contains(part) && (part.len() >= PART_BYTES_MIN || is_evenly_written(part)) {
             return Part::Words;
         }
         if is_unit(part) {
@@ -147,9 +152,23 @@ fn is_unit(part: &[u8]) -> bool {
     let (Some(first), Some(second), None) = (runs.next(), runs.next(), runs.next()) else {
         return false;
     };
-    let (digits, letters) =
-        if first.iter().all(u8::is_ascii_digit) { (first, second) } else { (second, first) };
-    digits.len() <= UNIT_DIGITS_MAX && letters.len() < PART_BYTES_MIN && letters.is_ascii()
+    if first.iter().all(u8::is_ascii_digit) {
+        let is_listed = |unit: &&[u8]| second.eq_ignore_ascii_case(unit);
+        first.len() <= UNIT_DIGITS_MAX && UNITS.iter().any(is_listed)
+    } else {
+        second.len() <= UNIT_DIGITS_MAX && matches!(first, [letter] if letter.is_ascii_lowercase())
+    }
+}
+
+/// What follows a number without a blank.
+const UNITS: [&[u8]; 19] = [
+    b"s", b"m", b"h", b"d", b"ms", b"us", b"ns", b"b", b"k", b"g", b"kb", b"mb", b"gb", b"tb",
+    b"x", b"px", b"hz", b"th", b"xx",
+];
+
+/// Whether two letters are a word, rather than a piece of something: `of`, `Of` and `OF`, but not `oF`.
+fn is_evenly_written(part: &[u8]) -> bool {
+    !matches!(part, [first, second] if first.is_ascii_lowercase() && second.is_ascii_uppercase())
 }
 
 fn has_apostrophe(compound: &[u8]) -> bool {

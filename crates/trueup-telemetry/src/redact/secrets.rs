@@ -85,9 +85,11 @@ const HEX_MIN: usize = 16;
 /// No word that is not listed is longer than this.
 const UNKNOWN_MAX: usize = 15;
 /// From here on letters and digits that are mixed are a secret.
-const MIXED_MIN: usize = 8;
+const MIXED_MIN: usize = 6;
 /// Letters with a change of case after every few are no name from here on.
 const SHREDDED_MIN: usize = 8;
+/// In words at least one letter of so many is a vowel.
+const VOWELS_EVERY: usize = 5;
 /// The mean length of the words of a name, below which they are no words.
 const CAMEL_BYTES_MIN: usize = 3;
 
@@ -97,7 +99,7 @@ pub(super) fn is_secret(policy: Policy<'_>, compound: &[u8]) -> bool {
     let has_letters = compound.iter().any(u8::is_ascii_alphabetic);
     (digits >= DIGITS_MIN && !has_letters)
         || has_prefix(compound)
-        || is_mixed_as_a_whole(policy, compound)
+        || is_unknown_as_a_whole(policy, compound)
         || compound
             .split(|byte| !byte.is_ascii_alphanumeric() && byte.is_ascii())
             .any(|part| !part.is_empty() && part_is_secret(policy, part))
@@ -114,14 +116,15 @@ fn has_prefix(compound: &[u8]) -> bool {
     })
 }
 
-/// Base64, passwords: digits, both cases and marks, in a compound that is long enough.
-fn is_mixed_as_a_whole(policy: Policy<'_>, compound: &[u8]) -> bool {
-    let unknown = |part: &&[u8]| !part.is_empty() && !policy.is_of_words(part);
-    let parts = compound.split(|byte| !byte.is_ascii_alphanumeric() && byte.is_ascii());
-    let unknown: Vec<&[u8]> = parts.filter(unknown).collect();
-    let letters: usize = unknown.iter().map(|part| part.len()).sum();
-    let mixed = unknown.iter().filter(|part| is_mixed(part)).count();
-    letters > UNKNOWN_MAX && mixed > 0
+/// Whether a compound has more letters and digits in parts that are not listed than a name has:
+/// base64, groups of letters with dashes between.
+fn is_unknown_as_a_whole(policy: Policy<'_>, compound: &[u8]) -> bool {
+    let parts = compound.split(|byte| !byte.is_ascii_alphanumeric());
+    let unknown = parts.filter(|part| !part.is_empty() && !policy.is_of_words(part)).map(|part| {
+        let is_unlisted = |word: &&[u8]| !policy.words.contains(word);
+        CamelWords(part).filter(is_unlisted).map(<[u8]>::len).sum::<usize>()
+    });
+    unknown.sum::<usize>() > UNKNOWN_MAX
 }
 
 fn part_is_secret(policy: Policy<'_>, part: &[u8]) -> bool {
@@ -130,7 +133,8 @@ fn part_is_secret(policy: Policy<'_>, part: &[u8]) -> bool {
     }
     let is_hex = part.len() >= HEX_MIN && part.iter().all(u8::is_ascii_hexdigit);
     let is_mixed = part.len() >= MIXED_MIN && is_mixed(part);
-    part.len() > UNKNOWN_MAX && !is_name(policy, part) || is_hex || is_mixed || is_shredded(part)
+    let is_long = part.len() > UNKNOWN_MAX && !is_name(policy, part);
+    is_long || is_hex || is_mixed || is_shredded(part) || is_unspeakable(part)
 }
 
 /// Whether digits stand between letters, as they do in no name but `v2alpha1`.
@@ -143,6 +147,13 @@ fn is_mixed(part: &[u8]) -> bool {
 fn is_shredded(part: &[u8]) -> bool {
     let letters = part.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
     letters >= SHREDDED_MIN && letters < CAMEL_BYTES_MIN * CamelWords(part).count()
+}
+
+/// Whether letters have too few vowels for a word of any language in them.
+fn is_unspeakable(part: &[u8]) -> bool {
+    let is_vowel = |byte: &&u8| b"aeiouyAEIOUY".contains(byte);
+    let vowels = part.iter().filter(is_vowel).count();
+    part.is_ascii() && part.len() >= SHREDDED_MIN && part.len() > VOWELS_EVERY * vowels
 }
 
 /// Whether at least half of a long part is listed words, as in `AhoCorasickBuilder`.

@@ -75,6 +75,7 @@ fn values_of_secret_names_go_even_where_they_are_plain_words() {
         ("login(secret='correct horse')", "login(secret='<v>')"),
         ("api_key=correct&page=2", "api_key=<v>"),
         ("Cookie: theme=dark; session=correct", "Cookie: <v>"),
+        ("curl --user bob:correct https://a.b", "curl --user <v> https://<url>"),
         ("Server=db;Password=correct horse;", "Server=db;Password=<v>;"),
         ("passphrase 'correct'", "passphrase 'correct'"),
     ] {
@@ -284,6 +285,23 @@ fn hostile() -> impl Strategy<Value = String> {
         "/>",
     ]);
     prop::collection::vec(pieces, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+/// Found by fuzzing, or by the properties below.
+#[test]
+fn what_was_once_unstable_stays_as_it_is() {
+    for text in [
+        "'\" \"\",\n= ' (\" o 2'",
+        "CookieC:\\`\r\n/\"`",
+        "x9token=\"<v>abc \"one two three four",
+        "-10.0.0.1token \n",
+        "xC:\\\"/\r\n",
+        "1234   5678",
+        "1234\u{1}5678",
+        " '</ <<don't://",
+    ] {
+        laws(text, 13).unwrap();
+    }
 }
 
 proptest! {

@@ -156,8 +156,8 @@ fn check_22_few_words_of_harmless_messages_are_lost() {
     }
 }
 
-/// Inputs of one length that make some rule look far.
-fn adversaries(bytes: usize) -> Vec<String> {
+/// Texts as long as any that is looked at, each of which makes some rule look far.
+fn adversaries() -> Vec<String> {
     let parts = [
         "a",
         "a ",
@@ -227,38 +227,29 @@ fn adversaries(bytes: usize) -> Vec<String> {
         "the error was ",
         "a-b-c-d-",
     ];
-    parts.map(|part| part.repeat(bytes / part.len() + 1)).to_vec()
+    let repeated = |part: &str| {
+        let mut text = part.repeat(RAW_BYTES_MAX / part.len() + 1);
+        text.truncate(text.floor_char_boundary(RAW_BYTES_MAX));
+        text
+    };
+    parts.map(repeated).to_vec()
 }
 
+/// A rule that looked again and again at what it leaves would take a hundred times as long.
 #[test]
-fn check_24_time_is_linear_in_the_length() {
+fn check_24_the_longest_hostile_text_takes_a_millisecond() {
+    // What is built without optimisation, on a machine with other work, is held to the same form only.
+    let time_max = Duration::from_millis(if cfg!(debug_assertions) { 100 } else { 1 });
     for level in [Level::Template, Level::Redacted] {
         let redactor = Redactor::new(level);
         let time = |text: &str| {
-            let once = || {
-                let begin = Instant::now();
-                redactor.redact(text, Limits::LINE).unwrap();
-                begin.elapsed()
-            };
-            (0..7).map(|_| once()).min().unwrap()
+            let begin = Instant::now();
+            redactor.redact(text, Limits::LINE).unwrap();
+            begin.elapsed()
         };
-        let pairs = adversaries(RAW_BYTES_MAX / 8).into_iter().zip(adversaries(RAW_BYTES_MAX));
-        for (short, mut long) in pairs {
-            long.truncate(long.floor_char_boundary(RAW_BYTES_MAX));
-            let (short_time, long_time) = (time(&short), time(&long));
-            // Eight times as long, in at most four times what is in proportion; a debug build is slow.
-            let allowed = short_time * 32 + Duration::from_micros(500);
-            assert!(
-                long_time <= allowed,
-                "{level:?}: {short_time:?}, {long_time:?} of {short:.40}"
-            );
-            let is_release = !cfg!(debug_assertions);
-            let time_max = Duration::from_millis(if is_release { 1 } else { 30 });
-            assert!(long_time <= time_max, "{level:?}: {long_time:?} of {long:.40}");
+        for text in adversaries().iter().chain([&"the error was here ".repeat(200_000 / 19)]) {
+            let best = (0..3).map(|_| time(text)).min().unwrap();
+            assert!(best <= time_max, "{level:?}: {best:?} for {text:.40}");
         }
-        let endless = "the error was here ".repeat(200_000 / 19);
-        assert!(
-            time(&endless) <= Duration::from_millis(if cfg!(debug_assertions) { 30 } else { 1 })
-        );
     }
 }

@@ -26,6 +26,7 @@ mod sources;
 mod statusline;
 mod sync;
 mod tables;
+mod telemetry;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -130,6 +131,8 @@ enum Verb {
     Check(check::CheckLedger),
     /// Show reports and the listener on built-in data, in a temporary folder that is removed again
     Demo(demo::Demo),
+    /// Tools for product telemetry
+    Telemetry(telemetry::Telemetry),
     /// Show every setting, its value and where it comes from
     Config(config::ShowConfig),
     /// Print what lets a shell complete trueup's commands and options
@@ -205,6 +208,7 @@ impl Verb {
             Self::Doctor(doctor) => doctor.run(&global.settings(&[])?),
             Self::Check(_) => check::CheckLedger::run(&global.settings(&[])?),
             Self::Demo(demo) => demo.run(),
+            Self::Telemetry(telemetry) => telemetry.run(),
             Self::Config(show) => show.run(global),
             Self::Completions(completions) => completions.run(),
             Self::Man(pages) => pages.run(),

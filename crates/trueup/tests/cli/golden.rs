@@ -183,6 +183,8 @@ fn help_of_every_verb() {
         "hooks install",
         "hooks uninstall",
         "hooks status",
+        "telemetry",
+        "telemetry redact",
         "config",
         "completions",
     ];

@@ -107,7 +107,8 @@ fn help_fits_80_columns() {
         "backfill provider",
         "provider prune",
     ];
-    let verbs = verbs.chain(providers);
+    let telemetry = ["telemetry", "telemetry redact"];
+    let verbs = verbs.chain(providers).chain(telemetry);
     for verb in verbs.chain(["statusline", "serve", "demo", "config", "check", "doctor"]) {
         let help = home.print(format!("{verb} --help").trim());
         let wide: Vec<&str> = help.lines().filter(|line| columns(line) > 80).collect();

@@ -158,9 +158,10 @@ impl Scan<'_> {
         if let Some(key) = Key::of_name(body) {
             self.after_name(body, key);
         }
-        if self.at == end && [&b"bearer"[..], b"basic"].iter().any(|s| body.eq_ignore_ascii_case(s))
-        {
+        if self.at == end && is_scheme(body) {
             self.after_scheme();
+        } else if matches!(body, b"-u" | b"--user" | b"--proxy-user") {
+            self.after_user();
         }
     }
 

@@ -3,7 +3,7 @@
 use super::super::Level;
 use super::super::keys::{self, Key};
 use super::super::marks;
-use super::Scan;
+use super::{PEM_BEGINS, Scan};
 
 /// A quoted text of more words is no name.
 const QUOTED_WORDS_MAX: usize = 3;
@@ -90,30 +90,41 @@ impl Scan<'_> {
         }
     }
 
-    /// Where the text that is quoted from a place on ends: a single quote's is on the same line.
+    /// Where the text that is quoted from a place on ends.
     pub(super) fn closing(&mut self, open: usize) -> Option<usize> {
-        let quote = self.byte(open)?;
-        let is_single = quote == b'\'';
-        let slot = self.no_more.get_mut(match quote {
-            b'\'' => 0,
-            b'"' => 1,
-            _ => 2,
-        })?;
-        if *slot <= open {
-            return None;
+        match self.byte(open)? {
+            b'\'' => self.closing_single(open),
+            quote => self.closing_double(open, quote),
         }
+    }
+
+    /// A single quote may be an apostrophe: its end is on the same line, before any other quote. What
+    /// may be taken out between two lines would join them, and is no part of it either.
+    fn closing_single(&self, open: usize) -> Option<usize> {
         for at in open + 1..self.end {
-            match self.byte(at) {
-                Some(byte) if byte == quote && self.is_quote(at) => return Some(at),
-                Some(b'\n') if is_single => return None,
+            match self.byte(at)? {
+                b'\'' if self.is_quote(at) => return Some(at),
+                b'\n' | b'"' | b'`' => return None,
+                b'-' if self.rest(at).starts_with(PEM_BEGINS) => return None,
+                b'<' if self.rest(at).starts_with(marks::PEM.as_bytes()) => return None,
                 _ => {}
             }
         }
-        let slot = if is_single { 0 } else { 1 + usize::from(quote == b'`') };
-        if let Some(no_more) = self.no_more.get_mut(slot) {
-            *no_more = open;
-        }
         None
+    }
+
+    /// Others may enclose several lines.
+    fn closing_double(&mut self, open: usize, quote: u8) -> Option<usize> {
+        let slot = self.no_more.get_mut(usize::from(quote == b'`'))?;
+        if *slot <= open {
+            return None;
+        }
+        let length = self.rest(open + 1).iter().position(|byte| *byte == quote);
+        if length.is_none() {
+            let slot = self.no_more.get_mut(usize::from(quote == b'`'))?;
+            *slot = open;
+        }
+        Some(open + 1 + length?)
     }
 }
 

@@ -34,6 +34,16 @@ impl Scan<'_> {
         }
     }
 
+    /// What follows `--user`, where it is a name with a password, as for `curl`.
+    pub(super) fn after_user(&mut self) {
+        let from = self.at + self.blanks_at(self.at);
+        let end = (from..self.end).find(|at| self.kind(*at).0 == Kind::Space).unwrap_or(self.end);
+        let credentials = self.bytes.get(from..end).unwrap_or_default();
+        if from > self.at && credentials.contains(&b':') {
+            self.value(Key::Value);
+        }
+    }
+
     /// The separator of an assignment that begins at a place, perhaps behind blanks.
     pub(super) fn assignment(&self, from: usize) -> Option<u8> {
         let rest = self.rest(from);
