@@ -15,6 +15,9 @@ use crate::rng::Rng;
 /// Lines that are made where no file is given.
 const LINES: usize = 20_000;
 
+/// What is done with a text; how long what came out is.
+type Way<'w> = &'w dyn Fn(&str) -> usize;
+
 /// Prints a row for each way through the texts.
 pub(crate) fn print(files: &[PathBuf], rounds: u32) -> Result<()> {
     let mut texts = Vec::new();
@@ -26,7 +29,7 @@ pub(crate) fn print(files: &[PathBuf], rounds: u32) -> Result<()> {
     }
     let bytes: usize = texts.iter().map(String::len).sum();
     println!("{} texts, {bytes} bytes, the longest {}", texts.len(), longest(&texts));
-    let ways: [(&str, &dyn Fn(&str) -> usize); 4] = [
+    let ways: [(&str, Way<'_>); 4] = [
         ("template", &redacting(Level::Template)),
         ("redacted", &redacting(Level::Redacted)),
         ("bare copy", &|text| black_box(text.to_owned()).len()),
@@ -52,7 +55,7 @@ fn redacting(level: Level) -> impl Fn(&str) -> usize {
     move |text| redactor.redact(text, Limits::LINE).map_or(0, |redacted| redacted.len())
 }
 
-fn time(texts: &[String], way: &dyn Fn(&str) -> usize) -> Duration {
+fn time(texts: &[String], way: Way<'_>) -> Duration {
     let begin = processor_time();
     let length: usize = texts.iter().map(|text| way(text)).sum();
     black_box(length);

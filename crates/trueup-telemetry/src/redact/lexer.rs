@@ -288,7 +288,7 @@ fn kind_beyond_ascii(c: char) -> Kind {
 }
 
 fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
+    matches!(byte, b' ' | b'\t' | b'\r')
 }
 
 /// How many bytes of punctuation end a compound that has more than that.

