@@ -300,9 +300,14 @@ fn what_was_once_unstable_stays_as_it_is() {
         "1234   5678",
         "1234\u{1}5678",
         "1105\r 1111",
+        "{\"password\": \\\"e\\\"",
+        "'/ /plan.md-----BEGIN '",
+        "' -----BEGIN\nx-----END X----- y z a '",
         " '</ <<don't://",
     ] {
-        laws(text, 13).unwrap();
+        for max in 5..40 {
+            laws(text, max).unwrap();
+        }
     }
 }
 

@@ -44,7 +44,7 @@ fn the_second_level_keeps_words_that_it_does_not_know() {
 #[test]
 fn json_strings_come_out_one_for_one() {
     let input =
-        "\"line one\\nsk-live-0123456789ab\"\n\"\"\n  \"caf\\u00e9 \\\"x\\\"\" \r\n\"no newline\"";
+        "\"line one\\nsk-live-0123456789ab\"\n\"\"\n  \"na\\u00efve \\\"x\\\"\" \r\n\"no newline\"";
     let run = redact(&["--ndjson"], input.as_bytes());
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     let expected = "\"line one\\n<w>\"\n\"\"\n\"<w> \\\"x\\\"\"\n\"no newline\"\n";
@@ -74,7 +74,7 @@ fn a_bad_line_is_named_and_neither_it_nor_what_follows_is_passed_on() {
         assert_eq!((run.code, run.stdout.as_str()), (Some(1), "\"before\"\n"), "{bad:.20}");
         assert_eq!(run.stderr, format!("trueup: {says}\n"));
     }
-    let run = redact(&["--ndjson"], b"\"caf\xe9\"\n");
+    let run = redact(&["--ndjson"], b"\"na\xefve\"\n");
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
 }
 

@@ -99,7 +99,15 @@ impl Scan<'_> {
             let dashes = find(rest.get(behind..)?, b"-----")?;
             Some(self.at + behind + dashes + 5)
         });
-        self.replace(end.unwrap_or(self.end), marks::PEM);
+        let end = end.unwrap_or(self.end);
+        let key = self.bytes.get(self.at..end).unwrap_or_default();
+        if !key.contains(&b'\n') {
+            return self.replace(end, marks::PEM);
+        }
+        // Two lines stay two, because it matters to quotes where a line ends.
+        let end = self.while_kind(end, Kind::Space);
+        self.emit(&format!("{}\n", marks::PEM));
+        self.at = end;
     }
 
     /// Where a long number ends that begins here: `+49 170 1234567`, `4111-1111-1111-1111`.

@@ -3,7 +3,7 @@
 use super::super::Level;
 use super::super::keys::{self, Key};
 use super::super::marks;
-use super::{PEM_BEGINS, Scan};
+use super::Scan;
 
 /// A quoted text of more words is no name.
 const QUOTED_WORDS_MAX: usize = 3;
@@ -98,15 +98,13 @@ impl Scan<'_> {
         }
     }
 
-    /// A single quote may be an apostrophe: its end is on the same line, before any other quote. What
-    /// may be taken out between two lines would join them, and is no part of it either.
+    /// A single quote may be an apostrophe: its end is on the same line, before any other quote: what
+    /// those enclose may span lines, and be taken out.
     fn closing_single(&self, open: usize) -> Option<usize> {
         for at in open + 1..self.end {
             match self.byte(at)? {
                 b'\'' if self.is_quote(at) => return Some(at),
                 b'\n' | b'"' | b'`' => return None,
-                b'-' if self.rest(at).starts_with(PEM_BEGINS) => return None,
-                b'<' if self.rest(at).starts_with(marks::PEM.as_bytes()) => return None,
                 _ => {}
             }
         }

@@ -110,13 +110,13 @@ impl Scan<'_> {
         let slashes = value.iter().rev().take_while(|byte| **byte == b'\\').count();
         let bare = value.get(..value.len() - slashes).unwrap_or(value);
         let is_mark = marks::begins(bare).is_some_and(|mark| mark.len() == bare.len());
-        self.pass(open);
+        // The quotes are written with what they enclose, or not at all.
         if bare.is_empty() || is_mark {
             return self.pass(close + 1);
         }
         let text = |from, to| self.text.get(from..to).unwrap_or_default();
         let closing = text(close - slashes, close + 1);
-        self.emit(&format!("{}{}{closing}", text(open, open + 1), marks::VALUE));
+        self.emit(&format!("{}{}{closing}", text(self.at, open + 1), marks::VALUE));
         self.at = close + 1;
     }
 
