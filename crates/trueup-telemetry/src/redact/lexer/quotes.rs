@@ -33,6 +33,12 @@ impl Scan<'_> {
     /// A quoted key and its value, such as `"token": "…"`.
     pub(super) fn quoted_key(&mut self) -> bool {
         let open = self.at;
+        let before = self.bytes.get(..open).unwrap_or_default();
+        let before = before.iter().rev().find(|byte| **byte != b'\\');
+        // Behind a word or a mark it is rather the end of a quoted text.
+        if before.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'>') {
+            return false;
+        }
         let Some((quote, inner)) = self.rest(open).split_first() else { return false };
         let inner = inner.get(..QUOTED_KEY_BYTES_MAX).unwrap_or(inner);
         let is_name = |byte: &&u8| keys::is_of_name(**byte);

@@ -37,7 +37,7 @@ impl Scan<'_> {
     /// What follows `--user`, where it is a name with a password, as for `curl`.
     pub(super) fn after_user(&mut self) {
         let from = self.at + self.blanks_at(self.at);
-        let end = (from..self.end).find(|at| self.kind(*at).0 == Kind::Space).unwrap_or(self.end);
+        let end = self.while_kind(from, Kind::Word);
         let credentials = self.bytes.get(from..end).unwrap_or_default();
         if from > self.at && credentials.contains(&b':') {
             self.value(Key::Value);
@@ -110,8 +110,11 @@ impl Scan<'_> {
         let slashes = value.iter().rev().take_while(|byte| **byte == b'\\').count();
         let bare = value.get(..value.len() - slashes).unwrap_or(value);
         let is_mark = marks::begins(bare).is_some_and(|mark| mark.len() == bare.len());
+        if bare.is_empty() {
+            return;
+        }
         // The quotes are written with what they enclose, or not at all.
-        if bare.is_empty() || is_mark {
+        if is_mark {
             return self.pass(close + 1);
         }
         let text = |from, to| self.text.get(from..to).unwrap_or_default();
@@ -126,8 +129,13 @@ impl Scan<'_> {
             return self.mark(mark);
         }
         let length = self.rest(self.at).iter().take_while(|byte| !b"<\n".contains(byte)).count();
+        let mut end = self.at + length;
+        // With a quote in it the line goes: the quotes that stay must be those that were.
+        if (self.at..end).any(|at| self.is_quote(at)) {
+            end = self.line_end(end);
+        }
         if length > 0 {
-            self.replace(self.at + length, marks::VALUE);
+            self.replace(end, marks::VALUE);
         }
     }
 
