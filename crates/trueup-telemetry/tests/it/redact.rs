@@ -239,7 +239,7 @@ fn adversaries() -> Vec<String> {
 #[test]
 fn check_24_the_longest_hostile_text_takes_a_millisecond() {
     // What is built without optimisation, on a machine with other work, is held to the same form only.
-    let time_max = Duration::from_millis(if cfg!(debug_assertions) { 100 } else { 1 });
+    let time_max = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 1 });
     for level in [Level::Template, Level::Redacted] {
         let redactor = Redactor::new(level);
         let time = |text: &str| {
