@@ -77,7 +77,7 @@ fn check_22_no_secret_is_left() {
     assert!(rules.iter().all(|rule| rule == "gitlab-session-cookie"), "{rules:?}");
     let (redacted, rules) = caught(Level::Redacted);
     println!("caught by redacted: {redacted:.2} %; left: {rules:?}");
-    assert!(redacted >= 99.0, "{redacted}");
+    assert!(redacted >= 99.5, "{redacted}");
 }
 
 /// Pieces of the output that are pieces of the secret, of five characters and more, as long as can be.

@@ -85,7 +85,7 @@ impl Scan<'_> {
             Key::Value | Key::Assigned => self.value_end(),
         };
         let value = self.bytes.get(self.at..end).unwrap_or_default();
-        let closers = |byte: &&u8| b")]}.,;:!? \t\r".contains(byte);
+        let closers = |byte: &&u8| b")]}.,;:!? \t\r\\".contains(byte);
         let end = end - value.iter().rev().take_while(closers).count();
         let value = self.bytes.get(self.at..end).unwrap_or_default();
         let is_count = value.len() < DIGITS_MIN && value.iter().all(u8::is_ascii_digit);
@@ -104,7 +104,13 @@ impl Scan<'_> {
             self.byte(*at) == quote && self.is_quote(*at) && is_behind_slash == is_escaped
         };
         let Some(close) = (open + 1..self.end).find(closes) else {
-            return self.replace(self.line_end(open), marks::VALUE);
+            let line_end = self.line_end(open);
+            let line = self.bytes.get(open + 1..line_end).unwrap_or_default();
+            // Of a text that was cut there may be a quote and no value.
+            if line.iter().any(|byte| !matches!(byte, b'\\' | b'"' | b'`' | b'\'')) {
+                self.replace(line_end, marks::VALUE);
+            }
+            return;
         };
         let value = self.bytes.get(open + 1..close).unwrap_or_default();
         let slashes = value.iter().rev().take_while(|byte| **byte == b'\\').count();
