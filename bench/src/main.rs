@@ -16,6 +16,7 @@ mod instant;
 mod openclaw;
 mod post;
 mod read;
+mod redact;
 mod rng;
 mod rows_floor;
 mod truth;
@@ -104,6 +105,13 @@ enum Verb {
         #[arg(long, default_value_t = 512)]
         batch: u64,
     },
+    /// Redact texts, one a line, beside a bare copy of the same bytes and a search for their line ends.
+    Redact {
+        /// Lines of text, of JSON with a field `text`, or a JSON list of such; perhaps `.zst`.
+        files: Vec<PathBuf>,
+        #[arg(long, default_value_t = 7)]
+        rounds: u32,
+    },
     /// Serve HTTP and do nothing with it: the ceiling for `post`. Prints the address, and never ends.
     HttpFloor,
     /// Post calls to a server, and print how it answered, as JSON.
@@ -184,6 +192,7 @@ fn main() -> Result<ExitCode> {
             println!("{files} files, {bytes} bytes");
         }
         Verb::LedgerFloor { folder, rows, batch } => floor::print(&folder, rows, batch)?,
+        Verb::Redact { files, rounds } => redact::print(&files, rounds)?,
         Verb::HttpFloor => http_floor::serve()?,
         Verb::Post(args) => args.run()?,
         Verb::RowsFloor { file, batch, text_bytes, seconds } => {

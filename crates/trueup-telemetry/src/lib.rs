@@ -7,3 +7,4 @@
 pub mod consent;
 pub mod identity;
 pub mod manifest;
+pub mod redact;

@@ -11,6 +11,7 @@ mod accept;
 mod consent;
 mod identity;
 mod manifest;
+mod redact;
 mod told;
 
 /// A small file that a test wrote.

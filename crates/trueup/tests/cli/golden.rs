@@ -191,6 +191,7 @@ fn help_of_every_verb() {
         "telemetry schema",
         "telemetry reset-id",
         "telemetry lint",
+        "telemetry redact",
         "config",
         "completions",
     ];

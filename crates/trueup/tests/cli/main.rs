@@ -33,6 +33,7 @@ mod pipe;
 mod provider_backfill;
 mod provider_prune;
 mod providers;
+mod redact;
 mod schema;
 mod sessions;
 mod statements;

@@ -116,6 +116,7 @@ fn help_fits_80_columns() {
         "telemetry schema",
         "telemetry reset-id",
         "telemetry lint",
+        "telemetry redact",
     ];
     let verbs = verbs.chain(providers).chain(telemetry);
     for verb in verbs.chain(["statusline", "serve", "demo", "config", "check", "doctor"]) {

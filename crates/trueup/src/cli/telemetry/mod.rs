@@ -5,6 +5,7 @@
 
 mod decide;
 mod lint;
+mod redact;
 mod reset_id;
 mod schema;
 mod status;
@@ -45,6 +46,10 @@ enum Verb {
     ResetId(reset_id::ResetId),
     /// Check a manifest; exits with 1 where it cannot be used
     Lint(lint::Lint),
+    /// Take secrets and personal data out of a text, from standard input to standard output
+    ///
+    /// A line that is longer than 8 KiB is cut. docs/redaction.md says what goes, and what stays.
+    Redact(redact::Redact),
 }
 
 /// Whose telemetry.
@@ -65,6 +70,7 @@ impl Telemetry {
             Verb::Schema(schema) => schema.run(),
             Verb::ResetId(reset) => reset.run(config),
             Verb::Lint(lint) => lint.run(),
+            Verb::Redact(redact) => redact.run(),
         }
     }
 }
