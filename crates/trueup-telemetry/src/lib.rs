@@ -3,3 +3,8 @@
 //! A product says in its manifest what it may tell: events, fields and their types, and how much of it
 //! a day. What is recorded is added up, what an error says is redacted, and the bytes of a request are
 //! fixed and stored before they are sent. Without consent nothing is written and nothing leaves.
+
+pub mod budget;
+pub mod outbox;
+pub mod rollup;
+pub mod state;

@@ -1,0 +1,14 @@
+//! Laws of the state: what is recorded is sent once, however processes end and clocks go.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a broken law panics, in whichever helper it shows"
+)]
+
+mod budget_laws;
+mod crash_laws;
+mod machine_laws;
+mod outbox;
+mod rollups;
+mod world;
