@@ -221,6 +221,14 @@ impl Ledger {
         self.day.max(Day::of(now))
     }
 
+    /// Takes note of the day of `now`, and says whether that changed anything.
+    pub fn see(&mut self, now: UnixMs) -> bool {
+        let day = self.day(now);
+        let is_later = day > self.day;
+        self.day = day;
+        is_later
+    }
+
     /// What was sent on that day.
     #[must_use]
     pub fn spent(&self, now: UnixMs) -> Spent {
@@ -385,6 +393,17 @@ mod tests {
         let names = (0..100).map(|number| format!("event_{number}"));
         let taken = names.filter(|name| ledger.charge_named(name, 9, NOON)).count();
         assert_eq!(taken, NAMED_MAX - 1);
+    }
+
+    #[test]
+    fn a_day_that_was_only_seen_is_the_day_too() {
+        let caps = Caps::default();
+        let mut ledger = Ledger::new();
+        assert!(ledger.see(NOON) && !ledger.see(UnixMs(NOON.0 - DAY_MS)));
+        for days in [-2, -1, 0] {
+            ledger.charge(&caps, rollup(), UnixMs(NOON.0 + days * DAY_MS)).ok();
+        }
+        assert_eq!(ledger.days().map(|(_, spent)| spent.events).collect::<Vec<_>>(), [2]);
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use super::accumulator::Accumulator;
 use super::spec::{FieldId, Grain, Plan, Reason, Rollup, RollupId, Value};
 use crate::budget::Day;
 
-/// Buckets that are open at most; past that the one that has been open longest ends.
+/// Buckets that are open at most; past that the one that had no record for longest ends.
 pub const OPEN_MAX: usize = 256;
 /// Buckets that have ended and were not handed over at most; past that they are merged by day.
 pub const ENDED_MAX: usize = 256;
@@ -79,6 +79,9 @@ pub struct Buckets {
     plan: Arc<Plan>,
     open: BTreeMap<Place, Open>,
     ended: BTreeMap<u64, Part>,
+    /// Ended ones that were given out, and of which it is not known whether they were taken: until that
+    /// is known they stay as they are.
+    handed: BTreeSet<u64>,
     /// Ended ones that changed since they were last written.
     unwritten: BTreeSet<u64>,
     /// Serials that are no more, and were not yet written as gone.
@@ -97,6 +100,7 @@ impl Buckets {
             plan,
             open: BTreeMap::new(),
             ended: BTreeMap::new(),
+            handed: BTreeSet::new(),
             unwritten: BTreeSet::new(),
             gone: BTreeSet::new(),
             resumed: BTreeMap::new(),
@@ -166,14 +170,19 @@ impl Buckets {
         }
     }
 
-    /// What has ended, in order.
-    pub fn ended(&self) -> impl Iterator<Item = &Part> {
-        self.ended.values()
+    /// What has ended, to be taken by somebody else: what was given out before and not yet
+    /// forgotten, and with it what has ended since, unless that is too much already.
+    pub fn hand_over(&mut self) -> Vec<Part> {
+        if self.handed.len() <= ENDED_MAX {
+            self.handed = self.ended.keys().copied().collect();
+        }
+        self.handed.iter().filter_map(|serial| self.ended.get(serial).cloned()).collect()
     }
 
     /// Drops what was handed over.
     pub fn forget(&mut self, serials: &BTreeSet<u64>) {
         for serial in serials {
+            self.handed.remove(serial);
             if self.ended.remove(serial).is_some() {
                 self.unwritten.remove(serial);
                 self.gone.insert(*serial);
@@ -235,8 +244,9 @@ impl Buckets {
     /// Begins a bucket.
     fn begin(&mut self, place: Place, rollup: &Rollup, now: UnixMs) {
         if self.open.len() >= OPEN_MAX {
-            let oldest = self.open.iter().min_by_key(|(_, open)| open.part.serial);
-            if let Some(place) = oldest.map(|(place, _)| *place) {
+            let idlest =
+                self.open.iter().min_by_key(|(_, open)| (open.part.sums.last, open.part.serial));
+            if let Some(place) = idlest.map(|(place, _)| *place) {
                 self.end_place(place, Reason::SafetyFlush, true);
             }
         }
@@ -262,16 +272,21 @@ impl Buckets {
         }
         self.unwritten.insert(part.serial);
         self.ended.insert(part.serial, part);
-        if self.ended.len() > ENDED_MAX {
+        if self.ended.len() - self.handed.len() > ENDED_MAX {
             self.merge_ended();
         }
     }
 
-    /// One bucket for each rollup and day, in the place of all that have ended.
+    /// One bucket for each rollup and day, in the place of all that have ended and were not given out.
     fn merge_ended(&mut self) {
         let mut merged: BTreeMap<(RollupId, Day), Part> = BTreeMap::new();
         for (serial, part) in std::mem::take(&mut self.ended) {
+            if self.handed.contains(&serial) {
+                self.ended.insert(serial, part);
+                continue;
+            }
             self.gone.insert(serial);
+            self.unwritten.remove(&serial);
             let sums = part.sums.into_part(false);
             let key = (part.rollup, part.day);
             if let Some(whole) = merged.get_mut(&key) {
@@ -288,8 +303,8 @@ impl Buckets {
             };
             merged.insert(key, whole);
         }
-        self.unwritten = merged.values().map(|part| part.serial).collect();
-        self.ended = merged.into_values().map(|part| (part.serial, part)).collect();
+        self.unwritten.extend(merged.values().map(|part| part.serial));
+        self.ended.extend(merged.into_values().map(|part| (part.serial, part)));
     }
 
     const fn serial(&mut self) -> u64 {

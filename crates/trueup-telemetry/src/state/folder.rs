@@ -73,21 +73,25 @@ impl Folder {
         }
     }
 
-    /// The ledger, to be changed under the lock. One that cannot be read is put aside, and the day
-    /// closed: what was sent on it is not known.
-    pub(crate) fn ledger_or_closed(&self, now: UnixMs) -> Result<Ledger, StateError> {
-        match self.ledger()? {
-            OnDisk::Absent => Ok(Ledger::new()),
-            OnDisk::Known(ledger) => Ok(ledger),
+    /// The ledger, to be changed under the lock, which remembers that `now` was seen. One that cannot
+    /// be read is put aside, and the day closed: what was sent on it is not known.
+    pub(crate) fn ledger_at(&self, now: UnixMs) -> Result<Ledger, StateError> {
+        let mut ledger = match self.ledger()? {
+            OnDisk::Absent => Ledger::new(),
+            OnDisk::Known(ledger) => ledger,
             OnDisk::Unreadable => {
                 let path = self.path("ledger");
                 let aside = path.with_added_extension("damaged");
                 fs::copy(&path, aside).map_err(StateError::io("copy", &path))?;
                 let closed = Ledger::closed(now);
                 self.write_ledger(&closed)?;
-                Ok(closed)
+                closed
             }
+        };
+        if ledger.see(now) {
+            self.write_ledger(&ledger)?;
         }
+        Ok(ledger)
     }
 
     pub(crate) fn write_ledger(&self, ledger: &Ledger) -> Result<(), StateError> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use trueup_core::UnixMs;
 
 use super::error::StateError;
-use super::folder::{Folder, OnDisk, create_folder, is_at, private};
+use super::folder::{Folder, OnDisk, create_folder, is_at, private, sync_folder};
 use super::lines::line;
 use super::open_log::{OPEN_LOG_VERSION, OpenOp, Put};
 use super::seal::Sealed;
@@ -204,16 +204,19 @@ impl Recorder {
         Handed {
             name: self.name.clone(),
             file: Arc::clone(&self.file),
-            parts: self.buckets.ended().cloned().collect(),
+            parts: self.buckets.hand_over(),
             gone: self.buckets.gone().clone(),
         }
     }
 
-    /// Drops what the store has taken. Where the state was purged meanwhile, all that was recorded is
+    /// Drops what the store has taken, if it was of this recorder. Where the state was purged meanwhile, all that was recorded is
     /// dropped, and a new log begun.
     pub fn forget(&mut self, sealed: &Sealed) -> Result<(), StateError> {
         for part in &sealed.recovered {
             self.buckets.resume(part);
+        }
+        if sealed.log.as_ref() != Some(&self.name) {
+            return Ok(());
         }
         if !sealed.is_purged {
             self.buckets.forget(&sealed.serials);
@@ -295,6 +298,8 @@ fn write_log(folder: &Folder, name: &str, lines: &[u8]) -> Result<(File, u64), S
     file.write_all(&bytes).map_err(StateError::io("write", &tmp))?;
     file.sync_all().map_err(StateError::io("sync", &tmp))?;
     fs::rename(&tmp, &path).map_err(StateError::io("rename", &tmp))?;
+    // An older log must not be back after the power fails: it would show what is gone.
+    sync_folder(folder.root())?;
     Ok((file, u64::try_from(bytes.len()).unwrap_or(0)))
 }
 

@@ -50,6 +50,8 @@ pub struct Sealed {
     pub unknown: u64,
     /// Whether the state was purged since the recorder began: nothing was taken, and nothing ever will.
     pub is_purged: bool,
+    /// Of which log the buckets were that were handed over, and which.
+    pub(crate) log: Option<String>,
     pub(crate) serials: BTreeSet<u64>,
 }
 

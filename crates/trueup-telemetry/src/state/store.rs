@@ -117,10 +117,12 @@ impl Store {
         encode: Encode<'_>,
     ) -> Result<Sealed, StateError> {
         let lock = self.shelf.open()?;
-        if handed.is_some_and(|handed| !is_at(&handed.file, &self.folder().path(&handed.name))) {
-            return Ok(Sealed { is_purged: true, ..Sealed::default() });
+        let gone = handed.filter(|own| !is_at(&own.file, &self.folder().path(&own.name)));
+        if let Some(own) = gone {
+            let log = Some(own.name.clone());
+            return Ok(Sealed { is_purged: true, log, ..Sealed::default() });
         }
-        let ledger = self.folder().ledger_or_closed(now)?;
+        let ledger = self.folder().ledger_at(now)?;
         let mut sealing = self.sealing(&ledger, now);
         self.forget_logs(&mut sealing, handed)?;
         sealing.book.outbox.expired_at(now).into_iter().for_each(|change| {
@@ -167,7 +169,7 @@ impl Store {
         now: UnixMs,
     ) -> Result<Queued, StateError> {
         let _lock = self.shelf.open()?;
-        let mut ledger = self.folder().ledger_or_closed(now)?;
+        let mut ledger = self.folder().ledger_at(now)?;
         let mut sealing = self.sealing(&ledger, now);
         if let Err(short) = sealing.room_for(&draft) {
             return Ok(Queued::Refused(short));
@@ -188,7 +190,7 @@ impl Store {
     /// before a verdict, or [`LEASE_MS`](crate::outbox::LEASE_MS) later.
     pub fn next(&mut self, now: UnixMs) -> Result<Next, StateError> {
         let _lock = self.shelf.open()?;
-        let mut ledger = self.folder().ledger_or_closed(now)?;
+        let mut ledger = self.folder().ledger_at(now)?;
         loop {
             let mut sealing = self.sealing(&ledger, now);
             sealing.book.outbox.expired_at(now).into_iter().for_each(|change| {
@@ -206,7 +208,7 @@ impl Store {
                 let item = item.quarantined(None, "its bytes are not those that were stored", now);
                 sealing.push(Op::Outbox(Change::Put(Box::new(item))));
                 self.commit(sealing)?;
-                ledger = self.folder().ledger_or_closed(now)?;
+                ledger = self.folder().ledger_at(now)?;
                 continue;
             };
             self.folder().write_ledger(&ledger)?;
@@ -220,7 +222,7 @@ impl Store {
     /// Notes what an answer means. A verdict on an item that is no longer queued changes nothing.
     pub fn settle(&mut self, number: u64, verdict: Verdict, now: UnixMs) -> Result<(), StateError> {
         let _lock = self.shelf.open()?;
-        let ledger = self.folder().ledger_or_closed(now)?;
+        let ledger = self.folder().ledger_at(now)?;
         let mut sealing = self.sealing(&ledger, now);
         let Some(item) = sealing.book.outbox.item(number).cloned() else { return Ok(()) };
         if item.state != ItemState::Queued {
@@ -255,7 +257,7 @@ impl Store {
     /// Sends nothing before `until`, such as after an answer that says so.
     pub fn rest(&mut self, until: UnixMs, now: UnixMs) -> Result<(), StateError> {
         let _lock = self.shelf.open()?;
-        let ledger = self.folder().ledger_or_closed(now)?;
+        let ledger = self.folder().ledger_at(now)?;
         let mut sealing = self.sealing(&ledger, now);
         sealing.push(Op::Outbox(Change::Rest { until }));
         self.commit(sealing).map(drop)
@@ -438,6 +440,7 @@ fn take_handed(
     if sealing.book.took.get(&handed.name).map_or(!kept.is_empty(), |took| *took != kept) {
         sealing.push(Op::Took { log: handed.name.clone(), serials: kept });
     }
+    sealing.sealed.log = Some(handed.name.clone());
     sealing.sealed.serials = serials;
     Ok(())
 }

@@ -73,6 +73,7 @@ struct Machine {
     recorder: Recorder,
     model: Model,
     now: UnixMs,
+    /// The largest day on which the store was asked for anything.
     largest: Day,
     durability: Durability,
 }
@@ -87,7 +88,6 @@ impl Machine {
 
     fn step(&mut self, step: &Step) {
         self.now = later(self.now, 40);
-        self.largest = self.largest.max(Day::of(self.now));
         match *step {
             Step::Record { session, tokens } => {
                 self.world.turn(&mut self.recorder, &session.to_string(), tokens, self.now);
@@ -111,6 +111,7 @@ impl Machine {
             Step::Kill { tear } => self.kill(tear),
             Step::Shutdown => {
                 let recorder = self.restart();
+                self.largest = self.largest.max(Day::of(self.now));
                 self.count_living(usize::MAX);
                 let mut queued = Vec::new();
                 self.store
@@ -121,9 +122,9 @@ impl Machine {
             Step::Send { answer } => self.send(answer),
             Step::Clock { hours } => {
                 self.now = later(self.now, hours * HOUR_MS);
-                self.largest = self.largest.max(Day::of(self.now));
             }
             Step::SecondProcess => {
+                self.largest = self.largest.max(Day::of(self.now));
                 let mut other = self.world.recorder(self.now);
                 self.world.turn(&mut other, "0", 3, self.now);
                 self.model.certain.0 += 1;
@@ -139,6 +140,7 @@ impl Machine {
     }
 
     fn seal(&mut self, handed: Option<&Handed>) -> trueup_telemetry::state::Sealed {
+        self.largest = self.largest.max(Day::of(self.now));
         let mut queued = Vec::new();
         let sealed =
             self.store.seal(handed, self.now, &mut |event| note(event, &mut queued)).unwrap();
@@ -177,6 +179,7 @@ impl Machine {
     }
 
     fn send(&mut self, answer: u8) {
+        self.largest = self.largest.max(Day::of(self.now));
         let Some(request) = next(&mut self.store, self.now) else { return };
         let ids = request.item.uuids.iter().map(ToString::to_string);
         self.model.given.entry(self.largest).or_default().extend(ids.clone());
@@ -203,7 +206,6 @@ impl Machine {
         self.now = self.now.max(self.largest.start());
         for _ in 0..80 {
             self.now = later(self.now, DAY_MS / 2);
-            self.largest = self.largest.max(Day::of(self.now));
             self.seal(None);
             for _ in 0..12 {
                 self.send(0);

@@ -369,6 +369,50 @@ fn check_26_a_storm_of_fingerprints_is_eight_and_a_count() {
 }
 
 #[test]
+fn buckets_that_end_while_others_are_handed_over_are_merged_without_those() {
+    let world = World::new(Caps::default());
+    let (mut recorder, mut store) = (world.recorder(NOON), world.store());
+    let end_many = |recorder: &mut trueup_telemetry::state::Recorder, begin: i64| {
+        for number in begin..begin + 300 {
+            let name = number.to_string();
+            world.turn(recorder, &name, 1, NOON);
+            let session = recorder.session(&name);
+            recorder.end(session, NOON);
+        }
+    };
+    end_many(&mut recorder, 0);
+    let handed = recorder.hand_over(NOON);
+    end_many(&mut recorder, 300);
+    // Sealing failed for those who asked, although it was done.
+    seal(&mut store, Some(&handed), NOON);
+    let handed = recorder.hand_over(NOON);
+    end_many(&mut recorder, 600);
+    let sealed = seal(&mut store, Some(&handed), NOON);
+    end_many(&mut recorder, 900);
+    recorder.forget(&sealed).unwrap();
+    store.shut_down(recorder, NOON, &mut crate::world::encode).unwrap();
+    let tomorrow = later(NOON, DAY_MS);
+    seal(&mut store, None, tomorrow);
+    let events = deliver(&mut store, tomorrow);
+    assert_eq!(sum(&events, TURN, "count"), 1_200);
+    assert_eq!(sum(&events, TURN, "merged_rollups"), 1_200);
+}
+
+#[test]
+fn of_too_many_open_sessions_the_one_that_is_idle_longest_ends() {
+    let world = World::new(roomy());
+    let (mut recorder, mut store) = (world.recorder(NOON), world.store());
+    world.turn(&mut recorder, "busy", 1, NOON);
+    for number in 0..i64::try_from(trueup_telemetry::rollup::OPEN_MAX).unwrap() + 20 {
+        world.turn(&mut recorder, &format!("session-{number}"), 1, later(NOON, number));
+        world.turn(&mut recorder, "busy", 1, later(NOON, number));
+    }
+    let sealed = flush(&mut store, &mut recorder, later(NOON, 1_000));
+    assert_eq!(sealed.queued, 21);
+    assert!(events(&store).iter().all(|event| property(event, "count") == 1), "`busy` stays");
+}
+
+#[test]
 fn what_is_wrong_with_a_record_is_counted_and_the_rest_of_it_taken() {
     let world = World::new(roomy());
     let mut recorder = world.recorder(NOON);
