@@ -8,6 +8,7 @@
 
 mod budget_laws;
 mod crash_laws;
+mod damage_laws;
 mod machine_laws;
 mod outbox;
 mod rollups;
