@@ -304,7 +304,7 @@ impl Spent {
             Class::Lifecycle | Class::Historical => {}
         }
         // Others leave the room of the rollups alone.
-        if self.events - self.rollups > caps.others() && cost.class != Class::Rollup {
+        if self.events.saturating_sub(self.rollups) > caps.others() && cost.class != Class::Rollup {
             return Err(Short::Events);
         }
         Ok(self)

@@ -18,6 +18,7 @@
 mod accumulator;
 mod buckets;
 mod histogram;
+mod plan;
 mod properties;
 mod saved;
 mod spec;
@@ -26,10 +27,10 @@ mod weights;
 pub use accumulator::{Accumulator, Number};
 pub use buckets::{Buckets, ENDED_MAX, OPEN_MAX, Part, SessionId};
 pub use histogram::Histogram;
+pub use plan::{FieldId, Plan, PlanError, Rollup, RollupId};
 pub use properties::{Properties, Property};
 pub use saved::Saved;
 pub use spec::{
-    EnumSpec, FieldId, Grain, NumberSpec, Plan, PlanError, Reason, Rollup, RollupId, RollupSpec,
-    Unit, Value, ValuesOutput, ValuesSpec,
+    EnumSpec, Grain, NumberSpec, Reason, RollupSpec, Unit, Value, ValuesOutput, ValuesSpec,
 };
 pub use weights::Weights;

@@ -3,7 +3,8 @@
 use trueup_core::UnixMs;
 
 use super::histogram::Histogram;
-use super::spec::{FieldId, NumberSpec, Rollup, Slot, Value};
+use super::plan::{FieldId, Rollup, Slot};
+use super::spec::{NumberSpec, Value};
 use super::weights::Weights;
 
 /// The sums of one bucket: of a session, a window, or whatever was merged into them.

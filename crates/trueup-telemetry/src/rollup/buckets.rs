@@ -8,13 +8,14 @@ use sha2::{Digest as _, Sha256};
 use trueup_core::UnixMs;
 
 use super::accumulator::Accumulator;
-use super::spec::{FieldId, Grain, Plan, Reason, Rollup, RollupId, Value};
+use super::plan::{FieldId, Plan, Rollup, RollupId};
+use super::spec::{Grain, Reason, Value};
 use crate::budget::Day;
 
 /// Buckets that are open at most; past that the one that had no record for longest ends.
 pub const OPEN_MAX: usize = 256;
 /// Buckets that have ended and were not handed over at most; past that they are merged by day.
-pub const ENDED_MAX: usize = 256;
+pub const ENDED_MAX: usize = 64;
 /// Sessions whose next `window_seq` is remembered after a crash at most.
 const RESUMED_MAX: usize = 256;
 

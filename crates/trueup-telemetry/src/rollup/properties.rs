@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 use trueup_core::NANO_PER_USD;
 
 use super::accumulator::{Accumulator, Number};
-use super::spec::{NumberSpec, Reason, Rollup, Unit, ValuesOutput};
+use super::plan::Rollup;
+use super::spec::{NumberSpec, Reason, Unit, ValuesOutput};
 use super::weights::Weights;
 
 /// What an event says, in order. As JSON, an object.

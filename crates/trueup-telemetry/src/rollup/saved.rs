@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use trueup_core::UnixMs;
 
 use super::accumulator::{Accumulator, Number};
-use super::spec::Rollup;
+use super::plan::Rollup;
 
 /// Sums by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

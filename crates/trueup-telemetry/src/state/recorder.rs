@@ -112,7 +112,7 @@ impl Recorder {
             OnDisk::Absent | OnDisk::Unreadable => Day::of(now),
         };
         let buckets = Buckets::new(plan, day);
-        let (file, bytes) = write_log(&folder, &name, &[])?;
+        let (file, bytes) = write_log(&folder, &name, None)?;
         Ok(Self {
             folder,
             name,
@@ -224,7 +224,7 @@ impl Recorder {
         }
         self.buckets.clear();
         create_folder(self.folder.root())?;
-        let (file, bytes) = write_log(&self.folder, &self.name, &[])?;
+        let (file, bytes) = write_log(&self.folder, &self.name, None)?;
         (self.file, self.bytes) = (Arc::new(file), bytes);
         Ok(())
     }
@@ -277,29 +277,34 @@ impl Recorder {
         let Ok(lines) = ops_line(&self.buckets.all(), &BTreeSet::new(), self.buckets.plan()) else {
             return;
         };
-        if let Ok((file, bytes)) = write_log(&self.folder, &self.name, &lines) {
+        if let Ok((file, bytes)) = write_log(&self.folder, &self.name, Some(&lines)) {
             (self.file, self.bytes) = (Arc::new(file), bytes);
             self.bytes_max = LOG_BYTES_MAX.max(bytes.saturating_mul(4));
         }
     }
 }
 
-/// Makes a log that is locked before anybody else can see it, in the place of another or of none.
-fn write_log(folder: &Folder, name: &str, lines: &[u8]) -> Result<(File, u64), StateError> {
+/// Makes a log that is locked before anybody else can see it: a new one, or one with `lines` in the
+/// place of an older one, which must last before the older one is gone.
+fn write_log(folder: &Folder, name: &str, lines: Option<&[u8]>) -> Result<(File, u64), StateError> {
     let path = folder.path(name);
     let tmp = path.with_added_extension("tmp");
     let mut bytes = Vec::new();
     line(&format!(r#"[{{"head":{{"version":{OPEN_LOG_VERSION}}}}}]"#), &mut bytes);
-    bytes.extend_from_slice(lines);
+    bytes.extend_from_slice(lines.unwrap_or_default());
     super::folder::remove(&tmp)?;
     let file = private().create_new(true).append(true).open(&tmp);
     let mut file = file.map_err(StateError::io("create", &tmp))?;
     file.try_lock().map_err(io::Error::from).map_err(StateError::io("lock", &tmp))?;
     file.write_all(&bytes).map_err(StateError::io("write", &tmp))?;
-    file.sync_all().map_err(StateError::io("sync", &tmp))?;
+    if lines.is_some() {
+        file.sync_all().map_err(StateError::io("sync", &tmp))?;
+    }
     fs::rename(&tmp, &path).map_err(StateError::io("rename", &tmp))?;
-    // An older log must not be back after the power fails: it would show what is gone.
-    sync_folder(folder.root())?;
+    if lines.is_some() {
+        // An older log must not be back after the power fails: it would show what is gone.
+        sync_folder(folder.root())?;
+    }
     Ok((file, u64::try_from(bytes.len()).unwrap_or(0)))
 }
 

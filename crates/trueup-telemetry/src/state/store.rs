@@ -426,10 +426,12 @@ fn take_handed(
     handed: &Handed,
     encode: Encode<'_>,
 ) -> Result<(), StateError> {
-    // Whatever this log says is gone stays so, even if the power fails: only then may it be forgotten
-    // that it was taken.
-    let synced = handed.file.sync_data();
-    synced.map_err(StateError::io("sync", Path::new(&handed.name)))?;
+    if sealing.book.took.contains_key(&handed.name) {
+        // Whatever this log says is gone stays so, even if the power fails: only then may it be
+        // forgotten that it was taken.
+        let synced = handed.file.sync_data();
+        synced.map_err(StateError::io("sync", Path::new(&handed.name)))?;
+    }
     let serials: BTreeSet<u64> = handed.parts.iter().map(|part| part.serial).collect();
     for part in &handed.parts {
         if !sealing.book.has_taken(&handed.name, part.serial) {
