@@ -208,6 +208,37 @@ fn a_log_that_grows_is_written_anew_and_stays_locked() {
 }
 
 #[test]
+fn what_cannot_be_stored_now_is_stored_later() {
+    let world = World::new(roomy());
+    let (mut recorder, mut store) = (world.recorder_with(EACH, NOON), world.store());
+    world.turn(&mut recorder, "a", 1, NOON);
+    let session = recorder.session("a");
+    recorder.end(session, NOON);
+    let in_the_way = world.path().join("outbox");
+    fs::write(&in_the_way, b"").unwrap();
+    let handed = recorder.hand_over(NOON);
+    assert!(matches!(store.seal(Some(&handed), NOON, &mut encode), Err(StateError::Io { .. })));
+    world.turn(&mut recorder, "a", 2, NOON);
+    fs::remove_file(&in_the_way).unwrap();
+    flush(&mut store, &mut recorder, NOON);
+    // The bytes can be stored, the line cannot.
+    world.turn(&mut recorder, "b", 4, NOON);
+    let session = recorder.session("b");
+    recorder.end(session, NOON);
+    let log = in_the_way.join("log");
+    fs::rename(&log, in_the_way.join("aside")).unwrap();
+    fs::create_dir(&log).unwrap();
+    let handed = recorder.hand_over(NOON);
+    assert!(matches!(store.seal(Some(&handed), NOON, &mut encode), Err(StateError::Io { .. })));
+    fs::remove_dir(&log).unwrap();
+    fs::rename(in_the_way.join("aside"), &log).unwrap();
+    store.shut_down(recorder, NOON, &mut encode).unwrap();
+    let events = events(&store);
+    assert_eq!(sum(&events, TURN, "total_tokens_input"), 7);
+    assert_eq!(events.len(), 3);
+}
+
+#[test]
 fn check_18_a_real_process_that_is_killed_loses_nothing_that_it_called_durable() {
     for round in 0..6_u64 {
         let world = World::new(Caps::default());

@@ -11,5 +11,5 @@ mod crash_laws;
 mod damage_laws;
 mod machine_laws;
 mod outbox;
-mod rollups;
+mod rollup_laws;
 mod world;
