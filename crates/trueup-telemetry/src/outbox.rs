@@ -27,7 +27,7 @@ use crate::budget::{Class, Day};
 pub const TTL_MS: i64 = 7 * DAY_MS;
 /// How long an attempt may take before another process may make one.
 pub const LEASE_MS: i64 = 60_000;
-/// The longest wait that is believed: what is to be tried later than that was put off by a clock that
+/// The longest wait: a longer one is cut to it, and what is to be tried later than that was put off by a clock that
 /// has gone back since.
 pub const WAIT_MAX_MS: i64 = DAY_MS + LEASE_MS;
 /// Items of an outbox that are queued at most, historical ones apart.
@@ -89,7 +89,7 @@ pub enum Verdict {
     },
     /// It is to be sent again.
     Retry {
-        /// Not before this.
+        /// Not before this, or a day from now.
         next: UnixMs,
         /// The status that was answered, if there was an answer.
         status: Option<u16>,
@@ -272,6 +272,12 @@ impl Outbox {
     fn queued(&self) -> impl Iterator<Item = &Item> {
         self.items.values().filter(|item| item.state == ItemState::Queued)
     }
+}
+
+/// A time to wait for, as far ahead as is believed later.
+#[must_use]
+pub fn wait_until(time: UnixMs, now: UnixMs) -> UnixMs {
+    time.min(UnixMs(now.0.saturating_add(WAIT_MAX_MS)))
 }
 
 fn is_ahead(time: UnixMs, now: UnixMs) -> bool {

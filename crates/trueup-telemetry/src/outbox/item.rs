@@ -74,10 +74,10 @@ const fn is_true(value: &bool) -> bool {
 }
 
 impl Item {
-    /// How many events it holds.
+    /// How many events it holds: at least one, since nothing is sent that counts as nothing.
     #[must_use]
     pub fn events(&self) -> u64 {
-        u64::try_from(self.uuids.len()).unwrap_or(u64::MAX)
+        u64::try_from(self.uuids.len()).unwrap_or(u64::MAX).max(1)
     }
 
     /// The name of the file that holds its bytes.

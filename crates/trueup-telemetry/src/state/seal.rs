@@ -169,7 +169,7 @@ impl Sealing {
         if !outbox.has_room(draft.class) {
             return Err(Short::Events);
         }
-        let events = u64::try_from(draft.uuids.len()).unwrap_or(u64::MAX);
+        let events = u64::try_from(draft.uuids.len()).unwrap_or(u64::MAX).max(1);
         let waiting = |class| outbox.waiting(class, self.day);
         let sum = |spent: u64, waiting: u64| spent.saturating_add(waiting).saturating_add(events);
         let others = spent.events.saturating_sub(spent.rollups);

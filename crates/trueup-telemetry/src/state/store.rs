@@ -21,7 +21,7 @@ use super::recorder::{Handed, Recorder};
 use super::seal::{Encode, Sealed, Sealing};
 use super::shelf::Shelf;
 use crate::budget::{Caps, Day, Ledger, Short, Spent};
-use crate::outbox::{Change, Draft, Item, ItemState, Verdict, sha256_hex};
+use crate::outbox::{Change, Draft, Item, ItemState, Verdict, sha256_hex, wait_until};
 use crate::rollup::Plan;
 
 /// Logs of dead processes that one call takes at most; the next takes more.
@@ -231,15 +231,17 @@ impl Store {
         let item = match verdict {
             Verdict::Delivered { status } => item.delivered(status, now),
             Verdict::Retry { next, status } => {
-                Item { next, status: status.or(item.status), ..item }
+                Item { next: wait_until(next, now), status: status.or(item.status), ..item }
             }
             Verdict::Refused { status, reason } => item.quarantined(status, &reason, now),
             Verdict::Split(drafts) => {
                 for draft in drafts {
-                    // Its events were counted on the day on which the whole was.
+                    // Its events were counted on the day on which the whole was, if they are its.
+                    let are_its = draft.uuids.iter().all(|uuid| item.uuids.contains(uuid));
+                    let counted = item.counted.filter(|_| are_its && !draft.uuids.is_empty());
                     let number = sealing.push_draft(draft);
                     if let Some(part) = sealing.book.outbox.item(number).cloned() {
-                        let part = Item { counted: item.counted, ..part };
+                        let part = Item { counted, ..part };
                         sealing.push(Op::Outbox(Change::Put(Box::new(part))));
                     }
                 }
@@ -254,12 +256,12 @@ impl Store {
         self.commit(sealing).map(drop)
     }
 
-    /// Sends nothing before `until`, such as after an answer that says so.
+    /// Sends nothing before `until`, or for a day at most, such as after an answer that says so.
     pub fn rest(&mut self, until: UnixMs, now: UnixMs) -> Result<(), StateError> {
         let _lock = self.shelf.open()?;
         let ledger = self.folder().ledger_at(now)?;
         let mut sealing = self.sealing(&ledger, now);
-        sealing.push(Op::Outbox(Change::Rest { until }));
+        sealing.push(Op::Outbox(Change::Rest { until: wait_until(until, now) }));
         self.commit(sealing).map(drop)
     }
 

@@ -159,6 +159,35 @@ fn nothing_is_sent_while_the_outbox_rests() {
 }
 
 #[test]
+fn a_wait_of_years_is_a_day_and_not_none() {
+    let world = World::new(roomy());
+    let mut store = queued(&world, 1);
+    let request = next(&mut store, NOON).unwrap();
+    let verdict = Verdict::Retry { next: later(NOON, 900 * DAY_MS), status: Some(429) };
+    store.settle(request.number, verdict, NOON).unwrap();
+    assert_eq!(next(&mut store, later(NOON, DAY_MS - 1)), None);
+    store.rest(later(NOON, 900 * DAY_MS), later(NOON, 1_000)).unwrap();
+    assert_eq!(next(&mut store, later(NOON, DAY_MS)), None);
+    assert!(next(&mut store, later(NOON, DAY_MS + 120_000)).is_some());
+}
+
+#[test]
+fn what_is_sent_in_the_place_of_another_is_counted_unless_it_was_of_it() {
+    let world = World::new(roomy());
+    let mut store = world.store();
+    store.queue(draft(Class::Lifecycle, "a", b"1"), None, NOON).unwrap();
+    let request = next(&mut store, NOON).unwrap();
+    let others = vec![
+        draft(Class::Lifecycle, "a", b"2"),
+        draft(Class::Lifecycle, "b", b"3"),
+        Draft { uuids: Vec::new(), ..draft(Class::Lifecycle, "c", b"4") },
+    ];
+    store.settle(request.number, Verdict::Split(others), NOON).unwrap();
+    assert_eq!(crate::world::deliver(&mut store, NOON).len(), 3);
+    assert_eq!(store.look(NOON).unwrap().spent.events, 3, "`a` once, `b`, and what has no id");
+}
+
+#[test]
 fn what_is_larger_than_a_day_is_set_aside_at_once() {
     let world = World::new(Caps::default());
     let mut store = world.store();
