@@ -9,6 +9,7 @@
 mod budget_laws;
 mod crash_laws;
 mod damage_laws;
+mod fixtures;
 mod machine_laws;
 mod outbox;
 mod rollup_laws;
