@@ -275,8 +275,7 @@ impl Outbox {
 }
 
 /// A time to wait for, as far ahead as is believed later.
-#[must_use]
-pub fn wait_until(time: UnixMs, now: UnixMs) -> UnixMs {
+pub(crate) fn wait_until(time: UnixMs, now: UnixMs) -> UnixMs {
     time.min(UnixMs(now.0.saturating_add(WAIT_MAX_MS)))
 }
 

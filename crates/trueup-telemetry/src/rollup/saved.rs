@@ -168,6 +168,9 @@ impl SavedNumber {
     }
 
     fn restore(&self, sums: &mut Number) {
+        if self.count == 0 {
+            return; // Of nothing there is no smallest, whatever stands here.
+        }
         (sums.count, sums.sum) = (self.count, self.sum);
         (sums.minimum, sums.maximum) = (self.minimum, self.maximum);
         if let Some(histogram) = &mut sums.histogram {

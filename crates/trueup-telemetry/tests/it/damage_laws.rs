@@ -192,3 +192,16 @@ fn processes_that_work_at_once_lose_nothing_and_count_nothing_twice() {
     assert_eq!(sum(&events, TURN, "total_tokens_input"), 4 * 6 * 40);
     assert_eq!(world.files("open-").len(), 0);
 }
+
+#[test]
+fn sums_of_nothing_have_no_smallest_whatever_a_log_says() {
+    let plan = plan();
+    let rollup = plan.get(plan.rollup(TURN).unwrap()).unwrap();
+    let json = r#"{"count":1,"first":5,"last":5,"numbers":{"tokens_input":
+        {"count":0,"sum":7,"minimum":0,"maximum":0}}}"#;
+    let saved: Saved<'_> = serde_json::from_str(json).unwrap();
+    let (sums, _) = saved.restore(rollup);
+    let json = serde_json::to_string(&Saved::of(&sums, rollup)).unwrap();
+    let again: Saved<'_> = serde_json::from_str(&json).unwrap();
+    assert_eq!(again.restore(rollup).0, sums);
+}
