@@ -17,7 +17,8 @@ static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let plan = Arc::new(plan());
-    let folder = FOLDER.get_or_init(|| tempfile::tempdir().expect("a temporary folder can be made"));
+    let folder =
+        FOLDER.get_or_init(|| tempfile::tempdir().expect("a temporary folder can be made"));
     for log in [bytes.to_vec(), framed(bytes)] {
         open(&log, &plan);
         book(&log, &plan, folder.path());
