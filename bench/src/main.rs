@@ -19,6 +19,7 @@ mod read;
 mod redact;
 mod rng;
 mod rows_floor;
+mod telemetry_record;
 mod truth;
 mod verify;
 
@@ -129,6 +130,17 @@ enum Verb {
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
     },
+    /// Record product telemetry beside a push of the same to a list, and print how long each took.
+    TelemetryRecord {
+        /// The folder to create for the state; it must not exist.
+        #[arg(long)]
+        folder: PathBuf,
+        #[arg(long, default_value_t = 1_000_000)]
+        records: u64,
+        /// Sessions that are open at once.
+        #[arg(long, default_value_t = 4)]
+        sessions: u64,
+    },
 }
 
 /// Bytes of prompt and completion that make a record of a kilobyte.
@@ -197,6 +209,9 @@ fn main() -> Result<ExitCode> {
         Verb::Post(args) => args.run()?,
         Verb::RowsFloor { file, batch, text_bytes, seconds } => {
             rows_floor::print(&file, batch, text_bytes, Duration::try_from_secs_f64(seconds)?)?;
+        }
+        Verb::TelemetryRecord { folder, records, sessions } => {
+            telemetry_record::print(&folder, records, sessions)?;
         }
     }
     Ok(ExitCode::SUCCESS)

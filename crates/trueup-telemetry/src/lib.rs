@@ -4,7 +4,11 @@
 //! a day. What is recorded is added up, what an error says is redacted, and the bytes of a request are
 //! fixed and stored before they are sent. Without consent nothing is written and nothing leaves.
 
+pub mod budget;
 pub mod consent;
 pub mod identity;
 pub mod manifest;
+pub mod outbox;
 pub mod redact;
+pub mod rollup;
+pub mod state;

@@ -8,11 +8,19 @@
 )]
 
 mod accept;
+mod budget_laws;
 mod consent;
+mod crash_laws;
+mod damage_laws;
+mod fixtures;
 mod identity;
+mod machine_laws;
 mod manifest;
+mod outbox;
 mod redact;
+mod rollup_laws;
 mod told;
+mod world;
 
 /// A small file that a test wrote.
 fn text(path: &std::path::Path) -> String {

@@ -1,0 +1,471 @@
+//! What all processes of a product share, and the one way to change it: read on, decide, log, act.
+//!
+//! Every change is made under the lock of the folder and with one synced line of the log. The ledger is
+//! charged, and its charge stored, before bytes are given out. No call waits for another process:
+//! where one holds the lock the answer is [`StateError::Busy`], and nothing was changed.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use trueup_core::UnixMs;
+use uuid::Uuid;
+
+use super::book::{Book, Op};
+use super::error::StateError;
+use super::folder::{Folder, OnDisk, is_at, private, read, read_all, remove, sync_folder};
+use super::open_log::read_open_log;
+use super::recorder::{Handed, Recorder};
+use super::seal::{Encode, Sealed, Sealing};
+use super::shelf::Shelf;
+use crate::budget::{Caps, Day, Ledger, Short, Spent};
+use crate::outbox::{Change, Draft, Item, ItemState, Verdict, sha256_hex, wait_until};
+use crate::rollup::Plan;
+
+/// Logs of dead processes that one call takes at most; the next takes more.
+const ORPHANS_MAX: usize = 256;
+
+/// What a product's store goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What may be sent on a day.
+    pub caps: Caps,
+    /// The id of the install, as it stands in ids of events.
+    pub install: String,
+    /// The namespace of the product's ids.
+    pub namespace: Uuid,
+}
+
+/// The shared state of a product.
+#[derive(Debug)]
+pub struct Store {
+    shelf: Shelf,
+    settings: Arc<Settings>,
+}
+
+/// What was asked for when something was to be queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queued {
+    /// It is queued under this number.
+    As(u64),
+    /// It is not, for want of this.
+    Refused(Short),
+    /// It is not, because it came often enough today.
+    OftenEnough,
+    /// It is not, because it has more bytes than a day; it stands in the log under this number.
+    TooLarge(u64),
+}
+
+/// A request that may be sent, and was counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Its number, for the verdict.
+    pub number: u64,
+    /// What is known of it.
+    pub item: Item,
+    /// Its very bytes.
+    pub body: Vec<u8>,
+}
+
+/// What is to be sent now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// This.
+    Send(Box<Request>),
+    /// Nothing: nothing is due.
+    Nothing,
+    /// Nothing, although something is due: the budget of the day is used up.
+    Short(Short),
+}
+
+/// What there is, without a change to any file.
+#[derive(Debug)]
+pub struct Look {
+    /// The day that counts.
+    pub day: Day,
+    /// What was sent on it.
+    pub spent: Spent,
+    /// What was sent, day by day.
+    pub ledger: Ledger,
+    /// All items, the oldest first.
+    pub items: Vec<Item>,
+    /// What [`Store::next`] would give out.
+    pub next: Option<Request>,
+    /// What is being added up: event, day, and records in it.
+    pub days: Vec<(String, Day, u64)>,
+    /// Events that were given up because they waited too long.
+    pub expired: u64,
+    /// Fields and events that were recorded and are of no rollup any more.
+    pub unknown: u64,
+}
+
+impl Store {
+    /// The store of a folder, which need not be there. `random` names it where it is new.
+    #[must_use]
+    pub fn new(folder: &Path, plan: Arc<Plan>, settings: Settings, random: [u8; 16]) -> Self {
+        Self { shelf: Shelf::new(folder, plan, random), settings: Arc::new(settings) }
+    }
+
+    /// Takes what has ended, and what dead processes left, and makes events of it and of days that are
+    /// over, as far as the budget goes. `encode` makes the bytes of the request for an event.
+    pub fn seal(
+        &mut self,
+        handed: Option<&Handed>,
+        now: UnixMs,
+        encode: Encode<'_>,
+    ) -> Result<Sealed, StateError> {
+        let lock = self.shelf.open()?;
+        let gone = handed.filter(|own| !is_at(&own.file, &self.folder().path(&own.name)));
+        if let Some(own) = gone {
+            let log = Some(own.name.clone());
+            return Ok(Sealed { is_purged: true, log, ..Sealed::default() });
+        }
+        let ledger = self.folder().ledger_at(now)?;
+        let mut sealing = self.sealing(&ledger, now);
+        self.forget_logs(&mut sealing, handed)?;
+        sealing.book.outbox.expired_at(now).into_iter().for_each(|change| {
+            sealing.push(Op::Outbox(change));
+        });
+        if let Some(handed) = handed {
+            take_handed(&mut sealing, handed, encode)?;
+        }
+        let orphans = self.take_orphans(&mut sealing, handed, encode)?;
+        sealing.take_days(encode);
+        let sealed = self.commit(sealing)?;
+        for (name, file) in orphans {
+            remove(&self.folder().path(&name))?;
+            drop(file);
+        }
+        drop(lock);
+        Ok(sealed)
+    }
+
+    /// Ends a recorder: everything open ends, is sealed as the budget allows, and its log goes. What
+    /// cannot be sealed now stays in its log, and is found by the next process.
+    pub fn shut_down(
+        &mut self,
+        mut recorder: Recorder,
+        now: UnixMs,
+        encode: Encode<'_>,
+    ) -> Result<Sealed, StateError> {
+        recorder.end_all(now);
+        let handed = recorder.hand_over(now);
+        let sealed = self.seal(Some(&handed), now, encode)?;
+        if !sealed.is_purged {
+            recorder.forget(&sealed)?;
+            recorder.close(now)?;
+        }
+        Ok(sealed)
+    }
+
+    /// Queues a request of its own, if the day has room for it; with `max_per_day`, as often and no
+    /// more, whatever restarts.
+    pub fn queue(
+        &mut self,
+        draft: Draft,
+        max_per_day: Option<u64>,
+        now: UnixMs,
+    ) -> Result<Queued, StateError> {
+        let _lock = self.shelf.open()?;
+        let mut ledger = self.folder().ledger_at(now)?;
+        let mut sealing = self.sealing(&ledger, now);
+        if let Err(short) = sealing.room_for(&draft) {
+            return Ok(Queued::Refused(short));
+        }
+        if let Some(max) = max_per_day {
+            if !ledger.charge_named(&draft.event, max, now) {
+                return Ok(Queued::OftenEnough);
+            }
+            self.folder().write_ledger(&ledger)?;
+        }
+        let number = sealing.push_draft(draft);
+        let is_queued = is_queued(&sealing.book, number);
+        self.commit(sealing)?;
+        Ok(if is_queued { Queued::As(number) } else { Queued::TooLarge(number) })
+    }
+
+    /// The next request, counted against its day before it is given out. It is not given out again
+    /// before a verdict, or [`LEASE_MS`](crate::outbox::LEASE_MS) later.
+    pub fn next(&mut self, now: UnixMs) -> Result<Next, StateError> {
+        let _lock = self.shelf.open()?;
+        let mut ledger = self.folder().ledger_at(now)?;
+        loop {
+            let mut sealing = self.sealing(&ledger, now);
+            sealing.book.outbox.expired_at(now).into_iter().for_each(|change| {
+                sealing.push(Op::Outbox(change));
+            });
+            let (item, day) =
+                match first_affordable(&sealing.book, &mut ledger, &self.settings, now) {
+                    Ok(Some(found)) => found,
+                    other => {
+                        self.commit(sealing)?;
+                        return Ok(other.map_or_else(Next::Short, |_| Next::Nothing));
+                    }
+                };
+            let Some(body) = self.body(&item)? else {
+                let item = item.quarantined(None, "its bytes are not those that were stored", now);
+                sealing.push(Op::Outbox(Change::Put(Box::new(item))));
+                self.commit(sealing)?;
+                ledger = self.folder().ledger_at(now)?;
+                continue;
+            };
+            self.folder().write_ledger(&ledger)?;
+            let item = item.attempted(day, now);
+            sealing.push(Op::Outbox(Change::Put(Box::new(item.clone()))));
+            self.commit(sealing)?;
+            return Ok(Next::Send(Box::new(Request { number: item.number, item, body })));
+        }
+    }
+
+    /// Notes what an answer means. A verdict on an item that is no longer queued changes nothing.
+    pub fn settle(&mut self, number: u64, verdict: Verdict, now: UnixMs) -> Result<(), StateError> {
+        let _lock = self.shelf.open()?;
+        let ledger = self.folder().ledger_at(now)?;
+        let mut sealing = self.sealing(&ledger, now);
+        let Some(item) = sealing.book.outbox.item(number).cloned() else { return Ok(()) };
+        if item.state != ItemState::Queued {
+            return Ok(());
+        }
+        let item = match verdict {
+            Verdict::Delivered { status } => item.delivered(status, now),
+            Verdict::Retry { next, status } => {
+                Item { next: wait_until(next, now), status: status.or(item.status), ..item }
+            }
+            Verdict::Refused { status, reason } => item.quarantined(status, &reason, now),
+            Verdict::Split(drafts) => {
+                for draft in drafts {
+                    // Its events were counted on the day on which the whole was, if they are its.
+                    let are_its = draft.uuids.iter().all(|uuid| item.uuids.contains(uuid));
+                    let counted = item.counted.filter(|_| are_its && !draft.uuids.is_empty());
+                    let number = sealing.push_draft(draft);
+                    if let Some(part) = sealing.book.outbox.item(number).cloned() {
+                        let part = Item { counted, ..part };
+                        sealing.push(Op::Outbox(Change::Put(Box::new(part))));
+                    }
+                }
+                sealing.push(Op::Outbox(Change::Gone { number, is_lost: false }));
+                return self.commit(sealing).map(drop);
+            }
+        };
+        sealing.push(Op::Outbox(Change::Put(Box::new(item))));
+        sealing.book.outbox.trimmed().into_iter().for_each(|change| {
+            sealing.push(Op::Outbox(change));
+        });
+        self.commit(sealing).map(drop)
+    }
+
+    /// Sends nothing before `until`, or for a day at most, such as after an answer that says so.
+    pub fn rest(&mut self, until: UnixMs, now: UnixMs) -> Result<(), StateError> {
+        let _lock = self.shelf.open()?;
+        let ledger = self.folder().ledger_at(now)?;
+        let mut sealing = self.sealing(&ledger, now);
+        sealing.push(Op::Outbox(Change::Rest { until: wait_until(until, now) }));
+        self.commit(sealing).map(drop)
+    }
+
+    /// What there is. It makes no file and takes no lock.
+    pub fn look(&self, now: UnixMs) -> Result<Look, StateError> {
+        let book = self.shelf.look()?;
+        let ledger = match self.folder().ledger()? {
+            OnDisk::Absent => Ledger::new(),
+            OnDisk::Known(ledger) => ledger,
+            OnDisk::Unreadable => Ledger::closed(now),
+        };
+        let next = first_affordable(&book, &mut ledger.clone(), &self.settings, now).ok().flatten();
+        let next = match next {
+            Some((item, _)) => {
+                let body = self.body(&item)?;
+                body.map(|body| Request { number: item.number, item, body })
+            }
+            None => None,
+        };
+        let name = |rollup| self.shelf.plan.get(rollup).map(|rollup| rollup.spec.event.clone());
+        let days = book
+            .days
+            .iter()
+            .filter_map(|(&(rollup, day), sums)| Some((name(rollup)?, day, sums.count())));
+        Ok(Look {
+            day: ledger.day(now),
+            spent: ledger.spent(now),
+            items: book.outbox.items().cloned().collect(),
+            next,
+            days: days.collect(),
+            expired: book.outbox.expired,
+            unknown: book.unknown,
+            ledger,
+        })
+    }
+
+    /// The bytes of an item, if they are there and are those that were stored.
+    pub fn body(&self, item: &Item) -> Result<Option<Vec<u8>>, StateError> {
+        let body = read(&self.folder().outbox().join(item.body_name()))?;
+        Ok(body.filter(|body| sha256_hex(body) == item.sha256))
+    }
+
+    /// Removes all that was recorded and not yet sent, and what is known of what was: consent went.
+    /// The ledger stays, so that the day's ceiling does. Where another process holds the lock, all is
+    /// removed, too, and `Busy` says that it may have written something since: call it again.
+    pub fn purge(&mut self) -> Result<(), StateError> {
+        if !self.folder().root().exists() {
+            return Ok(());
+        }
+        let lock = self.folder().lock();
+        for name in self.folder().open_logs(true)? {
+            remove(&self.folder().path(&name))?;
+        }
+        let outbox = self.folder().outbox();
+        match fs::remove_dir_all(&outbox) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StateError::io("remove", &outbox)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        sync_folder(self.folder().root())?;
+        self.shelf.clear();
+        lock.map(drop)
+    }
+
+    /// A change of what the log says, with the ledger at hand.
+    fn sealing(&self, ledger: &Ledger, now: UnixMs) -> Sealing {
+        Sealing {
+            settings: Arc::clone(&self.settings),
+            plan: Arc::clone(&self.shelf.plan),
+            book: self.shelf.book.clone(),
+            ops: Vec::new(),
+            bodies: Vec::new(),
+            day: ledger.day(now),
+            spent: ledger.spent(now),
+            now,
+            touched: BTreeSet::new(),
+            sealed: Sealed::default(),
+        }
+    }
+
+    fn commit(&mut self, sealing: Sealing) -> Result<Sealed, StateError> {
+        self.shelf.commit(sealing.finish())
+    }
+
+    /// Forgets which buckets were taken of logs that are gone for good.
+    fn forget_logs(&self, sealing: &mut Sealing, own: Option<&Handed>) -> Result<(), StateError> {
+        let logs: BTreeSet<String> = self.folder().open_logs(false)?.into_iter().collect();
+        let is_own = |log: &str| own.is_some_and(|own| own.name == log);
+        let took = sealing.book.took.keys();
+        let gone: Vec<_> =
+            took.filter(|log| !logs.contains(*log) && !is_own(log)).cloned().collect();
+        if !gone.is_empty() {
+            // Otherwise a log could be back after the power fails, and would count again.
+            sync_folder(self.folder().root())?;
+        }
+        for log in gone {
+            sealing.push(Op::Took { log, serials: BTreeSet::new() });
+        }
+        Ok(())
+    }
+
+    /// Takes what dead processes left. Their logs are given out, locked, to be removed once that is
+    /// logged.
+    fn take_orphans(
+        &self,
+        sealing: &mut Sealing,
+        own: Option<&Handed>,
+        encode: Encode<'_>,
+    ) -> Result<Vec<(String, File)>, StateError> {
+        let mut orphans = Vec::new();
+        for name in self.folder().open_logs(false)? {
+            let is_own = own.is_some_and(|own| own.name == name);
+            if is_own || orphans.len() >= ORPHANS_MAX {
+                continue;
+            }
+            if let Some(file) = self.take_orphan(sealing, &name, encode)? {
+                orphans.push((name, file));
+            }
+        }
+        Ok(orphans)
+    }
+
+    /// Takes the buckets of one log, unless its process lives or is newer than this one.
+    fn take_orphan(
+        &self,
+        sealing: &mut Sealing,
+        name: &str,
+        encode: Encode<'_>,
+    ) -> Result<Option<File>, StateError> {
+        let path = self.folder().path(name);
+        let Ok(file) = private().read(true).open(&path) else { return Ok(None) };
+        // A log that was written anew in between is another file, which its process holds.
+        if file.try_lock().is_err() || !is_at(&file, &path) {
+            return Ok(None);
+        }
+        let log = read_open_log(&read_all(&file).map_err(StateError::io("read", &path))?);
+        if !log.is_known() {
+            return Ok(None);
+        }
+        let (parts, unknown) = log.parts(&sealing.plan);
+        sealing.sealed.unknown = sealing.sealed.unknown.saturating_add(unknown);
+        let serials = parts.iter().map(|part| part.serial).collect();
+        for part in parts {
+            if !sealing.book.has_taken(name, part.serial) {
+                if part.reason.is_none() {
+                    sealing.sealed.recovered.push(part.clone());
+                }
+                sealing.take(name, part, encode);
+            }
+        }
+        sealing.push(Op::Took { log: name.to_owned(), serials });
+        Ok(Some(file))
+    }
+
+    const fn folder(&self) -> &Folder {
+        &self.shelf.folder
+    }
+}
+
+/// Takes what a recorder has handed over, as far as that was not done before.
+fn take_handed(
+    sealing: &mut Sealing,
+    handed: &Handed,
+    encode: Encode<'_>,
+) -> Result<(), StateError> {
+    if sealing.book.took.contains_key(&handed.name) {
+        // Whatever this log says is gone stays so, even if the power fails: only then may it be
+        // forgotten that it was taken.
+        let synced = handed.file.sync_data();
+        synced.map_err(StateError::io("sync", Path::new(&handed.name)))?;
+    }
+    let serials: BTreeSet<u64> = handed.parts.iter().map(|part| part.serial).collect();
+    for part in &handed.parts {
+        if !sealing.book.has_taken(&handed.name, part.serial) {
+            sealing.take(&handed.name, part.clone(), encode);
+        }
+    }
+    let kept: BTreeSet<u64> = serials.union(&handed.gone).copied().collect();
+    if sealing.book.took.get(&handed.name).map_or(!kept.is_empty(), |took| *took != kept) {
+        sealing.push(Op::Took { log: handed.name.clone(), serials: kept });
+    }
+    sealing.sealed.log = Some(handed.name.clone());
+    sealing.sealed.serials = serials;
+    Ok(())
+}
+
+/// The first item that is due and that the ledger has room for, charged to the ledger at hand.
+fn first_affordable(
+    book: &Book,
+    ledger: &mut Ledger,
+    settings: &Settings,
+    now: UnixMs,
+) -> Result<Option<(Item, Day)>, Short> {
+    let mut shortage = Ok(None);
+    for item in book.outbox.due(now) {
+        match ledger.charge(&settings.caps, item.cost(ledger.day(now)), now) {
+            Ok(day) => return Ok(Some((item.clone(), day))),
+            Err(short) => shortage = Err(short),
+        }
+    }
+    shortage
+}
+
+fn is_queued(book: &Book, number: u64) -> bool {
+    book.outbox.item(number).is_some_and(|item| item.state == ItemState::Queued)
+}
