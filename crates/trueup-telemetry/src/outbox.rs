@@ -125,6 +125,9 @@ pub enum Change {
     Rest {
         /// When it goes on.
         until: UnixMs,
+        /// To which sink; empty for all.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        sink: String,
     },
 }
 
@@ -133,7 +136,8 @@ pub enum Change {
 pub struct Outbox {
     items: BTreeMap<u64, Item>,
     last_number: u64,
-    rest_until: Option<UnixMs>,
+    /// Until when nothing is sent, by sink; under the empty name to any.
+    rests: BTreeMap<String, UnixMs>,
     /// Events that were given up after [`TTL_MS`].
     pub expired: u64,
 }
@@ -154,7 +158,9 @@ impl Outbox {
                 }
             }
             Change::Expired(events) => self.expired = self.expired.saturating_add(*events),
-            Change::Rest { until } => self.rest_until = Some(*until),
+            Change::Rest { until, sink } => {
+                self.rests.insert(sink.clone(), *until);
+            }
         }
     }
 
@@ -162,10 +168,11 @@ impl Outbox {
     pub fn changes(&self) -> impl Iterator<Item = Change> {
         // Numbers are not used again, even where the last item is gone.
         let last = Change::Gone { number: self.last_number, is_lost: false };
-        let rest = self.rest_until.map(|until| Change::Rest { until });
+        let rests = self.rests.iter();
+        let rests = rests.map(|(sink, until)| Change::Rest { until: *until, sink: sink.clone() });
         let items = self.items.values().map(|item| Change::Put(Box::new(item.clone())));
         let expired = (self.expired > 0).then_some(Change::Expired(self.expired));
-        std::iter::once(last).chain(expired).chain(rest).chain(items)
+        std::iter::once(last).chain(expired).chain(rests).chain(items)
     }
 
     /// All items, the oldest first.
@@ -185,10 +192,18 @@ impl Outbox {
         self.last_number.saturating_add(1)
     }
 
-    /// Until when nothing is sent, where something said so.
+    /// Until when nothing is sent to a sink, where something said so.
     #[must_use]
-    pub const fn rest_until(&self) -> Option<UnixMs> {
-        self.rest_until
+    pub fn rest_until(&self, sink: &str) -> Option<UnixMs> {
+        ["", sink].into_iter().filter_map(|name| self.rests.get(name).copied()).max()
+    }
+
+    /// Events of a kind that were kept on a day instead of being sent.
+    #[must_use]
+    pub fn kept(&self, class: Class, day: Day) -> u64 {
+        let kept = self.items.values().filter(|item| item.state == ItemState::Kept);
+        let of_day = kept.filter(|item| item.class == class && Day::of(item.queued) == day);
+        of_day.map(Item::events).sum()
     }
 
     /// Events that are queued and were not counted on `day`: what they will take of its budget.
@@ -218,6 +233,8 @@ impl Outbox {
             day: draft.day,
             bytes: u64::try_from(draft.body.len()).unwrap_or(u64::MAX),
             sha256: sha256_hex(&draft.body),
+            sink: String::new(),
+            recorded: None,
             queued: now,
             state: ItemState::Queued,
             attempts: 0,
@@ -233,10 +250,10 @@ impl Outbox {
     /// What may be sent, in the order in which it should: historical items after all others.
     #[must_use]
     pub fn due(&self, now: UnixMs) -> Vec<&Item> {
-        if self.rest_until.is_some_and(|until| is_ahead(until, now)) {
-            return Vec::new();
-        }
-        let mut due: Vec<_> = self.queued().filter(|item| !is_ahead(item.next, now)).collect();
+        let rests =
+            |item: &Item| self.rest_until(&item.sink).is_some_and(|until| is_ahead(until, now));
+        let waits = |item: &Item| is_ahead(item.next, now) || rests(item);
+        let mut due: Vec<_> = self.queued().filter(|item| !waits(item)).collect();
         due.sort_by_key(|item| (item.class == Class::Historical, item.number));
         due
     }
@@ -348,7 +365,7 @@ mod tests {
     #[test]
     fn nothing_is_due_while_the_outbox_rests() {
         let mut outbox = with(&[draft(Class::Rollup, "a")]);
-        outbox.apply(&Change::Rest { until: UnixMs(NOW.0 + 5_000) });
+        outbox.apply(&Change::Rest { until: UnixMs(NOW.0 + 5_000), sink: String::new() });
         assert!(outbox.due(NOW).is_empty());
         assert_eq!(outbox.due(UnixMs(NOW.0 + 5_000)).len(), 1);
     }

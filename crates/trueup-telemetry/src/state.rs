@@ -64,4 +64,4 @@ pub use lines::{Lines, line};
 pub use open_log::{OpenLog, read_open_log};
 pub use recorder::{Ack, Durability, Handed, Health, Recorder};
 pub use seal::{Event, Sealed};
-pub use store::{Look, Next, Queued, Request, Settings, Store};
+pub use store::{Look, Next, Queued, Reach, Request, Settings, Store};

@@ -20,6 +20,8 @@ pub enum ItemState {
     Sent,
     /// It never will: it was refused for what it is.
     Quarantined,
+    /// It never will: it was recorded when nothing might be sent, or before that was decided.
+    Kept,
 }
 
 /// One request.
@@ -39,6 +41,12 @@ pub struct Item {
     pub bytes: u64,
     /// The hash of its body.
     pub sha256: String,
+    /// Which sink it is for; empty where there is but one, and for what is kept.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sink: String,
+    /// When the first record in it came, where it is of records of its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<UnixMs>,
     /// When its bytes were fixed.
     pub queued: UnixMs,
     /// What became of it.
@@ -118,6 +126,12 @@ impl Item {
             reason: Some(cut.to_owned()),
             ..self.clone()
         }
+    }
+
+    /// The item that stays on this machine.
+    #[must_use]
+    pub fn kept(&self, now: UnixMs) -> Self {
+        Self { state: ItemState::Kept, settled: Some(now), ..self.clone() }
     }
 
     /// The item after it arrived.

@@ -57,6 +57,8 @@ pub struct Part {
     pub day: Day,
     /// Why it ended; none while it is open.
     pub reason: Option<Reason>,
+    /// Whether it was recorded while nothing might be sent: it stays on this machine for ever.
+    pub is_local: bool,
     /// Its sums.
     pub sums: Accumulator,
 }
@@ -91,6 +93,8 @@ pub struct Buckets {
     next_serial: u64,
     /// The largest day seen.
     day: Day,
+    /// Whether what begins now stays on this machine.
+    is_local: bool,
 }
 
 impl Buckets {
@@ -107,7 +111,20 @@ impl Buckets {
             resumed: BTreeMap::new(),
             next_serial: 0,
             day,
+            is_local: false,
         }
+    }
+
+    /// Says whether what is recorded from now on stays on this machine. What is open ends where that
+    /// changes, so that no bucket holds records of both kinds.
+    pub fn set_local(&mut self, is_local: bool) {
+        if self.is_local == is_local {
+            return;
+        }
+        for place in self.open.keys().copied().collect::<Vec<_>>() {
+            self.end_place(place, Reason::SafetyFlush, true);
+        }
+        self.is_local = is_local;
     }
 
     /// Adds a record to its bucket, and says how many of its values were refused; `None` where the
@@ -193,8 +210,8 @@ impl Buckets {
 
     /// Drops everything: consent went.
     pub fn clear(&mut self) {
-        let day = self.day;
-        *self = Self { next_serial: self.next_serial, ..Self::new(Arc::clone(&self.plan), day) };
+        let Self { next_serial, day, is_local, .. } = *self;
+        *self = Self { next_serial, is_local, ..Self::new(Arc::clone(&self.plan), day) };
     }
 
     /// Has a session go on where one that was recovered after a crash left off.
@@ -259,6 +276,7 @@ impl Buckets {
             window_seq: self.resumed.remove(&place).unwrap_or(0),
             day: self.day,
             reason: None,
+            is_local: self.is_local,
             sums: Accumulator::new(rollup),
         };
         self.open.insert(place, Open { part, started: now, is_dirty: true });
@@ -279,8 +297,9 @@ impl Buckets {
     }
 
     /// One bucket for each rollup and day, in the place of all that have ended and were not given out.
+    /// What stays here is never added to what may leave.
     fn merge_ended(&mut self) {
-        let mut merged: BTreeMap<(RollupId, Day), Part> = BTreeMap::new();
+        let mut merged: BTreeMap<(RollupId, Day, bool), Part> = BTreeMap::new();
         for (serial, part) in std::mem::take(&mut self.ended) {
             if self.handed.contains(&serial) {
                 self.ended.insert(serial, part);
@@ -289,7 +308,7 @@ impl Buckets {
             self.gone.insert(serial);
             self.unwritten.remove(&serial);
             let sums = part.sums.into_part(false);
-            let key = (part.rollup, part.day);
+            let key = (part.rollup, part.day, part.is_local);
             if let Some(whole) = merged.get_mut(&key) {
                 whole.sums.merge(&sums);
                 continue;

@@ -31,6 +31,8 @@ pub(crate) enum Op {
     Day {
         event: String,
         day: Day,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        local: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sums: Option<Box<Saved<'static>>>,
     },
@@ -40,12 +42,21 @@ pub(crate) enum Op {
     Unknown(u64),
 }
 
+/// What a day's sums are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Whole {
+    pub(crate) rollup: RollupId,
+    pub(crate) day: Day,
+    /// Whether they stay on this machine.
+    pub(crate) is_local: bool,
+}
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Book {
     pub(crate) version: u32,
     pub(crate) store: String,
     pub(crate) took: BTreeMap<String, BTreeSet<u64>>,
-    pub(crate) days: BTreeMap<(RollupId, Day), Accumulator>,
+    pub(crate) days: BTreeMap<Whole, Accumulator>,
     pub(crate) outbox: Outbox,
     pub(crate) unknown: u64,
 }
@@ -62,7 +73,9 @@ impl Book {
             Op::Took { log, serials } => {
                 self.took.insert(log.clone(), serials.clone());
             }
-            Op::Day { event, day, sums } => self.put_day(event, *day, sums.as_deref(), plan),
+            Op::Day { event, day, local, sums } => {
+                self.put_day(event, (*day, *local), sums.as_deref(), plan);
+            }
             Op::Outbox(change) => self.outbox.apply(change),
             Op::Unknown(count) => self.unknown = self.unknown.saturating_add(*count),
         }
@@ -73,10 +86,11 @@ impl Book {
     }
 
     /// The operation that says what a day holds.
-    pub(crate) fn day_op(&self, plan: &Plan, key: (RollupId, Day)) -> Option<Op> {
-        let rollup = plan.get(key.0)?;
+    pub(crate) fn day_op(&self, plan: &Plan, key: Whole) -> Option<Op> {
+        let rollup = plan.get(key.rollup)?;
         let sums = self.days.get(&key).map(|sums| Box::new(Saved::of(sums, rollup).into_owned()));
-        Some(Op::Day { event: rollup.spec.event.clone(), day: key.1, sums })
+        let event = rollup.spec.event.clone();
+        Some(Op::Day { event, day: key.day, local: key.is_local, sums })
     }
 
     /// The operations that make this book of nothing.
@@ -95,19 +109,26 @@ impl Book {
         ops
     }
 
-    fn put_day(&mut self, event: &str, day: Day, sums: Option<&Saved<'_>>, plan: &Plan) {
+    fn put_day(
+        &mut self,
+        event: &str,
+        (day, is_local): (Day, bool),
+        sums: Option<&Saved<'_>>,
+        plan: &Plan,
+    ) {
         let Some(id) = plan.rollup(event) else {
             self.unknown = self.unknown.saturating_add(1);
             return;
         };
+        let whole = Whole { rollup: id, day, is_local };
         let restored = sums.zip(plan.get(id)).map(|(sums, rollup)| sums.restore(rollup));
         match restored {
             Some((sums, unknown)) => {
                 self.unknown = self.unknown.saturating_add(unknown);
-                self.days.insert((id, day), sums);
+                self.days.insert(whole, sums);
             }
             None => {
-                self.days.remove(&(id, day));
+                self.days.remove(&whole);
             }
         }
     }

@@ -39,6 +39,8 @@ pub(crate) struct Put<'a> {
     day: Day,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    local: bool,
     sums: Saved<'a>,
 }
 
@@ -53,6 +55,7 @@ impl<'a> Put<'a> {
             seq: part.window_seq,
             day: part.day,
             reason: part.reason,
+            local: part.is_local,
             sums: Saved::of(&part.sums, rollup),
         })
     }
@@ -68,6 +71,7 @@ impl<'a> Put<'a> {
             window_seq: self.seq,
             day: self.day,
             reason: self.reason,
+            is_local: self.local,
             sums,
         };
         Some((part, unknown))

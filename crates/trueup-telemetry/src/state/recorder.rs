@@ -163,6 +163,12 @@ impl Recorder {
         self.persist(now);
     }
 
+    /// Says whether what is recorded from now on stays on this machine, whatever is decided later.
+    pub fn set_local(&mut self, is_local: bool, now: UnixMs) {
+        self.buckets.set_local(is_local);
+        self.persist(now);
+    }
+
     /// Ends everything, because the process does.
     pub fn end_all(&mut self, now: UnixMs) {
         self.buckets.end_all(Reason::WorkerShutdown);

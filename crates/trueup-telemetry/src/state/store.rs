@@ -18,7 +18,7 @@ use super::error::StateError;
 use super::folder::{Folder, OnDisk, is_at, private, read, read_all, remove, sync_folder};
 use super::open_log::read_open_log;
 use super::recorder::{Handed, Recorder};
-use super::seal::{Encode, Sealed, Sealing};
+use super::seal::{Address, Encode, Sealed, Sealing};
 use super::shelf::Shelf;
 use crate::budget::{Caps, Day, Ledger, Short, Spent};
 use crate::outbox::{Change, Draft, Item, ItemState, Verdict, sha256_hex, wait_until};
@@ -38,11 +38,44 @@ pub struct Settings {
     pub namespace: Uuid,
 }
 
+/// What of all that is recorded may be sent. What was recorded as local never may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing: all of it stays on this machine, also what was queued before.
+    Local,
+    /// What was recorded from this moment on, and what is of no moment, such as history.
+    Since(UnixMs),
+}
+
+impl Reach {
+    /// Whether what was recorded then stays on this machine.
+    #[must_use]
+    pub fn withholds(self, recorded: UnixMs) -> bool {
+        match self {
+            Self::Local => true,
+            Self::Since(since) => recorded < since,
+        }
+    }
+
+    pub(crate) fn withholds_item(self, item: &Item) -> bool {
+        match (self, item.recorded) {
+            (Self::Local, _) => true,
+            (Self::Since(_), None) => false,
+            (Self::Since(_), Some(recorded)) => self.withholds(recorded),
+        }
+    }
+}
+
 /// The shared state of a product.
 #[derive(Debug)]
 pub struct Store {
     shelf: Shelf,
     settings: Arc<Settings>,
+    reach: Reach,
+    /// The sinks, each of which gets its own bytes of every event.
+    sinks: Arc<[String]>,
+    /// The one sink that is looked at, where it is one.
+    only: Option<String>,
 }
 
 /// What was asked for when something was to be queued.
@@ -105,7 +138,25 @@ impl Store {
     /// The store of a folder, which need not be there. `random` names it where it is new.
     #[must_use]
     pub fn new(folder: &Path, plan: Arc<Plan>, settings: Settings, random: [u8; 16]) -> Self {
-        Self { shelf: Shelf::new(folder, plan, random), settings: Arc::new(settings) }
+        Self {
+            shelf: Shelf::new(folder, plan, random),
+            settings: Arc::new(settings),
+            reach: Reach::Since(UnixMs(i64::MIN)),
+            sinks: Arc::from([String::new()]),
+            only: None,
+        }
+    }
+
+    /// The same, for these sinks, and with so much of what is recorded to be sent.
+    #[must_use]
+    pub fn reaching(self, reach: Reach, sinks: Vec<String>) -> Self {
+        Self { reach, sinks: Arc::from(sinks), ..self }
+    }
+
+    /// The same, giving out and resting only what is for one sink.
+    #[must_use]
+    pub fn only(self, sink: &str) -> Self {
+        Self { only: Some(sink.to_owned()), ..self }
     }
 
     /// Takes what has ended, and what dead processes left, and makes events of it and of days that are
@@ -125,6 +176,7 @@ impl Store {
         let ledger = self.folder().ledger_at(now)?;
         let mut sealing = self.sealing(&ledger, now);
         self.forget_logs(&mut sealing, handed)?;
+        sealing.withhold();
         sealing.book.outbox.expired_at(now).into_iter().for_each(|change| {
             sealing.push(Op::Outbox(change));
         });
@@ -133,6 +185,7 @@ impl Store {
         }
         let orphans = self.take_orphans(&mut sealing, handed, encode)?;
         sealing.take_days(encode);
+        sealing.trim();
         let sealed = self.commit(sealing)?;
         for (name, file) in orphans {
             remove(&self.folder().path(&name))?;
@@ -168,22 +221,47 @@ impl Store {
         max_per_day: Option<u64>,
         now: UnixMs,
     ) -> Result<Queued, StateError> {
+        let first = self.sinks.first().cloned().unwrap_or_default();
+        let queued = self.queue_each(vec![(Some(first), draft)], None, max_per_day, now)?;
+        Ok(queued.into_iter().next().unwrap_or(Queued::Refused(Short::Events)))
+    }
+
+    /// The same for the copies of one event, each for its sink, or for none where it stays on this
+    /// machine: all of them find room, or none does. `recorded` is when it happened.
+    pub fn queue_each(
+        &mut self,
+        drafts: Vec<(Option<String>, Draft)>,
+        recorded: Option<UnixMs>,
+        max_per_day: Option<u64>,
+        now: UnixMs,
+    ) -> Result<Vec<Queued>, StateError> {
+        let Some((sink, draft)) = drafts.first() else { return Ok(Vec::new()) };
+        let (is_local, class, event) = (sink.is_none(), draft.class, draft.event.clone());
+        let events = |draft: &Draft| u64::try_from(draft.uuids.len()).unwrap_or(u64::MAX).max(1);
+        let events = drafts.iter().map(|(_, draft)| events(draft)).fold(0, u64::saturating_add);
         let _lock = self.shelf.open()?;
         let mut ledger = self.folder().ledger_at(now)?;
         let mut sealing = self.sealing(&ledger, now);
-        if let Err(short) = sealing.room_for(&draft) {
-            return Ok(Queued::Refused(short));
+        let room =
+            if is_local { sealing.room_here(class) } else { sealing.room_for(class, events) };
+        if let Err(short) = room {
+            return Ok(vec![Queued::Refused(short)]);
         }
         if let Some(max) = max_per_day {
-            if !ledger.charge_named(&draft.event, max, now) {
-                return Ok(Queued::OftenEnough);
+            if !ledger.charge_named(&event, max, now) {
+                return Ok(vec![Queued::OftenEnough]);
             }
             self.folder().write_ledger(&ledger)?;
         }
-        let number = sealing.push_draft(draft);
-        let is_queued = is_queued(&sealing.book, number);
+        let mut all = Vec::new();
+        for (sink, draft) in drafts {
+            let number = sealing.push_draft(draft, Address { sink, recorded });
+            let is_large = is_quarantined(&sealing.book, number);
+            all.push(if is_large { Queued::TooLarge(number) } else { Queued::As(number) });
+        }
+        sealing.trim();
         self.commit(sealing)?;
-        Ok(if is_queued { Queued::As(number) } else { Queued::TooLarge(number) })
+        Ok(all)
     }
 
     /// The next request, counted against its day before it is given out. It is not given out again
@@ -196,14 +274,13 @@ impl Store {
             sealing.book.outbox.expired_at(now).into_iter().for_each(|change| {
                 sealing.push(Op::Outbox(change));
             });
-            let (item, day) =
-                match first_affordable(&sealing.book, &mut ledger, &self.settings, now) {
-                    Ok(Some(found)) => found,
-                    other => {
-                        self.commit(sealing)?;
-                        return Ok(other.map_or_else(Next::Short, |_| Next::Nothing));
-                    }
-                };
+            let (item, day) = match self.first_affordable(&sealing.book, &mut ledger, now) {
+                Ok(Some(found)) => found,
+                other => {
+                    self.commit(sealing)?;
+                    return Ok(other.map_or_else(Next::Short, |_| Next::Nothing));
+                }
+            };
             let Some(body) = self.body(&item)? else {
                 let item = item.quarantined(None, "its bytes are not those that were stored", now);
                 sealing.push(Op::Outbox(Change::Put(Box::new(item))));
@@ -239,7 +316,8 @@ impl Store {
                     // Its events were counted on the day on which the whole was, if they are its.
                     let are_its = draft.uuids.iter().all(|uuid| item.uuids.contains(uuid));
                     let counted = item.counted.filter(|_| are_its && !draft.uuids.is_empty());
-                    let number = sealing.push_draft(draft);
+                    let to = Address { sink: Some(item.sink.clone()), recorded: item.recorded };
+                    let number = sealing.push_draft(draft, to);
                     if let Some(part) = sealing.book.outbox.item(number).cloned() {
                         let part = Item { counted, ..part };
                         sealing.push(Op::Outbox(Change::Put(Box::new(part))));
@@ -250,9 +328,7 @@ impl Store {
             }
         };
         sealing.push(Op::Outbox(Change::Put(Box::new(item))));
-        sealing.book.outbox.trimmed().into_iter().for_each(|change| {
-            sealing.push(Op::Outbox(change));
-        });
+        sealing.trim();
         self.commit(sealing).map(drop)
     }
 
@@ -261,7 +337,8 @@ impl Store {
         let _lock = self.shelf.open()?;
         let ledger = self.folder().ledger_at(now)?;
         let mut sealing = self.sealing(&ledger, now);
-        sealing.push(Op::Outbox(Change::Rest { until: wait_until(until, now) }));
+        let sink = self.only.clone().unwrap_or_default();
+        sealing.push(Op::Outbox(Change::Rest { until: wait_until(until, now), sink }));
         self.commit(sealing).map(drop)
     }
 
@@ -273,7 +350,7 @@ impl Store {
             OnDisk::Known(ledger) => ledger,
             OnDisk::Unreadable => Ledger::closed(now),
         };
-        let next = first_affordable(&book, &mut ledger.clone(), &self.settings, now).ok().flatten();
+        let next = self.first_affordable(&book, &mut ledger.clone(), now).ok().flatten();
         let next = match next {
             Some((item, _)) => {
                 let body = self.body(&item)?;
@@ -285,7 +362,7 @@ impl Store {
         let days = book
             .days
             .iter()
-            .filter_map(|(&(rollup, day), sums)| Some((name(rollup)?, day, sums.count())));
+            .filter_map(|(whole, sums)| Some((name(whole.rollup)?, whole.day, sums.count())));
         Ok(Look {
             day: ledger.day(now),
             spent: ledger.spent(now),
@@ -332,6 +409,8 @@ impl Store {
         Sealing {
             settings: Arc::clone(&self.settings),
             plan: Arc::clone(&self.shelf.plan),
+            reach: self.reach,
+            sinks: Arc::clone(&self.sinks),
             book: self.shelf.book.clone(),
             ops: Vec::new(),
             bodies: Vec::new(),
@@ -420,6 +499,25 @@ impl Store {
     const fn folder(&self) -> &Folder {
         &self.shelf.folder
     }
+
+    /// The first item that is due and that the ledger has room for, charged to the ledger at hand.
+    fn first_affordable(
+        &self,
+        book: &Book,
+        ledger: &mut Ledger,
+        now: UnixMs,
+    ) -> Result<Option<(Item, Day)>, Short> {
+        let mut shortage = Ok(None);
+        let is_asked = |item: &&Item| self.only.as_ref().is_none_or(|only| *only == item.sink);
+        let due = book.outbox.due(now).into_iter().filter(is_asked);
+        for item in due.filter(|item| !self.reach.withholds_item(item)) {
+            match ledger.charge(&self.settings.caps, item.cost(ledger.day(now)), now) {
+                Ok(day) => return Ok(Some((item.clone(), day))),
+                Err(short) => shortage = Err(short),
+            }
+        }
+        shortage
+    }
 }
 
 /// Takes what a recorder has handed over, as far as that was not done before.
@@ -449,23 +547,6 @@ fn take_handed(
     Ok(())
 }
 
-/// The first item that is due and that the ledger has room for, charged to the ledger at hand.
-fn first_affordable(
-    book: &Book,
-    ledger: &mut Ledger,
-    settings: &Settings,
-    now: UnixMs,
-) -> Result<Option<(Item, Day)>, Short> {
-    let mut shortage = Ok(None);
-    for item in book.outbox.due(now) {
-        match ledger.charge(&settings.caps, item.cost(ledger.day(now)), now) {
-            Ok(day) => return Ok(Some((item.clone(), day))),
-            Err(short) => shortage = Err(short),
-        }
-    }
-    shortage
-}
-
-fn is_queued(book: &Book, number: u64) -> bool {
-    book.outbox.item(number).is_some_and(|item| item.state == ItemState::Queued)
+fn is_quarantined(book: &Book, number: u64) -> bool {
+    book.outbox.item(number).is_some_and(|item| item.state == ItemState::Quarantined)
 }
