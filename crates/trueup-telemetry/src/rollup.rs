@@ -27,8 +27,10 @@ mod weights;
 pub use accumulator::{Accumulator, Number};
 pub use buckets::{Buckets, ENDED_MAX, OPEN_MAX, Part, SessionId};
 pub use histogram::Histogram;
+pub(crate) use plan::SlotKind;
 pub use plan::{FieldId, Plan, PlanError, Rollup, RollupId};
-pub use properties::{Properties, Property};
+pub use properties::{COLUMN_END, Properties, Property};
+pub(crate) use properties::{MERGED, RECOVERED};
 pub use saved::Saved;
 pub use spec::{
     EnumSpec, Grain, NumberSpec, Reason, RollupSpec, Unit, Value, ValuesOutput, ValuesSpec,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::events::WINDOW_START;
 use super::{Charset, ErrorLevel, FieldId, FieldType, Grain, Manifest, Precision, Rollup, Used};
+use crate::rollup::{MERGED, RECOVERED};
 
 /// One key that may be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,11 @@ pub struct ToldEvent<'m> {
 
 /// Why a rollup was sent.
 pub(super) const REASONS: &str =
-    "session_end, worker_shutdown, safety_flush, recovered, budget_merge, daily";
+    "session_end, worker_shutdown, safety_flush, window, recovered, budget_merge, daily";
+/// The keys of a rollup that carries errors.
+pub(super) const ERRORS: &str = "errors";
+pub(super) const ERRORS_COUNT: &str = "errors_count";
+pub(super) const ERRORS_OTHER_COUNT: &str = "errors_other_count";
 /// The event that an error is, where the manifest asks for such.
 pub(super) const EXCEPTION: &str = "$exception";
 
@@ -161,6 +166,10 @@ impl Manifest {
         all.push(made(event, WINDOW_START, start));
         all.push(made(event, "window_seq", "which part of a long session it is".to_owned()));
         all.push(made(event, "rollup_reason", format!("one of {REASONS}")));
+        let merged = "of how many it was merged, where there was no room for each".to_owned();
+        all.push(made(event, MERGED, merged));
+        let recovered = "how many of them were of a process that was killed".to_owned();
+        all.push(made(event, RECOVERED, recovered));
         for used in &rollup.sums {
             let name = self.name(used.field);
             all.push(self.used(event, used, used.key.clone(), format!("sum of `{name}`")));
@@ -190,10 +199,10 @@ impl Manifest {
                 "the {} most frequent errors: type, {each}, fingerprint, how often",
                 errors.top
             );
-            all.push(made(event, "errors", holds));
-            all.push(made(event, "errors_count", "how many errors there were".to_owned()));
+            all.push(made(event, ERRORS, holds));
+            all.push(made(event, ERRORS_COUNT, "how many errors there were".to_owned()));
             let other = "how many of them are not among those".to_owned();
-            all.push(made(event, "errors_other_count", other));
+            all.push(made(event, ERRORS_OTHER_COUNT, other));
         }
     }
 
@@ -209,7 +218,7 @@ impl Manifest {
     }
 
     /// The values that a field is counted by.
-    fn words(&self, id: FieldId) -> Vec<&str> {
+    pub(super) fn words(&self, id: FieldId) -> Vec<&str> {
         match self.field(id).map(|field| &field.holds) {
             Some(FieldType::Enum(words)) => words.iter().map(|word| &**word).collect(),
             _ => vec!["true", "false"],

@@ -59,6 +59,11 @@ impl Accumulator {
     /// counts without them.
     pub fn add(&mut self, rollup: &Rollup, values: &[(FieldId, Value<'_>)], now: UnixMs) -> u64 {
         self.count = self.count.saturating_add(1);
+        self.note(rollup, values, now)
+    }
+
+    /// Adds values that are no record, such as an error's: [`count`](Self::count) stays as it is.
+    pub fn note(&mut self, rollup: &Rollup, values: &[(FieldId, Value<'_>)], now: UnixMs) -> u64 {
         self.first = self.first.min(now);
         self.last = self.last.max(now);
         let mut refused = 0;

@@ -137,12 +137,38 @@ impl Buckets {
         values: &[(FieldId, Value<'_>)],
         now: UnixMs,
     ) -> Option<u64> {
+        if self.needs_session(rollup)? && session.is_none() {
+            return None;
+        }
+        self.add(rollup, session, now, |sums, rollup| sums.add(rollup, values, now))
+    }
+
+    /// Adds values that are no record, such as an error's. Without a session a rollup of sessions has a
+    /// bucket for what is of none, which is merged into its day.
+    pub fn note(
+        &mut self,
+        rollup: RollupId,
+        session: Option<SessionId>,
+        values: &[(FieldId, Value<'_>)],
+        now: UnixMs,
+    ) -> Option<u64> {
+        self.add(rollup, session, now, |sums, rollup| sums.note(rollup, values, now))
+    }
+
+    fn needs_session(&self, rollup: RollupId) -> Option<bool> {
+        self.plan.get(rollup).map(|rollup| rollup.spec.grain == Grain::Session)
+    }
+
+    fn add(
+        &mut self,
+        rollup: RollupId,
+        session: Option<SessionId>,
+        now: UnixMs,
+        add: impl FnOnce(&mut Accumulator, &Rollup) -> u64,
+    ) -> Option<u64> {
         let plan = Arc::clone(&self.plan);
         let checked = plan.get(rollup)?;
-        let session = match checked.spec.grain {
-            Grain::Session => Some(session?),
-            Grain::Window { .. } => None,
-        };
+        let session = session.filter(|_| checked.spec.grain == Grain::Session);
         let place = Place { rollup, session };
         let due = self.open.get(&place).and_then(|open| open.due(checked, now));
         if let Some(reason) = due {
@@ -153,7 +179,7 @@ impl Buckets {
         }
         let open = self.open.get_mut(&place)?;
         open.is_dirty = true;
-        let refused = open.part.sums.add(checked, values, now);
+        let refused = add(&mut open.part.sums, checked);
         if open.part.sums.count >= checked.spec.max_records {
             self.end_place(place, Reason::SafetyFlush, true);
         }
@@ -285,6 +311,8 @@ impl Buckets {
     /// Ends a bucket, and remembers how the session goes on where it does.
     fn end_place(&mut self, place: Place, reason: Reason, goes_on: bool) {
         let Some(open) = self.open.remove(&place) else { return };
+        let is_of_none = place.session.is_none() && self.needs_session(place.rollup) == Some(true);
+        let reason = if is_of_none { Reason::BudgetMerge } else { reason };
         let part = Part { reason: Some(reason), ..open.part };
         if goes_on {
             self.resume(&part);

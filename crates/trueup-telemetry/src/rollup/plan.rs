@@ -3,28 +3,23 @@
 
 use trueup_core::DAY_MS;
 
+use super::properties::{MERGED, RECOVERED};
 use super::spec::{Grain, NumberSpec, RollupSpec, ValuesOutput, ValuesSpec};
 
-/// Fields of one rollup at most: a record is looked at field by field.
-const FIELDS_MAX: usize = 64;
+/// Fields of one rollup at most: no manifest can have more.
+const FIELDS_MAX: usize = 1_024;
 /// Values of one enum at most: each is a property of the event.
 const ENUM_VALUES_MAX: usize = 64;
-/// Bytes of the name of an event, a field or an enum's value at most.
-const NAME_BYTES_MAX: usize = 64;
+/// Bytes of the name of an event, a field or a property at most: two names of a manifest fit into one.
+const NAME_BYTES_MAX: usize = 160;
 /// Rollups of a product at most.
-const ROLLUPS_MAX: usize = 32;
+const ROLLUPS_MAX: usize = 64;
 /// Different values of one field that are kept apart at most; the rest is one sum.
 const VALUES_KEPT_MAX: usize = 1_024;
 
 /// Properties that every rollup has, whose names no field may take.
-const RESERVED: [&str; 6] = [
-    "count",
-    "window_start_ts",
-    "rollup_reason",
-    "window_seq",
-    "merged_rollups",
-    "recovered_rollups",
-];
+const RESERVED: [&str; 6] =
+    ["count", "window_start_ts", "rollup_reason", "window_seq", MERGED, RECOVERED];
 
 /// Which rollup of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +35,24 @@ pub(crate) enum Slot {
     Number(usize),
     Enum(usize),
     Values(usize),
+}
+
+/// What a field holds. Fields of different kinds may have one name: they are then of one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SlotKind {
+    Number,
+    Enum,
+    Values,
+}
+
+impl Slot {
+    const fn kind(self) -> SlotKind {
+        match self {
+            Self::Number(_) => SlotKind::Number,
+            Self::Enum(_) => SlotKind::Enum,
+            Self::Values(_) => SlotKind::Values,
+        }
+    }
 }
 
 /// One checked rollup.
@@ -143,7 +156,8 @@ impl Plan {
         self.rollups.get(usize::from(id.0))
     }
 
-    /// A field of a rollup by its name in records.
+    /// A field of a rollup by its name in records; of several kinds with that name the first of number,
+    /// enum, values.
     #[must_use]
     pub fn field(&self, id: RollupId, name: &str) -> Option<FieldId> {
         self.get(id)?.field(name)
@@ -184,6 +198,13 @@ impl Rollup {
         u16::try_from(place).ok().map(FieldId)
     }
 
+    /// A field of one kind.
+    pub(crate) fn field_of(&self, kind: SlotKind, name: &str) -> Option<FieldId> {
+        let mut slots = self.slots.iter();
+        let place = slots.position(|(field, slot)| field == name && slot.kind() == kind)?;
+        u16::try_from(place).ok().map(FieldId)
+    }
+
     pub(crate) fn slot(&self, field: FieldId) -> Option<Slot> {
         self.slots.get(usize::from(field.0)).map(|(_, slot)| *slot)
     }
@@ -204,7 +225,10 @@ impl Rollup {
     fn check_names(&self) -> Result<(), PlanError> {
         let event = &self.spec.event;
         named(event, event)?;
-        unique(event, self.slots.iter().map(|(name, _)| name.clone()), &[])?;
+        for kind in [SlotKind::Number, SlotKind::Enum, SlotKind::Values] {
+            let slots = self.slots.iter().filter(|(_, slot)| slot.kind() == kind);
+            unique(event, slots.map(|(name, _)| name.clone()), &[])?;
+        }
         let spec = &self.spec;
         let numbers = spec.numbers.iter().flat_map(NumberSpec::outputs).cloned();
         let enums = spec.enums.iter().flat_map(|spec| {
@@ -212,7 +236,9 @@ impl Rollup {
         });
         let values = spec.values.iter().flat_map(|spec| match &spec.output {
             ValuesOutput::Top { name } => vec![name.clone()],
-            ValuesOutput::List { name, other, .. } => vec![name.clone(), other.clone()],
+            ValuesOutput::List { name, total, other, .. } => {
+                [Some(name), total.as_ref(), Some(other)].into_iter().flatten().cloned().collect()
+            }
         });
         unique(event, numbers.chain(enums).chain(values), &RESERVED)
     }

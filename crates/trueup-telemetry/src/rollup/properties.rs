@@ -10,6 +10,13 @@ use super::plan::Rollup;
 use super::spec::{NumberSpec, Reason, Unit, ValuesOutput};
 use super::weights::Weights;
 
+/// The property that says of how many rollups one was merged.
+pub(crate) const MERGED: &str = "merged_rollups";
+/// The property that says how many of those were of a process that was killed.
+pub(crate) const RECOVERED: &str = "recovered_rollups";
+/// What stands between the parts of a value that has several.
+pub const COLUMN_END: char = '\u{1f}';
+
 /// What an event says, in order. As JSON, an object.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Properties(pub Vec<(String, Property)>);
@@ -27,10 +34,10 @@ pub enum Property {
     Text(String),
     /// Yes or no.
     Flag(bool),
-    /// Values and their counts. As JSON, objects with the field's name and `count`.
+    /// Values and their counts. As JSON, objects with the columns and `count`.
     Counts {
-        /// The field that has the values.
-        field: String,
+        /// What the parts of a value are called.
+        columns: Vec<String>,
         /// The values, the heaviest first.
         counts: Vec<(String, u128)>,
     },
@@ -52,14 +59,14 @@ impl Accumulator {
             }));
         }
         for (spec, weights) in spec.values.iter().zip(&self.values) {
-            list.extend(values(&spec.output, &spec.field, weights));
+            list.extend(values(&spec.output, weights));
         }
         let mut tail = |name: &str, value| list.push((name.to_owned(), value));
         if self.merged > 0 {
-            tail("merged_rollups", Property::Integer(self.merged.into()));
+            tail(MERGED, Property::Integer(self.merged.into()));
         }
         if self.recovered > 0 {
-            tail("recovered_rollups", Property::Integer(self.recovered.into()));
+            tail(RECOVERED, Property::Integer(self.recovered.into()));
         }
         let start = self.first.floor(spec.start_width_ms.max(1));
         tail("window_start_ts", Property::Integer(start.0.into()));
@@ -73,6 +80,7 @@ fn number(spec: &NumberSpec, sums: &Number) -> Vec<(String, Property)> {
     let unit = |value: i128| match spec.unit {
         Unit::Integer => Property::Integer(value),
         Unit::NanoUsd => Property::NanoUsd(value),
+        Unit::Millionths => Property::Real(of_millionths(value)),
     };
     let some = |value: i64| (sums.count > 0).then(|| unit(value.into()));
     // The middle of a bucket may lie outside of what came.
@@ -96,25 +104,33 @@ fn mean(unit: Unit, sums: &Number) -> Property {
     let count = i128::from(sums.count.max(1));
     match unit {
         Unit::NanoUsd => Property::NanoUsd(sums.sum / count),
+        Unit::Millionths => Property::Real(of_millionths(sums.sum) / count as f64),
         Unit::Integer if sums.sum % count == 0 => Property::Integer(sums.sum / count),
         Unit::Integer => Property::Real(sums.sum as f64 / count as f64),
     }
 }
 
-fn values(output: &ValuesOutput, field: &str, weights: &Weights) -> Vec<(String, Property)> {
+#[expect(clippy::cast_precision_loss, reason = "it was a number with a fraction when it came")]
+fn of_millionths(value: i128) -> f64 {
+    value as f64 / 1_000_000.0
+}
+
+fn values(output: &ValuesOutput, weights: &Weights) -> Vec<(String, Property)> {
     match output {
         ValuesOutput::Top { name } => {
             let top = weights.top().map(|top| (name.clone(), Property::Text(top.to_owned())));
             top.into_iter().collect()
         }
-        ValuesOutput::List { name, shown, other } => {
+        ValuesOutput::List { name, columns, shown, total, other } => {
             let counts: Vec<_> = weights.heaviest(*shown);
             let listed = counts.iter().fold(0_u128, |sum, &(_, count)| sum.saturating_add(count));
             let rest = weights.total().saturating_sub(listed);
             let counts = counts.into_iter().map(|(value, count)| (value.to_owned(), count));
-            let list = Property::Counts { field: field.to_owned(), counts: counts.collect() };
-            let rest = i128::try_from(rest).unwrap_or(i128::MAX);
-            vec![(name.clone(), list), (other.clone(), Property::Integer(rest))]
+            let list = Property::Counts { columns: columns.clone(), counts: counts.collect() };
+            let whole = |weight| Property::Integer(i128::try_from(weight).unwrap_or(i128::MAX));
+            let total = total.as_ref().map(|total| (total.clone(), whole(weights.total())));
+            let list = std::iter::once((name.clone(), list));
+            list.chain(total).chain([(other.clone(), whole(rest))]).collect()
         }
     }
 }
@@ -144,9 +160,9 @@ impl Serialize for Property {
             Self::Real(value) => value.serialize(serializer),
             Self::Text(value) => value.serialize(serializer),
             Self::Flag(value) => value.serialize(serializer),
-            Self::Counts { field, counts } => {
+            Self::Counts { columns, counts } => {
                 serializer.collect_seq(counts.iter().map(|(value, count)| Counted {
-                    field,
+                    columns,
                     value,
                     count: *count,
                 }))
@@ -156,15 +172,19 @@ impl Serialize for Property {
 }
 
 struct Counted<'a> {
-    field: &'a str,
+    columns: &'a [String],
     value: &'a str,
     count: u128,
 }
 
 impl Serialize for Counted<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry(self.field, self.value)?;
+        let mut map = serializer.serialize_map(None)?;
+        // The last column takes whatever is left of the value, so that nothing of it is lost.
+        let parts = self.value.splitn(self.columns.len().max(1), COLUMN_END);
+        for (column, part) in self.columns.iter().zip(parts) {
+            map.serialize_entry(column, part)?;
+        }
         map.serialize_entry("count", &self.count)?;
         map.end()
     }

@@ -44,6 +44,8 @@ pub enum Unit {
     Integer,
     /// Recorded in nano-dollars, written as exact dollars.
     NanoUsd,
+    /// Recorded in millionths, written as a number with a fraction.
+    Millionths,
 }
 
 /// A field that is a number, and the properties made of it. Each `Some` is the property's name.
@@ -103,8 +105,12 @@ pub enum ValuesOutput {
     List {
         /// The property that holds the list, such as `errors`.
         name: String,
+        /// What the parts of a value are called, which [`COLUMN_END`](super::COLUMN_END) divides.
+        columns: Vec<String>,
         /// How many are listed.
         shown: usize,
+        /// The property that holds the weight of all.
+        total: Option<String>,
         /// The property that holds the weight of what is not listed, such as `other_count`.
         other: String,
     },
@@ -262,7 +268,13 @@ impl ValuesSpec {
     #[must_use]
     pub fn list(field: &str, name: &str, shown: usize, other: &str) -> Self {
         Self {
-            output: ValuesOutput::List { name: name.to_owned(), shown, other: other.to_owned() },
+            output: ValuesOutput::List {
+                name: name.to_owned(),
+                columns: vec![field.to_owned()],
+                shown,
+                total: None,
+                other: other.to_owned(),
+            },
             ..Self::top(field)
         }
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 /// Bytes of a value at most; a longer one is refused, since a cut one would be another.
-pub(super) const VALUE_BYTES_MAX: usize = 400;
+pub(crate) const VALUE_BYTES_MAX: usize = 400;
 
 /// Which values weighed how much.
 #[derive(Debug, Clone, PartialEq, Eq)]

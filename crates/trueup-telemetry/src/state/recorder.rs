@@ -144,7 +144,24 @@ impl Recorder {
         values: &[(FieldId, Value<'_>)],
         now: UnixMs,
     ) -> Ack {
-        let Some(refused) = self.buckets.record(rollup, session, values, now) else {
+        let refused = self.buckets.record(rollup, session, values, now);
+        self.acknowledged(refused, now)
+    }
+
+    /// Adds values that are no record, such as an error's: they do not count as one, and need no session.
+    pub fn note(
+        &mut self,
+        rollup: RollupId,
+        session: Option<SessionId>,
+        values: &[(FieldId, Value<'_>)],
+        now: UnixMs,
+    ) -> Ack {
+        let refused = self.buckets.note(rollup, session, values, now);
+        self.acknowledged(refused, now)
+    }
+
+    fn acknowledged(&mut self, refused: Option<u64>, now: UnixMs) -> Ack {
+        let Some(refused) = refused else {
             self.health.records_refused += 1;
             return Ack { number: None, refused: 0 };
         };

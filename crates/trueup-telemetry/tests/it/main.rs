@@ -17,6 +17,7 @@ mod identity;
 mod machine_laws;
 mod manifest;
 mod outbox;
+mod plan;
 mod redact;
 mod rollup_laws;
 mod told;

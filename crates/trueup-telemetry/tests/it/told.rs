@@ -90,7 +90,7 @@ fn check_11_document_screen_and_accepted_keys_are_one_list() {
 }
 
 /// A value that a type takes.
-fn example(holds: &FieldType) -> Input<'_> {
+pub(crate) fn example(holds: &FieldType) -> Input<'_> {
     match holds {
         FieldType::Bool => Input::Bool(true),
         FieldType::U64 | FieldType::I64 | FieldType::F64 | FieldType::Usd => Input::U64(1),
