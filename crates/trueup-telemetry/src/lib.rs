@@ -9,6 +9,7 @@ pub mod consent;
 pub mod identity;
 pub mod manifest;
 pub mod outbox;
+pub mod product;
 pub mod redact;
 pub mod rollup;
 pub mod state;

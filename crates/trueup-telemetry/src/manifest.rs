@@ -324,6 +324,29 @@ pub enum Sink {
     Stdout,
 }
 
+impl Sink {
+    /// Its kind, as in the manifest.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::PostHog { .. } => "posthog",
+            Self::Otlp { .. } => "otlp",
+            Self::Webhook { .. } => "webhook",
+            Self::File { .. } => "file",
+            Self::Stdout => "stdout",
+        }
+    }
+
+    /// The variable with the secret of its signature.
+    #[must_use]
+    pub fn secret_variable(&self) -> Option<&str> {
+        match self {
+            Self::Webhook { secret_variable, .. } => secret_variable.as_deref(),
+            Self::PostHog { .. } | Self::Otlp { .. } | Self::File { .. } | Self::Stdout => None,
+        }
+    }
+}
+
 /// What is told of the time before consent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backfill {

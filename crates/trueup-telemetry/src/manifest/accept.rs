@@ -132,6 +132,23 @@ impl Drops {
         self.counts.iter().map(|((key, reason), count)| (key.as_str(), *reason, *count))
     }
 
+    /// Whether there were none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// Adds those of another.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for ((key, reason), more) in &other.counts {
+            let is_known = self.counts.contains_key(&(key.clone(), *reason));
+            let is_room = is_known || self.counts.len() < DROPS_MAX;
+            let key = if is_room { key.as_str() } else { OTHER };
+            let count = self.counts.entry((key.to_owned(), *reason)).or_insert(0);
+            *count = count.saturating_add(*more);
+        }
+    }
+
     /// How many there were.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -18,6 +18,7 @@ mod machine_laws;
 mod manifest;
 mod outbox;
 mod plan;
+mod product;
 mod redact;
 mod rollup_laws;
 mod told;

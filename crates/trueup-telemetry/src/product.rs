@@ -1,0 +1,166 @@
+//! The one face of all this, for a program that has telemetry in it and for the daemon.
+//!
+//! A [`Telemetry`] knows the decision, and follows it: off, it has no thread, no file and no record.
+//! Otherwise records are added up in memory, and one thread writes, seals and, where that is allowed,
+//! sends. It never fails, never waits for another machine, and never says on its own that something is
+//! wrong: [`status`](Telemetry::status) does.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use trueup_telemetry::consent::Mode;
+//! use trueup_telemetry::manifest::{Input, Manifest};
+//! use trueup_telemetry::product::{Environment, Options, Outcome, Telemetry};
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let folder = folder.path();
+//! let manifest = Manifest::parse(
+//!     r#"
+//!     product = "example"
+//!     env_prefix = "EXAMPLE"
+//!     default = "local"
+//!     [fields]
+//!     tokens = { u64 = true }
+//!     [[rollup]]
+//!     event = "turns"
+//!     grain = "session"
+//!     sum = ["tokens"]
+//!     max_age = "1h"
+//!     max_records = 1000
+//!     "#,
+//!     "telemetry.toml",
+//! )?;
+//! let telemetry = Telemetry::open(Options::new(Arc::new(manifest), folder, Environment::default()));
+//! assert_eq!(telemetry.status().mode, Mode::Local);
+//! let recorded = telemetry.record("turns", Some("a session"), &[("tokens", Input::U64(7))]);
+//! assert_eq!(recorded.outcome, Outcome::Taken);
+//! telemetry.end("a session");
+//! telemetry.shut_down(Duration::from_millis(500));
+//! let kept = telemetry.sent();
+//! assert!(String::from_utf8_lossy(&kept[0].body).contains("\"total_tokens\":7"));
+//! # Ok::<(), trueup_telemetry::manifest::ManifestError>(())
+//! ```
+
+mod keeper;
+mod options;
+mod recording;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use keeper::{ERRANDS_MAX, Flushed};
+pub use options::{Clock, Environment, Options, Random};
+pub use recording::{Outcome, Recorded, WAITING_MAX};
+pub use status::{Shown, Status};
+
+use crate::consent::{Mode, WriteError};
+use crate::manifest::{Drops, Input};
+use crate::state::StateError;
+use keeper::Keeper;
+
+/// The telemetry of a product in this process. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    held: Arc<Held>,
+}
+
+/// What the last clone lets go of.
+#[derive(Debug)]
+struct Held {
+    keeper: Arc<Keeper>,
+}
+
+impl Drop for Held {
+    /// Whoever forgot to shut down loses no record, only the attempt to send.
+    fn drop(&mut self) {
+        self.keeper.shut_down(Duration::ZERO);
+    }
+}
+
+impl Telemetry {
+    /// Opens it. This never fails: what is wrong is in [`Status::problem`], and then it is off. Where
+    /// somebody turned it off since the last time, what was recorded and not sent is deleted. Nothing
+    /// is made before something is recorded.
+    #[must_use]
+    pub fn open(options: Options) -> Self {
+        Self { held: Arc::new(Held { keeper: Arc::new(Keeper::new(options)) }) }
+    }
+
+    /// Adds a record of an event. Where telemetry is off this is one look at a number.
+    #[inline]
+    pub fn record(
+        &self,
+        event: &str,
+        session: Option<&str>,
+        properties: &[(&str, Input<'_>)],
+    ) -> Recorded {
+        if self.held.keeper.is_off() {
+            return Recorded { outcome: Outcome::Off, drops: Drops::default() };
+        }
+        self.held.keeper.record(event, session, properties)
+    }
+
+    /// Ends a session: its sums become an event, as far as the budget has room. A second time there is
+    /// nothing to end.
+    pub fn end(&self, session: &str) {
+        if !self.held.keeper.is_off() {
+            self.held.keeper.end(session);
+        }
+    }
+
+    /// Tells that something happened of which there are few by nature, such as an installation: an event
+    /// of its own, as often in a day as the manifest says.
+    pub fn lifecycle(&self, event: &str, properties: &[(&str, Input<'_>)]) -> Recorded {
+        if self.held.keeper.is_off() {
+            return Recorded { outcome: Outcome::Off, drops: Drops::default() };
+        }
+        self.held.keeper.lifecycle(event, properties)
+    }
+
+    /// Looks at the decision again, seals what has ended, and sends what may be sent; on this thread.
+    pub fn flush(&self) -> Flushed {
+        self.held.keeper.flush(true)
+    }
+
+    /// How things stand. It makes no file.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.held.keeper.status()
+    }
+
+    /// The next request, to the byte, if one may be sent now. It makes no file.
+    #[must_use]
+    pub fn preview(&self) -> Option<Shown> {
+        self.held.keeper.preview()
+    }
+
+    /// What was sent, what was put aside, and what was kept on this machine: as far back as it is still
+    /// there, the oldest first. It makes no file.
+    #[must_use]
+    pub fn sent(&self) -> Vec<Shown> {
+        self.held.keeper.sent()
+    }
+
+    /// Writes the decision, and follows it at once. Off deletes all that was recorded and not sent.
+    pub fn set_mode(&self, mode: Mode) -> Result<(), WriteError> {
+        self.held.keeper.decide(mode)
+    }
+
+    /// Writes that the notice was shown, without which a product that is on by default sends nothing.
+    pub fn notice_shown(&self) -> Result<(), WriteError> {
+        self.held.keeper.notice_shown()
+    }
+
+    /// Deletes all that was recorded and not sent, and what is known of what was. The mode stays.
+    pub fn purge(&self) -> Result<(), StateError> {
+        self.held.keeper.purge()
+    }
+
+    /// Ends it: nothing is recorded any more, what is open ends as `worker_shutdown`, is sealed and
+    /// synced, and one attempt is made to send it, for no longer than `bound`. What is not sent waits
+    /// for the next start.
+    pub fn shut_down(&self, bound: Duration) {
+        self.held.keeper.shut_down(bound);
+    }
+}
