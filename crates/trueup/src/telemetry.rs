@@ -37,9 +37,9 @@ pub(crate) fn manifest(path: Option<&Path>) -> Result<Manifest> {
 pub(crate) fn options(manifest: Manifest, config: &Config) -> Options {
     let variables = &config.environment.variables;
     let environment = Environment::of(&manifest, &|name| variables.get(name).cloned());
-    let folder = environment.folder(&manifest).unwrap_or_else(|| {
-        config.ledger().with_file_name("telemetry").join(&manifest.product)
-    });
+    let folder = environment
+        .folder(&manifest)
+        .unwrap_or_else(|| config.ledger().with_file_name("telemetry").join(&manifest.product));
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     let base = machine(&manifest);
     let clock = Arc::new(clock::now);

@@ -135,7 +135,7 @@ enum Verb {
     ///
     /// Of trueup itself, or of another product by its manifest. trueup records and sends nothing of
     /// itself yet.
-    Telemetry(telemetry::Telemetry),
+    Telemetry(telemetry::TelemetryVerbs),
     /// Show every setting, its value and where it comes from
     Config(config::ShowConfig),
     /// Print what lets a shell complete trueup's commands and options
