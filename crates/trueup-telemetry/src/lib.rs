@@ -7,6 +7,7 @@
 pub mod budget;
 pub mod consent;
 pub mod identity;
+pub mod instrument;
 pub mod manifest;
 pub mod outbox;
 pub mod product;

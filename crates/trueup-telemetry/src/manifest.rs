@@ -33,6 +33,7 @@ mod plan;
 mod read;
 mod render;
 mod sinks;
+mod source;
 mod told;
 
 use std::collections::BTreeMap;
