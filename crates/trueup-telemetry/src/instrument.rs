@@ -190,7 +190,9 @@ mod tests {
             assert!(!has_event(EVENTS, event), "{event}");
         }
         assert!(has_key(EVENTS, "turns", "tokens") && has_key(EVENTS, "turns", "outcome"));
-        for (event, key) in [("turns", ""), ("turns", "token"), ("starts", "tokens"), ("x", "tokens")] {
+        for (event, key) in
+            [("turns", ""), ("turns", "token"), ("starts", "tokens"), ("x", "tokens")]
+        {
             assert!(!has_key(EVENTS, event, key), "{event} {key}");
         }
     }
