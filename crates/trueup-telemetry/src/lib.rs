@@ -6,6 +6,7 @@
 
 pub mod budget;
 pub mod consent;
+pub mod errors;
 pub mod identity;
 pub mod manifest;
 pub mod outbox;

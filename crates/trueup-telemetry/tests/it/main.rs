@@ -12,6 +12,7 @@ mod budget_laws;
 mod consent;
 mod crash_laws;
 mod damage_laws;
+mod errors;
 mod fixtures;
 mod identity;
 mod machine_laws;
