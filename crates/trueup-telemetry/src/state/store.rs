@@ -241,7 +241,8 @@ impl Store {
                     let counted = item.counted.filter(|_| are_its && !draft.uuids.is_empty());
                     let number = sealing.push_draft(draft);
                     if let Some(part) = sealing.book.outbox.item(number).cloned() {
-                        let part = Item { counted, ..part };
+                        let whole = Item { counted, ..item.clone() };
+                        let part = if are_its { part.of(&whole) } else { part };
                         sealing.push(Op::Outbox(Change::Put(Box::new(part))));
                     }
                 }
