@@ -7,6 +7,7 @@
 pub mod budget;
 pub mod consent;
 pub mod deliver;
+pub mod errors;
 pub mod identity;
 pub mod instrument;
 pub mod manifest;

@@ -14,6 +14,7 @@ mod crash_laws;
 mod damage_laws;
 #[cfg(feature = "net")]
 mod delivery;
+mod errors;
 mod fixtures;
 #[cfg(feature = "net")]
 mod http;
