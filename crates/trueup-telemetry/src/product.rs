@@ -43,6 +43,7 @@
 
 mod keeper;
 mod options;
+mod outlets;
 mod recording;
 mod status;
 
@@ -51,7 +52,9 @@ use std::time::Duration;
 
 pub use keeper::{ERRANDS_MAX, Flushed};
 pub use options::{Clock, Environment, Options, Random};
+pub use outlets::Transports;
 pub use recording::{Outcome, Recorded, WAITING_MAX};
+pub(crate) use status::words;
 pub use status::{Shown, Status};
 
 use crate::consent::{Mode, WriteError};
