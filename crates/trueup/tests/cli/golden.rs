@@ -188,6 +188,7 @@ fn help_of_every_verb() {
         "telemetry on",
         "telemetry local",
         "telemetry off",
+        "telemetry show",
         "telemetry log",
         "telemetry flush",
         "telemetry purge",

@@ -113,6 +113,7 @@ fn help_fits_80_columns() {
         "telemetry on",
         "telemetry local",
         "telemetry off",
+        "telemetry show",
         "telemetry log",
         "telemetry flush",
         "telemetry purge",

@@ -40,7 +40,7 @@ impl Log {
         } else if shown.is_empty() {
             writeln!(out, "Nothing was sent or kept yet.")?;
         } else {
-            for Shown { item, body } in &shown {
+            for Shown { item, body, .. } in &shown {
                 writeln!(out, "{}", line(item))?;
                 if body.is_empty() {
                     writeln!(out, "    its bytes are no longer kept")?;

@@ -11,6 +11,7 @@ mod purge;
 mod redact;
 mod reset_id;
 mod schema;
+mod show;
 mod status;
 
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ enum Verb {
     Local(decide::Decide),
     /// Let nothing be recorded or sent
     Off(decide::Decide),
+    /// Show the next request, to the byte; changes nothing
+    Show(show::Show),
     /// Show the requests that were sent, and what was kept on this machine; changes nothing
     Log(log::Log),
     /// Make requests of what has ended, and send those that may be sent
@@ -80,6 +83,7 @@ impl TelemetryVerbs {
             Verb::On(decide) => decide.run(Mode::On, config),
             Verb::Local(decide) => decide.run(Mode::Local, config),
             Verb::Off(decide) => decide.run(Mode::Off, config),
+            Verb::Show(show) => show.run(config),
             Verb::Log(log) => log.run(config),
             Verb::Flush(flush) => flush.run(config),
             Verb::Purge(purge) => purge.run(config),
