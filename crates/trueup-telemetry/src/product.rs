@@ -160,6 +160,13 @@ impl Telemetry {
         self.held.keeper.purge()
     }
 
+    /// Ends it at once, without waiting for the disk: what was recorded lies where the next one that opens
+    /// this telemetry finds it, and is sealed then. For programs that run for a moment; now and then one
+    /// of them seals what all of them left.
+    pub fn leave(&self) {
+        self.held.keeper.leave();
+    }
+
     /// Ends it: nothing is recorded any more, what is open ends as `worker_shutdown`, is sealed and
     /// synced, and one attempt is made to send it, for no longer than `bound`. What is not sent waits
     /// for the next start.

@@ -29,7 +29,9 @@ use crate::manifest::{Drops, Grain, Input, Value, plan_of};
 use crate::outbox::{Draft, Item, event_uuid, hex};
 use crate::rollup::Plan;
 use crate::sink::Outgoing;
-use crate::state::{Durability, Event, Look, Reach, Recorder, Sealed, Settings, StateError, Store};
+use crate::state::{
+    Durability, Event, Look, Reach, Recorder, Sealed, Settings, StateError, Store, logs_in,
+};
 
 /// How long after a record it is written.
 const PERSIST_AFTER: Duration = Duration::from_millis(250);
@@ -44,6 +46,9 @@ const FLUSH: Bounds = Bounds { time_max: Duration::from_secs(30), failures_max: 
 const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
 /// How often whoever waits for another attempt looks whether that is still wanted.
 const WAIT_LOOK: Duration = Duration::from_millis(200);
+
+/// Logs of open buckets that programs leave behind them before one of them seals them all.
+const LEFT_MAX: usize = 32;
 
 /// What came of a flush.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -532,6 +537,29 @@ impl Keeper {
             !self.is_local(decided.consent.mode) && !self.is_cut.load(Ordering::Acquire);
         let since = decided.consent.as_of.unwrap_or(UnixMs(i64::MIN));
         is_allowed.then_some(Reach::Since(since))
+    }
+
+    /// Ends it without sealing, unless much was left by others before.
+    pub(super) fn leave(self: &Arc<Self>) {
+        if logs_in(&self.options.state) >= LEFT_MAX {
+            return self.shut_down(Duration::ZERO);
+        }
+        if self.is_ended.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (mode, now) = (self.intake.mode(), self.now());
+        if mode != Mode::Off && self.intake.is_in_use() {
+            self.persist(now);
+            let is_local = self.is_local(mode);
+            self.intake.set_mode(Mode::Off, is_local, now);
+            if let Some(recorder) = self.intake.take() {
+                self.note(told(recorder.close(now)));
+            }
+        }
+        self.is_cut.store(true, Ordering::Release);
+        if let Some(thread) = held(&self.thread).take() {
+            thread.thread().unpark();
+        }
     }
 
     /// Ends it.
