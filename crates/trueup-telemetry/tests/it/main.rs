@@ -8,6 +8,7 @@
 )]
 
 mod accept;
+mod backfill;
 mod budget_laws;
 mod consent;
 mod crash_laws;
