@@ -18,5 +18,6 @@ pub mod outbox;
 pub mod product;
 pub mod redact;
 pub mod rollup;
+pub mod simulate;
 pub mod sink;
 pub mod state;

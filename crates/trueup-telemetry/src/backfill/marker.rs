@@ -173,7 +173,7 @@ impl Pending {
             match states.get(&id) {
                 Some(ItemState::Sent) => return false,
                 Some(ItemState::Queued) => queued += 1,
-                Some(ItemState::Quarantined) | None => failed += 1,
+                Some(ItemState::Quarantined | ItemState::Kept) | None => failed += 1,
             }
             true
         });
@@ -218,7 +218,7 @@ fn states(items: &[Item], after: u64) -> BTreeMap<Uuid, ItemState> {
     let rank = |state| match state {
         ItemState::Sent => 0,
         ItemState::Queued => 1,
-        ItemState::Quarantined => 2,
+        ItemState::Quarantined | ItemState::Kept => 2,
     };
     let mut states = BTreeMap::new();
     let is_of_it = |item: &&Item| item.class == Class::Historical && item.number > after;

@@ -17,6 +17,7 @@ mod damage_laws;
 mod delivery;
 mod errors;
 mod fixtures;
+mod fleet;
 #[cfg(feature = "net")]
 mod http;
 mod identity;
