@@ -21,6 +21,7 @@ mod fleet;
 #[cfg(feature = "net")]
 mod http;
 mod identity;
+mod instrument;
 mod machine_laws;
 mod manifest;
 mod outbox;
