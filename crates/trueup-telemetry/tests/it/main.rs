@@ -27,6 +27,8 @@ mod post;
 mod receiver;
 mod redact;
 mod rollup_laws;
+#[cfg(feature = "net")]
+mod sinks;
 mod told;
 mod world;
 
