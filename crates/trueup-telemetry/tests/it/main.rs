@@ -8,7 +8,11 @@
 )]
 
 mod accept;
+#[cfg(feature = "net")]
+mod adapter;
 mod budget_laws;
+#[cfg(feature = "net")]
+mod compliance;
 mod consent;
 mod crash_laws;
 mod damage_laws;
