@@ -7,9 +7,8 @@ use trueup_telemetry::product::Outcome;
 
 use crate::product::{MANIFEST, Stage, TURN, events};
 
-const EVENTS: Events = &[
-    ("observer_turn_rollup", &["tokens_input", "outcome", "duration_ms", "model"]),
-];
+const EVENTS: Events =
+    &[("observer_turn_rollup", &["tokens_input", "outcome", "duration_ms", "model"])];
 
 const EXAMPLE: &str = include_str!("../../examples/embedding/telemetry.toml");
 const GUIDE: &str = include_str!("../../../../docs/telemetry-embedding.md");
@@ -99,9 +98,8 @@ mod logged {
             .without_time()
             .with_ansi(false)
             .with_writer(move || writer.clone());
-        let subscriber = tracing_subscriber::registry()
-            .with(lines)
-            .with(ErrorLayer::new(telemetry.clone()));
+        let subscriber =
+            tracing_subscriber::registry().with(lines).with(ErrorLayer::new(telemetry.clone()));
         tracing::subscriber::with_default(subscriber, run);
         String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
     }

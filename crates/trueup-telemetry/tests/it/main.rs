@@ -8,8 +8,12 @@
 )]
 
 mod accept;
+#[cfg(feature = "net")]
+mod adapter;
 mod backfill;
 mod budget_laws;
+#[cfg(feature = "net")]
+mod compliance;
 mod consent;
 mod crash_laws;
 mod damage_laws;
@@ -33,6 +37,8 @@ mod product;
 mod receiver;
 mod redact;
 mod rollup_laws;
+#[cfg(feature = "net")]
+mod sinks;
 mod told;
 mod world;
 
