@@ -40,7 +40,7 @@ fn the_constants_of_a_manifest_are_those_of_its_walk() {
     let manifest = Manifest::parse(MANIFEST, "telemetry.toml").unwrap();
     let source = manifest.rust_source();
     for line in [
-        r#"("context_injected_rollup", &["tokens_input", "outcome"]),"#,
+        r#"("context_injected_rollup", &["outcome", "tokens_input"]),"#,
         r#"("worker_started", &["outcome"]),"#,
     ] {
         assert!(source.contains(line), "{source}");
