@@ -24,6 +24,7 @@ use super::status::words;
 use crate::budget::{Class, Day};
 use crate::consent::{Consent, Evidence, Mode, StateFile, WriteError, decide};
 use crate::deliver::{self, Bounds, Delivered, Ended, deliver};
+use crate::errors::{self, Exceptions, Report, Told};
 use crate::identity::{self, Found, Identity};
 use crate::manifest::{Drops, Grain, Input, Value, plan_of};
 use crate::outbox::{Draft, Item, event_uuid, hex};
@@ -68,10 +69,18 @@ pub struct Flushed {
 /// An event of its own on its way to the outbox.
 #[derive(Debug, Clone)]
 struct Errand {
-    outgoing: Outgoing,
+    what: What,
+    time: UnixMs,
     per_day_max: Option<u64>,
     /// Whether it was recorded when nothing might be sent.
     is_local: bool,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Event(Outgoing),
+    /// An error that may become an event of its own.
+    Error(Told),
 }
 
 /// The decision, and the files of which it was made, as they were.
@@ -98,6 +107,7 @@ pub(super) struct Keeper {
     is_debug: bool,
     decided: Mutex<Decided>,
     errands: Mutex<VecDeque<Errand>>,
+    exceptions: Mutex<Option<Exceptions>>,
     /// Held while the state changes, never while something is sent.
     sealing: Mutex<()>,
     /// Held by whoever sends.
@@ -148,6 +158,7 @@ impl Keeper {
             intake,
             decided: Mutex::new(Decided::now(&options)),
             errands: Mutex::default(),
+            exceptions: Mutex::default(),
             sealing: Mutex::default(),
             sending: Mutex::default(),
             identity: Mutex::default(),
@@ -254,7 +265,26 @@ impl Keeper {
             properties: kept.collect(),
         };
         let is_local = self.is_local(self.intake.mode());
-        self.errand(Errand { outgoing, per_day_max: Some(per_day_max), is_local }, drops)
+        let what = What::Event(outgoing);
+        self.errand(Errand { what, time, per_day_max: Some(per_day_max), is_local }, drops)
+    }
+
+    /// Tells of an error.
+    pub(super) fn report(self: &Arc<Self>, report: &Report<'_>) {
+        let manifest = &self.options.manifest;
+        let Some(errors) = &manifest.errors else { return };
+        if !held(&self.decided).consent.errors {
+            return;
+        }
+        let time = self.now();
+        let told = errors::tell(report, errors.level);
+        self.intake.error(errors::listed(told.as_ref()), time);
+        self.wake();
+        if let Some(told) = told.filter(|_| manifest.budget.exceptions_per_day > 0) {
+            let is_local = self.is_local(self.intake.mode());
+            let what = What::Error(told);
+            self.errand(Errand { what, time, per_day_max: None, is_local }, Drops::default());
+        }
     }
 
     fn errand(self: &Arc<Self>, errand: Errand, drops: Drops) -> Recorded {
@@ -280,7 +310,7 @@ impl Keeper {
         }
         if self.options.is_driven {
             if !self.intake.has_recorder() {
-                self.persist(self.now());
+                self.persist();
             }
             return;
         }
@@ -326,6 +356,7 @@ impl Keeper {
         let mut decided = held(&self.decided);
         if is_known || decided.stamps != stamps {
             *held(&self.identity) = None;
+            *held(&self.exceptions) = None;
             let fresh = Decided::now(&self.options);
             let is_other = fresh.consent != decided.consent;
             *decided = fresh;
@@ -374,7 +405,8 @@ impl Keeper {
     // --- the thread ------------------------------------------------------------------------------
 
     /// Writes what was recorded.
-    fn persist(&self, now: UnixMs) {
+    pub(super) fn persist(&self) {
+        let now = self.now();
         let options = &self.options;
         let durability = if options.is_driven { Durability::default() } else { BEHIND };
         let open = |plan| Recorder::open(&options.state, plan, durability, (options.random)(), now);
@@ -388,7 +420,7 @@ impl Keeper {
         }
         let now = self.now();
         if self.intake.look() || self.intake.is_in_use() {
-            self.persist(now);
+            self.persist();
         }
         let has_errands = !held(&self.errands).is_empty();
         let has_state = is_due && self.options.state.exists();
@@ -463,7 +495,15 @@ impl Keeper {
     ) -> Result<(), StateError> {
         loop {
             let Some(errand) = held(&self.errands).front().cloned() else { return Ok(()) };
-            let Errand { outgoing, per_day_max, is_local } = errand;
+            let Errand { what, time, per_day_max, is_local } = errand;
+            let outgoing = match what {
+                What::Event(outgoing) => Some(outgoing),
+                What::Error(told) => self.exception(store, identity, &told, time)?,
+            };
+            let Some(outgoing) = outgoing else {
+                held(&self.errands).pop_front();
+                continue;
+            };
             let is_local = is_local || self.reach().is_none_or(|it| it.withholds(outgoing.time));
             let outlets = self.outlets.iter().map(|outlet| Some(outlet.name.clone()));
             let to = if is_local { vec![None] } else { outlets.collect() };
@@ -476,6 +516,24 @@ impl Keeper {
             store.queue_each(drafts.collect(), Some(outgoing.time), per_day_max, now)?;
             held(&self.errands).pop_front();
         }
+    }
+
+    /// The event that an error becomes, if it is the first of its kind today.
+    fn exception(
+        &self,
+        store: &Store,
+        identity: &Identity,
+        told: &Told,
+        time: UnixMs,
+    ) -> Result<Option<Outgoing>, StateError> {
+        let mut known = held(&self.exceptions);
+        if known.is_none() {
+            let max = self.options.manifest.budget.exceptions_per_day;
+            let mut fresh = Exceptions::new(self.namespace(), install(identity), max);
+            fresh.resume(&store.look(time)?.items, time);
+            *known = Some(fresh);
+        }
+        Ok(known.as_mut().and_then(|known| known.first(told, time)))
     }
 
     // --- sending ---------------------------------------------------------------------------------
@@ -572,7 +630,7 @@ impl Keeper {
         let is_local = self.is_local(mode);
         if mode != Mode::Off {
             if self.intake.is_in_use() {
-                self.persist(now);
+                self.persist();
             }
             // From here on nothing is recorded.
             let reach = self.reach();
@@ -590,6 +648,14 @@ impl Keeper {
         }
     }
 
+    /// Ends it as a kill would.
+    pub(super) fn abandon(&self) {
+        self.is_ended.store(true, Ordering::Release);
+        self.is_cut.store(true, Ordering::Release);
+        self.intake.set_mode(Mode::Off, true, self.now());
+        self.intake.clear();
+    }
+
     /// One attempt to send, for no longer than `bound`: whoever waits for the end of a program waits no
     /// longer, whatever the network does.
     fn last_attempt(self: &Arc<Self>, bound: Duration) {
@@ -600,7 +666,7 @@ impl Keeper {
         if self.options.is_driven {
             return self.send(bounds, &mut Flushed::default());
         }
-        let (done, ended) = mpsc::channel();
+        let (done, ended) = mpsc::sync_channel(1);
         let keeper = Arc::clone(self);
         let attempt = move || {
             keeper.send(bounds, &mut Flushed::default());
@@ -637,13 +703,9 @@ impl Keeper {
     // --- the state -------------------------------------------------------------------------------
 
     fn store(&self, reach: Reach, identity: &Identity) -> Store {
-        let install = match identity {
-            Identity::Install(id) => id.clone(),
-            Identity::None | Identity::Daily(_) => String::new(),
-        };
         let settings = Settings {
             caps: self.options.manifest.budget.caps(),
-            install,
+            install: install(identity),
             namespace: self.namespace(),
         };
         let mut random = [0; 16];
@@ -748,6 +810,14 @@ impl Decided {
     fn now(options: &Options) -> Self {
         let stamps = stamps(options);
         Self { consent: ask(options), stamps }
+    }
+}
+
+/// The install as it stands in ids of events: where events cannot be told to be of one, in none.
+fn install(identity: &Identity) -> String {
+    match identity {
+        Identity::Install(id) => id.clone(),
+        Identity::None | Identity::Daily(_) => String::new(),
     }
 }
 

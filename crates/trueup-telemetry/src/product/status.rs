@@ -139,7 +139,9 @@ impl Keeper {
             let encoder = outlet.encoder(&self.options().manifest, self.base(), "");
             match item.state {
                 ItemState::Queued => encoder.preview(&item, &body, self.now()),
-                _ => encoder.request(&item, &body),
+                ItemState::Sent | ItemState::Quarantined | ItemState::Kept => {
+                    encoder.request(&item, &body)
+                }
             }
         });
         Shown { item, body, request }
