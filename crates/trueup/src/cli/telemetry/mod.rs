@@ -5,6 +5,7 @@
 
 mod decide;
 mod lint;
+mod pipe;
 mod redact;
 mod reset_id;
 mod schema;
@@ -46,6 +47,11 @@ enum Verb {
     ResetId(reset_id::ResetId),
     /// Check a manifest; exits with 1 where it cannot be used
     Lint(lint::Lint),
+    /// Take what another product tells, one JSON object a line, from standard input
+    ///
+    /// At the end of the input, or on SIGTERM, it seals what it has and prints what became of it, as one
+    /// line of JSON. docs/telemetry-http.md says what the lines are.
+    Pipe(pipe::Pipe),
     /// Take secrets and personal data out of a text, from standard input to standard output
     ///
     /// A line that is longer than 8 KiB is cut. docs/redaction.md says what goes, and what stays.
@@ -70,6 +76,7 @@ impl Telemetry {
             Verb::Schema(schema) => schema.run(),
             Verb::ResetId(reset) => reset.run(config),
             Verb::Lint(lint) => lint.run(),
+            Verb::Pipe(pipe) => pipe.run(config),
             Verb::Redact(redact) => redact.run(),
         }
     }
