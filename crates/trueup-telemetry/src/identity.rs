@@ -172,6 +172,7 @@ pub fn reset(kind: IdKind, path: &Path) -> Result<bool, IdentityError> {
 }
 
 fn make(kind: IdKind, document: &mut Document) -> Identity {
+    document.keep_date();
     match kind {
         IdKind::None => Identity::None,
         IdKind::Daily => {

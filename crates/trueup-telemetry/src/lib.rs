@@ -6,10 +6,16 @@
 
 pub mod budget;
 pub mod consent;
+pub mod deliver;
+pub mod errors;
 pub mod identity;
+pub mod instrument;
 pub mod manifest;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod outbox;
 pub mod product;
 pub mod redact;
 pub mod rollup;
+pub mod sink;
 pub mod state;

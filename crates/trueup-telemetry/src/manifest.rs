@@ -33,6 +33,7 @@ mod plan;
 mod read;
 mod render;
 mod sinks;
+mod source;
 mod told;
 
 use std::collections::BTreeMap;
@@ -45,6 +46,7 @@ pub use lint::lint;
 pub use plan::{Route, Routes, plan_of};
 pub use read::{ABOUT_CHARS_MAX, FINDINGS_MAX};
 pub use render::SCREEN_COLUMNS;
+pub(crate) use sinks::{is_project_key, url as address};
 pub use told::{Told, ToldEvent};
 
 use crate::consent::{Mode, Notice};

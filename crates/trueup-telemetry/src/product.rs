@@ -43,6 +43,7 @@
 
 mod keeper;
 mod options;
+mod outlets;
 mod recording;
 mod status;
 
@@ -51,10 +52,14 @@ use std::time::Duration;
 
 pub use keeper::{ERRANDS_MAX, Flushed};
 pub use options::{Clock, Environment, Options, Random};
+pub use outlets::Transports;
 pub use recording::{Outcome, Recorded, WAITING_MAX};
+#[cfg(feature = "tracing")]
+pub(crate) use status::words;
 pub use status::{Shown, Status};
 
 use crate::consent::{Mode, WriteError};
+use crate::errors::{self, Report};
 use crate::manifest::{Drops, Input};
 use crate::state::StateError;
 use keeper::Keeper;
@@ -116,6 +121,31 @@ impl Telemetry {
             return Recorded { outcome: Outcome::Off, drops: Drops::default() };
         }
         self.held.keeper.lifecycle(event, properties)
+    }
+
+    /// Tells of an error, as the manifest allows: its count, and what of its text may leave.
+    pub fn report(&self, report: &Report<'_>) {
+        if !self.held.keeper.is_off() {
+            self.held.keeper.report(report);
+        }
+    }
+
+    /// Tells of every panic of this process, too, without any change to what it shows. Each call adds
+    /// another hook: once is enough.
+    pub fn report_panics(&self) {
+        let held = Arc::downgrade(&self.held);
+        errors::panic_hook(move |report| {
+            if let Some(held) = held.upgrade().filter(|held| !held.keeper.is_off()) {
+                held.keeper.report(report);
+                held.keeper.persist();
+            }
+        });
+    }
+
+    /// Whether nothing is recorded.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.held.keeper.is_off()
     }
 
     /// Looks at the decision again, seals what has ended, and sends what may be sent; on this thread.

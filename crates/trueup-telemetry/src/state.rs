@@ -60,6 +60,7 @@ mod shelf;
 mod store;
 
 pub use error::StateError;
+pub(crate) use folder::{is_at, private};
 pub use lines::{Lines, line};
 pub use open_log::{OpenLog, read_open_log};
 pub use recorder::{Ack, Durability, Handed, Health, Recorder};

@@ -161,6 +161,17 @@ impl Document {
         }
     }
 
+    /// Writes down since when the decision holds, where only the time of the file says so: whoever is
+    /// about to write something else would make the decision a new one.
+    pub(crate) fn keep_date(&mut self) {
+        let (decision, _) = self.decision();
+        let as_of = decision.and_then(|decision| decision.as_of);
+        let is_dated = self.get(DECIDED_AT).is_some_and(|date| date != "");
+        if let Some(as_of) = as_of.filter(|_| !is_dated) {
+            self.set(DECIDED_AT, &Value::from(as_of.to_string()));
+        }
+    }
+
     /// Sets a key, in its place where it is there.
     pub(crate) fn set(&mut self, key: &str, value: &Value) {
         // Texts and truths always have a JSON form.

@@ -118,7 +118,10 @@ impl StateFile {
 
     /// Writes that the notice was shown.
     pub fn write_notice_shown(path: &Path, now: UnixMs) -> Result<(), WriteError> {
-        change(path, |document| document.set(NOTICE_SHOWN_AT, &Value::from(now.to_string())))
+        change(path, |document| {
+            document.keep_date();
+            document.set(NOTICE_SHOWN_AT, &Value::from(now.to_string()));
+        })
     }
 }
 

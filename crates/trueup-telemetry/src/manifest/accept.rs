@@ -2,6 +2,7 @@
 //! counted by key and reason, on this machine only.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use trueup_core::{DAY_MS, HOUR_MS, NanoUsd, UnixMs};
@@ -153,6 +154,68 @@ impl Drops {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.counts.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+}
+
+/// As a line of a log has it: a text as it is.
+impl fmt::Display for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(truth) => truth.fmt(f),
+            Self::U64(number) => number.fmt(f),
+            Self::I64(number) => number.fmt(f),
+            Self::F64(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+            Self::Nested => f.write_str("null"),
+        }
+    }
+}
+
+impl From<bool> for Input<'_> {
+    fn from(truth: bool) -> Self {
+        Self::Bool(truth)
+    }
+}
+
+impl From<u64> for Input<'_> {
+    fn from(number: u64) -> Self {
+        Self::U64(number)
+    }
+}
+
+impl From<u32> for Input<'_> {
+    fn from(number: u32) -> Self {
+        Self::U64(number.into())
+    }
+}
+
+impl From<usize> for Input<'_> {
+    fn from(number: usize) -> Self {
+        u64::try_from(number).map_or(Self::Nested, Self::U64)
+    }
+}
+
+impl From<i64> for Input<'_> {
+    fn from(number: i64) -> Self {
+        Self::I64(number)
+    }
+}
+
+impl From<i32> for Input<'_> {
+    fn from(number: i32) -> Self {
+        Self::I64(number.into())
+    }
+}
+
+impl From<f64> for Input<'_> {
+    fn from(number: f64) -> Self {
+        Self::F64(number)
+    }
+}
+
+impl<'a> From<&'a str> for Input<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
     }
 }
 

@@ -211,7 +211,7 @@ impl Routes {
     }
 
     /// The rollup and its field that take errors, to be given to
-    /// [`Recorder::note`](crate::state::Recorder::note).
+    /// [`Recorder::note`](crate::state::Recorder::note) with [`listed`](crate::errors::listed).
     #[must_use]
     pub const fn errors(&self) -> Option<(RollupId, rollup::FieldId)> {
         self.errors

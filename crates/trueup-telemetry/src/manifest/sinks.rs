@@ -74,11 +74,7 @@ const KINDS: [(&str, &[&str]); 5] = [
 
 fn posthog(table: &Table<'_>, out: &mut Findings<'_>) -> Option<Sink> {
     let host = table.needed("host", out, url);
-    let key = table.needed("key", out, |text| {
-        let is_plain = |c: u8| c.is_ascii_alphanumeric() || b"_-".contains(&c);
-        let is_key = (1..=KEY_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_plain);
-        is_key.then(|| text.to_owned())
-    });
+    let key = table.needed("key", out, |text| is_project_key(text).then(|| text.to_owned()));
     let is_v1 = table.word("protocol", out, |text| match text {
         "v0" => Some(false),
         "v1" => Some(true),
@@ -105,8 +101,14 @@ fn otlp(table: &Table<'_>, out: &mut Findings<'_>) -> Option<Sink> {
     Some(Sink::Otlp { endpoint: endpoint?, logs, metrics })
 }
 
+/// Whether a text can be the public key of a project.
+pub(crate) fn is_project_key(text: &str) -> bool {
+    let is_plain = |c: u8| c.is_ascii_alphanumeric() || b"_-".contains(&c);
+    (1..=KEY_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
 /// An address that nobody on the way can read along, or one of this machine; without a user's name in it.
-fn url(text: &str) -> Option<String> {
+pub(crate) fn url(text: &str) -> Option<String> {
     const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
     let is_plain = text.len() <= URL_CHARS_MAX
         && text.bytes().all(|c| c.is_ascii_graphic() && !b"@\"'<>\\`{}|^#".contains(&c));

@@ -112,6 +112,13 @@ impl Item {
         }
     }
 
+    /// The item as a part of one that was tried: it is as old, and was tried and counted as that was.
+    #[must_use]
+    pub fn of(self, whole: &Self) -> Self {
+        let Self { queued, attempts, counted, .. } = *whole;
+        Self { queued, attempts, counted, ..self }
+    }
+
     /// The item after its bytes were found to be none that can be sent, or were refused.
     #[must_use]
     pub fn quarantined(&self, status: Option<u16>, reason: &str, now: UnixMs) -> Self {

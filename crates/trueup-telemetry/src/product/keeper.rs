@@ -4,10 +4,12 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, TryLockError, Weak, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -16,13 +18,18 @@ use trueup_core::UnixMs;
 use uuid::Uuid;
 
 use super::options::Options;
+use super::outlets::Outlet;
 use super::recording::{BEHIND, Intake, Outcome, Recorded, held};
 use super::status::words;
 use crate::budget::{Class, Day};
 use crate::consent::{Consent, Evidence, Mode, StateFile, WriteError, decide};
-use crate::manifest::{Drops, FieldId, Grain, Input, Value, plan_of};
-use crate::outbox::{Draft, Item, event_uuid};
+use crate::deliver::{self, Bounds, Delivered, Ended, deliver};
+use crate::errors::{self, Exceptions, Report, Told};
+use crate::identity::{self, Found, Identity};
+use crate::manifest::{Drops, Grain, Input, Value, plan_of};
+use crate::outbox::{Draft, Item, event_uuid, hex};
 use crate::rollup::Plan;
+use crate::sink::Outgoing;
 use crate::state::{Durability, Event, Look, Reach, Recorder, Sealed, Settings, StateError, Store};
 
 /// How long after a record it is written.
@@ -32,6 +39,12 @@ pub const ERRANDS_MAX: usize = 64;
 /// How often something is tried again where another process holds the state, and after how long.
 const BUSY_TRIES: u32 = 20;
 const BUSY_WAIT: Duration = Duration::from_millis(10);
+/// How far one flush may go.
+const FLUSH: Bounds = Bounds { time_max: Duration::from_secs(30), failures_max: 3, jitter: 0 };
+/// The longest that a shutdown may wait for the network.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
+/// How often whoever waits for another attempt looks whether that is still wanted.
+const WAIT_LOOK: Duration = Duration::from_millis(200);
 
 /// What came of a flush.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +53,10 @@ pub struct Flushed {
     pub queued: u64,
     /// Events that stay on this machine.
     pub kept: u64,
+    /// Requests that were made.
+    pub requests: u64,
+    /// Requests that arrived.
+    pub sent: u64,
     /// What was wrong, in words.
     pub problem: Option<String>,
 }
@@ -47,12 +64,18 @@ pub struct Flushed {
 /// An event of its own on its way to the outbox.
 #[derive(Debug, Clone)]
 struct Errand {
-    event: String,
-    kept: Vec<(FieldId, Value)>,
-    per_day_max: u64,
+    what: What,
+    time: UnixMs,
+    per_day_max: Option<u64>,
+    /// Whether it was recorded when nothing might be sent.
     is_local: bool,
-    now: UnixMs,
-    random: [u8; 48],
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Event(Outgoing),
+    /// An error that may become an event of its own.
+    Error(Told),
 }
 
 /// The decision, and the files of which it was made, as they were.
@@ -75,13 +98,24 @@ pub(super) struct Keeper {
     options: Options,
     intake: Intake,
     base: Vec<(String, Json)>,
+    outlets: Vec<Outlet>,
+    is_debug: bool,
     decided: Mutex<Decided>,
     errands: Mutex<VecDeque<Errand>>,
+    exceptions: Mutex<Option<Exceptions>>,
     /// Held while the state changes, never while something is sent.
     sealing: Mutex<()>,
+    /// Held by whoever sends.
+    sending: Mutex<()>,
+    identity: Mutex<Option<Identity>>,
+    /// What is wrong as long as the product is not opened anew.
+    flaw: Option<String>,
+    /// What is wrong until it goes well.
     problem: Mutex<Option<String>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     is_ended: AtomicBool,
+    /// Nothing is sent any more, not even to the end.
+    is_cut: AtomicBool,
 }
 
 impl Keeper {
@@ -100,15 +134,34 @@ impl Keeper {
             problem = problem.or_else(|| Some(told()));
         }
         let base = base.iter().map(|(id, value)| (manifest.name(*id).to_owned(), json(value)));
+        let outlets = Outlet::all(&manifest, &options.environment).unwrap_or_else(|wrong| {
+            problem.get_or_insert(wrong);
+            Vec::new()
+        });
+        let caps = manifest.budget.caps();
+        let (places, rollups) = (outlets.len() as u64, caps.rollups());
+        if rollups < places && !manifest.rollups.is_empty() {
+            let few = format!(
+                "`events_per_day` is {rollups}, which is too few for {places} places: no rollup is sent"
+            );
+            problem.get_or_insert(few);
+        }
         let keeper = Self {
             base: base.collect(),
+            outlets,
+            is_debug: is_set(options.environment.debug.as_deref()),
             intake,
-            decided: Mutex::new(Decided { consent: ask(&options), stamps: stamps(&options) }),
+            decided: Mutex::new(Decided::now(&options)),
             errands: Mutex::default(),
+            exceptions: Mutex::default(),
             sealing: Mutex::default(),
-            problem: Mutex::new(problem),
+            sending: Mutex::default(),
+            identity: Mutex::default(),
+            flaw: problem,
+            problem: Mutex::default(),
             thread: Mutex::default(),
             is_ended: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
             options,
         };
         keeper.follow();
@@ -117,6 +170,14 @@ impl Keeper {
 
     pub(super) const fn options(&self) -> &Options {
         &self.options
+    }
+
+    pub(super) fn outlets(&self) -> &[Outlet] {
+        &self.outlets
+    }
+
+    pub(super) fn base(&self) -> &[(String, Json)] {
+        &self.base
     }
 
     pub(super) const fn intake(&self) -> &Intake {
@@ -137,7 +198,7 @@ impl Keeper {
     }
 
     pub(super) fn problem(&self) -> Option<String> {
-        held(&self.problem).clone()
+        held(&self.problem).clone().or_else(|| self.flaw.clone())
     }
 
     // --- recording -------------------------------------------------------------------------------
@@ -160,7 +221,7 @@ impl Keeper {
             Grain::Session { .. } | Grain::Window(_) => None,
         });
         match single.next() {
-            Some(per_day_max) => self.single(event, properties, per_day_max),
+            Some(per_day_max) => self.single(event, properties, (per_day_max, false)),
             None => recorded,
         }
     }
@@ -172,7 +233,9 @@ impl Keeper {
     ) -> Recorded {
         let mut lifecycles = self.options.manifest.lifecycles.iter();
         match lifecycles.find(|lifecycle| lifecycle.event == event) {
-            Some(lifecycle) => self.single(event, properties, lifecycle.per_day_max),
+            Some(lifecycle) => {
+                self.single(event, properties, (lifecycle.per_day_max, lifecycle.is_person))
+            }
             None => Recorded { outcome: Outcome::UnknownEvent, drops: Drops::default() },
         }
     }
@@ -181,17 +244,45 @@ impl Keeper {
         self: &Arc<Self>,
         event: &str,
         properties: &[(&str, Input<'_>)],
-        per_day_max: u64,
+        (per_day_max, is_person): (u64, bool),
     ) -> Recorded {
         let (kept, drops) = self.intake.accept(event, properties);
-        let errand = Errand {
-            event: event.to_owned(),
-            kept,
-            per_day_max,
-            is_local: self.is_local(self.intake.mode()),
-            now: self.now(),
-            random: (self.options.random)(),
+        let manifest = &self.options.manifest;
+        let kept = kept.iter().map(|(id, value)| (manifest.name(*id).to_owned(), json(value)));
+        let (time, seed) = (self.now(), hex(&(self.options.random)()));
+        let day = Day::of(time).to_string();
+        let outgoing = Outgoing {
+            uuid: event_uuid(self.namespace(), &[event, &day, &seed]),
+            name: event.to_owned(),
+            class: Class::Lifecycle,
+            time,
+            is_person,
+            properties: kept.collect(),
         };
+        let is_local = self.is_local(self.intake.mode());
+        let what = What::Event(outgoing);
+        self.errand(Errand { what, time, per_day_max: Some(per_day_max), is_local }, drops)
+    }
+
+    /// Tells of an error.
+    pub(super) fn report(self: &Arc<Self>, report: &Report<'_>) {
+        let manifest = &self.options.manifest;
+        let Some(errors) = &manifest.errors else { return };
+        if !held(&self.decided).consent.errors {
+            return;
+        }
+        let time = self.now();
+        let told = errors::tell(report, errors.level);
+        self.intake.error(errors::listed(told.as_ref()), time);
+        self.wake();
+        if let Some(told) = told.filter(|_| manifest.budget.exceptions_per_day > 0) {
+            let is_local = self.is_local(self.intake.mode());
+            let what = What::Error(told);
+            self.errand(Errand { what, time, per_day_max: None, is_local }, Drops::default());
+        }
+    }
+
+    fn errand(self: &Arc<Self>, errand: Errand, drops: Drops) -> Recorded {
         let mut errands = held(&self.errands);
         if errands.len() >= ERRANDS_MAX {
             return Recorded { outcome: Outcome::Full, drops };
@@ -214,7 +305,7 @@ impl Keeper {
         }
         if self.options.is_driven {
             if !self.intake.has_recorder() {
-                self.persist(self.now());
+                self.persist();
             }
             return;
         }
@@ -259,9 +350,11 @@ impl Keeper {
         let stamps = stamps(&self.options);
         let mut decided = held(&self.decided);
         if is_known || decided.stamps != stamps {
-            let consent = ask(&self.options);
-            let is_other = consent != decided.consent;
-            *decided = Decided { consent, stamps };
+            *held(&self.identity) = None;
+            *held(&self.exceptions) = None;
+            let fresh = Decided::now(&self.options);
+            let is_other = fresh.consent != decided.consent;
+            *decided = fresh;
             drop(decided);
             if is_other {
                 self.follow();
@@ -277,7 +370,7 @@ impl Keeper {
         let is_local = self.is_local(mode);
         self.intake.set_mode(mode, is_local, self.now());
         if mode == Mode::Off && !self.options.is_onlooker {
-            self.note(self.purge());
+            self.note(told(self.purge()));
         }
     }
 
@@ -292,8 +385,7 @@ impl Keeper {
 
     /// Whether what is recorded now stays on this machine.
     fn is_local(&self, mode: Mode) -> bool {
-        // Until there are encoders, whatever the manifest says.
-        mode <= Mode::On || self.options.manifest.sinks.is_empty()
+        mode != Mode::On || self.outlets.is_empty() || self.is_debug
     }
 
     /// Deletes what was recorded and not sent.
@@ -301,18 +393,19 @@ impl Keeper {
         let _sealing = held(&self.sealing);
         self.intake.clear();
         held(&self.errands).clear();
-        let mut store = self.store(Reach::Local, String::new());
+        let mut store = self.store(Reach::Local, &Identity::None);
         busy(|| store.purge())
     }
 
     // --- the thread ------------------------------------------------------------------------------
 
     /// Writes what was recorded.
-    fn persist(&self, now: UnixMs) {
+    pub(super) fn persist(&self) {
+        let now = self.now();
         let options = &self.options;
         let durability = if options.is_driven { Durability::default() } else { BEHIND };
         let open = |plan| Recorder::open(&options.state, plan, durability, (options.random)(), now);
-        self.note(self.intake.persist(open, now));
+        self.note(told(self.intake.persist(open, now)));
     }
 
     /// Looks at the decision, writes, and, where it is time, seals and sends.
@@ -322,30 +415,58 @@ impl Keeper {
         }
         let now = self.now();
         if self.intake.look() || self.intake.is_in_use() {
-            self.persist(now);
+            self.persist();
         }
         let has_errands = !held(&self.errands).is_empty();
         let has_state = is_due && self.options.state.exists();
         if !has_errands && !has_state {
             return Flushed::default();
         }
-        let sealed = self.seal(now);
-        let problem = self.note(sealed.as_ref().map(drop).map_err(|error| words(error)));
-        let sealed = sealed.unwrap_or_default();
-        Flushed { queued: sealed.queued, kept: sealed.kept, problem }
+        let mut flushed = match self.seal(now) {
+            Ok(sealed) => {
+                Flushed { queued: sealed.queued, kept: sealed.kept, ..Flushed::default() }
+            }
+            Err(problem) => Flushed { problem: Some(problem), ..Flushed::default() },
+        };
+        if is_due {
+            self.send(FLUSH, &mut flushed);
+        }
+        held(&self.problem).clone_from(&flushed.problem);
+        flushed
     }
 
     /// Seals what has ended.
-    fn seal(&self, now: UnixMs) -> Result<Sealed, StateError> {
+    fn seal(&self, now: UnixMs) -> Result<Sealed, String> {
         let _sealing = held(&self.sealing);
         let Some(reach) = self.reach() else { return Ok(Sealed::default()) };
-        let mut store = self.store(reach, String::new());
-        self.run_errands(&mut store, now)?;
-        let handed = self.intake.hand_over(now);
-        let mut encode = |event: &Event| self.encode(event);
-        let sealed = store.seal(handed.as_ref(), now, &mut encode)?;
-        self.intake.forget(&sealed)?;
-        Ok(sealed)
+        let identity = self.identity(reach)?;
+        let mut store = self.store(reach, &identity);
+        let sealed = || {
+            self.run_errands(&mut store, &identity, now)?;
+            let handed = self.intake.hand_over(now);
+            let mut encode = |event: &Event| self.encode(event, &identity, now);
+            let sealed = store.seal(handed.as_ref(), now, &mut encode)?;
+            self.intake.forget(&sealed)?;
+            Ok(sealed)
+        };
+        told(busy(sealed))
+    }
+
+    /// By what events are told apart: made now, where something may be sent, and this is the first.
+    fn identity(&self, reach: Reach) -> Result<Identity, String> {
+        let kind = self.options.manifest.id;
+        if reach == Reach::Local {
+            return Ok(match identity::find(kind, &self.file()) {
+                Found::Made(identity) => identity,
+                Found::NotYet | Found::NotAnId { .. } | Found::Unreadable => Identity::None,
+            });
+        }
+        let mut known = held(&self.identity);
+        if let Some(identity) = &*known {
+            return Ok(identity.clone());
+        }
+        let made = identity::obtain(kind, &self.options.file).map_err(|error| words(&error))?;
+        Ok(known.insert(made).clone())
     }
 
     /// What may be sent of all that is recorded; nothing at all where telemetry is off.
@@ -361,28 +482,118 @@ impl Keeper {
         Some(Reach::Since(as_of.unwrap_or(UnixMs(i64::MIN))))
     }
 
-    fn run_errands(&self, store: &mut Store, now: UnixMs) -> Result<(), StateError> {
+    fn run_errands(
+        &self,
+        store: &mut Store,
+        identity: &Identity,
+        now: UnixMs,
+    ) -> Result<(), StateError> {
         loop {
             let Some(errand) = held(&self.errands).front().cloned() else { return Ok(()) };
-            let manifest = &self.options.manifest;
-            let fields = errand.kept.iter();
-            let fields = fields.map(|(id, value)| (manifest.name(*id).to_owned(), json(value)));
-            let day = Day::of(errand.now);
-            let [first, second, ..] = errand.random;
-            let seed = format!("{:x?}{first}{second}", errand.random);
-            let uuid = event_uuid(self.namespace(), &[&errand.event, &day.to_string(), &seed]);
-            let body = self.body_here(uuid, &errand.event, errand.now, fields.collect());
-            debug_assert!(errand.is_local, "there is no sink yet");
-            let (class, event) = (Class::Lifecycle, errand.event);
-            let draft = Draft { class, event, uuids: vec![uuid], day, body };
-            let max = Some(errand.per_day_max);
-            store.queue_each(vec![(None, draft)], Some(errand.now), max, now)?;
+            let Errand { what, time, per_day_max, is_local } = errand;
+            let outgoing = match what {
+                What::Event(outgoing) => Some(outgoing),
+                What::Error(told) => self.exception(store, identity, &told, time)?,
+            };
+            let Some(outgoing) = outgoing else {
+                held(&self.errands).pop_front();
+                continue;
+            };
+            let is_local = is_local || self.reach().is_none_or(|it| it.withholds(outgoing.time));
+            let outlets = self.outlets.iter().map(|outlet| Some(outlet.name.clone()));
+            let to = if is_local { vec![None] } else { outlets.collect() };
+            let drafts = to.into_iter().map(|sink| {
+                let body = self.bytes(sink.as_deref(), &outgoing, identity, now);
+                let (class, event, uuids) =
+                    (outgoing.class, outgoing.name.clone(), vec![outgoing.uuid]);
+                (sink, Draft { class, event, uuids, day: Day::of(outgoing.time), body })
+            });
+            store.queue_each(drafts.collect(), Some(outgoing.time), per_day_max, now)?;
             held(&self.errands).pop_front();
         }
     }
 
+    /// The event that an error becomes, if it is the first of its kind today.
+    fn exception(
+        &self,
+        store: &Store,
+        identity: &Identity,
+        told: &Told,
+        time: UnixMs,
+    ) -> Result<Option<Outgoing>, StateError> {
+        let mut known = held(&self.exceptions);
+        if known.is_none() {
+            let max = self.options.manifest.budget.exceptions_per_day;
+            let mut fresh = Exceptions::new(self.namespace(), install(identity), max);
+            fresh.resume(&store.look(time)?.items, time);
+            *known = Some(fresh);
+        }
+        Ok(known.as_mut().and_then(|known| known.first(told, time)))
+    }
+
+    // --- sending ---------------------------------------------------------------------------------
+
+    /// Sends what may be sent, unless somebody does already.
+    fn send(&self, bounds: Bounds, flushed: &mut Flushed) {
+        let sending = match self.sending.try_lock() {
+            Ok(sending) => sending,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        for outlet in &self.outlets {
+            if !self.may_send() {
+                break;
+            }
+            match busy(|| self.deliver(outlet, bounds)) {
+                Ok(delivered) => {
+                    flushed.requests += delivered.requests;
+                    flushed.sent += delivered.items;
+                    let wrong = match delivered.ended {
+                        Ended::Failed(words) | Ended::Stopped(words) => Some(words),
+                        Ended::Done | Ended::Short(_) | Ended::OutOfTime | Ended::Forbidden => None,
+                    };
+                    let wrong = wrong.map(|words| format!("{}: {words}", outlet.sink.kind()));
+                    flushed.problem = flushed.problem.take().or(wrong);
+                }
+                Err(error) => flushed.problem = Some(words(&error)),
+            }
+        }
+        drop(sending);
+    }
+
+    fn deliver(&self, outlet: &Outlet, bounds: Bounds) -> Result<Delivered, StateError> {
+        let Some(reach) = self.sending_reach() else {
+            let ended = Ended::Forbidden;
+            return Ok(Delivered { requests: 0, items: 0, quarantined: 0, refused: vec![], ended });
+        };
+        let manifest = &self.options.manifest;
+        let mut store = self.store(reach, &Identity::None).only(&outlet.name);
+        let encoder = outlet.encoder(manifest, &self.base, "");
+        let mut transport = outlet.transport(&self.options);
+        let clock = Waiting { keeper: self, began: Instant::now() };
+        let [first, ..] = (self.options.random)();
+        let seed = u64::from(first) ^ self.now().0.cast_unsigned();
+        let bounds = Bounds { jitter: seed, ..bounds };
+        deliver(&mut store, &encoder, &mut *transport, &clock, &|| self.may_send(), bounds)
+    }
+
+    /// Whether something may leave at this moment: the decision is looked at again.
+    fn may_send(&self) -> bool {
+        self.refresh(false);
+        self.sending_reach().is_some()
+    }
+
+    /// What may be sent, where anything may; also while this ends.
+    fn sending_reach(&self) -> Option<Reach> {
+        let decided = held(&self.decided);
+        let is_allowed =
+            !self.is_local(decided.consent.mode) && !self.is_cut.load(Ordering::Acquire);
+        let since = decided.consent.as_of.unwrap_or(UnixMs(i64::MIN));
+        is_allowed.then_some(Reach::Since(since))
+    }
+
     /// Ends it.
-    pub(super) fn shut_down(&self, _bound: Duration) {
+    pub(super) fn shut_down(self: &Arc<Self>, bound: Duration) {
         if self.is_ended.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -391,51 +602,81 @@ impl Keeper {
         let is_local = self.is_local(mode);
         if mode != Mode::Off {
             if self.intake.is_in_use() {
-                self.persist(now);
+                self.persist();
             }
             // From here on nothing is recorded.
             let reach = self.reach();
             self.intake.set_mode(Mode::Off, is_local, now);
             if let Some(reach) = reach {
-                self.note(self.seal_all(reach, now));
+                let sealed = self.seal_all(reach, now);
+                self.note(sealed);
+                self.last_attempt(bound.min(SHUTDOWN_MAX));
             }
         }
+        self.is_cut.store(true, Ordering::Release);
         let thread = held(&self.thread).take();
         if let Some(thread) = thread {
             thread.thread().unpark();
         }
     }
 
-    fn seal_all(&self, reach: Reach, now: UnixMs) -> Result<(), StateError> {
-        let _sealing = held(&self.sealing);
-        let mut store = self.store(reach, String::new());
-        if !held(&self.errands).is_empty() {
-            busy(|| self.run_errands(&mut store, now))?;
+    /// One attempt to send, for no longer than `bound`: whoever waits for the end of a program waits no
+    /// longer, whatever the network does.
+    fn last_attempt(self: &Arc<Self>, bound: Duration) {
+        if bound.is_zero() || !self.may_send() {
+            return;
         }
-        let Some(mut recorder) = self.intake.take() else { return Ok(()) };
+        let bounds = Bounds { time_max: bound, failures_max: 1, jitter: 0 };
+        if self.options.is_driven {
+            return self.send(bounds, &mut Flushed::default());
+        }
+        let (done, ended) = mpsc::sync_channel(1);
+        let keeper = Arc::clone(self);
+        let attempt = move || {
+            keeper.send(bounds, &mut Flushed::default());
+            // Nobody listens any more where it took too long.
+            let _is_heard = done.send(()).is_ok();
+        };
+        if thread::Builder::new().name("telemetry-end".to_owned()).spawn(attempt).is_ok() {
+            let _is_done = ended.recv_timeout(bound).is_ok();
+        }
+    }
+
+    fn seal_all(&self, reach: Reach, now: UnixMs) -> Result<(), String> {
+        let _sealing = held(&self.sealing);
+        let has_errands = !held(&self.errands).is_empty();
+        let recorder = self.intake.take();
+        if !has_errands && recorder.is_none() {
+            return Ok(());
+        }
+        let identity = self.identity(reach)?;
+        let mut store = self.store(reach, &identity);
+        told(busy(|| self.run_errands(&mut store, &identity, now)))?;
+        let Some(mut recorder) = recorder else { return Ok(()) };
         recorder.end_all(now);
         let handed = recorder.hand_over(now);
-        let mut encode = |event: &Event| self.encode(event);
-        let sealed = busy(|| store.seal(Some(&handed), now, &mut encode))?;
+        let mut encode = |event: &Event| self.encode(event, &identity, now);
+        let sealed = told(busy(|| store.seal(Some(&handed), now, &mut encode)))?;
         if !sealed.is_purged {
-            recorder.forget(&sealed)?;
-            recorder.close(now)?;
+            told(recorder.forget(&sealed))?;
+            told(recorder.close(now))?;
         }
         Ok(())
     }
 
     // --- the state -------------------------------------------------------------------------------
 
-    fn store(&self, reach: Reach, install: String) -> Store {
+    fn store(&self, reach: Reach, identity: &Identity) -> Store {
         let settings = Settings {
             caps: self.options.manifest.budget.caps(),
-            install,
+            install: install(identity),
             namespace: self.namespace(),
         };
         let mut random = [0; 16];
         random.iter_mut().zip((self.options.random)()).for_each(|(to, from)| *to = from);
         let plan = Arc::clone(&self.intake.plan);
-        Store::new(&self.options.state, plan, settings, random).reaching(reach, vec![String::new()])
+        let sinks = self.outlets.iter().map(|outlet| outlet.name.clone());
+        Store::new(&self.options.state, plan, settings, random).reaching(reach, sinks.collect())
     }
 
     /// The namespace of the product's ids.
@@ -446,61 +687,118 @@ impl Keeper {
 
     pub(super) fn look(&self) -> Result<Look, StateError> {
         let reach = self.reach().unwrap_or(Reach::Local);
-        self.store(reach, String::new()).look(self.now())
+        self.store(reach, &Identity::None).look(self.now())
     }
 
     pub(super) fn body(&self, item: &Item) -> Vec<u8> {
-        let body = self.store(Reach::Local, String::new()).body(item);
+        let body = self.store(Reach::Local, &Identity::None).body(item);
         body.ok().flatten().unwrap_or_default()
     }
 
-    /// The bytes of an event.
-    fn encode(&self, event: &Event) -> Vec<u8> {
-        let properties = serde_json::to_value(&event.properties);
-        let Ok(Json::Object(properties)) = properties else { return Vec::new() };
-        self.body_here(event.uuid, &event.name, event.time, properties)
+    /// The bytes of a rollup, for one sink or for this machine.
+    fn encode(&self, event: &Event, identity: &Identity, now: UnixMs) -> Vec<u8> {
+        self.bytes(event.sink.as_deref(), &Outgoing::of_rollup(event), identity, now)
+    }
+
+    fn bytes(
+        &self,
+        sink: Option<&str>,
+        event: &Outgoing,
+        identity: &Identity,
+        now: UnixMs,
+    ) -> Vec<u8> {
+        let id = identity.id_at(event.time).unwrap_or_default();
+        let manifest = &self.options.manifest;
+        let encoded = |outlet: &Outlet| {
+            outlet.encoder(manifest, &self.base, &id).encode(slice::from_ref(event), now)
+        };
+        if sink.is_none() && self.is_debug {
+            for outlet in &self.outlets {
+                print(&encoded(outlet));
+            }
+        }
+        let outlet = self.outlets.iter().find(|outlet| Some(outlet.name.as_str()) == sink);
+        outlet.map_or_else(|| self.bytes_here(event), encoded)
     }
 
     /// The bytes of an event that stays on this machine.
-    fn body_here(
-        &self,
-        uuid: Uuid,
-        name: &str,
-        time: UnixMs,
-        properties: Map<String, Json>,
-    ) -> Vec<u8> {
+    fn bytes_here(&self, event: &Outgoing) -> Vec<u8> {
         let mut all: Map<String, Json> = self.base.iter().cloned().collect();
-        all.extend(properties);
-        let time = time.to_string();
+        all.extend(event.properties.clone());
         let event = serde_json::json!({
-            "event": name, "uuid": uuid, "timestamp": time, "properties": all,
+            "event": event.name,
+            "uuid": event.uuid,
+            "timestamp": event.time.to_string(),
+            "properties": all,
         });
         event.to_string().into_bytes()
     }
 
-    /// Remembers what is wrong, until the same goes well.
-    fn note<E: Into<Wrong>>(&self, result: Result<(), E>) -> Option<String> {
-        let problem = result.err().map(|error| error.into().0);
-        if problem.is_some() {
-            held(&self.problem).clone_from(&problem);
+    /// Remembers what is wrong, until a flush goes well.
+    fn note(&self, result: Result<(), String>) {
+        if let Err(problem) = result {
+            *held(&self.problem) = Some(problem);
         }
-        problem
     }
 }
 
-/// What is wrong, in words.
-struct Wrong(String);
+/// Time as a pass of delivery needs it. Where there is no thread, nobody waits.
+struct Waiting<'a> {
+    keeper: &'a Keeper,
+    began: Instant,
+}
 
-impl From<StateError> for Wrong {
-    fn from(error: StateError) -> Self {
-        Self(words(&error))
+impl deliver::Clock for Waiting<'_> {
+    fn now(&self) -> UnixMs {
+        self.keeper.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn wait(&self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let is_over = self.keeper.options.is_driven || !self.keeper.may_send();
+            if left.is_zero() || is_over {
+                return !is_over;
+            }
+            thread::park_timeout(left.min(WAIT_LOOK));
+        }
     }
 }
 
-impl From<String> for Wrong {
-    fn from(words: String) -> Self {
-        Self(words)
+impl Decided {
+    fn now(options: &Options) -> Self {
+        let stamps = stamps(options);
+        Self { consent: ask(options), stamps }
     }
+}
+
+/// The install as it stands in ids of events: where events cannot be told to be of one, in none.
+fn install(identity: &Identity) -> String {
+    match identity {
+        Identity::Install(id) => id.clone(),
+        Identity::None | Identity::Daily(_) => String::new(),
+    }
+}
+
+fn told<T>(result: Result<T, StateError>) -> Result<T, String> {
+    result.map_err(|error| words(&error))
+}
+
+/// Whether a variable that is there means yes.
+fn is_set(value: Option<&str>) -> bool {
+    !matches!(value.map(str::trim), None | Some("" | "0" | "false" | "off" | "no"))
+}
+
+/// Shows the very bytes of a request, with a newline behind.
+fn print(body: &[u8]) {
+    let mut out = io::stderr().lock();
+    // Nobody may be listening, which is no reason to stop.
+    let _is_shown = out.write_all(body).and_then(|()| out.write_all(b"\n")).is_ok();
 }
 
 /// The thread: it writes a moment after a record, and seals and sends now and then. It ends with the

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use trueup_core::UnixMs;
 use uuid::Uuid;
 
+use super::outlets::Transports;
 use crate::manifest::Manifest;
 
 /// What says the time.
@@ -116,6 +117,8 @@ pub struct Options {
     pub clock: Clock,
     /// What gives bytes that nobody can guess.
     pub random: Random,
+    /// What makes the transport of a sink, in the place of the network, files and standard output.
+    pub transports: Option<Transports>,
     /// How often what has ended is sealed and what is sealed is sent.
     pub flush_every: Duration,
     /// Whether there is no thread: the caller calls [`flush`](super::Telemetry::flush) instead.
@@ -137,6 +140,7 @@ impl Options {
             base: Vec::new(),
             clock: Arc::new(system_now),
             random: Arc::new(system_random),
+            transports: None,
             flush_every: FLUSH_EVERY,
             is_driven: false,
             is_onlooker: false,

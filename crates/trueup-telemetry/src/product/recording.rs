@@ -12,7 +12,7 @@ use trueup_core::UnixMs;
 use crate::consent::Mode;
 use crate::manifest::{Drops, FieldId, Input, Manifest, Route, Routes, Value};
 use crate::redact::{Level, Limits, Redactor};
-use crate::rollup::{Plan, SessionId};
+use crate::rollup::{self, Plan, SessionId};
 use crate::state::{Durability, Handed, Health, Recorder, Sealed, StateError};
 
 /// Records that wait for the sums at most; what comes when so many wait is counted, and dropped.
@@ -51,6 +51,7 @@ pub struct Recorded {
 enum Work {
     Record { event: String, session: Option<String>, kept: Vec<(FieldId, Value)>, now: UnixMs },
     End { session: String, now: UnixMs },
+    Error { listed: String, now: UnixMs },
 }
 
 /// The sums, once there is something in them.
@@ -193,10 +194,18 @@ impl Intake {
         self.wait(Work::End { session: session.to_owned(), now });
     }
 
+    /// Counts an error in the rollup that carries errors.
+    pub(super) fn error(&self, listed: String, now: UnixMs) -> Outcome {
+        if self.routes.errors().is_none() {
+            return Outcome::UnknownEvent;
+        }
+        self.wait(Work::Error { listed, now })
+    }
+
     fn wait(&self, work: Work) -> Outcome {
         let mut waiting = held(&self.waiting);
         // Ends have room behind records: an end makes whole what is there.
-        let is_record = matches!(work, Work::Record { .. });
+        let is_record = !matches!(work, Work::End { .. });
         let max = if is_record { WAITING_MAX } else { 2 * WAITING_MAX };
         if waiting.len() >= max {
             self.refused.fetch_add(1, Ordering::Relaxed);
@@ -222,6 +231,12 @@ impl Intake {
                 Work::Record { event, session, kept, now } => {
                     if let Some(route) = self.routes.event(&event) {
                         add(sums, route, session.as_deref(), &kept, now);
+                    }
+                }
+                Work::Error { listed, now } => {
+                    let error = self.routes.errors().zip(sums.recorder.as_mut());
+                    if let Some(((rollup, field), recorder)) = error {
+                        recorder.note(rollup, None, &[(field, rollup::Value::Text(&listed))], now);
                     }
                 }
                 Work::End { session, now } => {

@@ -10,6 +10,7 @@ use crate::consent::{Consent, Layer, Mode};
 use crate::identity::{self, Found};
 use crate::manifest::Drops;
 use crate::outbox::{Item, ItemState};
+use crate::sink::Request;
 use crate::state::{Health, Look};
 
 /// How things stand.
@@ -70,6 +71,8 @@ pub struct Shown {
     pub item: Item,
     /// Its very bytes; none where they are no longer there.
     pub body: Vec<u8>,
+    /// All of the request; none where it stays on this machine, or is for a place that is no more.
+    pub request: Option<Request>,
 }
 
 impl Keeper {
@@ -117,18 +120,36 @@ impl Keeper {
 
     pub(super) fn preview(&self) -> Option<Shown> {
         let next = self.look().ok()?.next?;
-        Some(Shown { item: next.item, body: next.body })
+        Some(self.shown(next.item, next.body))
     }
 
     pub(super) fn sent(&self) -> Vec<Shown> {
         let Ok(look) = self.look() else { return Vec::new() };
         let settled = look.items.into_iter().filter(|item| item.state != ItemState::Queued);
-        settled.map(|item| Shown { body: self.body(&item), item }).collect()
+        let shown = |item: Item| {
+            let body = self.body(&item);
+            self.shown(item, body)
+        };
+        settled.map(shown).collect()
+    }
+
+    fn shown(&self, item: Item, body: Vec<u8>) -> Shown {
+        let outlet = self.outlets().iter().find(|outlet| outlet.name == item.sink);
+        let request = outlet.map(|outlet| {
+            let encoder = outlet.encoder(&self.options().manifest, self.base(), "");
+            match item.state {
+                ItemState::Queued => encoder.preview(&item, &body, self.now()),
+                ItemState::Sent | ItemState::Quarantined | ItemState::Kept => {
+                    encoder.request(&item, &body)
+                }
+            }
+        });
+        Shown { item, body, request }
     }
 }
 
 /// An error with all that it comes from, on one line.
-pub(super) fn words(error: &dyn std::error::Error) -> String {
+pub(crate) fn words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -161,10 +161,13 @@ impl Sealing {
         self.ops.push(op);
     }
 
-    /// Keeps on this machine what was recorded before it might be sent.
+    /// Keeps on this machine what was recorded before it might be sent, and what is for a place that is no
+    /// more.
     pub(crate) fn withhold(&mut self) {
         let queued = self.book.outbox.items().filter(|item| item.state == ItemState::Queued);
-        let early = queued.filter(|item| self.reach.withholds_item(item));
+        let is_early = |item: &&Item| self.reach.withholds_item(item);
+        let is_lost = |item: &&Item| !self.sinks.contains(&item.sink);
+        let early = queued.filter(|item| is_early(item) || is_lost(item));
         for item in early.map(|item| item.kept(self.now)).collect::<Vec<_>>() {
             self.push(Op::Outbox(Change::Put(Box::new(item))));
         }

@@ -319,7 +319,8 @@ impl Store {
                     let to = Address { sink: Some(item.sink.clone()), recorded: item.recorded };
                     let number = sealing.push_draft(draft, to);
                     if let Some(part) = sealing.book.outbox.item(number).cloned() {
-                        let part = Item { counted, ..part };
+                        let whole = Item { counted, ..item.clone() };
+                        let part = if are_its { part.of(&whole) } else { part };
                         sealing.push(Op::Outbox(Change::Put(Box::new(part))));
                     }
                 }

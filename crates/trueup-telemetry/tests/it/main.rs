@@ -12,13 +12,22 @@ mod budget_laws;
 mod consent;
 mod crash_laws;
 mod damage_laws;
+#[cfg(feature = "net")]
+mod delivery;
+mod errors;
 mod fixtures;
+#[cfg(feature = "net")]
+mod http;
 mod identity;
 mod machine_laws;
 mod manifest;
 mod outbox;
 mod plan;
+#[cfg(feature = "net")]
+mod post;
 mod product;
+#[cfg(feature = "net")]
+mod receiver;
 mod redact;
 mod rollup_laws;
 mod told;

@@ -19,7 +19,7 @@ use crate::told::example;
 use crate::world::{NOON, deliver, encode, later, seal, store};
 
 /// The names that claude-mem's events have (contract §1.3), and what our own are beside them.
-const CLAUDE_MEM: &str = r#"
+pub(crate) const CLAUDE_MEM: &str = r#"
 product = "claude-mem"
 env_prefix = "CLAUDE_MEM"
 default = "local"
@@ -70,27 +70,27 @@ enum = [{ field = "injected", as = "outcomes" }]
 rollup = "observer_turn_rollup"
 "#;
 
-fn parsed(text: &str) -> Manifest {
+pub(crate) fn parsed(text: &str) -> Manifest {
     Manifest::parse(text, "telemetry.toml").unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A product in a folder of its own.
-struct Product {
-    folder: TempDir,
-    manifest: Manifest,
-    plan: Arc<Plan>,
-    routes: Routes,
+pub(crate) struct Product {
+    pub(crate) folder: TempDir,
+    pub(crate) manifest: Manifest,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) routes: Routes,
     random: u8,
 }
 
 impl Product {
-    fn new(manifest: Manifest) -> Self {
+    pub(crate) fn new(manifest: Manifest) -> Self {
         let plan = Arc::new(plan_of(&manifest).unwrap());
         let routes = Routes::of(&manifest, &plan);
         Self { folder: TempDir::new().unwrap(), manifest, plan, routes, random: 0 }
     }
 
-    fn recorder(&mut self, now: UnixMs) -> Recorder {
+    pub(crate) fn recorder(&mut self, now: UnixMs) -> Recorder {
         self.random += 1;
         let path = self.folder.path();
         let plan = Arc::clone(&self.plan);
@@ -98,7 +98,7 @@ impl Product {
     }
 
     /// Records what the manifest keeps of a bag, and says how many values the sums refused.
-    fn record(
+    pub(crate) fn record(
         &self,
         recorder: &mut Recorder,
         event: &str,
@@ -131,7 +131,7 @@ impl Product {
     }
 
     /// All events of the day after, as what was recorded is merged into its day.
-    fn of_the_day(&self) -> Vec<Json> {
+    pub(crate) fn of_the_day(&self) -> Vec<Json> {
         let caps = Caps { events_per_day: 64, hard_cap: 64, bytes_per_day: 1 << 30, ..none() };
         let mut store = store(self.folder.path(), Arc::clone(&self.plan), caps);
         seal(&mut store, None, later(NOON, DAY_MS));
@@ -139,7 +139,7 @@ impl Product {
     }
 }
 
-fn none() -> Caps {
+pub(crate) fn none() -> Caps {
     Caps { events_per_day: 0, requests_per_day: 1_000, ..Caps::default() }
 }
 

@@ -1,17 +1,24 @@
 //! A product's telemetry through its one face.
 
+mod consent;
+mod rollups;
+mod sending;
+
+use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use trueup_core::UnixMs;
-use trueup_telemetry::consent::Mode;
+use trueup_telemetry::deliver::Transport;
 use trueup_telemetry::manifest::{Input, Manifest};
 use trueup_telemetry::product::{Environment, Options, Outcome, Telemetry};
+
+use trueup_telemetry::sink::{Answer, Request, Unreachable};
 
 use crate::world::NOON;
 
@@ -59,6 +66,16 @@ events_per_day = 20
 hard_cap = 40
 "#;
 
+/// The same with a place to send to.
+pub(crate) fn with_sink(manifest: &str) -> String {
+    let sink =
+        "[sink]\ntype = \"posthog\"\nhost = \"https://example.com\"\nkey = \"phc_example\"\n";
+    format!("{manifest}\n{sink}")
+}
+
+/// What somebody decided long before anything was recorded.
+pub(crate) const ON: &str = r#"{"mode":"on","decidedAt":"2026-01-01T00:00:00.000Z"}"#;
+
 pub(crate) const TURN: &str = "observer_turn_rollup";
 
 /// A product whose clock stands still until it is moved, without a thread.
@@ -67,7 +84,50 @@ pub(crate) struct Stage {
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) environment: Environment,
     pub(crate) now: Arc<AtomicI64>,
+    pub(crate) mock: Mock,
     random: Arc<AtomicU64>,
+}
+
+/// A place that counts what arrives.
+#[derive(Clone, Default)]
+pub(crate) struct Mock {
+    pub(crate) bodies: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// Answers that come before all others, which are 200.
+    pub(crate) answers: Arc<Mutex<VecDeque<u16>>>,
+    /// How long each answer takes.
+    pub(crate) takes: Arc<Mutex<Duration>>,
+}
+
+impl Transport for Mock {
+    fn send(&mut self, request: &Request, time_max: Duration) -> Result<Answer, Unreachable> {
+        let takes = *self.takes.lock().unwrap();
+        let body = request.body.clone();
+        if takes > Duration::ZERO {
+            // What hangs has been asked, and does not count as arrived.
+            std::thread::park_timeout(takes.min(time_max));
+            if takes > time_max {
+                return Err(Unreachable::TimedOut(0));
+            }
+        }
+        let status = self.answers.lock().unwrap().pop_front().unwrap_or(200);
+        self.bodies.lock().unwrap().push(body);
+        Ok(Answer { status, ..Answer::default() })
+    }
+}
+
+impl Mock {
+    pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {
+        self.bodies.lock().unwrap().clone()
+    }
+
+    /// Events that arrived, in the order in which they did.
+    pub(crate) fn events(&self) -> Vec<Json> {
+        let events = |body: Vec<u8>| {
+            let body: Json = serde_json::from_slice(&body).unwrap();
+            body["batch"].as_array().unwrap().clone()
+        };
+        self.bodies().into_iter().flat_map(events).collect()
+    }
 }
 
 impl Stage {
@@ -77,6 +137,7 @@ impl Stage {
             manifest: Arc::new(Manifest::parse(manifest, "telemetry.toml").unwrap()),
             environment: Environment::default(),
             now: Arc::new(AtomicI64::new(NOON.0)),
+            mock: Mock::default(),
             random: Arc::default(),
         }
     }
@@ -94,6 +155,8 @@ impl Stage {
             bytes[40..].copy_from_slice(&random.fetch_add(1, Ordering::SeqCst).to_be_bytes());
             bytes
         });
+        let mock = self.mock.clone();
+        options.transports = Some(Arc::new(move |_: &_| Box::new(mock.clone())));
         options.is_driven = true;
         options
     }
@@ -102,12 +165,10 @@ impl Stage {
         Telemetry::open(self.options())
     }
 
-    #[expect(dead_code, reason = "used with the sinks")]
     pub(crate) fn file(&self, text: &str) {
         fs::write(self.folder.path().join("telemetry.json"), text).unwrap();
     }
 
-    #[expect(dead_code, reason = "used with the sinks")]
     pub(crate) fn pass(&self, ms: i64) {
         self.now.fetch_add(ms, Ordering::SeqCst);
     }
@@ -149,92 +210,4 @@ pub(crate) fn turn(telemetry: &Telemetry, session: &str, tokens: u64) {
 pub(crate) fn events(telemetry: &Telemetry) -> Vec<Json> {
     let shown = telemetry.sent();
     shown.iter().map(|shown| serde_json::from_slice(&shown.body).unwrap()).collect()
-}
-
-#[test]
-fn what_is_recorded_is_kept_here_and_not_sent() {
-    let stage = Stage::new(MANIFEST);
-    let telemetry = stage.open();
-    for tokens in 1..=10 {
-        turn(&telemetry, "one", tokens);
-    }
-    telemetry.end("one");
-    telemetry.end("one");
-    assert_eq!(telemetry.flush().kept, 1);
-    assert_eq!(telemetry.preview(), None);
-    let events = events(&telemetry);
-    assert_eq!(events.len(), 1);
-    let properties = &events[0]["properties"];
-    assert_eq!(properties["count"], 10);
-    assert_eq!(properties["total_tokens_input"], 55);
-    assert_eq!(properties["total_cost_usd"], 2.5);
-    assert_eq!(properties["rollup_reason"], "session_end");
-    assert_eq!(properties["version"], "1.2.3");
-    assert_eq!(properties["top_model"], "claude-opus-4-5");
-    let status = telemetry.status();
-    assert_eq!((status.mode, status.kept, status.queued), (Mode::Local, 1, 0));
-    assert_eq!(status.spent.events, 0, "nothing was sent");
-    assert_eq!(status.problem, None);
-}
-
-#[test]
-fn check_06_looking_makes_no_file() {
-    let stage = Stage::new(MANIFEST);
-    let telemetry = stage.open();
-    assert_eq!(telemetry.status().mode, Mode::Local);
-    assert_eq!((telemetry.preview(), telemetry.sent()), (None, Vec::new()));
-    telemetry.shut_down(Duration::ZERO);
-    assert_eq!(stage.files(), Vec::<String>::new());
-}
-
-#[test]
-fn check_16_a_shutdown_ends_what_is_open() {
-    let stage = Stage::new(MANIFEST);
-    let telemetry = stage.open();
-    turn(&telemetry, "one", 1);
-    turn(&telemetry, "two", 2);
-    telemetry.shut_down(Duration::ZERO);
-    let reasons: Vec<_> =
-        events(&telemetry).iter().map(|it| it["properties"]["rollup_reason"].clone()).collect();
-    assert_eq!(reasons, ["worker_shutdown", "worker_shutdown"]);
-    let after = telemetry.record(TURN, Some("one"), &[]);
-    assert_eq!(after.outcome, Outcome::Off);
-    assert!(stage.files().iter().all(|file| !file.contains("open-")), "{:?}", stage.files());
-}
-
-#[test]
-fn off_deletes_what_was_recorded_and_nothing_is_recorded_after() {
-    let stage = Stage::new(MANIFEST);
-    let telemetry = stage.open();
-    turn(&telemetry, "one", 1);
-    telemetry.end("one");
-    turn(&telemetry, "two", 1);
-    assert_eq!(telemetry.flush().kept, 1);
-    telemetry.set_mode(Mode::Off).unwrap();
-    let left = stage.files();
-    assert!(left.iter().all(|it| !it.contains("open-") && !it.contains("outbox")), "{left:?}");
-    assert_eq!(telemetry.record(TURN, Some("one"), &[]).outcome, Outcome::Off);
-    telemetry.flush();
-    telemetry.shut_down(Duration::from_millis(100));
-    assert_eq!(stage.files(), left);
-}
-
-#[test]
-fn a_thread_writes_what_was_recorded_and_ends() {
-    let stage = Stage::new(MANIFEST);
-    let options = Options { is_driven: false, ..stage.options() };
-    let telemetry = Telemetry::open(options);
-    turn(&telemetry, "one", 7);
-    let started = std::time::Instant::now();
-    let has_log =
-        || stage.files().iter().any(|it| it.contains("open-") && fs::read(it).unwrap().len() > 100);
-    while !has_log() {
-        assert!(started.elapsed() < Duration::from_secs(5), "nothing was written");
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
-    telemetry.lifecycle("worker_started", &[("outcome", Input::Text("ok"))]);
-    telemetry.shut_down(Duration::ZERO);
-    let names: Vec<_> = events(&telemetry).iter().map(|it| it["event"].clone()).collect();
-    assert!(names.contains(&Json::from(TURN)), "{names:?}");
-    assert!(names.contains(&Json::from("worker_started")), "{names:?}");
 }

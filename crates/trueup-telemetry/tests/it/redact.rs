@@ -13,10 +13,10 @@ use trueup_telemetry::redact::{Level, Limits, RAW_BYTES_MAX, Redactor};
 
 /// A secret, and what a program might say with it.
 #[derive(Deserialize)]
-struct Vector {
+pub(crate) struct Vector {
     rule: String,
-    secret: String,
-    text: String,
+    pub(crate) secret: String,
+    pub(crate) text: String,
 }
 
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ fn unpacked(bytes: &[u8]) -> String {
     String::from_utf8(zstd::decode_all(bytes).unwrap()).unwrap()
 }
 
-fn vectors() -> Vec<Vector> {
+pub(crate) fn vectors() -> Vec<Vector> {
     let text = unpacked(include_bytes!("../../fixtures/redaction/secrets-dev.jsonl.zst"));
     let vectors: Vec<Vector> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -48,7 +48,7 @@ fn redact(level: Level, text: &str) -> String {
 }
 
 /// Whether a piece of the secret of at least max(8, a third of it) is left: the contract's measure.
-fn leaks(secret: &str, redacted: &str) -> bool {
+pub(crate) fn leaks(secret: &str, redacted: &str) -> bool {
     let chars: Vec<char> = secret.chars().collect();
     let length = 8.max(chars.len() / 3).min(chars.len());
     chars.windows(length).any(|piece| redacted.contains(&piece.iter().collect::<String>()))
