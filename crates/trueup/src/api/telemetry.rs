@@ -139,7 +139,10 @@ async fn take(
     let product = app.telemetry.product(name)?;
     let body = app.telemetry.body(request).await?;
     let telemetry = product.telemetry();
-    let mut tally = Tally::default();
+    if product.is_to_look_again() {
+        drop(flush_of(app, &product));
+    }
+    let mut tally = Tally::of(product.manifest());
     let pieces = entries::pieces(&body.bytes);
     if pieces.is_empty() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "the body is empty"));
@@ -170,7 +173,7 @@ fn accepted(tally: &Tally) -> Response {
 
 async fn end(app: AppState, Path((name, key)): Path<(String, String)>) -> Answer {
     let product = app.telemetry.product(&name)?;
-    let mut tally = Tally::default();
+    let mut tally = Tally::of(product.manifest());
     tally.take(&product.telemetry(), &Entry::End { key });
     Ok(accepted(&tally))
 }
@@ -208,12 +211,18 @@ async fn base(app: AppState, Path(name): Path<String>, request: Request) -> Answ
     let drops = app.telemetry.work(&name, move |product| product.set_base(given)).await?;
     let mut tally = Tally::default();
     tally.add(&drops);
-    Ok(Json(json!({"dropped": tally.json()["dropped"]})).into_response())
+    Ok(Json(json!({"dropped": tally.dropped()})).into_response())
 }
 
 async fn status(app: AppState, Path(name): Path<String>) -> Answer {
-    let status =
-        |product: &Product| shown::status(&product.telemetry().status(), product.manifest());
+    let status = |product: &Product| {
+        let telemetry = product.telemetry();
+        if telemetry.is_off() {
+            // Nobody else looks whether that was decided anew.
+            let _flushed = telemetry.flush();
+        }
+        shown::status(&telemetry.status(), product.manifest())
+    };
     Ok(Json(app.telemetry.work(&name, status).await?).into_response())
 }
 

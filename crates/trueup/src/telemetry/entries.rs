@@ -19,13 +19,16 @@ use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
-use trueup_telemetry::manifest::{Drops, Input};
+use trueup_telemetry::errors::{Report, frames_of};
+use trueup_telemetry::manifest::{Drops, Input, Manifest, Reason};
 use trueup_telemetry::product::{Outcome, Recorded, Telemetry};
 
 /// Refusals that are listed in an answer; more are counted.
 const REFUSED_MAX: usize = 100;
 /// Kinds of drops that are told apart in an answer.
 const DROPPED_MAX: usize = 256;
+/// By what an answer calls an error.
+const ERROR: &str = "error";
 /// Characters of a name that an answer repeats.
 const NAME_CHARS_MAX: usize = 64;
 
@@ -182,12 +185,18 @@ fn numbered((place, bytes): (usize, &[u8])) -> (usize, &[u8]) {
 pub(crate) struct Tally {
     /// Entries that were taken.
     pub(crate) accepted: u64,
+    tells_errors: bool,
     dropped: BTreeMap<(String, &'static str), u64>,
     refused: Vec<(usize, Wrong)>,
     refused_count: u64,
 }
 
 impl Tally {
+    /// None yet of what a product tells.
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        Self { tells_errors: manifest.errors.is_some(), ..Self::default() }
+    }
+
     /// Takes an entry. A flush is for the caller, who knows whether it may wait.
     pub(crate) fn take(&mut self, telemetry: &Telemetry, entry: &Entry) {
         match entry {
@@ -199,6 +208,7 @@ impl Tally {
                 let recorded = telemetry.lifecycle(event, &props.inputs());
                 self.recorded(event, &recorded);
             }
+            Entry::End { .. } if telemetry.is_off() => self.drop("end", "off", 1),
             Entry::End { key } => {
                 telemetry.end(key);
                 self.accepted += 1;
@@ -208,15 +218,25 @@ impl Tally {
         }
     }
 
-    fn failed(&mut self, _telemetry: &Telemetry, _failure: &Failure) {
-        self.drop("error", "not_supported", 1);
+    fn failed(&mut self, telemetry: &Telemetry, failure: &Failure) {
+        if telemetry.is_off() {
+            return self.drop(ERROR, "off", 1);
+        }
+        if !self.tells_errors {
+            return self.drop(ERROR, Reason::UnknownEvent.name(), 1);
+        }
+        let Failure { kind, message, stack, handled } = failure;
+        let frames = frames_of(stack.as_deref().unwrap_or_default());
+        let frames = &frames;
+        telemetry.report(&Report { kind, message, template: None, frames, is_handled: *handled });
+        self.accepted += 1;
     }
 
     fn recorded(&mut self, event: &str, Recorded { outcome, drops }: &Recorded) {
         match outcome {
             Outcome::Taken => self.accepted += 1,
             Outcome::Off => self.drop(event, "off", 1),
-            Outcome::UnknownEvent => self.drop(event, "unknown_event", 1),
+            Outcome::UnknownEvent => self.drop(event, Reason::UnknownEvent.name(), 1),
             Outcome::NoSession => self.drop(event, "no_session", 1),
             Outcome::Full => self.drop(event, "full", 1),
         }
@@ -261,20 +281,22 @@ impl Tally {
 
     /// The answer.
     pub(crate) fn json(&self) -> Json {
-        let dropped = self
-            .dropped
-            .iter()
-            .map(|((key, reason), count)| json!({"key": key, "reason": reason, "count": count}));
         let refused = self.refused.iter().map(|(line, Wrong { column, what })| match column {
             Some(column) => json!({"line": line, "column": column, "what": what}),
             None => json!({"line": line, "what": what}),
         });
         json!({
             "accepted": self.accepted,
-            "dropped": dropped.collect::<Vec<_>>(),
+            "dropped": self.dropped(),
             "refused": refused.collect::<Vec<_>>(),
             "refused_count": self.refused_count,
         })
+    }
+
+    /// What was dropped alone.
+    pub(crate) fn dropped(&self) -> Vec<Json> {
+        let one = |(key, reason): &(String, &str), count: &u64| json!({"key": key, "reason": reason, "count": count});
+        self.dropped.iter().map(|(place, count)| one(place, count)).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The products whose telemetry `serve` takes, each opened once.
 
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use trueup_telemetry::manifest::{Drops, Manifest};
@@ -13,6 +13,10 @@ use crate::config::Config;
 /// The longest that telemetry may take at the end.
 pub(crate) const SHUTDOWN_MAX: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether what is off was turned on: a thread that would is there only where it
+/// is on.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Products(Vec<Arc<Product>>);
@@ -23,6 +27,8 @@ pub(crate) struct Product {
     options: Options,
     open: RwLock<Telemetry>,
     base: RwLock<Vec<(String, Json)>>,
+    /// When it was last looked whether somebody has turned it on.
+    looked: Mutex<Instant>,
 }
 
 impl Products {
@@ -32,7 +38,8 @@ impl Products {
             let options = options(manifest, config);
             let open = RwLock::new(Telemetry::open(options.clone()));
             let base = RwLock::new(options.base.clone());
-            Arc::new(Product { options, open, base })
+            let looked = Mutex::new(Instant::now());
+            Arc::new(Product { options, open, base, looked })
         });
         Self(products.collect())
     }
@@ -62,6 +69,19 @@ impl Product {
     /// Its telemetry.
     pub(crate) fn telemetry(&self) -> Telemetry {
         self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it is off, and it is time to look at the decision again: a flush does.
+    pub(crate) fn is_to_look_again(&self) -> bool {
+        if !self.telemetry().is_off() {
+            return false;
+        }
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = looked.elapsed() >= LOOK_INTERVAL;
+        if is_time {
+            *looked = Instant::now();
+        }
+        is_time
     }
 
     /// Has every event from now on carry these fields, as far as the manifest has them. What is open

@@ -78,12 +78,18 @@ fn today(status: &Status) -> Value {
 /// One request, with its very bytes; they are JSON, and so a text.
 pub(crate) fn request(shown: &Shown) -> Value {
     let body = str::from_utf8(&shown.body).ok().filter(|body| !body.is_empty());
-    json!({"item": shown.item, "body": body})
+    let request = shown.request.as_ref().map(
+        |request| json!({"method": request.method, "url": request.url, "headers": request.headers}),
+    );
+    json!({"item": shown.item, "request": request, "body": body})
 }
 
 /// What came of a flush.
 pub(crate) fn flushed(flushed: &Flushed) -> Value {
-    json!({"queued": flushed.queued, "kept": flushed.kept, "problem": flushed.problem})
+    let Flushed { queued, kept, requests, sent, problem } = flushed;
+    json!({
+        "queued": queued, "kept": kept, "requests": requests, "sent": sent, "problem": problem,
+    })
 }
 
 /// An error with all that it comes from, on one line.

@@ -52,9 +52,9 @@ impl Pipe {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
         let mut options = telemetry::options(telemetry::manifest(Some(&self.manifest))?, config);
         options.base = base(&self.base, &options)?;
+        let tally = Arc::new(Mutex::new(Tally::of(&options.manifest)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let telemetry = Telemetry::open(options);
-        let tally = Arc::new(Mutex::new(Tally::default()));
         let read = runtime.block_on(read_all(telemetry.clone(), Arc::clone(&tally)));
         // Whoever still reads counts what nobody is told.
         let tally = std::mem::take(&mut *held(&tally));
