@@ -2,13 +2,18 @@
 //!
 //! What the telemetry crate does not know is brought to it here: settings, the environment, the clock.
 
+pub(crate) mod entries;
+pub(crate) mod products;
+pub(crate) mod shown;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use serde_json::{Value as Json, json};
-use trueup_telemetry::manifest::Manifest;
+use trueup_telemetry::manifest::{Drops, Input, Manifest};
 use trueup_telemetry::product::{Environment, Options};
+use trueup_telemetry::redact::{Level, Limits, Redactor};
 
 use crate::clock;
 use crate::config::{Config, read_text};
@@ -52,4 +57,52 @@ fn machine(manifest: &Manifest) -> Vec<(String, Json)> {
     let asks = |name: &str| manifest.base.iter().any(|id| manifest.name(*id) == name);
     let known = known.into_iter().filter(|(name, _)| asks(name));
     known.map(|(name, value)| (name.to_owned(), json!(value))).collect()
+}
+
+/// What parts the paths of a list in one text, as in `PATH`.
+pub(crate) const PATHS_SEPARATOR: char = ':';
+
+/// The setting that names the products of `serve`.
+pub(crate) const MANIFESTS: &str = "telemetry_manifests";
+
+/// The manifests of the products that `serve` takes records of.
+pub(crate) fn manifests(config: &Config) -> Result<Vec<Manifest>> {
+    let (paths, origin) = config.value(MANIFESTS);
+    let mut all: Vec<Manifest> = Vec::new();
+    for path in paths.split(PATHS_SEPARATOR).filter(|path| !path.is_empty()) {
+        let read = manifest(Some(&config.environment.expand(path)));
+        let read = read.map_err(|error| anyhow!("{MANIFESTS} (from {origin}): {error:#}"))?;
+        if all.iter().any(|other| other.product == read.product) {
+            bail!(
+                "{MANIFESTS} (from {origin}): two manifests are of the product `{}`",
+                read.product
+            );
+        }
+        all.push(read);
+    }
+    Ok(all)
+}
+
+/// What a caller says of itself, beside what is known of the machine: the fields that every event
+/// carries, as far as the manifest has them, and what of it is dropped.
+pub(crate) fn with_base(
+    known: &[(String, Json)],
+    manifest: &Manifest,
+    given: Vec<(String, Json)>,
+) -> (Vec<(String, Json)>, Drops) {
+    let redactor = Redactor::new(Level::Redacted);
+    let is_clean = |token: &str| redactor.redact(token, Limits::MESSAGE).as_deref() == Ok(token);
+    let mut drops = Drops::default();
+    let inputs = given.iter().map(|(name, value)| (name.as_str(), Input::from(value)));
+    let kept = manifest.accept_base(inputs, &is_clean, &mut drops);
+    let is_kept = |name: &str| kept.iter().any(|(id, _)| manifest.name(*id) == name);
+    let is_given = |name: &str| given.iter().any(|(other, _)| other == name) && is_kept(name);
+    let mut base: Vec<(String, Json)> =
+        known.iter().filter(|(name, _)| !is_given(name)).cloned().collect();
+    for (name, value) in given {
+        if is_kept(&name) && base.iter().all(|(other, _)| *other != name) {
+            base.push((name, value));
+        }
+    }
+    (base, drops)
 }

@@ -7,6 +7,7 @@ mod decide;
 mod flush;
 mod lint;
 mod log;
+mod pipe;
 mod purge;
 mod redact;
 mod reset_id;
@@ -62,6 +63,11 @@ enum Verb {
     ResetId(reset_id::ResetId),
     /// Check a manifest; exits with 1 where it cannot be used
     Lint(lint::Lint),
+    /// Take what another product tells, one JSON object a line, from standard input
+    ///
+    /// At the end of the input, or on SIGTERM, it seals what it has and prints what became of it, as one
+    /// line of JSON. docs/telemetry-http.md says what the lines are.
+    Pipe(pipe::Pipe),
     /// Take secrets and personal data out of a text, from standard input to standard output
     ///
     /// A line that is longer than 8 KiB is cut. docs/redaction.md says what goes, and what stays.
@@ -90,6 +96,7 @@ impl TelemetryVerbs {
             Verb::Schema(schema) => schema.run(),
             Verb::ResetId(reset) => reset.run(config),
             Verb::Lint(lint) => lint.run(),
+            Verb::Pipe(pipe) => pipe.run(config),
             Verb::Redact(redact) => redact.run(),
         }
     }
