@@ -2,6 +2,8 @@
 //!
 //! Whoever calls in waits for no request: what is sent is sent on the thread, and without any lock.
 
+mod past;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, Write as _};
@@ -17,10 +19,13 @@ use serde_json::{Map, Value as Json};
 use trueup_core::UnixMs;
 use uuid::Uuid;
 
+pub use past::Backfilled;
+
 use super::options::Options;
 use super::outlets::Outlet;
 use super::recording::{BEHIND, Intake, Outcome, Recorded, held};
 use super::status::words;
+use crate::backfill::Progress;
 use crate::budget::{Class, Day};
 use crate::consent::{Consent, Evidence, Mode, StateFile, WriteError, decide};
 use crate::deliver::{self, Bounds, Delivered, Ended, deliver};
@@ -31,7 +36,7 @@ use crate::outbox::{Draft, Item, event_uuid, hex};
 use crate::rollup::Plan;
 use crate::sink::Outgoing;
 use crate::state::{
-    Durability, Event, Look, Reach, Recorder, Sealed, Settings, StateError, Store, logs_in,
+    Durability, Event, Look, Reach, Recorder, Sealed, Settings, StateError, Store, Sums, logs_in,
 };
 
 /// How long after a record it is written.
@@ -62,6 +67,8 @@ pub struct Flushed {
     pub requests: u64,
     /// Requests that arrived.
     pub sent: u64,
+    /// How far the past is, where it is being told.
+    pub past: Progress,
     /// What was wrong, in words.
     pub problem: Option<String>,
 }
@@ -435,6 +442,10 @@ impl Keeper {
         };
         if is_due {
             self.send(FLUSH, &mut flushed);
+            match self.progress() {
+                Ok(past) => flushed.past = past,
+                Err(problem) => flushed.problem = flushed.problem.take().or(Some(problem)),
+            }
         }
         held(&self.problem).clone_from(&flushed.problem);
         flushed
@@ -607,7 +618,7 @@ impl Keeper {
         }
         let (mode, now) = (self.intake.mode(), self.now());
         if mode != Mode::Off && self.intake.is_in_use() {
-            self.persist(now);
+            self.persist();
             let is_local = self.is_local(mode);
             self.intake.set_mode(Mode::Off, is_local, now);
             if let Some(recorder) = self.intake.take() {
@@ -615,7 +626,8 @@ impl Keeper {
             }
         }
         self.is_cut.store(true, Ordering::Release);
-        if let Some(thread) = held(&self.thread).take() {
+        let thread = held(&self.thread).take();
+        if let Some(thread) = thread {
             thread.thread().unpark();
         }
     }
@@ -724,6 +736,10 @@ impl Keeper {
     pub(super) fn look(&self) -> Result<Look, StateError> {
         let reach = self.reach().unwrap_or(Reach::Local);
         self.store(reach, &Identity::None).look(self.now())
+    }
+
+    pub(super) fn sums(&self) -> Result<Vec<Sums>, StateError> {
+        self.store(Reach::Local, &Identity::None).sums()
     }
 
     pub(super) fn body(&self, item: &Item) -> Vec<u8> {

@@ -190,6 +190,8 @@ fn help_of_every_verb() {
         "telemetry off",
         "telemetry show",
         "telemetry log",
+        "telemetry errors",
+        "telemetry backfill",
         "telemetry flush",
         "telemetry purge",
         "telemetry schema",

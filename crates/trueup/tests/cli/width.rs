@@ -115,6 +115,8 @@ fn help_fits_80_columns() {
         "telemetry off",
         "telemetry show",
         "telemetry log",
+        "telemetry errors",
+        "telemetry backfill",
         "telemetry flush",
         "telemetry purge",
         "telemetry schema",

@@ -3,7 +3,9 @@
 //! What trueup may tell of itself, and, with a manifest of theirs, what other products may. These verbs
 //! bring the telemetry crate what it does not know: the environment, the clock, and where files lie.
 
+mod backfill;
 mod decide;
+mod errors;
 mod flush;
 mod lint;
 mod log;
@@ -48,6 +50,10 @@ enum Verb {
     Show(show::Show),
     /// Show the requests that were sent, and what was kept on this machine; changes nothing
     Log(log::Log),
+    /// Show the errors that are being counted; changes nothing
+    Errors(errors::Errors),
+    /// Tell the past, once, from records of it that the product gives
+    Backfill(backfill::Backfill),
     /// Make requests of what has ended, and send those that may be sent
     Flush(flush::Flush),
     /// Delete what was recorded and not sent, and what is known of what was
@@ -91,6 +97,8 @@ impl TelemetryVerbs {
             Verb::Off(decide) => decide.run(Mode::Off, config),
             Verb::Show(show) => show.run(config),
             Verb::Log(log) => log.run(config),
+            Verb::Errors(errors) => errors.run(config),
+            Verb::Backfill(backfill) => backfill.run(config),
             Verb::Flush(flush) => flush.run(config),
             Verb::Purge(purge) => purge.run(config),
             Verb::Schema(schema) => schema.run(),
