@@ -55,7 +55,6 @@ pub use options::{Clock, Environment, Options, Random};
 pub use outlets::Transports;
 pub(crate) use recording::held;
 pub use recording::{Outcome, Recorded, WAITING_MAX};
-#[cfg(feature = "tracing")]
 pub(crate) use status::words;
 pub use status::{Shown, Status};
 

@@ -189,6 +189,31 @@ fn check_33_401_stops_until_something_changes() {
 }
 
 #[test]
+fn check_33_401_takes_the_new_key_where_bytes_have_an_old_one() {
+    for is_v1 in [false, true] {
+        let receiver = Receiver::with(move |asked| {
+            let key = asked.header("authorization").unwrap_or_default().to_owned();
+            let body = String::from_utf8_lossy(&asked.body).into_owned();
+            let is_new = format!("{key}{body}").contains("phc_new");
+            Say::status(if is_new { 200 } else { 401 })
+        });
+        let host = receiver.server.url();
+        let mut post = Post::of(&posthog(&host, is_v1), 2);
+        assert!(matches!(post.deliver(&mut Net::default()).ended, Ended::Stopped(_)));
+        let sink = Sink::PostHog { host, key: "phc_new".to_owned(), is_v1, geoip: false };
+        post.encoder = encoder(&sink);
+        post.store.rest(NOON, NOON).unwrap();
+        let delivered = post.deliver(&mut Net::default());
+        assert_eq!((delivered.items, delivered.ended), (1, Ended::Done));
+        let asked = receiver.asked();
+        let (first, last) = (asked.first().unwrap(), asked.last().unwrap());
+        assert_eq!(events(first), events(last), "the same events, to the last digit");
+        assert_eq!(asked.len(), if is_v1 { 2 } else { 3 });
+        assert_eq!(post.store.look(NOON).unwrap().spent.events, 2, "counted once");
+    }
+}
+
+#[test]
 fn check_33_402_rests_until_the_next_utc_day() {
     for is_v1 in [false, true] {
         let mut post = Post::of(&posthog("http://127.0.0.1:9", is_v1), 1);

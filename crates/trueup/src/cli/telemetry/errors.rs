@@ -76,9 +76,8 @@ fn number(sums: &Sums, name: &str) -> u64 {
 /// Fingerprint, type and text of each kind of error, and how often.
 fn listed(sums: &Sums) -> impl Iterator<Item = ([&str; 3], u128)> {
     let lists = sums.properties.0.iter().filter(|(key, _)| key == LIST);
-    let counts = lists.flat_map(|(_, list)| match list {
-        Property::Counts { counts, .. } => counts.as_slice(),
-        _ => &[],
+    let counts = lists.flat_map(|(_, list)| {
+        if let Property::Counts { counts, .. } = list { counts.as_slice() } else { &[] }
     });
     counts.map(|(value, count)| {
         let mut parts = value.split(COLUMN_END);
