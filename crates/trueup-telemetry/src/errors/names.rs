@@ -37,18 +37,27 @@ pub(super) fn name(text: &str, bytes_max: usize, redact: Redact<'_>) -> Result<S
 /// Whether blanks stand only where they do in names: `<Vec<T, A> as Drop>::drop`, `async run`. A
 /// sentence in the place of a name is somebody's text.
 fn is_one_name(text: &str) -> bool {
-    const BESIDE: [&str; 16] = [
-        "as", "async", "const", "dyn", "fn", "for", "get", "impl", "mut", "new", "set", "unsafe",
-        "where", "->", "&", "+",
-    ];
+    /// What a name may begin with, before a blank.
+    const BEGINS: [&str; 7] = ["&mut", "async", "dyn", "get", "impl", "new", "set"];
+    /// What stands between blanks inside of brackets.
+    const JOINS: [&str; 9] = ["&mut", "+", "->", "as", "const", "dyn", "for", "impl", "mut"];
+    let is_join = |word: Option<&str>| word.is_some_and(|word| JOINS.contains(&word));
     let parts: Vec<&str> = text.split(' ').collect();
-    let last =
-        |part: &'_ str| part.rsplit(['<', '(', '[']).next().is_some_and(|it| BESIDE.contains(&it));
-    let first =
-        |part: &'_ str| part.split(['>', ')', ']']).next().is_some_and(|it| BESIDE.contains(&it));
-    parts.windows(2).all(|pair| match pair {
-        [one, two] => one.ends_with([',', ';']) || last(one) || first(two),
-        _ => true,
+    let mut depth = 0_usize;
+    parts.windows(2).enumerate().all(|(place, pair)| {
+        let [one, two] = pair else { return true };
+        for byte in one.replace("->", "").bytes() {
+            match byte {
+                b'<' | b'[' => depth += 1,
+                b'>' | b']' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        if depth == 0 {
+            return place == 0 && parts.len() == 2 && BEGINS.contains(one);
+        }
+        let is_listed = one.ends_with([',', ';']);
+        is_listed || is_join(one.rsplit(['<', '[']).next()) || is_join(two.split(['>', ']']).next())
     })
 }
 

@@ -218,6 +218,13 @@ fn of_own_code_function_and_place_are_told_and_of_that_of_others_its_name() {
     for (kind, told) in [
         ("std::io::Error", "std::io::Error"),
         ("Merger with Acme failed", "<w>"),
+        ("a plan for Acme, new, as async", "<w>"),
+        ("new Error", "new Error"),
+        (
+            "<impl core::fmt::Display for app::Error>::fmt",
+            "<impl core::fmt::Display for app::Error>::fmt",
+        ),
+        ("<a plan of Acme>", "<w>"),
         ("", ""),
         ("Box<dyn std::error::Error + Send>", "Box<dyn std::error::Error + Send>"),
         ("alloc::boxed::Box<dyn core::error::Error>", "alloc::boxed::Box<dyn core::error::Error>"),
