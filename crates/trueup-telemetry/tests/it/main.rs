@@ -23,6 +23,7 @@ mod identity;
 mod machine_laws;
 mod manifest;
 mod outbox;
+mod panics;
 mod plan;
 #[cfg(feature = "net")]
 mod post;
