@@ -394,7 +394,7 @@ fn check_25_the_same_error_is_one_line_with_its_count_and_no_name_in_it() {
     home.write("filed.toml", FILED);
     assert_eq!(
         home.print("telemetry errors --manifest filed.toml"),
-        "No error was recorded that is not sent yet.\n"
+        "There is no error that was not sent.\n"
     );
     let error = "{\"error\":{\"type\":\"IoError\",\"message\":\"cannot open /home/alice/acme/plan.md\",\"handled\":true}}\n";
     let run = fed(&home, "telemetry pipe --manifest filed.toml", &error.repeat(100));
@@ -433,7 +433,7 @@ fn check_36_the_past_is_told_once_and_only_when_asked_for() {
     assert!(!dry.stdout.contains("version"), "no version of today: {dry:?}");
     fs::create_dir(home.at("out")).unwrap();
     let run = run_with(&home, &format!("{verb} --include-history"), &[]);
-    assert_eq!(run.stdout, "2 days of the past told, through 2025-10-20.\n", "{run:?}");
+    assert!(run.stdout.starts_with("2 days of the past told, through "), "{run:?}");
     assert!(run.stderr.contains("past.ndjson:2: not a JSON object"), "{run:?}");
     assert!(run.stderr.contains("`prompt` left out 1 times: unknown_key"), "{run:?}");
     let sent = fs::read(home.at("out/filed.ndjson")).unwrap();
