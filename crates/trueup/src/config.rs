@@ -25,6 +25,7 @@ use trueup_agents::{Environment, Root};
 pub(crate) use self::settings::{SETTINGS, Setting};
 use crate::budget;
 use crate::hooks::openclaw;
+use crate::telemetry;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -279,6 +280,9 @@ fn read_file(path: &Path, is_named: bool) -> Result<InFile> {
             toml::Value::String(text) => text,
             toml::Value::Integer(number) => number.to_string(),
             toml::Value::Boolean(is_on) => is_on.to_string(),
+            toml::Value::Array(paths) if key == telemetry::MANIFESTS => {
+                list(&paths).with_context(|| format!("{}: `{key}`", path.display()))?
+            }
             toml::Value::Float(_)
             | toml::Value::Datetime(_)
             | toml::Value::Array(_)
@@ -289,6 +293,16 @@ fn read_file(path: &Path, is_named: bool) -> Result<InFile> {
         values.insert(key, text);
     }
     Ok((values, budgets))
+}
+
+/// A list of paths as one text, as variables have it.
+fn list(paths: &[toml::Value]) -> Result<String> {
+    let paths = paths.iter().map(|path| {
+        let path = path.as_str().filter(|path| !path.contains(telemetry::PATHS_SEPARATOR));
+        path.context("each must be a path, in which there is no `:`")
+    });
+    let separator = telemetry::PATHS_SEPARATOR.to_string();
+    Ok(paths.collect::<Result<Vec<_>>>()?.join(&separator))
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod render;
 mod secret;
 mod statement;
 mod sync;
+mod telemetry;
 mod ticker;
 mod usage;
 

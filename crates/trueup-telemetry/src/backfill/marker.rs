@@ -115,9 +115,10 @@ pub struct Pending {
 }
 
 /// How far a backfill is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Progress {
     /// None is under way.
+    #[default]
     None,
     /// So many days have not arrived yet.
     Sending(u64),

@@ -3,6 +3,7 @@
 //! Whoever calls in waits for no request: what is sent is sent on the thread, and without any lock.
 
 mod decision;
+mod past;
 mod sealing;
 mod sending;
 
@@ -14,6 +15,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use decision::Decided;
+pub use past::Backfilled;
+use sealing::install;
 use serde_json::Value as Json;
 use trueup_core::UnixMs;
 
@@ -21,6 +24,7 @@ use super::options::Options;
 use super::outlets::Outlet;
 use super::recording::{BEHIND, Intake, Outcome, Recorded, held};
 use super::status::words;
+use crate::backfill::Progress;
 use crate::budget::{Class, Day};
 use crate::consent::{Mode, StateFile};
 use crate::deliver::Bounds;
@@ -30,7 +34,7 @@ use crate::manifest::{Drops, Grain, Input, Value, plan_of};
 use crate::outbox::{event_uuid, hex};
 use crate::rollup::Plan;
 use crate::sink::Outgoing;
-use crate::state::{Durability, Recorder, StateError};
+use crate::state::{Durability, Recorder, StateError, logs_in};
 
 /// How long after a record it is written.
 const PERSIST_AFTER: Duration = Duration::from_millis(250);
@@ -44,6 +48,9 @@ const FLUSH: Bounds = Bounds { time_max: Duration::from_secs(30), failures_max: 
 /// The longest that a shutdown may wait for the network.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
 
+/// Logs of open buckets that programs leave behind them before one of them seals them all.
+const LEFT_MAX: usize = 32;
+
 /// What came of a flush.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flushed {
@@ -55,6 +62,8 @@ pub struct Flushed {
     pub requests: u64,
     /// Requests that arrived.
     pub sent: u64,
+    /// How far the past is, where it is being told.
+    pub past: Progress,
     /// What was wrong, in words.
     pub problem: Option<String>,
 }
@@ -353,9 +362,37 @@ impl Keeper {
         };
         if is_due {
             self.send(FLUSH, &mut flushed);
+            match self.progress() {
+                Ok(past) => flushed.past = past,
+                Err(problem) => flushed.problem = flushed.problem.take().or(Some(problem)),
+            }
         }
         held(&self.problem).clone_from(&flushed.problem);
         flushed
+    }
+
+    /// Ends it without sealing, unless much was left by others before.
+    pub(super) fn leave(self: &Arc<Self>) {
+        if logs_in(&self.options.state) >= LEFT_MAX {
+            return self.shut_down(Duration::ZERO);
+        }
+        if self.is_ended.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (mode, now) = (self.intake.mode(), self.now());
+        if mode != Mode::Off && self.intake.is_in_use() {
+            self.persist();
+            let is_local = self.is_local(mode);
+            self.intake.set_mode(Mode::Off, is_local, now);
+            if let Some(recorder) = self.intake.take() {
+                self.note(told(recorder.close(now)));
+            }
+        }
+        self.is_cut.store(true, Ordering::Release);
+        let thread = held(&self.thread).take();
+        if let Some(thread) = thread {
+            thread.thread().unpark();
+        }
     }
 
     /// Ends it.

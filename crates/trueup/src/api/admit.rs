@@ -39,11 +39,18 @@ pub(super) struct Limits {
     pub(super) bytes_max: usize,
     pub(super) time_max: Duration,
     pub(super) bodies: Arc<Semaphore>,
+    /// The setting that says `bytes_max`, where one does.
+    pub(super) setting: Option<&'static str>,
 }
 
 impl Limits {
     pub(super) const fn new(bytes_max: usize, bodies: Arc<Semaphore>) -> Self {
-        Self { bytes_max, time_max: BODY_TIME_MAX, bodies }
+        Self { bytes_max, time_max: BODY_TIME_MAX, bodies, setting: Some("max_body_bytes") }
+    }
+
+    /// Limits that no setting changes.
+    pub(super) fn fixed(bytes_max: usize, bodies: Arc<Semaphore>) -> Self {
+        Self { setting: None, ..Self::new(bytes_max, bodies) }
     }
 }
 
@@ -73,8 +80,9 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
 }
 
 fn too_large(limits: &Limits) -> Problem {
+    let setting = limits.setting.map(|name| format!(" ({name})")).unwrap_or_default();
     let message = format!(
-        "the body is larger than {} bytes (max_body_bytes): send fewer records in one request",
+        "the body is larger than {} bytes{setting}: send fewer records in one request",
         limits.bytes_max
     );
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
@@ -195,7 +203,7 @@ mod tests {
 
     fn limits(bytes_max: usize, in_flight_max: usize) -> Limits {
         let time_max = Duration::from_millis(50);
-        Limits { bytes_max, time_max, bodies: Arc::new(Semaphore::new(in_flight_max)) }
+        Limits { time_max, ..Limits::new(bytes_max, Arc::new(Semaphore::new(in_flight_max))) }
     }
 
     fn with_length(length: usize, body: Body) -> Request {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use trueup_ledger::{DROPPED, LOST, LedgerError, REFUSED, REMOVED, Reader, Removed};
 
+use super::guard::TELEMETRY_PATHS;
 use crate::intake::Kind;
 
 /// Paths that requests are counted by; every other is `other`, so that clients cannot make metrics.
@@ -23,6 +24,9 @@ const PATHS: [&str; 9] = [
 
 /// The path as it is counted.
 pub(super) fn known_path(path: &str) -> &'static str {
+    if path.starts_with(TELEMETRY_PATHS) {
+        return "/v1/telemetry";
+    }
     PATHS.into_iter().find(|known| *known == path).unwrap_or("other")
 }
 

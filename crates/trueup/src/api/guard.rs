@@ -17,6 +17,9 @@ use crate::secret::Secret;
 /// The path that is answered to everybody: supervisors have no token.
 pub(super) const HEALTH_PATH: &str = "/health";
 
+/// What the paths begin with that no page may ask, of whatever origin.
+pub(super) const TELEMETRY_PATHS: &str = "/v1/telemetry/";
+
 /// A token, kept only as its hash.
 #[derive(Clone)]
 pub(crate) struct Token(blake3::Hash);
@@ -75,6 +78,9 @@ impl Guard {
             return Err(forbidden("requests of pages of other origins are not answered"));
         }
         let path = request.uri().path();
+        if path.starts_with(TELEMETRY_PATHS) && headers.contains_key(header::ORIGIN) {
+            return Err(forbidden("requests of pages are not answered here"));
+        }
         let needs_token = path != HEALTH_PATH && path != cron::PATH;
         if needs_token && !self.knows(headers) {
             let message = "send the token: `Authorization: Bearer …`";

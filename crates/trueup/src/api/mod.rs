@@ -16,6 +16,7 @@ mod post;
 mod problem;
 mod push;
 mod report;
+mod telemetry;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,6 +39,7 @@ use problem::Problem;
 
 use crate::daemon::{Alerts, GatewayLog, Host, Pull, Push, Settings, Watch};
 use crate::intake::Kind;
+use crate::telemetry::products::Products;
 
 /// Largest bodies that are held at once, in `serve`.
 const BODIES_IN_FLIGHT_MAX: usize = 2;
@@ -58,6 +60,7 @@ pub(crate) struct App {
     cron_limiter: cron::Limiter,
     /// One permit: sums are read by one thread at a time.
     reading: Arc<Semaphore>,
+    telemetry: telemetry::Intake,
 }
 
 /// What the daemon's threads tell of their work.
@@ -69,6 +72,8 @@ pub(crate) struct Threads {
     pub(crate) push: Arc<Push>,
     pub(crate) pull: Arc<Pull>,
     pub(crate) alerts: Arc<Alerts>,
+    /// One for each product that has recorded something.
+    pub(crate) telemetry: Arc<Products>,
 }
 
 impl App {
@@ -83,6 +88,7 @@ impl App {
     ) -> Arc<Self> {
         let bytes_in_flight_max = settings.body_bytes_max.saturating_mul(BODIES_IN_FLIGHT_MAX);
         Arc::new(Self {
+            telemetry: telemetry::Intake::new(Arc::clone(&threads.telemetry)),
             settings,
             guard,
             writer,
@@ -113,6 +119,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(guard::HEALTH_PATH, get(health::get))
         .route("/metrics", get(metrics::get))
         .route("/", get(page::get))
+        .merge(telemetry::routes())
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::wrong_method())
         .layer(from_fn_with_state(Arc::clone(&app), around))

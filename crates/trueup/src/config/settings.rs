@@ -235,6 +235,13 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "A file that holds the token of the webhook, so that it stands in no environment",
     ),
     setting(
+        "telemetry_manifests",
+        "TRUEUP_TELEMETRY_MANIFESTS",
+        &[],
+        "",
+        "Manifests of products whose telemetry serve takes, with : between (docs/telemetry-http.md)",
+    ),
+    setting(
         "retention",
         "TRUEUP_RETENTION",
         &[],

@@ -34,6 +34,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::push::{DESTINATION, Pusher};
 use crate::sync::Stores;
+use crate::telemetry::products::{Products, SHUTDOWN_MAX as TELEMETRY_PATIENCE};
 use crate::ticker::Ticker;
 pub(crate) use alerts::{Alerts, BudgetSeen, Seen as AlertsSeen, check as check_alerts};
 pub(crate) use gateway_log::GatewayLog;
@@ -55,11 +56,12 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 const END_MAX: Duration = Duration::from_secs(15);
 
 const _: () = assert!(
-    REQUESTS_PATIENCE.as_secs()
-        + PUSH_PATIENCE.as_secs()
-        + DRAIN_PATIENCE.as_secs()
-        + CHECKPOINT_PATIENCE.as_secs()
-        < END_MAX.as_secs()
+    REQUESTS_PATIENCE.as_millis()
+        + TELEMETRY_PATIENCE.as_millis()
+        + PUSH_PATIENCE.as_millis()
+        + DRAIN_PATIENCE.as_millis()
+        + CHECKPOINT_PATIENCE.as_millis()
+        < END_MAX.as_millis()
 );
 
 /// How often the thread that asks providers looks, where it is only asked for.
@@ -95,7 +97,8 @@ async fn run(
     let address = listener.local_addr()?;
     let ledger = settings.ledger.display().to_string();
     let is_secret_short = matches!(settings.cron, CronDoor::TooShort);
-    let Keeping { app, writer, tickers, push } = keep(config, settings, book, address.ip())?;
+    let Keeping { app, writer, tickers, push, telemetry } =
+        keep(config, settings, book, address.ip())?;
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(addr = %address, ledger, version, "listening");
     if is_secret_short {
@@ -111,7 +114,7 @@ async fn run(
         ticker.stop();
     }
     tokio::select! {
-        is_clean = end(server, Arc::clone(&writer), push) => {
+        is_clean = end(server, Arc::clone(&writer), push, telemetry) => {
             Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         reason = signals.next() => {
@@ -129,10 +132,16 @@ struct Keeping {
     /// One for each thread that waits.
     tickers: Vec<Arc<Ticker>>,
     push: Arc<Push>,
+    telemetry: Arc<Products>,
 }
 
 /// Opens the ledger and starts the threads that fill it.
-fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -> Result<Keeping> {
+fn keep(
+    config: &Config,
+    mut settings: Settings,
+    book: PriceBook,
+    address: IpAddr,
+) -> Result<Keeping> {
     let retention = Some(settings.upkeep.retention);
     let options = OpenOptions { retention, ..OpenOptions::default() };
     let mut ledger = Ledger::open(&settings.ledger, options)?;
@@ -189,9 +198,19 @@ fn keep(config: &Config, settings: Settings, book: PriceBook, address: IpAddr) -
     let pull = start_pull(config, &settings, &writer, &mut tickers)?;
     let alerts = start_alerts(&settings, &writer, &book, &watch, &mut tickers)?;
     let guard = Guard::new(settings.token.clone(), address);
-    let threads = api::Threads { watch, host, gateway_log, push: Arc::clone(&push), pull, alerts };
+    let telemetry = Products::open(std::mem::take(&mut settings.telemetry), config);
+    let telemetry = Arc::new(telemetry);
+    let threads = api::Threads {
+        watch,
+        host,
+        gateway_log,
+        push: Arc::clone(&push),
+        pull,
+        alerts,
+        telemetry: Arc::clone(&telemetry),
+    };
     let app = App::new(settings, guard, Arc::clone(&writer), threads, counts, book);
-    Ok(Keeping { app, writer, tickers, push })
+    Ok(Keeping { app, writer, tickers, push, telemetry })
 }
 
 /// Starts the thread that sends, where there is a destination.
@@ -262,11 +281,17 @@ fn start_alerts(
 
 /// Finishes the requests under way, sends and writes what is queued and closes the ledger. `false` where
 /// something could not be written in time.
-async fn end(server: listen::Server, writer: Arc<Writer>, push: Arc<Push>) -> bool {
+async fn end(
+    server: listen::Server,
+    writer: Arc<Writer>,
+    push: Arc<Push>,
+    telemetry: Arc<Products>,
+) -> bool {
     let start = Instant::now();
     server.stop(REQUESTS_PATIENCE).await;
     let (told, is_closed) = tokio::sync::oneshot::channel();
     let close = move || {
+        telemetry.shut_down();
         push.end(PUSH_PATIENCE);
         let ledger = writer.close(DRAIN_PATIENCE);
         let _is_awaited = told.send((ledger.is_some(), writer.health())).is_ok();

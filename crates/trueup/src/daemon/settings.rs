@@ -8,12 +8,13 @@ use anyhow::{Result, bail};
 use jiff::tz::TimeZone;
 use tracing::Level;
 use trueup_ledger::Limits;
+use trueup_telemetry::manifest::Manifest;
 
 use super::{alerts, upkeep};
 use crate::api::{CronDoor, Token};
 use crate::config::Config;
 use crate::secret::Secret;
-use crate::{push, sync};
+use crate::{push, sync, telemetry};
 
 /// Shortest wait between two looks at anything.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -55,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) cron: CronDoor,
     /// What somebody is to be told of; `None` for nothing.
     pub(crate) alerts: Option<alerts::Settings>,
+    /// The products whose telemetry is taken.
+    pub(crate) telemetry: Vec<Manifest>,
     /// How the ledger is kept within bounds.
     pub(crate) upkeep: upkeep::Settings,
     /// The least severe event that is logged.
@@ -93,6 +96,7 @@ impl Settings {
             pull_interval: interval_or_off(config, "pull_interval")?,
             cron: CronDoor::of(Secret::of(config, "cron_secret", "cron_secret_file")?.as_ref()),
             alerts: alerts::Settings::of(config)?,
+            telemetry: telemetry::manifests(config)?,
             upkeep: upkeep::Settings::of(config)?,
             log_level: level(config)?,
         })

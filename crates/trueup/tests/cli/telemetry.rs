@@ -265,3 +265,41 @@ fn check_11_the_document_is_what_the_program_prints() {
     let rows = printed.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     assert_eq!(rows.collect::<Vec<_>>(), keys);
 }
+
+/// Where trueup keeps what it records of itself.
+const OWN_STATE: &str = "ledger/telemetry/trueup/telemetry";
+
+#[test]
+fn own_runs_are_added_up_beside_the_ledger_and_stay_there() {
+    let home = Home::new();
+    // Without a ledger there is nothing to lie beside.
+    home.print("report --no-ledger");
+    assert!(!home.at(OWN_STATE).exists());
+    home.print("sync");
+    home.print("check");
+    run_with(&home, "import nothing.csv", &[]);
+    home.print("telemetry flush");
+    let seen = status(&home, "", &[]);
+    assert_eq!(seen["adding_up"][0]["event"], "verbs_rollup");
+    assert_eq!(seen["adding_up"][0]["records"], 3);
+    assert_eq!(seen["queued"], 0);
+    assert_eq!(seen["sent_today"]["requests"], 0);
+    // Verbs that only look, and those who do not want to be counted, add nothing.
+    run_with(&home, "config", &[]);
+    run_with(&home, "check", &[("TRUEUP_TELEMETRY", "off")]);
+    let after = status(&home, "", &[]);
+    assert_eq!(after["adding_up"], serde_json::json!([]), "off deletes what there was");
+}
+
+#[test]
+fn many_runs_leave_few_files() {
+    let home = Home::new();
+    home.print("sync");
+    for _ in 0..40 {
+        home.print("check");
+    }
+    let files = fs::read_dir(home.at(OWN_STATE)).unwrap().count();
+    assert!(files < 40, "{files} files");
+    home.print("telemetry flush");
+    assert_eq!(status(&home, "", &[])["adding_up"][0]["records"], 41);
+}

@@ -16,6 +16,7 @@ mod receiver;
 mod reports;
 mod retention;
 mod security;
+mod telemetry;
 mod views;
 
 pub(crate) use daemon::until;

@@ -17,7 +17,7 @@ use crate::outbox::{Draft, Item};
 use crate::product::outlets::Outlet;
 use crate::product::{held, words};
 use crate::sink::Outgoing;
-use crate::state::{Event, Look, Reach, Sealed, Settings, StateError, Store};
+use crate::state::{Event, Look, Reach, Sealed, Settings, StateError, Store, Sums};
 
 impl Keeper {
     /// Seals what has ended.
@@ -143,6 +143,10 @@ impl Keeper {
         self.store(reach, &Identity::None).look(self.now())
     }
 
+    pub(in crate::product) fn sums(&self) -> Result<Vec<Sums>, StateError> {
+        self.store(Reach::Local, &Identity::None).sums()
+    }
+
     pub(in crate::product) fn body(&self, item: &Item) -> Vec<u8> {
         let body = self.store(Reach::Local, &Identity::None).body(item);
         body.ok().flatten().unwrap_or_default()
@@ -208,7 +212,7 @@ impl Keeper {
 }
 
 /// The install as it stands in ids of events: where events cannot be told to be of one, in none.
-fn install(identity: &Identity) -> String {
+pub(super) fn install(identity: &Identity) -> String {
     match identity {
         Identity::Install(id) => id.clone(),
         Identity::None | Identity::Daily(_) => String::new(),

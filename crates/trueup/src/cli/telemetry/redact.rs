@@ -112,14 +112,14 @@ fn flush_if_waiting<I: io::Read>(input: &BufReader<I>, out: &mut impl Write) -> 
 }
 
 /// How a line ended.
-struct End {
+pub(super) struct End {
     has_newline: bool,
     /// It was longer than it may be: what is beyond was passed over.
-    is_cut: bool,
+    pub(super) is_cut: bool,
 }
 
 /// Reads a line without its newline; none at the end of the input.
-fn read_line(
+pub(super) fn read_line(
     input: &mut impl BufRead,
     line: &mut Vec<u8>,
     bytes_max: usize,

@@ -1,0 +1,105 @@
+//! How telemetry stands, as JSON for programs.
+
+use std::error::Error;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use trueup_telemetry::consent::{Content, StateFile};
+use trueup_telemetry::identity::Found;
+use trueup_telemetry::manifest::Manifest;
+use trueup_telemetry::product::{Flushed, Shown, Status};
+
+use crate::clock;
+
+/// All of it.
+pub(crate) fn status(status: &Status, manifest: &Manifest) -> Value {
+    let (id_state, id_now) = match &status.identity {
+        Found::NotYet => ("not_yet", None),
+        Found::Unreadable => ("unreadable", None),
+        Found::NotAnId { .. } => ("not_an_id", None),
+        Found::Made(identity) => ("made", identity.id_at(clock::now())),
+    };
+    let days = status.days.iter().map(
+        |(event, day, records)| json!({"event": event, "day": day.to_string(), "records": records}),
+    );
+    let dropped = status
+        .drops
+        .iter()
+        .map(|(key, reason, count)| json!({"key": key, "reason": reason.name(), "count": count}));
+    json!({
+        "schema": 1,
+        "product": status.product,
+        "mode": status.mode.word(),
+        "decided_by": status.layer.name(),
+        "as_of": status.as_of.map(|time| time.to_string()),
+        "awaits_notice": status.awaits_notice,
+        "errors": status.errors,
+        "file": file(&status.file),
+        "policy": file(&status.policy),
+        "state": status.state,
+        "id": {"kind": manifest.id.word(), "state": id_state, "id": id_now},
+        "sinks": manifest.places(),
+        "day": status.day.to_string(),
+        "sent_today": today(status),
+        "queued": status.queued,
+        "kept": status.kept,
+        "expired": status.expired,
+        "refused": status.refused,
+        "dropped": dropped.collect::<Vec<_>>(),
+        "adding_up": days.collect::<Vec<_>>(),
+        "last": status.last,
+        "warnings": status.warnings,
+        "problem": status.problem,
+    })
+}
+
+fn file(path: &Path) -> Value {
+    let state = match StateFile::read(path).content {
+        Content::Absent => "absent",
+        Content::Unreadable(_) => "unreadable",
+        Content::Read(_) => "read",
+    };
+    json!({"path": path, "state": state})
+}
+
+/// What was sent on the day that counts, and what may be.
+pub(crate) fn ledger(status: &Status) -> Value {
+    json!({"schema": 1, "day": status.day.to_string(), "sent_today": today(status)})
+}
+
+fn today(status: &Status) -> Value {
+    json!({
+        "events": status.spent.events, "hard_cap": status.caps.hard_cap,
+        "bytes": status.spent.bytes, "bytes_per_day": status.caps.bytes_per_day,
+        "requests": status.spent.requests, "requests_per_day": status.caps.requests_per_day,
+    })
+}
+
+/// One request, with its very bytes; they are JSON, and so a text.
+pub(crate) fn request(shown: &Shown) -> Value {
+    let body = str::from_utf8(&shown.body).ok().filter(|body| !body.is_empty());
+    let request = shown.request.as_ref().map(
+        |request| json!({"method": request.method, "url": request.url, "headers": request.headers}),
+    );
+    json!({"item": shown.item, "request": request, "body": body})
+}
+
+/// What came of a flush.
+pub(crate) fn flushed(flushed: &Flushed) -> Value {
+    let Flushed { queued, kept, requests, sent, problem } = flushed;
+    json!({
+        "queued": queued, "kept": kept, "requests": requests, "sent": sent, "problem": problem,
+    })
+}
+
+/// An error with all that it comes from, on one line.
+pub(crate) fn words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        source = error.source();
+    }
+    words
+}
