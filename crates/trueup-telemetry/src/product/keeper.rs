@@ -15,10 +15,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use decision::Decided;
+pub use past::Backfilled;
+use sealing::install;
 use serde_json::Value as Json;
 use trueup_core::UnixMs;
-
-pub use past::Backfilled;
 
 use super::options::Options;
 use super::outlets::Outlet;
