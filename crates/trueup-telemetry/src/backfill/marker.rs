@@ -152,6 +152,12 @@ impl Pending {
         write_whole(&pending_path(folder), &json).map(drop)
     }
 
+    /// Whether one is under way: nothing is queued again while it is.
+    #[must_use]
+    pub fn is_under_way(folder: &Path) -> bool {
+        pending_path(folder).exists()
+    }
+
     /// Looks how far a backfill is, by what became of the items of the outbox, and marks it as done once
     /// all has arrived. Call it after each delivery: items are forgotten after a while.
     pub fn follow(

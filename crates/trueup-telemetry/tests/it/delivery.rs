@@ -489,6 +489,9 @@ fn an_answer_that_breaks_off_is_none() {
 }
 
 proptest! {
+    // Each case syncs some dozens of files.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn whatever_is_answered_no_event_is_lost_or_doubled(
         statuses in prop::collection::vec(

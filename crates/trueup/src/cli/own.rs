@@ -59,14 +59,18 @@ fn class(error: &anyhow::Error) -> Option<&'static str> {
     if is_closed_pipe(error) || error.is::<WrongUsage>() {
         return None;
     }
-    let is = |found: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(found);
-    Some(if is(|cause| cause.is::<LedgerError>()) {
+    Some(if is::<LedgerError>(error) {
         "ledger"
-    } else if is(|cause| cause.is::<std::io::Error>()) {
+    } else if is::<std::io::Error>(error) {
         "disk"
-    } else if is(|cause| cause.is::<ureq::Error>()) {
+    } else if is::<ureq::Error>(error) {
         "network"
     } else {
         "other"
     })
+}
+
+/// Whether an error, or what it comes from, is of a type.
+fn is<E: std::error::Error + 'static>(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<E>().is_some())
 }

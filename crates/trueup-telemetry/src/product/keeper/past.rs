@@ -1,10 +1,13 @@
 //! The past, told once: from what a product's own records say of each day to requests in the outbox.
 
-use super::{Keeper, Outlet, busy, held, install, told};
+use super::sealing::install;
+use super::{Keeper, busy, told};
 use crate::backfill::{Gate, History, Mark, Pending, Progress, gate};
 use crate::budget::Class;
 use crate::identity::Identity;
 use crate::outbox::Draft;
+use crate::product::held;
+use crate::product::outlets::Outlet;
 use crate::state::{Queued, Reach};
 
 /// What came of telling the past.

@@ -1,11 +1,15 @@
 //! `trueup telemetry errors`.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
+use trueup_telemetry::outbox::ItemState;
+use trueup_telemetry::product::Shown;
 use trueup_telemetry::rollup::{COLUMN_END, Property};
 use trueup_telemetry::state::Sums;
 
@@ -26,77 +30,131 @@ pub(super) struct Errors {
 const LIST: &str = "errors";
 const COUNT: &str = "errors_count";
 const OTHER: &str = "errors_other_count";
+/// What the parts of an error are called.
+const ERROR_COLUMNS: [&str; 3] = ["fingerprint", "type", "message"];
+
+/// Errors of a day.
+#[derive(Debug, Default)]
+struct Day {
+    count: u64,
+    other_count: u64,
+    /// By fingerprint.
+    kinds: BTreeMap<String, Kind>,
+}
+
+/// Errors of one kind.
+#[derive(Debug, Default)]
+struct Kind {
+    name: String,
+    text: String,
+    count: u64,
+}
+
+/// Days with errors.
+type Days = BTreeMap<String, Day>;
 
 impl Errors {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
         let telemetry = self.which.look(config)?;
-        let sums = telemetry.sums();
-        let days: Vec<&Sums> = sums.iter().filter(|sums| number(sums, COUNT) > 0).collect();
+        let mut days = Days::new();
+        for sums in telemetry.sums() {
+            add_sums(&mut days, &sums);
+        }
+        let kept = telemetry.sent().into_iter().filter(|it| it.item.state == ItemState::Kept);
+        for shown in kept {
+            add_kept(&mut days, &shown);
+        }
         let mut out = io::BufWriter::new(io::stdout().lock());
         if self.json {
-            let days: Vec<Value> = days.iter().map(|sums| as_json(sums)).collect();
+            let days: Vec<Value> = days.iter().map(as_json).collect();
             writeln!(out, "{:#}", json!({"schema": 1, "days": days}))?;
         } else if days.is_empty() {
-            writeln!(out, "No error was recorded that is not sent yet.")?;
+            writeln!(out, "There is no error that was not sent.")?;
         } else {
-            for sums in days {
-                print(&mut out, sums)?;
-            }
+            days.iter().try_for_each(|day| print(&mut out, day))?;
         }
         out.flush()?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn print(out: &mut impl io::Write, sums: &Sums) -> io::Result<()> {
-    writeln!(out, "{}: {}", sums.day, counted(number(sums, COUNT), "error"))?;
-    for (columns, count) in listed(sums) {
-        let [fingerprint, kind, text] = columns;
-        writeln!(out, "  {count:>7}  {fingerprint:<16}  {kind}")?;
+/// Adds what is being added up by now.
+fn add_sums(days: &mut Days, sums: &Sums) {
+    let whole = |name: &str| match sums.properties.0.iter().find(|(key, _)| key == name) {
+        Some((_, Property::Integer(number))) => u64::try_from(*number).unwrap_or(u64::MAX),
+        Some(_) | None => 0,
+    };
+    if whole(COUNT) == 0 {
+        return;
+    }
+    let day = days.entry(sums.day.to_string()).or_default();
+    day.count += whole(COUNT);
+    day.other_count += whole(OTHER);
+    for (key, list) in &sums.properties.0 {
+        let Property::Counts { counts, .. } = list else { continue };
+        for (value, count) in counts.iter().filter(|_| key == LIST) {
+            let mut parts = value.split(COLUMN_END);
+            let [fingerprint, kind, text] = [(); 3].map(|()| parts.next().unwrap_or_default());
+            day.add([fingerprint, kind, text], u64::try_from(*count).unwrap_or(u64::MAX));
+        }
+    }
+}
+
+/// Adds what was told, and stayed on this machine.
+fn add_kept(days: &mut Days, shown: &Shown) {
+    let Ok(event) = serde_json::from_slice::<Value>(&shown.body) else { return };
+    let property = |name: &str| event.get("properties")?.get(name);
+    let whole = |name: &str| property(name).and_then(Value::as_u64).unwrap_or(0);
+    if whole(COUNT) == 0 {
+        return;
+    }
+    let day = days.entry(shown.item.day.to_string()).or_default();
+    day.count += whole(COUNT);
+    day.other_count += whole(OTHER);
+    for error in property(LIST).and_then(Value::as_array).into_iter().flatten() {
+        let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
+        day.add(ERROR_COLUMNS.map(text), error.get("count").and_then(Value::as_u64).unwrap_or(0));
+    }
+}
+
+impl Day {
+    fn add(&mut self, [fingerprint, kind, text]: [&str; 3], count: u64) {
+        let known = self.kinds.entry(fingerprint.to_owned()).or_default();
+        kind.clone_into(&mut known.name);
+        text.clone_into(&mut known.text);
+        known.count += count;
+    }
+
+    /// The most frequent kinds first.
+    fn ordered(&self) -> Vec<(&String, &Kind)> {
+        let mut kinds: Vec<_> = self.kinds.iter().collect();
+        kinds.sort_by_key(|(_, kind)| Reverse(kind.count));
+        kinds
+    }
+}
+
+fn print(out: &mut impl io::Write, (date, day): (&String, &Day)) -> io::Result<()> {
+    writeln!(out, "{date}: {}", counted(day.count, "error"))?;
+    for (fingerprint, Kind { name, text, count }) in day.ordered() {
+        writeln!(out, "  {count:>7}  {fingerprint:<16}  {name}")?;
         if !text.is_empty() {
             writeln!(out, "           {text}")?;
         }
     }
-    let other = number(sums, OTHER);
-    if other > 0 {
-        writeln!(out, "  {other:>7}  of other kinds")?;
+    if day.other_count > 0 {
+        writeln!(out, "  {:>7}  of other kinds", day.other_count)?;
     }
     Ok(())
 }
 
-/// A property that is a whole number; 0 where there is none.
-fn number(sums: &Sums, name: &str) -> u64 {
-    let found = sums.properties.0.iter().find(|(key, _)| key == name);
-    match found {
-        Some((_, Property::Integer(number))) => u64::try_from(*number).unwrap_or(u64::MAX),
-        Some(_) | None => 0,
-    }
-}
-
-/// Fingerprint, type and text of each kind of error, and how often.
-fn listed(sums: &Sums) -> impl Iterator<Item = ([&str; 3], u128)> {
-    let lists = sums.properties.0.iter().filter(|(key, _)| key == LIST);
-    let counts = lists.flat_map(|(_, list)| match list {
-        Property::Counts { counts, .. } => counts.as_slice(),
-        _ => &[],
+fn as_json((date, day): (&String, &Day)) -> Value {
+    let kinds = day.ordered().into_iter().map(|(fingerprint, Kind { name, text, count })| {
+        json!({"fingerprint": fingerprint, "type": name, "message": text, "count": count})
     });
-    counts.map(|(value, count)| {
-        let mut parts = value.split(COLUMN_END);
-        ([(); 3].map(|()| parts.next().unwrap_or_default()), *count)
-    })
-}
-
-fn as_json(sums: &Sums) -> Value {
-    let errors: Vec<Value> = listed(sums)
-        .map(|([fingerprint, kind, text], count)| {
-            json!({"fingerprint": fingerprint, "type": kind, "message": text, "count": count.to_string().parse::<u64>().ok()})
-        })
-        .collect();
     json!({
-        "day": sums.day.to_string(),
-        "event": sums.event,
-        "count": number(sums, COUNT),
-        "other_count": number(sums, OTHER),
-        "errors": errors,
+        "day": date,
+        "count": day.count,
+        "other_count": day.other_count,
+        "errors": kinds.collect::<Vec<_>>(),
     })
 }

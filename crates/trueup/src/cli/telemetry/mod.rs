@@ -50,7 +50,7 @@ enum Verb {
     Show(show::Show),
     /// Show the requests that were sent, and what was kept on this machine; changes nothing
     Log(log::Log),
-    /// Show the errors that are being counted; changes nothing
+    /// Show the errors that were counted and not sent; changes nothing
     Errors(errors::Errors),
     /// Tell the past, once, from records of it that the product gives
     Backfill(backfill::Backfill),
