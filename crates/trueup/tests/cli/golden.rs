@@ -192,6 +192,7 @@ fn help_of_every_verb() {
         "telemetry reset-id",
         "telemetry lint",
         "telemetry redact",
+        "telemetry pipe",
         "config",
         "completions",
     ];
