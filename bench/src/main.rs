@@ -19,6 +19,7 @@ mod read;
 mod redact;
 mod rng;
 mod rows_floor;
+mod telemetry_product;
 mod telemetry_record;
 mod truth;
 mod verify;
@@ -141,6 +142,32 @@ enum Verb {
         #[arg(long, default_value_t = 4)]
         sessions: u64,
     },
+    /// Record through the face that embedders have, first off, then on with a thread, each record timed.
+    TelemetryProduct {
+        /// The folder to create for the state; it must not exist.
+        #[arg(long)]
+        folder: PathBuf,
+        #[arg(long, default_value_t = 1_000_000)]
+        records: u64,
+        /// Sessions that are open at once.
+        #[arg(long, default_value_t = 4)]
+        sessions: u64,
+    },
+    /// Simulate a fleet of installations, and print what it sends.
+    TelemetryFleet {
+        /// The folder to create for their state; it must not exist.
+        #[arg(long)]
+        folder: PathBuf,
+        #[arg(long, default_value_t = 1_000)]
+        installs: u64,
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+        /// With crash loops and storms of errors.
+        #[arg(long)]
+        bad: bool,
+        #[arg(long, default_value_t = 42)]
+        seed: u64,
+    },
 }
 
 /// Bytes of prompt and completion that make a record of a kilobyte.
@@ -212,6 +239,12 @@ fn main() -> Result<ExitCode> {
         }
         Verb::TelemetryRecord { folder, records, sessions } => {
             telemetry_record::print(&folder, records, sessions)?;
+        }
+        Verb::TelemetryProduct { folder, records, sessions } => {
+            telemetry_product::print(&folder, records, sessions)?;
+        }
+        Verb::TelemetryFleet { folder, installs, days, bad, seed } => {
+            telemetry_product::fleet(&folder, installs, days, bad, seed)?;
         }
     }
     Ok(ExitCode::SUCCESS)

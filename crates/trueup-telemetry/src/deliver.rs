@@ -7,6 +7,8 @@
 
 mod lines;
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use trueup_core::UnixMs;
@@ -14,6 +16,7 @@ use trueup_core::UnixMs;
 pub use lines::{FILE_BYTES_MAX, FILES_KEPT, LinesFile, Printer};
 
 use crate::budget::Short;
+use crate::manifest::Sink;
 use crate::outbox::Verdict;
 use crate::sink::{Answer, Encoder, Judged, Refusal, Request, Unreachable};
 use crate::state::{Next, StateError, Store};
@@ -28,6 +31,45 @@ const NOTES_APART: Duration = Duration::from_millis(10);
 pub trait Transport {
     /// Sends a request, and waits for the answer no longer than `time_max`.
     fn send(&mut self, request: &Request, time_max: Duration) -> Result<Answer, Unreachable>;
+}
+
+/// What brings requests to a place of a manifest. `home` stands for the `~` of a path.
+#[must_use]
+pub fn transport(sink: &Sink, home: &Path) -> Box<dyn Transport + Send> {
+    match sink {
+        Sink::PostHog { .. } | Sink::Otlp { .. } | Sink::Webhook { .. } => network(),
+        Sink::File { path } => Box::new(LinesFile::new(below(path, home))),
+        Sink::Stdout => Box::new(Printer(io::stdout())),
+    }
+}
+
+#[cfg(feature = "net")]
+fn network() -> Box<dyn Transport + Send> {
+    Box::new(crate::net::Net::default())
+}
+
+#[cfg(not(feature = "net"))]
+fn network() -> Box<dyn Transport + Send> {
+    Box::new(NoNetwork)
+}
+
+/// In the place of a network that this program was built without.
+#[cfg(not(feature = "net"))]
+struct NoNetwork;
+
+#[cfg(not(feature = "net"))]
+impl Transport for NoNetwork {
+    fn send(&mut self, _request: &Request, _time_max: Duration) -> Result<Answer, Unreachable> {
+        Err(Unreachable::NoNetwork)
+    }
+}
+
+fn below(path: &str, home: &Path) -> PathBuf {
+    match path.strip_prefix('~') {
+        Some("") => home.to_path_buf(),
+        Some(rest) if rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
+        Some(_) | None => PathBuf::from(path),
+    }
 }
 
 /// Time, as a pass of delivery needs it.
@@ -233,5 +275,33 @@ impl Pass {
 
     fn end_as(self, ended: Ended) -> Delivered {
         Delivered { ended, ..self.done }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tilde_stands_for_the_home_folder_and_only_in_front() {
+        for (path, expected) in [
+            ("~/told.ndjson", "/home/a/told.ndjson"),
+            ("~", "/home/a"),
+            ("~b/told.ndjson", "~b/told.ndjson"),
+            ("/var/~/told.ndjson", "/var/~/told.ndjson"),
+        ] {
+            assert_eq!(below(path, Path::new("/home/a")), Path::new(expected));
+        }
+    }
+
+    #[test]
+    fn without_the_network_there_is_none() {
+        let sink =
+            Sink::Webhook { endpoint: "http://127.0.0.1:9".to_owned(), secret_variable: None };
+        let url = "http://127.0.0.1:9".to_owned();
+        let request = Request { method: "POST", url, headers: Vec::new(), body: Vec::new() };
+        let sent = transport(&sink, Path::new("/")).send(&request, Duration::from_secs(1));
+        let is_built_without = matches!(sent, Err(Unreachable::NoNetwork));
+        assert_eq!(is_built_without, cfg!(not(feature = "net")), "{sent:?}");
     }
 }

@@ -146,7 +146,7 @@ macro_rules! instrument {
         );)*
         let properties: &[(&str, $crate::manifest::Input<'_>)] =
             &[$((stringify!($key), $crate::manifest::Input::from($value))),*];
-        $crate::__log!($level, $message, $event, properties, ($($key),*), ($($($log)*)?));
+        $crate::__log!($level, $message, $event, properties, ($($key),*), ($($($log)* ,)?));
         $crate::product::Telemetry::record(&$telemetry, $event, $session, properties)
     }};
 }
@@ -161,7 +161,7 @@ macro_rules! __log {
             $crate::instrument::tracing::Level::$level,
             event = $event,
             $($key = %$crate::instrument::logged($properties, stringify!($key)),)*
-            $($log)*,
+            $($log)*
             "{}", $message
         )
     };

@@ -4,6 +4,7 @@
 //! a day. What is recorded is added up, what an error says is redacted, and the bytes of a request are
 //! fixed and stored before they are sent. Without consent nothing is written and nothing leaves.
 
+pub mod backfill;
 pub mod budget;
 pub mod consent;
 pub mod deliver;
@@ -17,5 +18,6 @@ pub mod outbox;
 pub mod product;
 pub mod redact;
 pub mod rollup;
+pub mod simulate;
 pub mod sink;
 pub mod state;

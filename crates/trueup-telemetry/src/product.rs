@@ -53,6 +53,7 @@ use std::time::Duration;
 pub use keeper::{ERRANDS_MAX, Flushed};
 pub use options::{Clock, Environment, Options, Random};
 pub use outlets::Transports;
+pub(crate) use recording::held;
 pub use recording::{Outcome, Recorded, WAITING_MAX};
 #[cfg(feature = "tracing")]
 pub(crate) use status::words;
@@ -140,6 +141,11 @@ impl Telemetry {
                 held.keeper.persist();
             }
         });
+    }
+
+    /// Ends it as a kill would: nothing is sealed, and nothing more is written.
+    pub(crate) fn abandon(&self) {
+        self.held.keeper.abandon();
     }
 
     /// Whether nothing is recorded.

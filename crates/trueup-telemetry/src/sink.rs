@@ -99,6 +99,19 @@ fn json(property: &Property) -> Value {
     serde_json::to_value(property).unwrap_or(Value::Null)
 }
 
+/// What an event says: the base fields, and its own. History is not of this version, nor of this system.
+/// Keys that begin with `$` mean something to a server, and are decided on here: only those of an
+/// exception come from outside.
+fn properties(context: &Context, event: &Outgoing) -> Map<String, Value> {
+    let is_history = event.class == Class::Historical;
+    let of_exceptions = event.class == Class::Exception;
+    let base = context.base.iter().filter(|_| !is_history).cloned();
+    let own = event.properties.iter().filter(|(key, _)| {
+        !key.starts_with('$') || (of_exceptions && key.starts_with("$exception_"))
+    });
+    base.chain(own.map(|(key, value)| (key.clone(), value.clone()))).collect()
+}
+
 /// One request: all of it but `Host` and `Content-Length`, which follow from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {

@@ -60,7 +60,7 @@ mod shelf;
 mod store;
 
 pub use error::StateError;
-pub(crate) use folder::{is_at, private};
+pub(crate) use folder::{create_folder, is_at, private, read_capped, remove, write_whole};
 pub use lines::{Lines, line};
 pub use open_log::{OpenLog, read_open_log};
 pub use recorder::{Ack, Durability, Handed, Health, Recorder};

@@ -21,7 +21,7 @@ use crate::rollup::{
 /// Different values of a field of which the most frequent is told.
 const TOP_KEPT: usize = 64;
 /// Different errors of one bucket whose counts are kept apart; the count of the others is one sum.
-const ERRORS_KEPT: usize = 128;
+const ERRORS_KEPT: usize = 256;
 /// The field of the plan that takes errors. No field of a manifest can have this name.
 const ERROR_FIELD: &str = "$error";
 /// What is told of each error that a rollup lists, beside its count.
@@ -210,7 +210,7 @@ impl Routes {
         self.events.get(event)
     }
 
-    /// The rollup and its field that take errors, to be given to
+    /// The rollup and its field that take errors, to be given, without a session, to
     /// [`Recorder::note`](crate::state::Recorder::note) with [`listed`](crate::errors::listed).
     #[must_use]
     pub const fn errors(&self) -> Option<(RollupId, rollup::FieldId)> {

@@ -31,7 +31,7 @@ impl Manifest {
     pub fn rust_source(&self) -> String {
         let mut source = String::from(
             "/// Events of the manifest, and the keys that a record of each may have.\n\
-             pub const EVENTS: &[(&str, &[&str])] = &[\n",
+             pub(crate) const EVENTS: &[(&str, &[&str])] = &[\n",
         );
         for (event, fields) in &self.accepted {
             let keys: Vec<String> =

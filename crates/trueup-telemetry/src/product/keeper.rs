@@ -620,6 +620,14 @@ impl Keeper {
         }
     }
 
+    /// Ends it as a kill would.
+    pub(super) fn abandon(&self) {
+        self.is_ended.store(true, Ordering::Release);
+        self.is_cut.store(true, Ordering::Release);
+        self.intake.set_mode(Mode::Off, true, self.now());
+        self.intake.clear();
+    }
+
     /// One attempt to send, for no longer than `bound`: whoever waits for the end of a program waits no
     /// longer, whatever the network does.
     fn last_attempt(self: &Arc<Self>, bound: Duration) {

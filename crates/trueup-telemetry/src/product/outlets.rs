@@ -1,16 +1,14 @@
 //! Where a product's events go: one outbox for each request that an event becomes.
 
-use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
 
 use super::options::{Environment, Options};
-use crate::deliver::{LinesFile, Printer, Transport};
+use crate::deliver::{self, Transport};
 use crate::manifest::{Manifest, Sink, address, is_project_key};
 use crate::outbox::sha256_hex;
-#[cfg(not(feature = "net"))]
-use crate::sink::{Answer, Request, Unreachable};
 use crate::sink::{Context, Encoder};
 
 /// What makes the transport of a sink.
@@ -77,11 +75,8 @@ impl Outlet {
         if let Some(transports) = &options.transports {
             return transports(&self.sink);
         }
-        match &self.sink {
-            Sink::PostHog { .. } | Sink::Otlp { .. } | Sink::Webhook { .. } => net(),
-            Sink::File { path } => Box::new(LinesFile::new(options.environment.expand(path))),
-            Sink::Stdout => Box::new(Printer(io::stdout())),
-        }
+        let home = options.environment.home.as_deref().unwrap_or_default();
+        deliver::transport(&self.sink, Path::new(home))
     }
 }
 
@@ -112,20 +107,4 @@ fn place(sink: &Sink) -> String {
         Sink::File { path } => path.clone(),
         Sink::Stdout => String::new(),
     }
-}
-
-#[cfg(feature = "net")]
-fn net() -> Box<dyn Transport> {
-    Box::new(crate::net::Net::default())
-}
-
-#[cfg(not(feature = "net"))]
-fn net() -> Box<dyn Transport> {
-    struct Nowhere;
-    impl Transport for Nowhere {
-        fn send(&mut self, _: &Request, _: std::time::Duration) -> Result<Answer, Unreachable> {
-            Err(Unreachable::NoNetwork)
-        }
-    }
-    Box::new(Nowhere)
 }

@@ -80,7 +80,7 @@ pub(super) struct Intake {
 }
 
 /// A lock, also where somebody panicked with it: what it guards is sums, of which each is whole.
-pub(super) fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

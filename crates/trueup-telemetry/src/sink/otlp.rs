@@ -7,8 +7,7 @@ use serde_json::{Map, Value, json};
 use trueup_core::UnixMs;
 
 use super::parts::{Logs, Metrics, ResourceLogs, ResourceMetrics, ScopeLogs};
-use super::webhook::properties;
-use super::{Context, Form, LIBRARY, LIBRARY_VERSION, Outgoing};
+use super::{Context, Form, LIBRARY, LIBRARY_VERSION, Outgoing, properties};
 use crate::budget::Class;
 
 /// `SEVERITY_NUMBER_INFO`

@@ -156,19 +156,9 @@ fn is_person(encoder: &Encoder, event: &Outgoing) -> bool {
     event.is_person && event.class == Class::Lifecycle && id(encoder).is_some()
 }
 
-/// What an event says. Keys that begin with `$` mean something to the server: only those of an exception
-/// come from outside.
+/// What an event says, and what the server is to do with it.
 fn properties(encoder: &Encoder, event: &Outgoing) -> Map<String, Value> {
-    let mut all: Map<String, Value> = Map::new();
-    // History is not of this version, nor of this system.
-    if event.class != Class::Historical {
-        all.extend(encoder.context.base.iter().cloned());
-    }
-    let of_exceptions = event.class == Class::Exception;
-    let own = event.properties.iter().filter(|(key, _)| {
-        !key.starts_with('$') || (of_exceptions && key.starts_with("$exception_"))
-    });
-    all.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+    let mut all = super::properties(&encoder.context, event);
     if is_person(encoder, event) {
         all.insert(
             "$set".to_owned(),

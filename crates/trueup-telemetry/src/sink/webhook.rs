@@ -9,7 +9,7 @@ use trueup_core::UnixMs;
 use uuid::Uuid;
 
 use super::parts::Hook;
-use super::{Context, Outgoing};
+use super::{Context, Outgoing, properties};
 use crate::budget::Class;
 use crate::outbox::hex;
 
@@ -31,14 +31,6 @@ pub(super) fn plain<'a>(context: &Context, event: &'a Outgoing) -> Plain<'a> {
         time: event.time.to_string(),
         properties: properties(context, event),
     }
-}
-
-/// The base fields and an event's own. History is not of this version, nor of this system.
-pub(super) fn properties(context: &Context, event: &Outgoing) -> Map<String, Value> {
-    let is_history = event.class == Class::Historical;
-    let base = context.base.iter().filter(|_| !is_history).cloned();
-    let own = event.properties.iter().map(|(key, value)| (key.clone(), value.clone()));
-    base.chain(own).collect()
 }
 
 pub(super) fn body(context: &Context, events: &[Outgoing], now: UnixMs) -> Vec<u8> {

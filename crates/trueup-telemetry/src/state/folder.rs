@@ -187,6 +187,19 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
     }
 }
 
+/// The same of a small file: one byte more than `bytes_max` says that it is none.
+pub(crate) fn read_capped(path: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>, StateError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StateError::io("open", path)(source)),
+    };
+    let mut bytes = Vec::new();
+    let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(bytes_max).read_to_end(&mut bytes).map_err(StateError::io("read", path))?;
+    Ok(Some(bytes))
+}
+
 pub(crate) fn read_all(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;

@@ -1,9 +1,12 @@
 //! What is sent, what an answer does, and what a pass of delivery never does.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use trueup_core::{DAY_MS, UnixMs};
 use trueup_telemetry::budget::Class;
@@ -381,4 +384,84 @@ fn a_pass_ends_at_its_time_whatever_the_clock_does() {
     let delivered = deliver(store, encoder, &mut script, &clock, &|| true, bounds).unwrap();
     assert!(delivered.requests <= 3);
     assert!(clock.elapsed() <= bounds.time_max);
+}
+
+#[test]
+fn parts_are_as_old_as_what_they_are_parts_of() {
+    let mut post = Post::of(&posthog("http://127.0.0.1:9", false), 2);
+    post.clock.now.set(UnixMs(NOON.0 + 6 * DAY_MS));
+    let mut script = Script::of(vec![answer(413), answer(500), answer(500), answer(500)]);
+    post.deliver(&mut script);
+    let look = post.store.look(post.clock.now()).unwrap();
+    assert!(look.items.iter().all(|item| item.queued == NOON && item.attempts >= 1));
+    assert_eq!((look.items.len(), look.spent.events), (2, 2), "counted once on this day");
+    // Seven days, as for every item, and not from the last time that it was taken apart.
+    post.clock.now.set(UnixMs(NOON.0 + 7 * DAY_MS + 1));
+    assert_eq!(post.deliver(&mut script).requests, 0);
+    assert_eq!(post.store.look(post.clock.now()).unwrap().expired, 2);
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let elsewhere = Receiver::start(Vec::new());
+    for status in [301, 302, 307, 308] {
+        let location = vec![("location", format!("{}/batch/", elsewhere.server.url()))];
+        let receiver = Receiver::start(vec![Say::Status(status, location, String::new())]);
+        let mut post = Post::of(&posthog(&receiver.server.url(), false), 1);
+        let delivered = post.deliver(&mut Net::default());
+        assert!(matches!(delivered.ended, Ended::Stopped(_)), "{delivered:?}");
+    }
+    assert_eq!(elsewhere.asked().len(), 0);
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut some = [0; 4_096];
+        assert!(stream.read(&mut some).unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{\"results\":{").unwrap();
+    });
+    let mut post = Post::of(&posthog(&host, true), 1);
+    let bounds = Bounds { failures_max: 1, ..Bounds::default() };
+    let delivered = post.deliver_within(&mut Net::default(), bounds);
+    server.join().unwrap();
+    assert!(matches!(delivered.ended, Ended::Failed(_)), "{delivered:?}");
+    assert_eq!(post.store.look(NOON).unwrap().items[0].state, ItemState::Queued);
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_answered_no_event_is_lost_or_doubled(
+        statuses in prop::collection::vec(
+            prop::sample::select(vec![200_u16, 400, 402, 408, 413, 429, 500, 503]), 0..40),
+        count in 1..9_u32,
+        is_v1 in any::<bool>(),
+    ) {
+        let mut post = Post::of(&posthog("http://127.0.0.1:9", is_v1), count);
+        let mut script = Script::of(statuses.into_iter().map(answer).collect());
+        for day in 0..6 {
+            post.clock.now.set(UnixMs(NOON.0 + day * DAY_MS));
+            post.deliver(&mut script);
+        }
+        let look = post.store.look(post.clock.now()).unwrap();
+        let mut ids: Vec<_> = look.items.iter().flat_map(|item| item.uuids.clone()).collect();
+        let all = ids.len();
+        ids.sort();
+        ids.dedup();
+        prop_assert_eq!((all, ids.len()), (count as usize, count as usize));
+        // Whatever an event was sent in, it was the same bytes.
+        let mut told: BTreeMap<String, String> = BTreeMap::new();
+        for request in &script.sent {
+            let body: Json = serde_json::from_slice(&request.body).unwrap();
+            for event in body["batch"].as_array().unwrap() {
+                let id = event["uuid"].to_string();
+                let before = told.insert(id, event.to_string());
+                let now = event.to_string();
+                prop_assert!(before.is_none_or(|before| before == now));
+            }
+        }
+    }
 }

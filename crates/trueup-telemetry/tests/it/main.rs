@@ -8,7 +8,12 @@
 )]
 
 mod accept;
+#[cfg(feature = "net")]
+mod adapter;
+mod backfill;
 mod budget_laws;
+#[cfg(feature = "net")]
+mod compliance;
 mod consent;
 mod crash_laws;
 mod damage_laws;
@@ -16,9 +21,11 @@ mod damage_laws;
 mod delivery;
 mod errors;
 mod fixtures;
+mod fleet;
 #[cfg(feature = "net")]
 mod http;
 mod identity;
+mod instrument;
 mod machine_laws;
 mod manifest;
 mod outbox;
@@ -30,6 +37,8 @@ mod product;
 mod receiver;
 mod redact;
 mod rollup_laws;
+#[cfg(feature = "net")]
+mod sinks;
 mod told;
 mod world;
 

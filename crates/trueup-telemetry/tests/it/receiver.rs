@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 use trueup_core::UnixMs;
@@ -28,7 +29,7 @@ impl Say {
 
 pub(crate) struct Receiver {
     pub(crate) server: Server,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<(Instant, Asked)>>>,
 }
 
 impl Receiver {
@@ -40,11 +41,11 @@ impl Receiver {
 
     /// Answers by what is asked.
     pub(crate) fn with(answer: impl Fn(&Asked) -> Say + Send + Sync + 'static) -> Self {
-        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let asked: Arc<Mutex<Vec<(Instant, Asked)>>> = Arc::default();
         let log = Arc::clone(&asked);
         let server = Server::start("127.0.0.1:0", move |asked| {
             let say = answer(&asked);
-            log.lock().unwrap().push(asked.clone());
+            log.lock().unwrap().push((Instant::now(), asked.clone()));
             let (status, headers, body) = match say {
                 Say::Status(status, headers, body) => (status, headers, body),
                 Say::Results(results, headers) => (200, headers, of_results(&asked, &results)),
@@ -57,7 +58,14 @@ impl Receiver {
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().unwrap().iter().map(|(_, asked)| asked.clone()).collect()
+    }
+
+    /// How long it was between each request and the one before, in milliseconds.
+    pub(crate) fn delays_ms(&self) -> Vec<u128> {
+        let asked = self.asked.lock().unwrap();
+        let times = asked.windows(2);
+        times.map(|two| (two[1].0 - two[0].0).as_millis()).collect()
     }
 }
 
