@@ -125,7 +125,9 @@ fn an_object_an_array_and_lines_are_added_up() {
         r#"{"type":"TypeError","message":"x is not a function","stack":"","handled":true}"#;
     assert_eq!(post(&daemon, "/errors", failure).json()["accepted"], 1);
     assert_eq!(post(&daemon, "/sessions/s1/end", "").status, 202);
-    let told = properties(&sealed(&daemon, 1)[0]);
+    let sealed = sealed(&daemon, 2);
+    let turns = sealed.iter().find(|body| body.contains("\"turns\"")).unwrap();
+    let told = properties(turns);
     assert_eq!((&told["count"], &told["total_tokens"]), (&json!(7), &json!(7)), "{told:#}");
     assert_eq!((&told["outcomes_ok"], &told["rollup_reason"]), (&json!(6), &json!("session_end")));
 }
@@ -522,6 +524,8 @@ fn check_41_every_way_in_leads_to_the_same_bytes() {
     for way in [LOCAL, ON] {
         let expected = masked_all(&by_facade(way));
         assert_eq!(expected.len(), 4, "{expected:#?}");
+        let has_id = expected.iter().all(|body| body.contains("0b7f4f0e"));
+        assert_eq!(has_id, way.mode == "on", "{expected:#?}");
         let exception = expected.iter().find(|body| body.contains("$exception")).unwrap();
         assert!(exception.contains("cannot open") && !exception.contains("alice"), "{exception}");
         assert_eq!(masked_all(&by_pipe(way)), expected, "{}: pipe", way.mode);
