@@ -369,7 +369,7 @@ fn masked(body: &str) -> String {
     for name in ["uuid", "timestamp", "time", "window_start_ts"] {
         let label = format!("\"{name}\":");
         let Some(start) = text.find(&label).map(|at| at + label.len()) else { continue };
-        let rest = &text[start..];
+        let rest = text.get(start..).unwrap();
         let end = rest.find([',', '}']).unwrap();
         text.replace_range(start..start + end, "*");
     }
@@ -403,14 +403,15 @@ impl Way {
     fn home(self) -> Home {
         let home = home_with(&[("OBSERVER_TELEMETRY", self.mode)]);
         fs::write(home.path("observer.toml"), self.manifest()).unwrap();
-        self.decide(&home.path(".observer"));
+        install_in(&home.path(".observer"));
         home
     }
+}
 
-    fn decide(self, folder: &Path) {
-        fs::create_dir_all(folder).unwrap();
-        fs::write(folder.join("telemetry.json"), INSTALL).unwrap();
-    }
+/// The installation has its id already.
+fn install_in(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("telemetry.json"), INSTALL).unwrap();
 }
 
 /// The bodies that lie in an outbox.
@@ -418,12 +419,12 @@ fn bodies_in(folder: &Path) -> Vec<String> {
     let files = fs::read_dir(folder.join("telemetry/outbox")).unwrap();
     let files = files.map(|file| file.unwrap().path());
     let bodies = files.filter(|path| path.extension().is_some_and(|extension| extension == "body"));
-    bodies.map(|path| fs::read_to_string(path).unwrap()).collect()
+    bodies.map(|path| String::from_utf8(fs::read(path).unwrap()).unwrap()).collect()
 }
 
 fn by_facade(way: Way) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
-    way.decide(folder.path());
+    install_in(folder.path());
     let manifest = Arc::new(Manifest::parse(&way.manifest(), "observer.toml").unwrap());
     let environment = Environment {
         telemetry: Some(way.mode.to_owned()),
