@@ -31,6 +31,13 @@ const NOTES_APART: Duration = Duration::from_millis(10);
 pub trait Transport {
     /// Sends a request, and waits for the answer no longer than `time_max`.
     fn send(&mut self, request: &Request, time_max: Duration) -> Result<Answer, Unreachable>;
+
+    /// What ends, from another thread, a request that is under way, and lets none begin after it: for
+    /// when consent goes. Looking up a name and connecting are not ended, only bounded in time. It does
+    /// nothing where a request does not wait for anybody.
+    fn stopper(&self) -> Box<dyn Fn() + Send + Sync> {
+        Box::new(|| {})
+    }
 }
 
 /// What brings requests to a place of a manifest. `home` stands for the `~` of a path.

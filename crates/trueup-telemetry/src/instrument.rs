@@ -1,7 +1,7 @@
 //! One path for log and telemetry: what happened is written down in full here, and the part of it that
 //! the manifest lists is added up where somebody agreed.
 //!
-//! [`instrument!`](crate::instrument) logs through `tracing` (feature `tracing`) whatever becomes of
+//! [`instrument!`](crate::instrument!) logs through `tracing` (feature `tracing`) whatever becomes of
 //! telemetry, and hands the same values to [`Telemetry::record`](crate::product::Telemetry::record). Its
 //! keys are held against the manifest when the program is compiled, by the constant that
 //! [`Manifest::rust_source`](crate::manifest::Manifest::rust_source) writes.

@@ -55,6 +55,11 @@ impl Transport for Net {
             Ok(_) | Err(_) => Ok(Answer { status: status.as_u16(), headers, body }),
         }
     }
+
+    fn stopper(&self) -> Box<dyn Fn() + Send + Sync> {
+        let agent = self.0.clone();
+        Box::new(move || agent.clone().shutdown())
+    }
 }
 
 /// What went wrong, without the part of the address that may hold a token.

@@ -50,19 +50,19 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use keeper::{ERRANDS_MAX, Flushed};
+pub use keeper::{Backfilled, ERRANDS_MAX, Flushed};
 pub use options::{Clock, Environment, Options, Random};
 pub use outlets::Transports;
 pub(crate) use recording::held;
 pub use recording::{Outcome, Recorded, WAITING_MAX};
-#[cfg(feature = "tracing")]
 pub(crate) use status::words;
 pub use status::{Shown, Status};
 
+use crate::backfill::{Gate, History};
 use crate::consent::{Mode, WriteError};
 use crate::errors::{self, Report};
 use crate::manifest::{Drops, Input};
-use crate::state::StateError;
+use crate::state::{StateError, Sums};
 use keeper::Keeper;
 
 /// The telemetry of a product in this process. Clones are the same one.
@@ -178,6 +178,35 @@ impl Telemetry {
         self.held.keeper.sent()
     }
 
+    /// What is being added up by now, in every process that has written it, as it would be told. It makes
+    /// no file.
+    #[must_use]
+    pub fn sums(&self) -> Vec<Sums> {
+        self.held.keeper.sums().unwrap_or_default()
+    }
+
+    /// Whether the past may be told; `None` where the manifest tells nothing of it. Ask before anything is
+    /// read. `is_asked_for` says that somebody asked for it by a command.
+    #[must_use]
+    pub fn backfill_gate(&self, is_asked_for: bool) -> Option<Gate> {
+        self.held.keeper.gate(is_asked_for)
+    }
+
+    /// The bytes that would tell the past. Nothing is queued, marked or sent.
+    #[must_use]
+    pub fn backfill_rehearsal(&self, history: &History<'_>) -> Vec<Vec<u8>> {
+        self.held.keeper.rehearse(history)
+    }
+
+    /// Queues the past, once; [`flush`](Self::flush) sends it. What is under way is not queued again.
+    pub fn backfill(
+        &self,
+        history: &History<'_>,
+        is_asked_for: bool,
+    ) -> Result<Backfilled, String> {
+        self.held.keeper.backfill(history, is_asked_for)
+    }
+
     /// Writes the decision, and follows it at once. Off deletes all that was recorded and not sent.
     pub fn set_mode(&self, mode: Mode) -> Result<(), WriteError> {
         self.held.keeper.decide(mode)
@@ -191,6 +220,13 @@ impl Telemetry {
     /// Deletes all that was recorded and not sent, and what is known of what was. The mode stays.
     pub fn purge(&self) -> Result<(), StateError> {
         self.held.keeper.purge()
+    }
+
+    /// Ends it at once, without waiting for the disk: what was recorded lies where the next one that opens
+    /// this telemetry finds it, and is sealed then. For programs that run for a moment; now and then one
+    /// of them seals what all of them left.
+    pub fn leave(&self) {
+        self.held.keeper.leave();
     }
 
     /// Ends it: nothing is recorded any more, what is open ends as `worker_shutdown`, is sealed and

@@ -1,7 +1,7 @@
 //! A fleet of installations that are real but for their clock, their chance and the place to which they
 //! send: what a manifest would cost before anybody installs it.
 //!
-//! Each installation is a [`Telemetry`](crate::product::Telemetry) with a folder of its own. Hours pass
+//! Each installation is a [`Telemetry`] with a folder of its own. Hours pass
 //! as fast as they can be worked through, and what arrives is counted where it arrives, by the day on
 //! which it does. The load is that of contract §6: so many records a day, distributed by a logarithmic
 //! normal law, of which a few installations have a hundred times as many as most.

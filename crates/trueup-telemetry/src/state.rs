@@ -65,4 +65,9 @@ pub use lines::{Lines, line};
 pub use open_log::{OpenLog, read_open_log};
 pub use recorder::{Ack, Durability, Handed, Health, Recorder};
 pub use seal::{Event, Sealed};
-pub use store::{Look, Next, Queued, Reach, Request, Settings, Store};
+pub use store::{Look, Next, Queued, Reach, Request, Settings, Store, Sums};
+
+/// How many logs of open buckets lie in a folder, of processes that live and that do not.
+pub(crate) fn logs_in(folder: &std::path::Path) -> usize {
+    folder::Folder::new(folder).open_logs(false).map_or(0, |logs| logs.len())
+}

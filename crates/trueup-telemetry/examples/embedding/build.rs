@@ -1,14 +1,16 @@
+#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a build script is an edge")]
 //! Writes down for `instrument!` what the manifest lists.
 
+use std::error::Error;
 use std::path::Path;
 use std::{env, fs};
 
 use trueup_telemetry::manifest::Manifest;
 
-fn main() {
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=telemetry.toml");
-    let text = fs::read_to_string("telemetry.toml").expect("the manifest");
-    let manifest = Manifest::parse(&text, "telemetry.toml").expect("a manifest without errors");
-    let folder = env::var("OUT_DIR").expect("cargo says where");
-    fs::write(Path::new(&folder).join("telemetry.rs"), manifest.rust_source()).expect("write it");
+    let manifest = Manifest::parse(&fs::read_to_string("telemetry.toml")?, "telemetry.toml")?;
+    let folder = env::var("OUT_DIR")?;
+    fs::write(Path::new(&folder).join("telemetry.rs"), manifest.rust_source())?;
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! A program with telemetry in it: `cargo run -p trueup-telemetry --example embedding`.
 
-use std::path::Path;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,24 +14,24 @@ mod events {
     include!("telemetry.rs");
 }
 
-fn main() {
-    let telemetry = open();
+fn main() -> Result<(), Box<dyn Error>> {
+    let telemetry = open()?;
     telemetry.report_panics();
     telemetry.lifecycle("installed", &[]);
     search(&telemetry, "session 1", "invoices of acme");
     telemetry.end("session 1");
     telemetry.shut_down(Duration::from_millis(500));
+    Ok(())
 }
 
 /// The telemetry of this program. It is never in its way: what is wrong with it is in its status.
-fn open() -> Telemetry {
-    let text = include_str!("telemetry.toml");
-    let manifest = Manifest::parse(text, "telemetry.toml").expect("build.rs has read it");
+fn open() -> Result<Telemetry, Box<dyn Error>> {
+    let manifest = Manifest::parse(include_str!("telemetry.toml"), "telemetry.toml")?;
     let environment = Environment::of_process(&manifest);
-    let folder = environment.folder(&manifest).expect("the manifest names one");
-    let mut options = Options::new(Arc::new(manifest), Path::new(&folder), environment);
+    let folder = environment.folder(&manifest).ok_or("the manifest names no folder")?;
+    let mut options = Options::new(Arc::new(manifest), &folder, environment);
     options.base = vec![("version".to_owned(), Json::from(env!("CARGO_PKG_VERSION")))];
-    Telemetry::open(options)
+    Ok(Telemetry::open(options))
 }
 
 /// What is asked stands in the log of this machine only: the manifest has no key for it.

@@ -115,9 +115,10 @@ pub struct Pending {
 }
 
 /// How far a backfill is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Progress {
     /// None is under way.
+    #[default]
     None,
     /// So many days have not arrived yet.
     Sending(u64),
@@ -149,6 +150,12 @@ impl Pending {
             .map_err(|source| StateError::Json { what: "a backfill", source })?;
         create_folder(&folder.join(OUTBOX))?;
         write_whole(&pending_path(folder), &json).map(drop)
+    }
+
+    /// Whether one is under way: nothing is queued again while it is.
+    #[must_use]
+    pub fn is_under_way(folder: &Path) -> bool {
+        pending_path(folder).exists()
     }
 
     /// Looks how far a backfill is, by what became of the items of the outbox, and marks it as done once

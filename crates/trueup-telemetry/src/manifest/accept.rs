@@ -380,8 +380,26 @@ fn number(input: Input<'_>) -> Result<f64, Reason> {
     if number.is_finite() { Ok(number) } else { Err(Reason::OutOfRange) }
 }
 
+/// The nano-dollars of a number that is written with at most nine digits behind its point, and fifteen
+/// in all. No two of such amounts are the same floating-point number, so that what divides to the number
+/// again is the one that its digits say.
+#[expect(clippy::cast_possible_truncation, reason = "whole, and far within the range")]
+#[expect(clippy::float_cmp, reason = "it is the same number, or it is not the amount")]
+fn short_usd(dollars: f64) -> Option<NanoUsd> {
+    const NANO: f64 = 1e9;
+    const FIFTEEN_DIGITS: f64 = 1e15;
+    let nano = (dollars * NANO).round();
+    let is_short = nano.abs() < FIFTEEN_DIGITS && nano / NANO == dollars;
+    is_short.then_some(NanoUsd(nano as i64))
+}
+
 /// Dollars, from the digits with which a number is written.
 fn usd(input: Input<'_>) -> Result<NanoUsd, Reason> {
+    if let Input::F64(dollars) = input
+        && let Some(nano) = short_usd(dollars)
+    {
+        return Ok(nano);
+    }
     let written = match input {
         Input::U64(number) => number.to_string(),
         Input::I64(number) => number.to_string(),
@@ -495,4 +513,25 @@ fn day(text: &str) -> Option<&str> {
     let year = year.parse().ok().filter(|year| (2000..2100).contains(year))?;
     let date = jiff::civil::Date::new(year, month.parse().ok()?, day.parse().ok()?);
     date.is_ok().then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn short_amounts_are_those_of_their_digits(nano in -2_000_000_000_000_000_i64..2_000_000_000_000_000, any in any::<f64>()) {
+            let written: f64 = NanoUsd(nano).to_string().parse().unwrap();
+            for dollars in [written, any] {
+                if let Some(short) = short_usd(dollars) {
+                    prop_assert_eq!(Ok(short), format!("{dollars:e}").parse::<NanoUsd>());
+                }
+            }
+            if nano.abs() < 1_000_000_000_000_000 {
+                prop_assert_eq!(short_usd(written), Some(NanoUsd(nano)));
+            }
+        }
+    }
 }

@@ -2,35 +2,39 @@
 //!
 //! Whoever calls in waits for no request: what is sent is sent on the thread, and without any lock.
 
+mod decision;
+mod past;
+mod sealing;
+mod sending;
+
 use std::collections::VecDeque;
-use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-use std::slice;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, TryLockError, Weak, mpsc};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value as Json};
+use decision::Decided;
+pub use past::Backfilled;
+use sealing::install;
+use serde_json::Value as Json;
 use trueup_core::UnixMs;
-use uuid::Uuid;
 
 use super::options::Options;
 use super::outlets::Outlet;
 use super::recording::{BEHIND, Intake, Outcome, Recorded, held};
 use super::status::words;
+use crate::backfill::Progress;
 use crate::budget::{Class, Day};
-use crate::consent::{Consent, Evidence, Mode, StateFile, WriteError, decide};
-use crate::deliver::{self, Bounds, Delivered, Ended, deliver};
+use crate::consent::{Mode, StateFile};
+use crate::deliver::Bounds;
 use crate::errors::{self, Exceptions, Report, Told};
-use crate::identity::{self, Found, Identity};
+use crate::identity::Identity;
 use crate::manifest::{Drops, Grain, Input, Value, plan_of};
-use crate::outbox::{Draft, Item, event_uuid, hex};
+use crate::outbox::{event_uuid, hex};
 use crate::rollup::Plan;
 use crate::sink::Outgoing;
-use crate::state::{Durability, Event, Look, Reach, Recorder, Sealed, Settings, StateError, Store};
+use crate::state::{Durability, Recorder, StateError, logs_in};
 
 /// How long after a record it is written.
 const PERSIST_AFTER: Duration = Duration::from_millis(250);
@@ -43,8 +47,9 @@ const BUSY_WAIT: Duration = Duration::from_millis(10);
 const FLUSH: Bounds = Bounds { time_max: Duration::from_secs(30), failures_max: 3, jitter: 0 };
 /// The longest that a shutdown may wait for the network.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
-/// How often whoever waits for another attempt looks whether that is still wanted.
-const WAIT_LOOK: Duration = Duration::from_millis(200);
+
+/// Logs of open buckets that programs leave behind them before one of them seals them all.
+const LEFT_MAX: usize = 32;
 
 /// What came of a flush.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +62,8 @@ pub struct Flushed {
     pub requests: u64,
     /// Requests that arrived.
     pub sent: u64,
+    /// How far the past is, where it is being told.
+    pub past: Progress,
     /// What was wrong, in words.
     pub problem: Option<String>,
 }
@@ -78,19 +85,14 @@ enum What {
     Error(Told),
 }
 
-/// The decision, and the files of which it was made, as they were.
-#[derive(Debug)]
-struct Decided {
-    consent: Consent,
-    stamps: [Option<Stamp>; 2],
-}
+/// What ends a request that is under way, where there is one.
+#[derive(Default)]
+struct Stopper(Option<Box<dyn Fn() + Send + Sync>>);
 
-/// By what a file is known to be as it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    place: (u64, u64),
-    changed: (i64, i64),
-    bytes: u64,
+impl fmt::Debug for Stopper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Stopper").field(&self.0.is_some()).finish()
+    }
 }
 
 #[derive(Debug)]
@@ -107,6 +109,8 @@ pub(super) struct Keeper {
     sealing: Mutex<()>,
     /// Held by whoever sends.
     sending: Mutex<()>,
+    /// What ends a request that is under way.
+    stopper: Mutex<Stopper>,
     identity: Mutex<Option<Identity>>,
     /// What is wrong as long as the product is not opened anew.
     flaw: Option<String>,
@@ -156,6 +160,7 @@ impl Keeper {
             exceptions: Mutex::default(),
             sealing: Mutex::default(),
             sending: Mutex::default(),
+            stopper: Mutex::default(),
             identity: Mutex::default(),
             flaw: problem,
             problem: Mutex::default(),
@@ -326,79 +331,6 @@ impl Keeper {
         }
     }
 
-    // --- the decision ----------------------------------------------------------------------------
-
-    pub(super) fn consent(&self) -> Consent {
-        held(&self.decided).consent.clone()
-    }
-
-    /// Writes a decision, and follows it.
-    pub(super) fn decide(&self, mode: Mode) -> Result<(), WriteError> {
-        let written = StateFile::write_decision(&self.options.file, mode, self.now());
-        self.refresh(true);
-        written
-    }
-
-    pub(super) fn notice_shown(&self) -> Result<(), WriteError> {
-        let written = StateFile::write_notice_shown(&self.options.file, self.now());
-        self.refresh(true);
-        written
-    }
-
-    /// Looks at the decision again, where its files may have changed, and follows it.
-    fn refresh(&self, is_known: bool) -> Mode {
-        let stamps = stamps(&self.options);
-        let mut decided = held(&self.decided);
-        if is_known || decided.stamps != stamps {
-            *held(&self.identity) = None;
-            *held(&self.exceptions) = None;
-            let fresh = Decided::now(&self.options);
-            let is_other = fresh.consent != decided.consent;
-            *decided = fresh;
-            drop(decided);
-            if is_other {
-                self.follow();
-            }
-        }
-        self.intake.mode()
-    }
-
-    /// Does what was decided.
-    fn follow(&self) {
-        let mode =
-            if self.is_ended.load(Ordering::Acquire) { Mode::Off } else { self.decided_mode() };
-        let is_local = self.is_local(mode);
-        self.intake.set_mode(mode, is_local, self.now());
-        if mode == Mode::Off && !self.options.is_onlooker {
-            self.note(told(self.purge()));
-        }
-    }
-
-    /// The mode; off where nothing can be recorded.
-    fn decided_mode(&self) -> Mode {
-        let mode = held(&self.decided).consent.mode;
-        let has_nothing = self.intake.plan.is_empty()
-            && self.options.manifest.lifecycles.is_empty()
-            && self.options.manifest.rollups.is_empty();
-        if has_nothing { Mode::Off } else { mode }
-    }
-
-    /// Whether what is recorded now stays on this machine.
-    fn is_local(&self, mode: Mode) -> bool {
-        mode != Mode::On || self.outlets.is_empty() || self.is_debug
-    }
-
-    /// Deletes what was recorded and not sent.
-    pub(super) fn purge(&self) -> Result<(), StateError> {
-        let _sealing = held(&self.sealing);
-        self.intake.clear();
-        held(&self.errands).clear();
-        let mut store = self.store(Reach::Local, &Identity::None);
-        busy(|| store.purge())
-    }
-
-    // --- the thread ------------------------------------------------------------------------------
-
     /// Writes what was recorded.
     pub(super) fn persist(&self) {
         let now = self.now();
@@ -430,166 +362,37 @@ impl Keeper {
         };
         if is_due {
             self.send(FLUSH, &mut flushed);
+            match self.progress() {
+                Ok(past) => flushed.past = past,
+                Err(problem) => flushed.problem = flushed.problem.take().or(Some(problem)),
+            }
         }
         held(&self.problem).clone_from(&flushed.problem);
         flushed
     }
 
-    /// Seals what has ended.
-    fn seal(&self, now: UnixMs) -> Result<Sealed, String> {
-        let _sealing = held(&self.sealing);
-        let Some(reach) = self.reach() else { return Ok(Sealed::default()) };
-        let identity = self.identity(reach)?;
-        let mut store = self.store(reach, &identity);
-        let sealed = || {
-            self.run_errands(&mut store, &identity, (reach, now))?;
-            let handed = self.intake.hand_over(now);
-            let mut encode = |event: &Event| self.encode(event, &identity, now);
-            let sealed = store.seal(handed.as_ref(), now, &mut encode)?;
-            self.intake.forget(&sealed)?;
-            Ok(sealed)
-        };
-        told(busy(sealed))
-    }
-
-    /// By what events are told apart: made now, where something may be sent, and this is the first.
-    fn identity(&self, reach: Reach) -> Result<Identity, String> {
-        let kind = self.options.manifest.id;
-        if reach == Reach::Local {
-            return Ok(match identity::find(kind, &self.file()) {
-                Found::Made(identity) => identity,
-                Found::NotYet | Found::NotAnId { .. } | Found::Unreadable => Identity::None,
-            });
+    /// Ends it without sealing, unless much was left by others before.
+    pub(super) fn leave(self: &Arc<Self>) {
+        if logs_in(&self.options.state) >= LEFT_MAX {
+            return self.shut_down(Duration::ZERO);
         }
-        let mut known = held(&self.identity);
-        if let Some(identity) = &*known {
-            return Ok(identity.clone());
+        if self.is_ended.swap(true, Ordering::AcqRel) {
+            return;
         }
-        let made = identity::obtain(kind, &self.options.file).map_err(|error| words(&error))?;
-        Ok(known.insert(made).clone())
-    }
-
-    /// What may be sent of all that is recorded; nothing at all where telemetry is off.
-    fn reach(&self) -> Option<Reach> {
-        let mode = self.intake.mode();
-        if mode == Mode::Off {
-            return None;
-        }
-        if self.is_local(mode) {
-            return Some(Reach::Local);
-        }
-        let as_of = held(&self.decided).consent.as_of;
-        Some(Reach::Since(as_of.unwrap_or(UnixMs(i64::MIN))))
-    }
-
-    fn run_errands(
-        &self,
-        store: &mut Store,
-        identity: &Identity,
-        (reach, now): (Reach, UnixMs),
-    ) -> Result<(), StateError> {
-        loop {
-            let Some(errand) = held(&self.errands).front().cloned() else { return Ok(()) };
-            let Errand { what, time, per_day_max, is_local } = errand;
-            let outgoing = match what {
-                What::Event(outgoing) => Some(outgoing),
-                What::Error(told) => self.exception(store, identity, &told, time)?,
-            };
-            let Some(outgoing) = outgoing else {
-                held(&self.errands).pop_front();
-                continue;
-            };
-            let is_local = is_local || reach.withholds(outgoing.time);
-            let outlets = self.outlets.iter().map(|outlet| Some(outlet.name.clone()));
-            let to = if is_local { vec![None] } else { outlets.collect() };
-            let drafts = to.into_iter().map(|sink| {
-                let body = self.bytes(sink.as_deref(), &outgoing, identity, now);
-                let (class, event, uuids) =
-                    (outgoing.class, outgoing.name.clone(), vec![outgoing.uuid]);
-                (sink, Draft { class, event, uuids, day: Day::of(outgoing.time), body })
-            });
-            store.queue_each(drafts.collect(), Some(outgoing.time), per_day_max, now)?;
-            held(&self.errands).pop_front();
-        }
-    }
-
-    /// The event that an error becomes, if it is the first of its kind today.
-    fn exception(
-        &self,
-        store: &Store,
-        identity: &Identity,
-        told: &Told,
-        time: UnixMs,
-    ) -> Result<Option<Outgoing>, StateError> {
-        let mut known = held(&self.exceptions);
-        if known.is_none() {
-            let max = self.options.manifest.budget.exceptions_per_day;
-            let mut fresh = Exceptions::new(self.namespace(), install(identity), max);
-            fresh.resume(&store.look(time)?.items, time);
-            *known = Some(fresh);
-        }
-        Ok(known.as_mut().and_then(|known| known.first(told, time)))
-    }
-
-    // --- sending ---------------------------------------------------------------------------------
-
-    /// Sends what may be sent, unless somebody does already.
-    fn send(&self, bounds: Bounds, flushed: &mut Flushed) {
-        let sending = match self.sending.try_lock() {
-            Ok(sending) => sending,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
-        for outlet in &self.outlets {
-            if !self.may_send() {
-                break;
-            }
-            match busy(|| self.deliver(outlet, bounds)) {
-                Ok(delivered) => {
-                    flushed.requests += delivered.requests;
-                    flushed.sent += delivered.items;
-                    let wrong = match delivered.ended {
-                        Ended::Failed(words) | Ended::Stopped(words) => Some(words),
-                        Ended::Done | Ended::Short(_) | Ended::OutOfTime | Ended::Forbidden => None,
-                    };
-                    let wrong = wrong.map(|words| format!("{}: {words}", outlet.sink.kind()));
-                    flushed.problem = flushed.problem.take().or(wrong);
-                }
-                Err(error) => flushed.problem = Some(words(&error)),
+        let (mode, now) = (self.intake.mode(), self.now());
+        if mode != Mode::Off && self.intake.is_in_use() {
+            self.persist();
+            let is_local = self.is_local(mode);
+            self.intake.set_mode(Mode::Off, is_local, now);
+            if let Some(recorder) = self.intake.take() {
+                self.note(told(recorder.close(now)));
             }
         }
-        drop(sending);
-    }
-
-    fn deliver(&self, outlet: &Outlet, bounds: Bounds) -> Result<Delivered, StateError> {
-        let Some(reach) = self.sending_reach() else {
-            let ended = Ended::Forbidden;
-            return Ok(Delivered { requests: 0, items: 0, quarantined: 0, refused: vec![], ended });
-        };
-        let manifest = &self.options.manifest;
-        let mut store = self.store(reach, &Identity::None).only(&outlet.name);
-        let encoder = outlet.encoder(manifest, &self.base, "");
-        let mut transport = outlet.transport(&self.options);
-        let clock = Waiting { keeper: self, began: Instant::now() };
-        let [first, ..] = (self.options.random)();
-        let seed = u64::from(first) ^ self.now().0.cast_unsigned();
-        let bounds = Bounds { jitter: seed, ..bounds };
-        deliver(&mut store, &encoder, &mut *transport, &clock, &|| self.may_send(), bounds)
-    }
-
-    /// Whether something may leave at this moment: the decision is looked at again.
-    fn may_send(&self) -> bool {
-        self.refresh(false);
-        self.sending_reach().is_some()
-    }
-
-    /// What may be sent, where anything may; also while this ends.
-    fn sending_reach(&self) -> Option<Reach> {
-        let decided = held(&self.decided);
-        let is_allowed =
-            !self.is_local(decided.consent.mode) && !self.is_cut.load(Ordering::Acquire);
-        let since = decided.consent.as_of.unwrap_or(UnixMs(i64::MIN));
-        is_allowed.then_some(Reach::Since(since))
+        self.is_cut.store(true, Ordering::Release);
+        let thread = held(&self.thread).take();
+        if let Some(thread) = thread {
+            thread.thread().unpark();
+        }
     }
 
     /// Ends it.
@@ -628,168 +431,11 @@ impl Keeper {
         self.intake.clear();
     }
 
-    /// One attempt to send, for no longer than `bound`: whoever waits for the end of a program waits no
-    /// longer, whatever the network does.
-    fn last_attempt(self: &Arc<Self>, bound: Duration) {
-        if bound.is_zero() || !self.may_send() {
-            return;
-        }
-        let bounds = Bounds { time_max: bound, failures_max: 1, jitter: 0 };
-        if self.options.is_driven {
-            return self.send(bounds, &mut Flushed::default());
-        }
-        let (done, ended) = mpsc::sync_channel(1);
-        let keeper = Arc::clone(self);
-        let attempt = move || {
-            keeper.send(bounds, &mut Flushed::default());
-            // Nobody listens any more where it took too long.
-            let _is_heard = done.send(()).is_ok();
-        };
-        if thread::Builder::new().name("telemetry-end".to_owned()).spawn(attempt).is_ok() {
-            let _is_done = ended.recv_timeout(bound).is_ok();
-        }
-    }
-
-    fn seal_all(&self, reach: Reach, now: UnixMs) -> Result<(), String> {
-        let _sealing = held(&self.sealing);
-        let has_errands = !held(&self.errands).is_empty();
-        let recorder = self.intake.take();
-        if !has_errands && recorder.is_none() {
-            return Ok(());
-        }
-        let identity = self.identity(reach)?;
-        let mut store = self.store(reach, &identity);
-        told(busy(|| self.run_errands(&mut store, &identity, (reach, now))))?;
-        let Some(mut recorder) = recorder else { return Ok(()) };
-        recorder.end_all(now);
-        let handed = recorder.hand_over(now);
-        let mut encode = |event: &Event| self.encode(event, &identity, now);
-        let sealed = told(busy(|| store.seal(Some(&handed), now, &mut encode)))?;
-        if !sealed.is_purged {
-            told(recorder.forget(&sealed))?;
-            told(recorder.close(now))?;
-        }
-        Ok(())
-    }
-
-    // --- the state -------------------------------------------------------------------------------
-
-    fn store(&self, reach: Reach, identity: &Identity) -> Store {
-        let settings = Settings {
-            caps: self.options.manifest.budget.caps(),
-            install: install(identity),
-            namespace: self.namespace(),
-        };
-        let mut random = [0; 16];
-        random.iter_mut().zip((self.options.random)()).for_each(|(to, from)| *to = from);
-        let plan = Arc::clone(&self.intake.plan);
-        let sinks = self.outlets.iter().map(|outlet| outlet.name.clone());
-        Store::new(&self.options.state, plan, settings, random).reaching(reach, sinks.collect())
-    }
-
-    /// The namespace of the product's ids.
-    fn namespace(&self) -> Uuid {
-        let name = format!("trueup-telemetry/{}", self.options.manifest.product);
-        Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes())
-    }
-
-    pub(super) fn look(&self) -> Result<Look, StateError> {
-        let reach = self.reach().unwrap_or(Reach::Local);
-        self.store(reach, &Identity::None).look(self.now())
-    }
-
-    pub(super) fn body(&self, item: &Item) -> Vec<u8> {
-        let body = self.store(Reach::Local, &Identity::None).body(item);
-        body.ok().flatten().unwrap_or_default()
-    }
-
-    /// The bytes of a rollup, for one sink or for this machine.
-    fn encode(&self, event: &Event, identity: &Identity, now: UnixMs) -> Vec<u8> {
-        self.bytes(event.sink.as_deref(), &Outgoing::of_rollup(event), identity, now)
-    }
-
-    fn bytes(
-        &self,
-        sink: Option<&str>,
-        event: &Outgoing,
-        identity: &Identity,
-        now: UnixMs,
-    ) -> Vec<u8> {
-        let id = identity.id_at(event.time).unwrap_or_default();
-        let manifest = &self.options.manifest;
-        let encoded = |outlet: &Outlet| {
-            outlet.encoder(manifest, &self.base, &id).encode(slice::from_ref(event), now)
-        };
-        if sink.is_none() && self.is_debug {
-            for outlet in &self.outlets {
-                print(&encoded(outlet));
-            }
-        }
-        let outlet = self.outlets.iter().find(|outlet| Some(outlet.name.as_str()) == sink);
-        outlet.map_or_else(|| self.bytes_here(event), encoded)
-    }
-
-    /// The bytes of an event that stays on this machine.
-    fn bytes_here(&self, event: &Outgoing) -> Vec<u8> {
-        let mut all: Map<String, Json> = self.base.iter().cloned().collect();
-        all.extend(event.properties.clone());
-        let event = serde_json::json!({
-            "event": event.name,
-            "uuid": event.uuid,
-            "timestamp": event.time.to_string(),
-            "properties": all,
-        });
-        event.to_string().into_bytes()
-    }
-
     /// Remembers what is wrong, until a flush goes well.
     fn note(&self, result: Result<(), String>) {
         if let Err(problem) = result {
             *held(&self.problem) = Some(problem);
         }
-    }
-}
-
-/// Time as a pass of delivery needs it. Where there is no thread, nobody waits.
-struct Waiting<'a> {
-    keeper: &'a Keeper,
-    began: Instant,
-}
-
-impl deliver::Clock for Waiting<'_> {
-    fn now(&self) -> UnixMs {
-        self.keeper.now()
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.began.elapsed()
-    }
-
-    fn wait(&self, time: Duration) -> bool {
-        let end = Instant::now() + time;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let is_over = self.keeper.options.is_driven || !self.keeper.may_send();
-            if left.is_zero() || is_over {
-                return !is_over;
-            }
-            thread::park_timeout(left.min(WAIT_LOOK));
-        }
-    }
-}
-
-impl Decided {
-    fn now(options: &Options) -> Self {
-        let stamps = stamps(options);
-        Self { consent: ask(options), stamps }
-    }
-}
-
-/// The install as it stands in ids of events: where events cannot be told to be of one, in none.
-fn install(identity: &Identity) -> String {
-    match identity {
-        Identity::Install(id) => id.clone(),
-        Identity::None | Identity::Daily(_) => String::new(),
     }
 }
 
@@ -800,13 +446,6 @@ fn told<T>(result: Result<T, StateError>) -> Result<T, String> {
 /// Whether a variable that is there means yes.
 fn is_set(value: Option<&str>) -> bool {
     !matches!(value.map(str::trim), None | Some("" | "0" | "false" | "off" | "no"))
-}
-
-/// Shows the very bytes of a request, with a newline behind.
-fn print(body: &[u8]) {
-    let mut out = io::stderr().lock();
-    // Nobody may be listening, which is no reason to stop.
-    let _is_shown = out.write_all(body).and_then(|()| out.write_all(b"\n")).is_ok();
 }
 
 /// The thread: it writes a moment after a record, and seals and sends now and then. It ends with the
@@ -839,33 +478,6 @@ fn busy<T>(mut change: impl FnMut() -> Result<T, StateError>) -> Result<T, State
         }
     }
     change()
-}
-
-fn ask(options: &Options) -> Consent {
-    let environment = &options.environment;
-    decide(&Evidence {
-        do_not_track: environment.do_not_track.as_deref(),
-        prefix: &options.manifest.env_prefix,
-        variable: environment.telemetry.as_deref(),
-        errors_variable: environment.errors.as_deref(),
-        policy: &StateFile::read(&options.policy),
-        file: &StateFile::read(&options.file),
-        ci: environment.ci.as_deref(),
-        default: options.manifest.default,
-        notice: options.manifest.notice,
-    })
-}
-
-fn stamps(options: &Options) -> [Option<Stamp>; 2] {
-    let stamp = |path: &Path| {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Stamp {
-            place: (metadata.dev(), metadata.ino()),
-            changed: (metadata.mtime(), metadata.mtime_nsec()),
-            bytes: metadata.len(),
-        })
-    };
-    [stamp(&options.file), stamp(&options.policy)]
 }
 
 /// A value as JSON.

@@ -99,10 +99,11 @@ fn overridden(sink: &Sink, manifest: &Manifest, environment: &Environment) -> Re
     Ok(Sink::PostHog { host, key, is_v1: *is_v1, geoip: *geoip })
 }
 
-/// What makes a sink another place.
+/// What makes a sink another place. Another key of PostHog's does not: what was stored with the old one
+/// is sent with the new one.
 fn place(sink: &Sink) -> String {
     match sink {
-        Sink::PostHog { host, key, is_v1, .. } => format!("{host} {key} {is_v1}"),
+        Sink::PostHog { host, is_v1, .. } => format!("{host} {is_v1}"),
         Sink::Otlp { endpoint, .. } | Sink::Webhook { endpoint, .. } => endpoint.clone(),
         Sink::File { path } => path.clone(),
         Sink::Stdout => String::new(),

@@ -276,6 +276,10 @@ impl Intake {
         now: UnixMs,
     ) -> Result<(), StateError> {
         let mut sums = held(&self.sums);
+        // Somebody may have turned it off since the caller looked, and cleared what was here.
+        if self.is_off() {
+            return Ok(());
+        }
         if sums.recorder.is_none() {
             let mut recorder = open(Arc::clone(&self.plan))?;
             recorder.set_local(sums.is_local, now);

@@ -6,9 +6,10 @@ use serde::Deserialize;
 use trueup_core::{DAY_MS, UnixMs, one_line};
 use uuid::Uuid;
 
-use super::parts::keep;
+use super::parts::{V0, keep};
 use super::{Answer, Encoder, Form, Unreachable};
 use crate::budget::Day;
+use crate::manifest::Sink;
 use crate::outbox::{Draft, Item, Verdict};
 
 /// The wait before the second attempt; each one after it is twice as long, a quarter more or less.
@@ -102,6 +103,10 @@ impl Encoder {
         let status = answer.status;
         let asked = retry_after(answer, now);
         let next = asked.map_or(backoff, |asked| asked.max(backoff));
+        if let Some(draft) = self.with_new_key(item, body).filter(|_| [401, 403].contains(&status))
+        {
+            return Verdict::Split(vec![draft]).into();
+        }
         match status {
             200..=299 => self.taken(item, body, answer, next, now),
             // A proxy before the server answers 404, too.
@@ -186,6 +191,20 @@ impl Encoder {
         };
         let waits = matches!(verdict, Verdict::Split(_) | Verdict::Retry { .. });
         Judged { refused, rest: waits.then_some(next), ..verdict.into() }
+    }
+
+    /// What was stored with a key of PostHog's that is no longer the one of the manifest, with that one. A
+    /// body of v0 holds its key; of v1 only a header does.
+    fn with_new_key(&self, item: &Item, body: &[u8]) -> Option<Draft> {
+        let Sink::PostHog { key, is_v1: false, .. } = &self.sink else { return None };
+        let mut whole: V0 = serde_json::from_slice(body).ok()?;
+        if whole.api_key == *key {
+            return None;
+        }
+        whole.api_key.clone_from(key);
+        let Item { class, event, uuids, day, .. } = item.clone();
+        let body = serde_json::to_vec(&whole).ok()?;
+        Some(Draft { class, event, uuids, day, body })
     }
 
     /// Half of the events each, so that what cannot be taken is found; a single one is put aside.

@@ -17,7 +17,7 @@ use super::book::{Book, Op, Whole};
 use super::store::{Reach, Settings};
 use crate::budget::{Class, Day, Short, Spent};
 use crate::outbox::{Change, Draft, Item, ItemState, event_uuid};
-use crate::rollup::{Accumulator, Part, Plan, Properties, Reason};
+use crate::rollup::{Accumulator, Grain, Part, Plan, Properties, Reason};
 
 /// An event, before it becomes bytes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -106,7 +106,10 @@ impl Sealing {
     pub(crate) fn take(&mut self, log: &str, part: Part, encode: Encode<'_>) {
         let reserved = u64::try_from(self.plan.len()).unwrap_or(u64::MAX);
         let reason = part.reason.unwrap_or(Reason::Recovered);
-        let is_whole = reason != Reason::BudgetMerge;
+        // What is of no session, such as errors, is of the day: no restart makes an event of it.
+        let grain = self.plan.get(part.rollup).map(|rollup| rollup.spec.grain);
+        let is_of_day = part.session.is_none() && grain == Some(Grain::Session);
+        let is_whole = reason != Reason::BudgetMerge && !is_of_day;
         let is_local = part.is_local || self.reach.withholds(part.sums.span().0);
         let key = Whole { rollup: part.rollup, day: part.day, is_local };
         if is_whole && self.has_room(is_local, reserved) {

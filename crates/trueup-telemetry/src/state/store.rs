@@ -4,6 +4,8 @@
 //! charged, and its charge stored, before bytes are given out. No call waits for another process:
 //! where one holds the lock the answer is [`StateError::Busy`], and nothing was changed.
 
+mod sums;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
@@ -23,6 +25,8 @@ use super::shelf::Shelf;
 use crate::budget::{Caps, Day, Ledger, Short, Spent};
 use crate::outbox::{Change, Draft, Item, ItemState, Verdict, sha256_hex, wait_until};
 use crate::rollup::Plan;
+
+pub use sums::Sums;
 
 /// Logs of dead processes that one call takes at most; the next takes more.
 const ORPHANS_MAX: usize = 256;

@@ -61,10 +61,10 @@ fn answer(sdk: &mut Option<Sdk>, asked: &Asked, is_v1: bool) -> Result<Json, Str
         }
         "/capture" => sdk.as_mut().ok_or(begun)?.capture(&body),
         "/flush" => {
-            let flushed = sdk.as_mut().ok_or(begun)?.flush()?;
+            let flushed = sdk.as_mut().map_or(Ok(0), Sdk::flush)?;
             Ok(json!({ "success": true, "events_flushed": flushed }))
         }
-        "/state" => Ok(sdk.as_ref().map_or_else(|| json!({}), Sdk::state)),
+        "/state" => Ok(sdk.as_ref().map_or_else(|| state(0, [0; 2], None, &[]), Sdk::state)),
         "/reset" => {
             *sdk = None;
             Ok(json!({ "success": true }))
@@ -180,17 +180,26 @@ impl Sdk {
 
     fn state(&self) -> Json {
         let requests = self.requests.lock().unwrap();
-        let retries =
-            requests.iter().filter(|one| one.get("retry_attempt") != Some(&Json::from(0))).count();
-        json!({
-            "pending_events": self.pending.len(),
-            "total_events_captured": self.captured,
-            "total_events_sent": self.sent,
-            "total_retries": retries,
-            "last_error": self.last_error,
-            "requests_made": *requests,
-        })
+        let sums = [self.captured, self.sent];
+        state(self.pending.len(), sums, self.last_error.as_deref(), &requests)
     }
+}
+
+fn state(
+    pending: usize,
+    [captured, sent]: [usize; 2],
+    last_error: Option<&str>,
+    requests: &[Json],
+) -> Json {
+    let retries = requests.iter().filter(|one| one.get("retry_attempt") != Some(&Json::from(0)));
+    json!({
+        "pending_events": pending,
+        "total_events_captured": captured,
+        "total_events_sent": sent,
+        "total_retries": retries.count(),
+        "last_error": last_error,
+        "requests_made": requests,
+    })
 }
 
 /// The network, with a note of each request.

@@ -324,6 +324,7 @@ fn check_36_it_is_marked_once_all_days_have_arrived() {
     let mut way = Way::new();
     assert_eq!(way.follow(), Progress::None);
     way.send(5, 2);
+    assert!(Pending::is_under_way(&way.world.path()));
     assert_eq!((way.follow(), way.mark()), (Progress::Sending(5), Mark::Absent));
     way.settle(ARRIVED);
     way.settle(ARRIVED);
@@ -332,6 +333,7 @@ fn check_36_it_is_marked_once_all_days_have_arrived() {
     let Progress::Done(marker) = way.follow() else { panic!("all has arrived") };
     assert_eq!((marker.event_count, marker.version), (5, 2));
     assert_eq!((way.mark(), way.follow()), (Mark::Done(2), Progress::None));
+    assert!(!Pending::is_under_way(&way.world.path()));
     let text = crate::text(&way.world.path().join("backfill.json"));
     let json: Json = serde_json::from_str(&text).unwrap();
     let expected = json!({

@@ -4,13 +4,14 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use trueup_core::{DAY_MS, UnixMs};
 use trueup_telemetry::budget::Class;
-use trueup_telemetry::deliver::{Bounds, Clock as _, Ended, deliver};
+use trueup_telemetry::deliver::{Bounds, Clock as _, Ended, Transport as _, deliver};
 use trueup_telemetry::manifest::Sink;
 use trueup_telemetry::net::Net;
 use trueup_telemetry::outbox::{ItemState, sha256_hex};
@@ -188,6 +189,31 @@ fn check_33_401_stops_until_something_changes() {
 }
 
 #[test]
+fn check_33_401_takes_the_new_key_where_bytes_have_an_old_one() {
+    for is_v1 in [false, true] {
+        let receiver = Receiver::with(move |asked| {
+            let key = asked.header("authorization").unwrap_or_default().to_owned();
+            let body = String::from_utf8_lossy(&asked.body).into_owned();
+            let is_new = format!("{key}{body}").contains("phc_new");
+            Say::status(if is_new { 200 } else { 401 })
+        });
+        let host = receiver.server.url();
+        let mut post = Post::of(&posthog(&host, is_v1), 2);
+        assert!(matches!(post.deliver(&mut Net::default()).ended, Ended::Stopped(_)));
+        let sink = Sink::PostHog { host, key: "phc_new".to_owned(), is_v1, geoip: false };
+        post.encoder = encoder(&sink);
+        post.store.rest(NOON, NOON).unwrap();
+        let delivered = post.deliver(&mut Net::default());
+        assert_eq!((delivered.items, delivered.ended), (1, Ended::Done));
+        let asked = receiver.asked();
+        let (first, last) = (asked.first().unwrap(), asked.last().unwrap());
+        assert_eq!(events(first), events(last), "the same events, to the last digit");
+        assert_eq!(asked.len(), if is_v1 { 2 } else { 3 });
+        assert_eq!(post.store.look(NOON).unwrap().spent.events, 2, "counted once");
+    }
+}
+
+#[test]
 fn check_33_402_rests_until_the_next_utc_day() {
     for is_v1 in [false, true] {
         let mut post = Post::of(&posthog("http://127.0.0.1:9", is_v1), 1);
@@ -213,20 +239,22 @@ fn check_33_429_waits_as_long_as_it_is_told() {
     }
     // Longer than the pass: it ends, and the next one finds nothing due before that.
     let mut post = Post::of(&posthog("http://127.0.0.1:9", false), 1);
+    post.queue(&[event(7, Class::Lifecycle)]);
     let mut script = Script::of(vec![with_header(429, "retry-after", "7200")]);
     let delivered = post.deliver(&mut script);
     assert_eq!((delivered.ended, post.clock.elapsed()), (Ended::OutOfTime, Duration::ZERO));
+    assert_eq!(delivered.requests, 1, "whoever is told to wait sends nothing else either");
     post.clock.now.set(UnixMs(NOON.0 + 7_199_000));
     assert_eq!(post.deliver(&mut script).requests, 0);
     post.clock.now.set(UnixMs(NOON.0 + 7_200_000));
-    assert_eq!(post.deliver(&mut script).items, 1);
+    assert_eq!(post.deliver(&mut script).items, 2);
 }
 
 #[test]
 fn check_33_a_black_hole_takes_no_longer_than_it_may() {
     let receiver = Receiver::with(|_| Say::Silence);
     let mut post = Post::of(&posthog(&receiver.server.url(), false), 1);
-    let bounds = Bounds { time_max: Duration::from_millis(400), ..Bounds::default() };
+    let bounds = Bounds { time_max: Duration::from_millis(250), ..Bounds::default() };
     let begin = Instant::now();
     let clock = Real(begin);
     let Post { store, encoder, .. } = &mut post;
@@ -236,6 +264,34 @@ fn check_33_a_black_hole_takes_no_longer_than_it_may() {
     assert_eq!((delivered.requests, delivered.items), (1, 0));
     let item = store.look(NOON).unwrap().items[0].clone();
     assert_eq!((item.state, item.attempts), (ItemState::Queued, 1), "it waits for the next start");
+}
+
+#[test]
+fn check_04_a_request_that_hangs_ends_when_it_is_told_to_and_none_follows() {
+    let receiver = Receiver::with(|_| Say::Silence);
+    let mut post = Post::of(&posthog(&receiver.server.url(), false), 1);
+    let mut net = Net::default();
+    let stop = net.stopper();
+    let is_allowed = AtomicBool::new(true);
+    let begin = Instant::now();
+    let Post { store, encoder, .. } = &mut post;
+    let (delivered, took) = std::thread::scope(|scope| {
+        let allowed = || is_allowed.load(Ordering::SeqCst);
+        let pass = scope.spawn(move || {
+            let clock = Real(begin);
+            deliver(store, encoder, &mut net, &clock, &allowed, Bounds::default()).unwrap()
+        });
+        while receiver.asked().is_empty() {
+            Real(begin).wait(Duration::from_millis(5));
+        }
+        let told = Instant::now();
+        is_allowed.store(false, Ordering::SeqCst);
+        stop();
+        (pass.join().unwrap(), told.elapsed())
+    });
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!((delivered.requests, delivered.ended), (1, Ended::Forbidden));
+    assert_eq!(receiver.asked().len(), 1);
 }
 
 /// Time that passes, from noon.
@@ -433,6 +489,9 @@ fn an_answer_that_breaks_off_is_none() {
 }
 
 proptest! {
+    // Each case syncs some dozens of files.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn whatever_is_answered_no_event_is_lost_or_doubled(
         statuses in prop::collection::vec(

@@ -61,7 +61,9 @@ fn the_guide_shows_the_example_that_is_compiled() {
         include_str!("../../examples/embedding/build.rs"),
         include_str!("../../examples/embedding/main.rs"),
     ] {
-        assert!(GUIDE.contains(file), "docs/telemetry-embedding.md lacks:\n{file}");
+        // What tells our own lints that this is an edge is nobody else's.
+        let file: String = file.split_inclusive('\n').filter(|it| !it.starts_with("#![")).collect();
+        assert!(GUIDE.contains(&file), "docs/telemetry-embedding.md lacks:\n{file}");
     }
 }
 

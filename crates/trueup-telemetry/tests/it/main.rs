@@ -29,6 +29,7 @@ mod instrument;
 mod machine_laws;
 mod manifest;
 mod outbox;
+mod panics;
 mod plan;
 #[cfg(feature = "net")]
 mod post;

@@ -328,6 +328,26 @@ fn an_error_without_a_session_takes_no_event_of_its_own() {
 }
 
 #[test]
+fn errors_of_a_process_that_was_killed_take_no_event_of_their_own() {
+    let mut product = Product::new(parsed(CLAUDE_MEM));
+    let caps = Caps { events_per_day: 9, hard_cap: 9, ..Caps::default() };
+    let mut store = store(product.folder.path(), Arc::clone(&product.plan), caps);
+    for _ in 0..20 {
+        let mut recorder = product.recorder(NOON);
+        product.note_error(&mut recorder, None, "a");
+        assert!(recorder.persist(NOON));
+        drop(recorder);
+        let sealed = seal(&mut store, None, NOON);
+        assert_eq!((sealed.queued, sealed.merged), (0, 1));
+    }
+    seal(&mut store, None, later(NOON, DAY_MS));
+    let events = deliver(&mut store, later(NOON, DAY_MS));
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["properties"]["errors_count"], 20);
+    assert_eq!(events[0]["properties"]["recovered_rollups"], 20);
+}
+
+#[test]
 fn what_a_sum_cannot_hold_is_refused_and_the_rest_taken() {
     let mut product = Product::new(full());
     let mut recorder = product.recorder(NOON);

@@ -1,6 +1,7 @@
 //! A product's telemetry through its one face.
 
 mod consent;
+mod laws;
 mod rollups;
 mod sending;
 

@@ -12,7 +12,9 @@ use sha2::Sha256;
 use tempfile::TempDir;
 use trueup_core::{DAY_MS, NanoUsd, UnixMs};
 use trueup_telemetry::budget::{Class, Day};
-use trueup_telemetry::deliver::{Bounds, FILES_KEPT, LinesFile, Printer, Transport, deliver};
+use trueup_telemetry::deliver::{
+    Bounds, FILES_KEPT, LinesFile, Printer, Transport, deliver, transport,
+};
 use trueup_telemetry::manifest::Sink;
 use trueup_telemetry::net::Net;
 use trueup_telemetry::outbox::{Draft, Outbox};
@@ -20,7 +22,7 @@ use trueup_telemetry::rollup::Value;
 use trueup_telemetry::sink::{Context, Encoder, Outgoing, Request, Unreachable};
 use trueup_telemetry::state::Event;
 
-use super::post::{Virtual, context, encoder, event, posthog};
+use super::post::{Post, Virtual, context, encoder, event, posthog};
 use super::receiver::Receiver;
 use super::world::{NOON, TURN, WINDOW, World, roomy};
 
@@ -145,6 +147,22 @@ fn check_35_a_file_and_standard_output_are_told_the_same_sums() {
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(of_events(&events), sums);
     }
+}
+
+#[test]
+fn check_31_a_file_has_the_bytes_that_were_shown() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("told.ndjson");
+    let sink = Sink::File { path: "~/told.ndjson".to_owned() };
+    let mut post = Post::with(encoder(&sink), &one_of_each()[..2]);
+    let shown = post.store.look(NOON).unwrap().next.unwrap();
+    let shown = post.encoder.preview(&shown.item, &shown.body, NOON);
+    assert_eq!((shown.method, shown.url.as_str()), ("APPEND", "~/told.ndjson"));
+    let mut transport = transport(&sink, folder.path());
+    assert_eq!(post.deliver(&mut *transport).items, 1);
+    assert_eq!(fs::read(&path).unwrap(), shown.body);
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&path).unwrap()) & 0o777;
+    assert_eq!(mode, 0o600, "nobody else reads it");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod hooks;
 mod import;
 mod load;
 mod notes;
+mod own;
 mod parity;
 mod prices;
 mod provider;
@@ -32,9 +33,10 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::Config;
 
@@ -133,9 +135,9 @@ enum Verb {
     Demo(demo::Demo),
     /// Look at what telemetry may tell, and decide on it
     ///
-    /// Of trueup itself, or of another product by its manifest. trueup records and sends nothing of
-    /// itself yet.
-    Telemetry(telemetry::Telemetry),
+    /// Of trueup itself, or of another product by its manifest. trueup adds up its own runs beside the
+    /// ledger, and sends nothing.
+    Telemetry(telemetry::TelemetryVerbs),
     /// Show every setting, its value and where it comes from
     Config(config::ShowConfig),
     /// Print what lets a shell complete trueup's commands and options
@@ -147,11 +149,18 @@ enum Verb {
 
 /// Runs the command line; the exit code is 0 for done, 1 for failed, 2 for wrong usage.
 pub(crate) fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        let verb = matches.subcommand_name().unwrap_or_default().to_owned();
+        Ok((verb, Cli::from_arg_matches(&matches)?))
+    });
+    let (name, Cli { global, verb }) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return usage(&error),
     };
-    match cli.verb.run(&cli.global) {
+    let start = Instant::now();
+    let result = verb.run(&global);
+    own::record(&name, &result, start.elapsed(), &global);
+    match result {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

@@ -86,7 +86,7 @@ pub(crate) fn request(shown: &Shown) -> Value {
 
 /// What came of a flush.
 pub(crate) fn flushed(flushed: &Flushed) -> Value {
-    let Flushed { queued, kept, requests, sent, problem } = flushed;
+    let Flushed { queued, kept, requests, sent, past: _, problem } = flushed;
     json!({
         "queued": queued, "kept": kept, "requests": requests, "sent": sent, "problem": problem,
     })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::home::{Home, Run, finish};
+use crate::home::{Home, Run, finish, finish_with};
 
 /// Where trueup's own decision lies, below the ledger of a [`Home`].
 const OWN: &str = "ledger/telemetry/trueup/telemetry.json";
@@ -264,4 +264,180 @@ fn check_11_the_document_is_what_the_program_prints() {
         .collect();
     let rows = printed.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     assert_eq!(rows.collect::<Vec<_>>(), keys);
+}
+
+/// Where trueup keeps what it records of itself.
+const OWN_STATE: &str = "ledger/telemetry/trueup/telemetry";
+
+#[test]
+fn own_runs_are_added_up_beside_the_ledger_and_stay_there() {
+    let home = Home::new();
+    // Without a ledger there is nothing to lie beside.
+    home.print("report --no-ledger");
+    assert!(!home.at(OWN_STATE).exists());
+    home.print("sync");
+    home.print("check");
+    run_with(&home, "import nothing.csv", &[]);
+    home.print("telemetry flush");
+    let seen = status(&home, "", &[]);
+    assert_eq!(seen["adding_up"][0]["event"], "verbs_rollup");
+    assert_eq!(seen["adding_up"][0]["records"], 3);
+    assert_eq!(seen["queued"], 0);
+    assert_eq!(seen["sent_today"]["requests"], 0);
+    // Verbs that only look, and those who do not want to be counted, add nothing.
+    run_with(&home, "config", &[]);
+    run_with(&home, "check", &[("TRUEUP_TELEMETRY", "off")]);
+    let after = status(&home, "", &[]);
+    assert_eq!(after["adding_up"], serde_json::json!([]), "off deletes what there was");
+}
+
+#[test]
+fn many_runs_leave_few_files() {
+    let home = Home::new();
+    home.print("sync");
+    for _ in 0..40 {
+        home.print("check");
+    }
+    let files = fs::read_dir(home.at(OWN_STATE)).unwrap().count();
+    assert!(files < 40, "{files} files");
+    home.print("telemetry flush");
+    assert_eq!(status(&home, "", &[])["adding_up"][0]["records"], 41);
+}
+
+/// A product whose telemetry goes to a file, with errors and a past.
+const FILED: &str = "\
+product = \"filed\"
+env_prefix = \"FILED\"
+data_dir = \"~/.filed\"
+default = \"local\"
+id = \"install\"
+
+[fields]
+tokens = { u64 = true }
+turns = { u64 = true }
+
+[[rollup]]
+event = \"turns_rollup\"
+grain = \"session\"
+max_age = \"1h\"
+max_records = 1000
+sum = [\"tokens\"]
+
+[[rollup]]
+event = \"errors_rollup\"
+grain = \"1d\"
+sum = [\"turns\"]
+
+[errors]
+level = \"template\"
+rollup = \"errors_rollup\"
+top = 8
+
+[backfill]
+event = \"historical_activity\"
+version = 1
+namespace = \"8a9c2f4e-31b7-5d68-9c4a-f02e6d5b8a17\"
+lag = \"60h\"
+needs = \"explicit\"
+fields = [\"turns\"]
+
+[budget]
+events_per_day = 4
+hard_cap = 8
+
+[sink]
+type = \"file\"
+path = \"~/out/filed.ndjson\"
+";
+
+fn fed(home: &Home, line: &str, input: &str) -> Run {
+    let arguments: Vec<&str> = line.split_whitespace().collect();
+    finish_with(home.command(&arguments), input.as_bytes())
+}
+
+#[test]
+fn check_31_the_bytes_that_are_shown_are_the_bytes_that_leave() {
+    let home = Home::new();
+    home.write("filed.toml", FILED);
+    home.print("telemetry on --manifest filed.toml");
+    // Where the folder should be is a file: nothing can leave yet.
+    home.write("out", "");
+    let lines =
+        "{\"event\":\"turns_rollup\",\"key\":\"s1\",\"props\":{\"tokens\":7}}\n{\"end\":\"s1\"}\n";
+    let run = fed(&home, "telemetry pipe --manifest filed.toml", lines);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let shown = (0..100).find_map(|_| {
+        let shown = home.print("telemetry show --raw --manifest filed.toml");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        (!shown.is_empty()).then_some(shown)
+    });
+    let shown = shown.unwrap();
+    assert!(shown.contains("\"total_tokens\":7") && !shown.contains("s1"), "{shown}");
+    let request: Value =
+        serde_json::from_str(&home.print("telemetry show --json --manifest filed.toml")).unwrap();
+    assert_eq!(request["request"]["body"], shown.as_str());
+    fs::remove_file(home.at("out")).unwrap();
+    fs::create_dir(home.at("out")).unwrap();
+    let flushed = home.print("telemetry flush --manifest filed.toml");
+    assert_eq!(flushed, "filed: 0 requests made, 0 events kept here, 0 requests still waiting.\n");
+    let left = String::from_utf8(fs::read(home.at("out/filed.ndjson")).unwrap()).unwrap();
+    assert_eq!(left.trim_end(), shown.trim_end());
+    let log = home.print("telemetry log --raw --manifest filed.toml");
+    assert_eq!(log.trim_end(), shown.trim_end());
+    let nothing = home.print("telemetry show --manifest filed.toml");
+    assert_eq!(nothing, "Telemetry of filed is on: nothing has ended that is to be sent.\n");
+}
+
+#[test]
+fn check_25_the_same_error_is_one_line_with_its_count_and_no_name_in_it() {
+    let home = Home::new();
+    home.write("filed.toml", FILED);
+    assert_eq!(
+        home.print("telemetry errors --manifest filed.toml"),
+        "There is no error that was not sent.\n"
+    );
+    let error = "{\"error\":{\"type\":\"IoError\",\"message\":\"cannot open /home/alice/acme/plan.md\",\"handled\":true}}\n";
+    let run = fed(&home, "telemetry pipe --manifest filed.toml", &error.repeat(100));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let errors: Value =
+        serde_json::from_str(&home.print("telemetry errors --json --manifest filed.toml")).unwrap();
+    assert_eq!(errors["days"][0]["count"], 100);
+    assert_eq!(errors["days"][0]["errors"][0]["count"], 100);
+    let text = home.print("telemetry errors --manifest filed.toml");
+    assert!(
+        text.contains("100 errors") && !text.contains("alice") && !text.contains("acme"),
+        "{text}"
+    );
+}
+
+#[test]
+fn check_36_the_past_is_told_once_and_only_when_asked_for() {
+    let home = Home::new();
+    home.write("filed.toml", FILED);
+    home.write("past.ndjson", "{\"day\":\"2025-10-19\",\"turns\":3}\nno record\n{\"day\":1760868000,\"turns\":4}\n{\"day\":\"2025-10-20\",\"turns\":5,\"prompt\":\"x\"}\n");
+    let verb = "telemetry backfill past.ndjson --manifest filed.toml";
+    let home_before = || all_below(home.path());
+    // Local: nothing may leave.
+    let run = run_with(&home, &format!("{verb} --include-history"), &[]);
+    assert!(run.stdout.starts_with("Telemetry of filed is local"), "{run:?}");
+    home.print("telemetry on --manifest filed.toml");
+    let before = home_before();
+    let asked = run_with(&home, verb, &[]);
+    assert!(asked.stdout.contains("--include-history"), "{asked:?}");
+    let dry = run_with(&home, &format!("{verb} --dry-run"), &[]);
+    assert_eq!(home_before(), before, "neither leaves a trace");
+    assert!(
+        dry.stdout.contains("\"turns\":7") && dry.stdout.contains("2025-10-19T12:00:00"),
+        "{dry:?}"
+    );
+    assert!(!dry.stdout.contains("version"), "no version of today: {dry:?}");
+    fs::create_dir(home.at("out")).unwrap();
+    let run = run_with(&home, &format!("{verb} --include-history"), &[]);
+    assert!(run.stdout.starts_with("2 days of the past told, through "), "{run:?}");
+    assert!(run.stderr.contains("past.ndjson:2: not a JSON object"), "{run:?}");
+    assert!(run.stderr.contains("`prompt` left out 1 times: unknown_key"), "{run:?}");
+    let sent = fs::read(home.at("out/filed.ndjson")).unwrap();
+    let again = run_with(&home, &format!("{verb} --include-history"), &[]);
+    assert!(again.stdout.starts_with("The past was told already"), "{again:?}");
+    assert_eq!(fs::read(home.at("out/filed.ndjson")).unwrap(), sent);
 }

@@ -1,12 +1,14 @@
 //! What is never recorded or sent, because nobody agreed to it.
 
 use std::fs;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trueup_core::DAY_MS;
 use trueup_telemetry::consent::Mode;
-use trueup_telemetry::manifest::Input;
-use trueup_telemetry::product::{Options, Outcome, Telemetry};
+use trueup_telemetry::manifest::{Input, Manifest};
+use trueup_telemetry::product::{Environment, Options, Outcome, Telemetry};
 
 use super::{MANIFEST, ON, Stage, TURN, events, turn, with_sink};
 
@@ -221,4 +223,58 @@ fn calls_of(run: impl FnOnce()) -> Option<u64> {
     // Looking itself reads.
     let look = (idle.0 - before.0) + (idle.1 - before.1);
     Some((after.0 - idle.0) + (after.1 - idle.1) - look)
+}
+
+/// A process that is off and records, for whoever traces it. Not a test of its own.
+#[test]
+#[ignore = "run by check_03"]
+fn child_that_records_nothing() {
+    let folder = std::env::current_dir().unwrap();
+    if !folder.join("child-may-run").exists() {
+        return;
+    }
+    let manifest = Manifest::parse(&with_sink(MANIFEST), "telemetry.toml").unwrap();
+    let environment = Environment::default();
+    let telemetry = Telemetry::open(Options::new(Arc::new(manifest), &folder, environment));
+    println!("opened");
+    for _ in 0..10_000 {
+        telemetry.record(TURN, Some("one"), &[("tokens_input", Input::U64(1))]);
+    }
+    println!("recorded");
+    telemetry.flush();
+    telemetry.shut_down(Duration::from_millis(500));
+}
+
+#[test]
+fn check_03_off_a_trace_shows_no_socket_and_no_write() {
+    let stage = Stage::new(MANIFEST);
+    stage.file(r#"{"enabled":false}"#);
+    fs::write(stage.folder.path().join("child-may-run"), b"").unwrap();
+    let before = stage.files();
+    let traced = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/stderr"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "product::consent::child_that_records_nothing"])
+        .args(["--ignored", "--nocapture"])
+        .current_dir(stage.folder.path())
+        .output();
+    let Ok(traced) = traced.inspect_err(|error| eprintln!("skipped: no strace ({error})")) else {
+        return;
+    };
+    let trace = String::from_utf8_lossy(&traced.stderr).into_owned();
+    if !trace.contains("write(1, \"opened") {
+        eprintln!("skipped: strace may not trace here: {}", trace.lines().next().unwrap_or(""));
+        return;
+    }
+    let calls = trace.split_once("write(1, \"opened").unwrap().1;
+    let (recording, rest) = calls.split_once("write(1, \"recorded").unwrap();
+    assert_eq!(recording.lines().skip(1).filter(|it| it.contains('(')).count(), 0, "{recording}");
+    let folder = stage.folder.path().display().to_string();
+    for line in rest.lines() {
+        let makes = ["O_CREAT", "O_WRONLY", "O_RDWR", "mkdir", "rename", "unlink"];
+        let writes = line.contains(&folder) && makes.iter().any(|it| line.contains(it));
+        let is_net = ["socket(", "connect(", "sendto("].iter().any(|it| line.contains(it));
+        assert!(!writes && !is_net, "{line}");
+    }
+    assert_eq!(stage.files(), before);
 }

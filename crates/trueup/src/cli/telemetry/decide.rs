@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use trueup_telemetry::consent::{Layer, Mode, StateFile};
+use trueup_telemetry::consent::{Layer, Mode};
+use trueup_telemetry::product::Telemetry;
 
-use super::{Which, meaning};
-use crate::clock;
+use super::{Which, decided_by, meaning};
 use crate::config::Config;
 use crate::render::terminal::Terminal;
 use crate::render::wrap::wrapped;
@@ -21,23 +21,24 @@ pub(super) struct Decide {
 
 impl Decide {
     pub(super) fn run(self, mode: Mode, config: &Config) -> Result<ExitCode> {
-        let product = self.which.product(config)?;
-        StateFile::write_decision(&product.path, mode, clock::now())?;
-        let consent = product.consent(&product.file(), &product.policy());
-        let name = &product.manifest.product;
-        let now = format!("Telemetry of {name} is {}: {}.", consent.mode, meaning(consent.mode));
+        let manifest = self.which.manifest()?;
+        let telemetry = Telemetry::open(self.which.options(config)?);
+        telemetry.set_mode(mode)?;
+        let status = telemetry.status();
+        let name = &status.product;
+        let now = format!("Telemetry of {name} is {}: {}.", status.mode, meaning(status.mode));
         let mut lines = vec![now];
-        if consent.layer != Layer::File {
+        if status.layer != Layer::File {
             lines.push(format!(
                 "`{mode}` is written to {}, but {} decides before it.",
-                product.path.display(),
-                product.decided_by(&consent)
+                status.file.display(),
+                decided_by(&status, &manifest)
             ));
         }
-        if consent.mode == Mode::On && product.manifest.sinks.is_empty() {
+        if status.mode == Mode::On && manifest.sinks.is_empty() {
             lines.push("Its manifest names no place to send it to, so that it stays here.".into());
         }
-        lines.extend(consent.warnings.iter().map(|warning| format!("Warning: {warning}.")));
+        lines.extend(status.warnings.iter().map(|warning| format!("Warning: {warning}.")));
         let columns = Terminal::of_stdout(&config.environment).columns;
         let mut out = io::stdout().lock();
         for line in lines.iter().flat_map(|line| wrapped(line, columns, 0)) {

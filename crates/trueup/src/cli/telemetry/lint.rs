@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use trueup_telemetry::manifest::{Severity, lint};
 
-use super::text_of;
+use crate::telemetry::text_of;
 
 #[derive(Debug, Args)]
 pub(super) struct Lint {

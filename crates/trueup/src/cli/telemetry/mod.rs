@@ -3,27 +3,35 @@
 //! What trueup may tell of itself, and, with a manifest of theirs, what other products may. These verbs
 //! bring the telemetry crate what it does not know: the environment, the clock, and where files lie.
 
+mod backfill;
 mod decide;
+mod errors;
+mod flush;
 mod lint;
+mod log;
 mod pipe;
+mod purge;
 mod redact;
 mod reset_id;
 mod schema;
+mod show;
 mod status;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use trueup_telemetry::consent::{Consent, Evidence, Layer, Mode, StateFile, decide};
+use trueup_telemetry::consent::{Layer, Mode};
 use trueup_telemetry::manifest::Manifest;
+use trueup_telemetry::product::{Options, Status, Telemetry};
 
-use crate::config::{Config, read_text};
+use crate::config::Config;
+use crate::telemetry;
 
 /// Look at what telemetry may tell, and decide on it
 #[derive(Debug, Args)]
-pub(super) struct Telemetry {
+pub(super) struct TelemetryVerbs {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -38,6 +46,20 @@ enum Verb {
     Local(decide::Decide),
     /// Let nothing be recorded or sent
     Off(decide::Decide),
+    /// Show the next request, to the byte; changes nothing
+    Show(show::Show),
+    /// Show the requests that were sent, and what was kept on this machine; changes nothing
+    Log(log::Log),
+    /// Show the errors that were counted and not sent; changes nothing
+    Errors(errors::Errors),
+    /// Tell the past, once, from records of it that the product gives
+    Backfill(backfill::Backfill),
+    /// Make requests of what has ended, and send those that may be sent
+    Flush(flush::Flush),
+    /// Delete what was recorded and not sent, and what is known of what was
+    ///
+    /// What was sent today still counts against the day. The decision stays as it is.
+    Purge(purge::Purge),
     /// Show every key that may be told, and what it holds; changes nothing
     Schema(schema::Schema),
     /// Put a new id in the place of the one that events carry
@@ -66,13 +88,19 @@ struct Which {
     manifest: Option<PathBuf>,
 }
 
-impl Telemetry {
+impl TelemetryVerbs {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
         match self.verb {
             Verb::Status(status) => status.run(config),
             Verb::On(decide) => decide.run(Mode::On, config),
             Verb::Local(decide) => decide.run(Mode::Local, config),
             Verb::Off(decide) => decide.run(Mode::Off, config),
+            Verb::Show(show) => show.run(config),
+            Verb::Log(log) => log.run(config),
+            Verb::Errors(errors) => errors.run(config),
+            Verb::Backfill(backfill) => backfill.run(config),
+            Verb::Flush(flush) => flush.run(config),
+            Verb::Purge(purge) => purge.run(config),
             Verb::Schema(schema) => schema.run(),
             Verb::ResetId(reset) => reset.run(config),
             Verb::Lint(lint) => lint.run(),
@@ -82,94 +110,31 @@ impl Telemetry {
     }
 }
 
-/// trueup's own manifest, and what findings call it.
-const OWN: &str = include_str!("../../../telemetry.toml");
-const OWN_NAME: &str = "telemetry.toml";
-
-/// The text of a manifest, and what findings call it.
-fn text_of(path: Option<&Path>) -> Result<(String, String)> {
-    Ok(match path {
-        Some(path) => (read_text(path)?, path.display().to_string()),
-        None => (OWN.to_owned(), OWN_NAME.to_owned()),
-    })
-}
-
 impl Which {
     fn manifest(&self) -> Result<Manifest> {
-        let (text, name) = text_of(self.manifest.as_deref())?;
-        Manifest::parse(&text, &name).map_err(|error| anyhow!("{error}"))
+        telemetry::manifest(self.manifest.as_deref())
     }
 
-    fn product<'c>(&self, config: &'c Config) -> Result<Product<'c>> {
-        let manifest = self.manifest()?;
-        let path = folder(&manifest, config).join(FILE);
-        let policy = Path::new(POLICIES).join(&manifest.product).join(FILE);
-        Ok(Product { manifest, path, policy, config })
+    fn options(&self, config: &Config) -> Result<Options> {
+        // A verb does what it says, and then ends: nothing happens beside it.
+        Ok(Options { is_driven: true, ..telemetry::options(self.manifest()?, config) })
+    }
+
+    /// A product's telemetry, to look at: nothing is made, changed or deleted.
+    fn look(&self, config: &Config) -> Result<Telemetry> {
+        Ok(Telemetry::open(Options { is_onlooker: true, ..self.options(config)? }))
     }
 }
 
-/// The name of the file that holds a decision.
-const FILE: &str = "telemetry.json";
-/// Where whoever manages a machine leaves such a file for a product.
-const POLICIES: &str = "/etc";
-
-/// Where a product keeps its decision: where its variable or its manifest says, else beside the ledger.
-fn folder(manifest: &Manifest, config: &Config) -> PathBuf {
-    let environment = &config.environment;
-    let folder = match &manifest.data_dir {
-        Some(stated) => {
-            let variable = format!("{}_DATA_DIR", manifest.env_prefix);
-            environment.expand(environment.variable(&variable).unwrap_or(stated))
-        }
-        None => config.ledger().with_file_name("telemetry").join(&manifest.product),
-    };
-    std::path::absolute(&folder).unwrap_or(folder)
-}
-
-/// A product on this machine.
-struct Product<'c> {
-    manifest: Manifest,
-    path: PathBuf,
-    policy: PathBuf,
-    config: &'c Config,
-}
-
-impl Product<'_> {
-    fn file(&self) -> StateFile {
-        StateFile::read(&self.path)
-    }
-
-    fn policy(&self) -> StateFile {
-        StateFile::read(&self.policy)
-    }
-
-    /// What is decided. Reads, and writes nothing.
-    fn consent(&self, file: &StateFile, policy: &StateFile) -> Consent {
-        let Manifest { env_prefix, default, notice, .. } = &self.manifest;
-        let variable = |name: &str| self.config.environment.variables.get(name).map(String::as_str);
-        decide(&Evidence {
-            do_not_track: variable("DO_NOT_TRACK"),
-            prefix: env_prefix,
-            variable: variable(&format!("{env_prefix}_TELEMETRY")),
-            errors_variable: variable(&format!("{env_prefix}_TELEMETRY_ERRORS")),
-            policy,
-            file,
-            ci: variable("CI"),
-            default: *default,
-            notice: *notice,
-        })
-    }
-
-    /// Who decided, in words.
-    fn decided_by(&self, consent: &Consent) -> String {
-        match consent.layer {
-            Layer::DoNotTrack => "the variable DO_NOT_TRACK".to_owned(),
-            Layer::Variable => format!("the variable {}_TELEMETRY", self.manifest.env_prefix),
-            Layer::Policy => format!("the policy {}", self.policy.display()),
-            Layer::File => format!("the decision in {}", self.path.display()),
-            Layer::Ci => "the variable CI".to_owned(),
-            Layer::Default => "the manifest: nobody has decided".to_owned(),
-        }
+/// Who decided, in words.
+fn decided_by(status: &Status, manifest: &Manifest) -> String {
+    match status.layer {
+        Layer::DoNotTrack => "the variable DO_NOT_TRACK".to_owned(),
+        Layer::Variable => format!("the variable {}_TELEMETRY", manifest.env_prefix),
+        Layer::Policy => format!("the policy {}", status.policy.display()),
+        Layer::File => format!("the decision in {}", status.file.display()),
+        Layer::Ci => "the variable CI".to_owned(),
+        Layer::Default => "the manifest: nobody has decided".to_owned(),
     }
 }
 
@@ -184,8 +149,9 @@ const fn meaning(mode: Mode) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use trueup_telemetry::manifest::lint;
+    use crate::cli::own::UNRECORDED;
+    use crate::telemetry::{OWN, OWN_NAME};
+    use trueup_telemetry::manifest::{Manifest, lint};
 
     #[test]
     fn nothing_is_to_be_said_of_our_own_manifest() {
@@ -198,7 +164,8 @@ mod tests {
     fn our_own_manifest_names_every_verb() {
         use clap::CommandFactory as _;
         let command = super::super::Cli::command();
-        let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        let verbs = command.get_subcommands().map(clap::Command::get_name);
+        let verbs: Vec<&str> = verbs.filter(|verb| !UNRECORDED.contains(verb)).collect();
         let manifest = Manifest::parse(OWN, OWN_NAME).unwrap();
         for verb in &verbs {
             let key = format!("verbs_{verb}");

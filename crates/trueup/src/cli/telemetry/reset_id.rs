@@ -18,10 +18,11 @@ pub(super) struct ResetId {
 
 impl ResetId {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        let product = self.which.product(config)?;
-        let words = if product.manifest.id == IdKind::None {
+        let options = self.which.options(config)?;
+        let kind = options.manifest.id;
+        let words = if kind == IdKind::None {
             "Events carry no id, so that there is none to reset."
-        } else if reset(product.manifest.id, &product.path)? {
+        } else if reset(kind, &options.file)? {
             "Events carry a new id from now on."
         } else {
             "There is no id yet: one is made when something is first sent."

@@ -1,17 +1,22 @@
 //! `trueup telemetry status`.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
-use trueup_telemetry::consent::{Consent, Content, Mode, StateFile};
-use trueup_telemetry::identity::{Found, IdKind, find};
+use trueup_telemetry::consent::{Content, Mode, StateFile};
+use trueup_telemetry::identity::{Found, IdKind};
+use trueup_telemetry::manifest::Manifest;
+use trueup_telemetry::outbox::Item;
+use trueup_telemetry::product;
 
-use super::{Product, Which, meaning};
+use super::{Which, decided_by, meaning};
 use crate::clock;
 use crate::config::Config;
+use crate::render::number::{counted, grouped};
 use crate::render::terminal::Terminal;
 use crate::render::wrap::wrapped;
 
@@ -29,19 +34,14 @@ const LABEL_COLUMNS: usize = 14;
 
 impl Status {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        let product = self.which.product(config)?;
-        let (file, policy) = (product.file(), product.policy());
-        let consent = product.consent(&file, &policy);
-        let id = find(product.manifest.id, &file);
+        let (manifest, status) = (self.which.manifest()?, self.which.look(config)?.status());
         let mut out = io::BufWriter::new(io::stdout().lock());
         if self.json {
-            let status = as_json(&product, &consent, &id, [&file, &policy]);
-            writeln!(out, "{status:#}")?;
+            writeln!(out, "{:#}", as_json(&status, &manifest))?;
         } else {
             let columns = Terminal::of_stdout(&config.environment).columns;
-            let name = &product.manifest.product;
-            writeln!(out, "{name}: {}, {}", consent.mode, meaning(consent.mode))?;
-            for (label, value) in rows(&product, &consent, &id, &file) {
+            writeln!(out, "{}: {}, {}", status.product, status.mode, meaning(status.mode))?;
+            for (label, value) in rows(&status, &manifest) {
                 let lines = wrapped(&value, columns, LABEL_COLUMNS + 2);
                 for (at, line) in lines.iter().enumerate() {
                     let label = if at == 0 { label } else { "" };
@@ -55,33 +55,37 @@ impl Status {
 }
 
 /// What is said of each thing.
-fn rows(
-    product: &Product<'_>,
-    consent: &Consent,
-    id: &Found,
-    file: &StateFile,
-) -> Vec<(&'static str, String)> {
-    let mut rows = vec![("decided by", product.decided_by(consent))];
-    if let Some(as_of) = consent.as_of {
+fn rows(status: &product::Status, manifest: &Manifest) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("decided by", decided_by(status, manifest))];
+    if let Some(as_of) = status.as_of {
         rows.push(("as of", format!("{as_of}; what is older is never sent")));
     }
-    if consent.awaits_notice {
+    if status.awaits_notice {
         let words = "it would be on, but waits until its notice was shown";
         rows.push(("notice", words.to_owned()));
     }
-    rows.push(("file", format!("{} ({})", file.path.display(), state(file))));
-    rows.push(("id", id_words(product.manifest.id, id)));
-    rows.push(("errors", if consent.errors { "may be told" } else { "are not told" }.to_owned()));
-    rows.push(("goes to", goes_to(product, consent.mode)));
-    rows.extend(consent.warnings.iter().map(|warning| ("warning", warning.to_string())));
+    rows.push(("file", format!("{} ({})", status.file.display(), state(&status.file).1)));
+    rows.push(("id", id_words(manifest.id, &status.identity)));
+    rows.push(("errors", if status.errors { "may be told" } else { "are not told" }.to_owned()));
+    rows.push(("goes to", goes_to(manifest, status.mode)));
+    if status.mode != Mode::Off {
+        rows.push(("sent today", sent_today(status)));
+        rows.push(("waits", waits(status)));
+    }
+    if let Some(last) = &status.last {
+        rows.push(("last answer", last_words(last)));
+    }
+    rows.extend(status.warnings.iter().map(|warning| ("warning", warning.clone())));
+    rows.extend(status.problem.iter().map(|problem| ("problem", problem.clone())));
     rows
 }
 
-const fn state(file: &StateFile) -> &'static str {
-    match file.content {
-        Content::Absent => "not there",
-        Content::Unreadable(_) => "cannot be read",
-        Content::Read(_) => "read",
+/// What a file with a decision is, as a word and in words.
+fn state(path: &Path) -> (&'static str, &'static str) {
+    match StateFile::read(path).content {
+        Content::Absent => ("absent", "not there"),
+        Content::Unreadable(_) => ("unreadable", "cannot be read"),
+        Content::Read(_) => ("read", "read"),
     }
 }
 
@@ -100,8 +104,8 @@ fn id_words(kind: IdKind, id: &Found) -> String {
     }
 }
 
-fn goes_to(product: &Product<'_>, mode: Mode) -> String {
-    let places = product.manifest.places();
+fn goes_to(manifest: &Manifest, mode: Mode) -> String {
+    let places = manifest.places();
     match (places.is_empty(), mode) {
         (true, _) => "nowhere: its manifest names no place".to_owned(),
         (false, Mode::On) => places.join(", "),
@@ -109,43 +113,84 @@ fn goes_to(product: &Product<'_>, mode: Mode) -> String {
     }
 }
 
-fn as_json(
-    product: &Product<'_>,
-    consent: &Consent,
-    id: &Found,
-    [file, policy]: [&StateFile; 2],
-) -> Value {
-    let of_file = |file: &StateFile| {
-        let state = match file.content {
-            Content::Absent => "absent",
-            Content::Unreadable(_) => "unreadable",
-            Content::Read(_) => "read",
-        };
-        json!({"path": file.path, "state": state})
+/// How much of a UTC day's ceilings is used up.
+fn sent_today(status: &product::Status) -> String {
+    let (spent, caps) = (&status.spent, &status.caps);
+    format!(
+        "{} of {} events, {} of {} bytes, in {}",
+        spent.events,
+        caps.hard_cap,
+        grouped(spent.bytes),
+        grouped(caps.bytes_per_day),
+        counted(spent.requests, "request"),
+    )
+}
+
+fn waits(status: &product::Status) -> String {
+    let requests = match status.queued {
+        0 => "nothing".to_owned(),
+        queued => counted(queued, "request"),
     };
-    let id_state = match id {
+    let days = status.days.iter();
+    let days = days.map(|(event, day, records)| {
+        format!("{} of {event} on {day}", counted(*records, "record"))
+    });
+    let kept = (status.kept > 0).then(|| format!("{} kept here", counted(status.kept, "event")));
+    let lost =
+        (status.expired > 0).then(|| format!("{} given up", counted(status.expired, "event")));
+    let all: Vec<String> = [requests].into_iter().chain(days).chain(kept).chain(lost).collect();
+    all.join("; ")
+}
+
+fn last_words(item: &Item) -> String {
+    let status = item.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+    let when = item.settled.map(|time| format!(" on {time}")).unwrap_or_default();
+    let reason = item.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{status} to {}{when}{reason}", item.event)
+}
+
+fn as_json(status: &product::Status, manifest: &Manifest) -> Value {
+    let of_file = |path: &Path| json!({"path": path, "state": state(path).0});
+    let id_state = match &status.identity {
         Found::NotYet => "not_yet",
         Found::Unreadable => "unreadable",
         Found::NotAnId { .. } => "not_an_id",
         Found::Made(_) => "made",
     };
-    let id_now = match id {
+    let id_now = match &status.identity {
         Found::Made(identity) => identity.id_at(clock::now()),
         Found::NotYet | Found::Unreadable | Found::NotAnId { .. } => None,
     };
-    let warnings: Vec<String> = consent.warnings.iter().map(ToString::to_string).collect();
+    let days: Vec<Value> = status
+        .days
+        .iter()
+        .map(|(event, day, records)| json!({"event": event, "day": day.to_string(), "records": records}))
+        .collect();
     json!({
         "schema": 1,
-        "product": product.manifest.product,
-        "mode": consent.mode.word(),
-        "decided_by": consent.layer.name(),
-        "as_of": consent.as_of.map(|time| time.to_string()),
-        "awaits_notice": consent.awaits_notice,
-        "errors": consent.errors,
-        "file": of_file(file),
-        "policy": of_file(policy),
-        "id": {"kind": product.manifest.id.word(), "state": id_state, "id": id_now},
-        "sinks": product.manifest.places(),
-        "warnings": warnings,
+        "product": status.product,
+        "mode": status.mode.word(),
+        "decided_by": status.layer.name(),
+        "as_of": status.as_of.map(|time| time.to_string()),
+        "awaits_notice": status.awaits_notice,
+        "errors": status.errors,
+        "file": of_file(&status.file),
+        "policy": of_file(&status.policy),
+        "state": status.state,
+        "id": {"kind": manifest.id.word(), "state": id_state, "id": id_now},
+        "sinks": manifest.places(),
+        "day": status.day.to_string(),
+        "sent_today": {
+            "events": status.spent.events, "hard_cap": status.caps.hard_cap,
+            "bytes": status.spent.bytes, "bytes_per_day": status.caps.bytes_per_day,
+            "requests": status.spent.requests, "requests_per_day": status.caps.requests_per_day,
+        },
+        "queued": status.queued,
+        "kept": status.kept,
+        "expired": status.expired,
+        "adding_up": days,
+        "last": status.last,
+        "warnings": status.warnings,
+        "problem": status.problem,
     })
 }
