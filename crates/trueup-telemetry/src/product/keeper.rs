@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use decision::Decided;
 pub use past::Backfilled;
-use sealing::install;
 use serde_json::Value as Json;
 use trueup_core::UnixMs;
 
