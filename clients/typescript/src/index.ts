@@ -106,12 +106,12 @@ export class TelemetryClient {
   }
 
   /** Adds a record to an event, of a session where the event has sessions. */
-  record(event: string, { key, props }: { key?: string | number; props?: Props } = {}): void {
-    this.#put(() => ({
-      event: text(event),
-      props: plain(props),
-      ...(key === undefined ? {} : { key: text(key) }),
-    }));
+  record(event: string, of: { key?: string | number; props?: Props } = {}): void {
+    this.#put(() => {
+      const { key, props } = of;
+      const session = key === undefined ? {} : { key: text(key) };
+      return { event: text(event), props: plain(props), ...session };
+    });
   }
 
   /** Tells that something happened of which there are few by nature. */
@@ -125,8 +125,9 @@ export class TelemetryClient {
   }
 
   /** Tells of something thrown, or of an error by its type. The daemon redacts it. */
-  error(error: unknown, { message, stack, handled = true }: Failure = {}): void {
+  error(error: unknown, failure: Failure = {}): void {
     this.#put(() => {
+      const { message, stack, handled = true } = failure;
       const isError = error instanceof Error;
       const type = isError ? error.name : typeof error === "string" ? error : "Error";
       const said = message ?? (isError ? error.message : "");

@@ -234,8 +234,13 @@ class TelemetryClient:
         self._queue.clear()
         self._sending = 0
         self._thread = None
-        self._connection = None
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         self._has_base = False
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _drain(self, timeout: float) -> bool:
         until = time.monotonic() + timeout
@@ -255,13 +260,14 @@ class TelemetryClient:
     def _turn(self, wait: float) -> Optional[float]:
         """Sends what waits. How long to wait before the next turn; None at the end."""
         with self._lock:
-            if self._is_closed:
-                return None
-            if not self._queue:
+            if not self._queue and not self._is_closed:
                 self._wants_now = False
                 self._lock.wait(1.0)
-            if not self._queue or self._is_closed:
-                return None if self._is_closed else 0.0
+            if self._is_closed:
+                self._hang_up()
+                return None
+            if not self._queue:
+                return 0.0
             if not self._wants_now:
                 self._lock.wait_for(lambda: self._wants_now, wait or COLLECT_SECONDS)
             lines: list[bytes] = []
@@ -310,8 +316,7 @@ class TelemetryClient:
             return "taken" if self._ask("POST", "/records", body) else "lost"
         except (OSError, http.client.HTTPException) as error:
             self._problem = str(error)
-            self._connection.close()
-            self._connection = None
+            self._hang_up()
             return "lost"
 
     def _ask(self, method: str, path: str, body: bytes) -> bool:

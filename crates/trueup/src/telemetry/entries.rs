@@ -395,6 +395,7 @@ impl<'de> Deserialize<'de> for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn wrong(line: &str) -> (Option<usize>, String) {
         let Wrong { column, what } = entry(line.as_bytes()).unwrap_err();
@@ -445,7 +446,7 @@ mod tests {
                  `end`, `error`, `flush`",
             ),
             (r#"{"error":{"message":"a secret"}}"#, Some(31), "missing field `type`"),
-            (r#"{"end":""}"#, Some(9), "the key of a session is a text or a whole number"),
+            (r#"{"end":""}"#, Some(10), "the key of a session is a text or a whole number"),
             (r#"{"end":"s","key":"s"}"#, None, "`key` belongs to an `event`"),
             (r#"{"end":"s","props":{}}"#, None, "`props` belong to an `event` or a `lifecycle`"),
             (
@@ -486,5 +487,34 @@ mod tests {
         assert_eq!(dropped.len(), DROPPED_MAX + 1);
         let sum: u64 = dropped.iter().map(|one| one["count"].as_u64().unwrap()).sum();
         assert_eq!(sum, 1_000);
+    }
+
+    proptest! {
+        /// Whatever comes, it is read or refused, and a refusal repeats no value.
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            for (line, piece) in pieces(&bytes) {
+                prop_assert!(line > 0);
+                let _is_read = (entry(piece).is_ok(), failure(piece).is_ok());
+            }
+        }
+
+        #[test]
+        fn no_refusal_repeats_a_value(
+            key in prop::sample::select(vec![
+                "event", "key", "props", "lifecycle", "end", "error", "flush",
+            ]),
+            value in prop_oneof![
+                "SECRET[a-z]{0,9}".prop_map(Json::from),
+                any::<f64>().prop_map(|number| json!([number, "SECRET"])),
+                any::<i64>().prop_map(|number| json!({"type": number, "message": "SECRET"})),
+                any::<bool>().prop_map(Json::from),
+            ],
+        ) {
+            let line = json!({ key: value }).to_string();
+            if let Err(Wrong { what, .. }) = entry(line.as_bytes()) {
+                prop_assert!(!what.contains("SECRET"), "{line}: {what}");
+            }
+        }
     }
 }

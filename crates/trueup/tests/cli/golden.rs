@@ -199,6 +199,7 @@ fn help_of_every_verb() {
         "telemetry lint",
         "telemetry simulate",
         "telemetry redact",
+        "telemetry pipe",
         "config",
         "completions",
     ];

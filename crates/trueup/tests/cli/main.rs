@@ -39,4 +39,5 @@ mod sessions;
 mod statements;
 mod statusline;
 mod telemetry;
+mod telemetry_pipe;
 mod width;

@@ -124,6 +124,7 @@ fn help_fits_80_columns() {
         "telemetry lint",
         "telemetry simulate",
         "telemetry redact",
+        "telemetry pipe",
     ];
     let verbs = verbs.chain(providers).chain(telemetry);
     for verb in verbs.chain(["statusline", "serve", "demo", "config", "check", "doctor"]) {

@@ -27,7 +27,7 @@ impl Keeper {
         let identity = self.identity(reach)?;
         let mut store = self.store(reach, &identity);
         let sealed = || {
-            self.run_errands(&mut store, &identity, now)?;
+            self.run_errands(&mut store, &identity, (reach, now))?;
             let handed = self.intake.hand_over(now);
             let mut encode = |event: &Event| self.encode(event, &identity, now);
             let sealed = store.seal(handed.as_ref(), now, &mut encode)?;
@@ -46,7 +46,7 @@ impl Keeper {
         }
         let identity = self.identity(reach)?;
         let mut store = self.store(reach, &identity);
-        told(busy(|| self.run_errands(&mut store, &identity, now)))?;
+        told(busy(|| self.run_errands(&mut store, &identity, (reach, now))))?;
         let Some(mut recorder) = recorder else { return Ok(()) };
         recorder.end_all(now);
         let handed = recorder.hand_over(now);
@@ -93,7 +93,7 @@ impl Keeper {
         &self,
         store: &mut Store,
         identity: &Identity,
-        now: UnixMs,
+        (reach, now): (Reach, UnixMs),
     ) -> Result<(), StateError> {
         loop {
             let Some(errand) = held(&self.errands).front().cloned() else { return Ok(()) };
@@ -106,7 +106,7 @@ impl Keeper {
                 held(&self.errands).pop_front();
                 continue;
             };
-            let is_local = is_local || self.reach().is_none_or(|it| it.withholds(outgoing.time));
+            let is_local = is_local || reach.withholds(outgoing.time);
             let outlets = self.outlets.iter().map(|outlet| Some(outlet.name.clone()));
             let to = if is_local { vec![None] } else { outlets.collect() };
             let drafts = to.into_iter().map(|sink| {

@@ -125,7 +125,9 @@ fn an_object_an_array_and_lines_are_added_up() {
         r#"{"type":"TypeError","message":"x is not a function","stack":"","handled":true}"#;
     assert_eq!(post(&daemon, "/errors", failure).json()["accepted"], 1);
     assert_eq!(post(&daemon, "/sessions/s1/end", "").status, 202);
-    let told = properties(&sealed(&daemon, 1)[0]);
+    let sealed = sealed(&daemon, 2);
+    let turns = sealed.iter().find(|body| body.contains("\"turns\"")).unwrap();
+    let told = properties(turns);
     assert_eq!((&told["count"], &told["total_tokens"]), (&json!(7), &json!(7)), "{told:#}");
     assert_eq!((&told["outcomes_ok"], &told["rollup_reason"]), (&json!(6), &json!("session_end")));
 }
@@ -364,10 +366,10 @@ const SCRIPT: &str = r#"{"event":"turns","key":"s1","props":{"tokens":120,"cost"
 /// What differs from run to run: ids and times. All else is compared byte for byte.
 fn masked(body: &str) -> String {
     let mut text = body.to_owned();
-    for name in ["uuid", "timestamp", "window_start_ts"] {
+    for name in ["uuid", "timestamp", "time", "window_start_ts"] {
         let label = format!("\"{name}\":");
         let Some(start) = text.find(&label).map(|at| at + label.len()) else { continue };
-        let rest = &text[start..];
+        let rest = text.get(start..).unwrap();
         let end = rest.find([',', '}']).unwrap();
         text.replace_range(start..start + end, "*");
     }
@@ -380,18 +382,56 @@ fn masked_all(bodies: &[String]) -> Vec<String> {
     all
 }
 
+/// How telemetry is set: kept on this machine, or sent to a place that is a file.
+#[derive(Clone, Copy)]
+struct Way {
+    mode: &'static str,
+    sink: &'static str,
+}
+
+const LOCAL: Way = Way { mode: "local", sink: "" };
+const ON: Way = Way { mode: "on", sink: "\n[sink]\ntype = \"file\"\npath = \"~/sent.ndjson\"\n" };
+
+/// The id of the installation, which is the same each time here.
+const INSTALL: &str = "{\"installId\":\"0b7f4f0e-6f3c-4c7e-9d0e-2f1f6f1f7a11\"}";
+
+impl Way {
+    fn manifest(self) -> String {
+        format!("{MANIFEST}{}", self.sink)
+    }
+
+    fn home(self) -> Home {
+        let home = home_with(&[("OBSERVER_TELEMETRY", self.mode)]);
+        fs::write(home.path("observer.toml"), self.manifest()).unwrap();
+        install_in(&home.path(".observer"));
+        home
+    }
+}
+
+/// The installation has its id already.
+fn install_in(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("telemetry.json"), INSTALL).unwrap();
+}
+
 /// The bodies that lie in an outbox.
 fn bodies_in(folder: &Path) -> Vec<String> {
     let files = fs::read_dir(folder.join("telemetry/outbox")).unwrap();
     let files = files.map(|file| file.unwrap().path());
     let bodies = files.filter(|path| path.extension().is_some_and(|extension| extension == "body"));
-    bodies.map(|path| fs::read_to_string(path).unwrap()).collect()
+    bodies.map(|path| String::from_utf8(fs::read(path).unwrap()).unwrap()).collect()
 }
 
-fn by_facade() -> Vec<String> {
+fn by_facade(way: Way) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
-    let manifest = Arc::new(Manifest::parse(MANIFEST, "observer.toml").unwrap());
-    let mut options = Options::new(manifest, folder.path(), Environment::default());
+    install_in(folder.path());
+    let manifest = Arc::new(Manifest::parse(&way.manifest(), "observer.toml").unwrap());
+    let environment = Environment {
+        telemetry: Some(way.mode.to_owned()),
+        home: Some(folder.path().display().to_string()),
+        ..Environment::default()
+    };
+    let mut options = Options::new(manifest, folder.path(), environment);
     options.base = vec![("version".into(), json!("1.2.3")), ("os".into(), json!("linux"))];
     let telemetry = Telemetry::open(options);
     for line in SCRIPT.lines() {
@@ -422,8 +462,8 @@ fn by_facade() -> Vec<String> {
     bodies_in(folder.path())
 }
 
-fn by_pipe() -> Vec<String> {
-    let home = home_with(&[]);
+fn by_pipe(way: Way) -> Vec<String> {
+    let home = way.home();
     let mut pipe = home.verb("telemetry");
     pipe.args(["pipe", "--base", "version=1.2.3", "--manifest"]).arg(home.path("observer.toml"));
     let mut pipe = pipe.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -434,8 +474,8 @@ fn by_pipe() -> Vec<String> {
     bodies_in(&home.path(".observer"))
 }
 
-fn by_http() -> Vec<String> {
-    let home = home_with(&[]);
+fn by_http(way: Way) -> Vec<String> {
+    let home = way.home();
     let mut daemon = home.start();
     assert_eq!(ask(&daemon, "PUT", "/base", r#"{"version":"1.2.3"}"#).0, 200);
     assert_eq!(post(&daemon, "/records", SCRIPT).json()["accepted"], 6);
@@ -460,8 +500,8 @@ for line in map(json.loads, sys.stdin):
         client.error(error["type"], error["message"], stack=error["stack"], handled=error["handled"])
 "#;
 
-fn by_python() -> Vec<String> {
-    let home = home_with(&[]);
+fn by_python(way: Way) -> Vec<String> {
+    let home = way.home();
     let mut daemon = home.start();
     let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/python/src");
     let mut python = Command::new("python3")
@@ -482,11 +522,15 @@ fn by_python() -> Vec<String> {
 /// compiled first. There is no C ABI.
 #[test]
 fn check_41_every_way_in_leads_to_the_same_bytes() {
-    let expected = masked_all(&by_facade());
-    assert_eq!(expected.len(), 4, "{expected:#?}");
-    let exception = expected.iter().find(|body| body.contains("$exception")).unwrap();
-    assert!(exception.contains("cannot open") && !exception.contains("alice"), "{exception}");
-    assert_eq!(masked_all(&by_pipe()), expected, "pipe");
-    assert_eq!(masked_all(&by_http()), expected, "HTTP");
-    assert_eq!(masked_all(&by_python()), expected, "Python");
+    for way in [LOCAL, ON] {
+        let expected = masked_all(&by_facade(way));
+        assert_eq!(expected.len(), 4, "{expected:#?}");
+        let has_id = expected.iter().all(|body| body.contains("0b7f4f0e"));
+        assert_eq!(has_id, way.mode == "on", "{expected:#?}");
+        let exception = expected.iter().find(|body| body.contains("$exception")).unwrap();
+        assert!(exception.contains("cannot open") && !exception.contains("alice"), "{exception}");
+        assert_eq!(masked_all(&by_pipe(way)), expected, "{}: pipe", way.mode);
+        assert_eq!(masked_all(&by_http(way)), expected, "{}: HTTP", way.mode);
+        assert_eq!(masked_all(&by_python(way)), expected, "{}: Python", way.mode);
+    }
 }
