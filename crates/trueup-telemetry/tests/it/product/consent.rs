@@ -11,6 +11,7 @@ use trueup_telemetry::manifest::{Input, Manifest};
 use trueup_telemetry::product::{Environment, Options, Outcome, Telemetry};
 
 use super::{MANIFEST, ON, Stage, TURN, events, turn, with_sink};
+use crate::world::{NOON, World, deliver, roomy, seal, sum};
 
 /// What people left, none of which means yes (contract §1.7, D1 and D2).
 const REFUSALS: [&str; 5] = [
@@ -277,4 +278,37 @@ fn check_03_off_a_trace_shows_no_socket_and_no_write() {
         assert!(!writes && !is_net, "{line}");
     }
     assert_eq!(stage.files(), before);
+}
+
+#[test]
+fn a_decision_that_comes_while_it_ends_deletes_only_where_it_is_off() {
+    for (file, kept) in [(r#"{"mode":"local"}"#, 1), (r#"{"mode":"off"}"#, 0)] {
+        let stage = Stage::new(&with_sink(MANIFEST));
+        stage.file(ON);
+        let telemetry = stage.open();
+        turn(&telemetry, "one", 1);
+        stage.file(file);
+        telemetry.shut_down(Duration::from_secs(1));
+        assert!(stage.mock.bodies().is_empty(), "{file}");
+        let next = stage.open();
+        next.flush();
+        assert_eq!((next.status().queued, events(&next).len()), (0, kept), "{file}");
+    }
+}
+
+/// Of processes with different variables, on one folder: what one kept for itself no other sends.
+#[test]
+fn what_a_killed_process_recorded_as_local_is_kept_by_the_next() {
+    let world = World::new(roomy());
+    let mut recorder = world.recorder(NOON);
+    world.turn(&mut recorder, "on", 1, NOON);
+    recorder.set_local(true, NOON);
+    world.turn(&mut recorder, "on", 2, NOON);
+    world.turn(&mut recorder, "local", 4, NOON);
+    recorder.persist(NOON);
+    drop(recorder);
+    let mut store = world.store();
+    let sealed = seal(&mut store, None, NOON);
+    assert_eq!((sealed.queued, sealed.kept), (1, 2));
+    assert_eq!(sum(&deliver(&mut store, NOON), crate::world::TURN, "total_tokens_input"), 1);
 }

@@ -1,12 +1,14 @@
 //! What is sent, how much of it, and what is shown of it.
 
+use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use trueup_core::{DAY_MS, HOUR_MS};
-use trueup_telemetry::manifest::Input;
+use trueup_telemetry::manifest::{Input, Manifest};
 use trueup_telemetry::outbox::{ItemState, sha256_hex};
-use trueup_telemetry::product::{Options, Telemetry};
+use trueup_telemetry::product::{Environment, Options, Telemetry};
 
 use super::{MANIFEST, ON, Stage, TURN, turn, with_sink};
 
@@ -237,4 +239,42 @@ fn debugging_sends_nothing() {
     let after = stage.open();
     after.flush();
     assert!(stage.mock.bodies().is_empty());
+}
+
+/// A process that debugs. Not a test of its own.
+#[test]
+#[ignore = "run by what_is_printed_while_debugging_is_what_would_be_sent"]
+fn child_that_debugs() {
+    let folder = std::env::current_dir().unwrap();
+    if !folder.join("child-may-run").exists() {
+        return;
+    }
+    let manifest = Manifest::parse(&with_sink(MANIFEST), "telemetry.toml").unwrap();
+    let environment = Environment { debug: Some("1".to_owned()), ..Environment::default() };
+    let options = Options::new(Arc::new(manifest), &folder, environment);
+    let telemetry = Telemetry::open(Options { is_driven: true, ..options });
+    turn(&telemetry, "one", 7);
+    telemetry.end("one");
+    telemetry.flush();
+    telemetry.shut_down(Duration::from_millis(100));
+}
+
+#[test]
+fn what_is_printed_while_debugging_is_what_would_be_sent() {
+    let stage = Stage::new(MANIFEST);
+    stage.file(ON);
+    std::fs::write(stage.folder.path().join("child-may-run"), b"").unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "product::sending::child_that_debugs", "--ignored", "--nocapture"])
+        .current_dir(stage.folder.path())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(child.stderr).unwrap();
+    let body: Json = serde_json::from_str(printed.trim()).unwrap();
+    assert_eq!(
+        (&body["api_key"], body["batch"].as_array().unwrap().len()),
+        (&"phc_example".into(), 1)
+    );
+    assert_eq!(body["batch"][0]["properties"]["total_tokens_input"], 7);
+    assert!(printed.ends_with("}\n"), "a line for each request");
 }
