@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use trueup_telemetry::consent::{Content, StateFile};
 use trueup_telemetry::identity::Found;
 use trueup_telemetry::manifest::Manifest;
@@ -78,9 +78,11 @@ fn today(status: &Status) -> Value {
 /// One request, with its very bytes; they are JSON, and so a text.
 pub(crate) fn request(shown: &Shown) -> Value {
     let body = str::from_utf8(&shown.body).ok().filter(|body| !body.is_empty());
-    let request = shown.request.as_ref().map(
-        |request| json!({"method": request.method, "url": request.url, "headers": request.headers}),
-    );
+    let request = shown.request.as_ref().map(|request| {
+        let headers = request.headers.iter().map(|(name, value)| (name.clone(), json!(value)));
+        let headers: Map<String, Value> = headers.collect();
+        json!({"method": request.method, "url": request.url, "headers": headers})
+    });
     json!({"item": shown.item, "request": request, "body": body})
 }
 

@@ -213,6 +213,46 @@ fn it_is_shown_as_it_stands() {
     assert!(!home.path(".observer").exists(), "looking makes no file");
 }
 
+/// The daemon and the program beside it say the same of one product.
+#[test]
+fn the_status_is_that_of_the_program() {
+    let home = home_with(&[]);
+    let daemon = home.start();
+    post(&daemon, "/records", r#"[{"event":"turns","key":"s1"},{"end":"s1"}]"#);
+    sealed(&daemon, 1);
+    let over_http = get(&daemon, "/status");
+    let mut status = home.verb("telemetry");
+    status.args(["status", "--json", "--manifest"]).arg(home.path("observer.toml"));
+    let printed: Value = serde_json::from_slice(&status.output().unwrap().stdout).unwrap();
+    for (key, value) in printed.as_object().unwrap() {
+        assert_eq!(&over_http[key], value, "{key}");
+    }
+    assert_eq!(printed["kept"], 1);
+}
+
+/// Whatever is queued is shown before it is sent, as the request that it will be.
+#[test]
+fn the_next_request_is_shown() {
+    let home = home_with(&[("OBSERVER_TELEMETRY", "on")]);
+    let sink = "\n[sink]\ntype = \"webhook\"\nendpoint = \"http://127.0.0.1:9/x\"\n";
+    fs::write(home.path("observer.toml"), format!("{MANIFEST}{sink}")).unwrap();
+    let daemon = home.start();
+    post(&daemon, "/records", r#"[{"event":"turns","key":"s1"},{"end":"s1"}]"#);
+    until("it is queued", || {
+        post(&daemon, "/flush", "");
+        get(&daemon, "/status")["queued"] == 1
+    });
+    let mut next = Value::Null;
+    // Whoever does not answer is left alone for a while.
+    until("its time has come", || {
+        next = get(&daemon, "/preview")["next"].clone();
+        !next.is_null()
+    });
+    assert_eq!(next["request"]["url"], "http://127.0.0.1:9/x");
+    assert!(next["body"].as_str().unwrap().contains("\"turns\""), "{next:#}");
+    assert_eq!(get(&daemon, "/ledger")["sent_today"]["hard_cap"], 40);
+}
+
 #[test]
 fn what_every_event_carries_can_be_set() {
     let home = home_with(&[]);
