@@ -197,6 +197,7 @@ fn help_of_every_verb() {
         "telemetry schema",
         "telemetry reset-id",
         "telemetry lint",
+        "telemetry simulate",
         "telemetry redact",
         "telemetry pipe",
         "config",

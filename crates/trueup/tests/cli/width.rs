@@ -122,6 +122,7 @@ fn help_fits_80_columns() {
         "telemetry schema",
         "telemetry reset-id",
         "telemetry lint",
+        "telemetry simulate",
         "telemetry redact",
         "telemetry pipe",
     ];

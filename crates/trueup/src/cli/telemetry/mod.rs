@@ -15,6 +15,7 @@ mod redact;
 mod reset_id;
 mod schema;
 mod show;
+mod simulate;
 mod status;
 
 use std::path::PathBuf;
@@ -74,6 +75,8 @@ enum Verb {
     /// At the end of the input, or on SIGTERM, it seals what it has and prints what became of it, as one
     /// line of JSON. docs/telemetry-http.md says what the lines are.
     Pipe(pipe::Pipe),
+    /// Simulate a fleet, and show how many events it would send; exits with 1 if a day passed its cap
+    Simulate(simulate::Simulate),
     /// Take secrets and personal data out of a text, from standard input to standard output
     ///
     /// A line that is longer than 8 KiB is cut. docs/redaction.md says what goes, and what stays.
@@ -105,6 +108,7 @@ impl TelemetryVerbs {
             Verb::ResetId(reset) => reset.run(config),
             Verb::Lint(lint) => lint.run(),
             Verb::Pipe(pipe) => pipe.run(config),
+            Verb::Simulate(simulate) => simulate.run(),
             Verb::Redact(redact) => redact.run(),
         }
     }
