@@ -75,6 +75,7 @@ struct Hot<'a> {
     counted: CachedStatement<'a>,
     remember: CachedStatement<'a>,
     insert: CachedStatement<'a>,
+    insert_body: CachedStatement<'a>,
 }
 
 impl<'a> Account<'a> {
@@ -96,6 +97,10 @@ impl<'a> Account<'a> {
                  reported_cost_nanousd, latency_ms, time_to_first_token_ms, error_type,
                  client_trace_id, claimed_session)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            )?,
+            insert_body: database.prepare_cached(
+                "INSERT OR REPLACE INTO llm_trace_texts (id, input_text, output_text, is_text_cut, metadata)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
             )?,
         };
         Ok(Self {
@@ -250,13 +255,15 @@ impl<'a> Account<'a> {
         Ok(())
     }
 
-    fn insert_body(&self, id: FactId, body: &CallBody) -> rusqlite::Result<()> {
-        self.database
-            .prepare_cached(
-                "INSERT OR REPLACE INTO llm_trace_texts (id, input_text, output_text, is_text_cut, metadata)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![id.0, body.input_text, body.output_text, body.is_text_cut, body.metadata])?;
+    fn insert_body(&mut self, id: FactId, body: &CallBody) -> rusqlite::Result<()> {
+        let CallBody { input_text, output_text, is_text_cut, metadata } = body;
+        self.hot.insert_body.execute(params![
+            id.0,
+            input_text,
+            output_text,
+            is_text_cut,
+            metadata
+        ])?;
         Ok(())
     }
 

@@ -9,8 +9,9 @@ use trueup_core::{Call, PriceClass, Series, Text, Witness};
 /// Names that are remembered; past it the memory is dropped and built anew.
 const REMEMBERED_MAX: usize = 50_000;
 
-/// Sessions that are looked at first, without hashing their names: calls come in runs that share theirs.
-const RECENT_MAX: usize = 8;
+/// Sessions that are looked at first, without hashing their names: as many as a busy machine has at once.
+/// Looking at all of them takes less than hashing the names of one call.
+const RECENT_MAX: usize = 32;
 
 /// Series of one of these sessions that are remembered: a handful of models, each in a few price classes.
 const RECENT_SERIES_MAX: usize = 32;
