@@ -43,9 +43,14 @@ impl World {
 
     /// Pulls every day of the world; what was printed as JSON, and the exit code.
     fn pull_with(&self, options: &[&str]) -> (Value, Option<i32>) {
-        let days = self.plan.days.to_string();
-        let run =
-            finish(self.home.command(&[&["pull", "--json", "--days", &days], options].concat()));
+        // By their dates: the day of the simulation stays the same where midnight passes meanwhile.
+        let day = |age: i64| {
+            let start = jiff::Timestamp::from_second(self.plan.today_s - age * DAY_S).unwrap();
+            start.strftime("%F").to_string()
+        };
+        let (from, to) = (day(self.plan.days - 1), day(0));
+        let days = ["pull", "--json", "--from", &from, "--to", &to];
+        let run = finish(self.home.command(&[&days, options].concat()));
         let json = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"));
         (json, run.code)
     }

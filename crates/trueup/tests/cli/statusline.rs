@@ -5,8 +5,12 @@ use jiff::SignedDuration;
 use crate::home::{Home, Run, finish_with};
 use crate::sessions::{Answer, claude, codex, now, rollout, transcript};
 
+/// In a zone in which today began some hours ago, and does not end soon.
 fn statusline(home: &Home, input: &str) -> Run {
-    finish_with(home.command(&["statusline"]), input.as_bytes())
+    let zone = if now().as_second() / 3_600 % 24 < 12 { "Etc/GMT-6" } else { "Etc/GMT+6" };
+    let mut command = home.command(&["statusline"]);
+    command.env("TZ", zone);
+    finish_with(command, input.as_bytes())
 }
 
 /// What Claude Code sends for a session.
