@@ -164,9 +164,16 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<File, StateError>
     let tmp = path.with_added_extension("tmp");
     let file = private().create(true).write(true).truncate(true).open(&tmp);
     let mut file = file.map_err(StateError::io("create", &tmp))?;
-    file.write_all(bytes).map_err(StateError::io("write", &tmp))?;
-    file.sync_all().map_err(StateError::io("sync", &tmp))?;
-    fs::rename(&tmp, path).map_err(StateError::io("rename", &tmp))?;
+    let mut make = || {
+        file.write_all(bytes).map_err(StateError::io("write", &tmp))?;
+        file.sync_all().map_err(StateError::io("sync", &tmp))?;
+        fs::rename(&tmp, path).map_err(StateError::io("rename", &tmp))
+    };
+    if let Err(error) = make() {
+        // A full disk must not fill with what it had no room for.
+        remove(&tmp)?;
+        return Err(error);
+    }
     sync_folder(path.parent().unwrap_or(path))?;
     Ok(file)
 }

@@ -318,12 +318,19 @@ fn write_log(folder: &Folder, name: &str, lines: Option<&[u8]>) -> Result<(File,
     super::folder::remove(&tmp)?;
     let file = private().create_new(true).append(true).open(&tmp);
     let mut file = file.map_err(StateError::io("create", &tmp))?;
-    file.try_lock().map_err(io::Error::from).map_err(StateError::io("lock", &tmp))?;
-    file.write_all(&bytes).map_err(StateError::io("write", &tmp))?;
-    if lines.is_some() {
-        file.sync_all().map_err(StateError::io("sync", &tmp))?;
+    let mut make = || {
+        file.try_lock().map_err(io::Error::from).map_err(StateError::io("lock", &tmp))?;
+        file.write_all(&bytes).map_err(StateError::io("write", &tmp))?;
+        if lines.is_some() {
+            file.sync_all().map_err(StateError::io("sync", &tmp))?;
+        }
+        fs::rename(&tmp, &path).map_err(StateError::io("rename", &tmp))
+    };
+    if let Err(error) = make() {
+        // A full disk must not fill with what it had no room for.
+        super::folder::remove(&tmp)?;
+        return Err(error);
     }
-    fs::rename(&tmp, &path).map_err(StateError::io("rename", &tmp))?;
     if lines.is_some() {
         // An older log must not be back after the power fails: it would show what is gone.
         sync_folder(folder.root())?;
