@@ -4,6 +4,9 @@
 //! decides otherwise it all stays on this machine. Nothing is recorded before there is a ledger, and
 //! nothing of verbs that only look: those leave no trace.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -26,7 +29,7 @@ pub(super) fn record(verb: &str, result: &Result<ExitCode>, took: Duration, glob
     }
     let Ok(config) = global.settings(&[]) else { return };
     let Ok(manifest) = telemetry::manifest(None) else { return };
-    if !config.ledger().exists() {
+    if !is_own(&config.ledger()) {
         return;
     }
     let options = telemetry::options(manifest, &config);
@@ -42,6 +45,13 @@ pub(super) fn record(verb: &str, result: &Result<ExitCode>, took: Duration, glob
     }
     telemetry.record("verbs_rollup", None, &properties);
     telemetry.leave();
+}
+
+/// Whether there is a ledger, and whoever runs this is its owner: files that an administrator left
+/// beside it would be in the owner's way.
+fn is_own(ledger: &Path) -> bool {
+    let user = rustix::process::geteuid().as_raw();
+    fs::metadata(ledger).is_ok_and(|file| file.uid() == user)
 }
 
 fn outcome(result: &Result<ExitCode>) -> &'static str {
