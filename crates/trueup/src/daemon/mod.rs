@@ -291,9 +291,10 @@ async fn end(
     server.stop(REQUESTS_PATIENCE).await;
     let (told, is_closed) = tokio::sync::oneshot::channel();
     let close = move || {
-        telemetry.shut_down();
         push.end(PUSH_PATIENCE);
         let ledger = writer.close(DRAIN_PATIENCE);
+        // Last: a folder of a product that hangs costs nobody's records.
+        telemetry.shut_down();
         let _is_awaited = told.send((ledger.is_some(), writer.health())).is_ok();
     };
     let Ok(_thread) = std::thread::Builder::new().name("closer".into()).spawn(close) else {
