@@ -272,7 +272,7 @@ class TelemetryClient:
                 self._lock.wait_for(lambda: self._wants_now, wait or COLLECT_SECONDS)
             lines: list[bytes] = []
             size = 0
-            while self._queue and size + len(self._queue[0]) < BODY_BYTES_MAX:
+            while self._queue and size + len(self._queue[0]) <= BODY_BYTES_MAX:
                 lines.append(self._queue.popleft())
                 size += len(lines[-1]) + 1
             self._sending = len(lines)
@@ -398,5 +398,6 @@ def _plain(props: Optional[Mapping[str, Value]]) -> dict[str, Value]:
 
 
 def _json(value: Any) -> bytes:
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    # What is no Unicode becomes a question mark: as an escape, the whole entry would be refused.
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return text.encode("utf-8", "replace")
