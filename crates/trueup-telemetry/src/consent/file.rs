@@ -109,6 +109,12 @@ impl StateFile {
     /// Writes a decision.
     pub fn write_decision(path: &Path, mode: Mode, now: UnixMs) -> Result<(), WriteError> {
         change(path, |document| {
+            // Who says once more what was decided before decides nothing, and loses nothing.
+            let is_same = document.get(MODE) == Some(Value::from(mode.word()))
+                && document.get(ENABLED) == Some(Value::from(mode == Mode::On));
+            if is_same && document.get(DECIDED_AT).is_some_and(|date| date != "") {
+                return;
+            }
             document.set(MODE, &Value::from(mode.word()));
             // claude-mem of today knows this key only.
             document.set(ENABLED, &Value::from(mode == Mode::On));

@@ -130,6 +130,8 @@ impl Intake {
         *sums = Sums { is_local: sums.is_local, ..Sums::default() };
         held(&self.waiting).clear();
         self.waiting_len.store(0, Ordering::Release);
+        // Nothing is left to look at: the next record says so again, and finds a thread or begins one.
+        self.is_dirty.store(false, Ordering::Release);
     }
 
     /// Takes a record.

@@ -393,11 +393,15 @@ impl Store {
         if !self.folder().root().exists() {
             return Ok(());
         }
+        let (logs, outbox) = (self.folder().open_logs(true)?, self.folder().outbox());
+        if logs.is_empty() && !outbox.exists() {
+            self.shelf.clear();
+            return Ok(());
+        }
         let lock = self.folder().lock();
         for name in self.folder().open_logs(true)? {
             remove(&self.folder().path(&name))?;
         }
-        let outbox = self.folder().outbox();
         match fs::remove_dir_all(&outbox) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(StateError::io("remove", &outbox)(error));

@@ -495,3 +495,21 @@ proptest::proptest! {
         proptest::prop_assert_eq!(by_file(&path).mode, Mode::Local);
     }
 }
+
+#[test]
+fn what_was_decided_before_keeps_its_date_when_it_is_said_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("telemetry.json");
+    let later = UnixMs(NOW.0 + 86_400_000);
+    StateFile::write_decision(&path, Mode::On, NOW).unwrap();
+    StateFile::write_decision(&path, Mode::On, later).unwrap();
+    assert_eq!(by_file(&path).as_of, Some(NOW));
+    StateFile::write_decision(&path, Mode::Local, later).unwrap();
+    StateFile::write_decision(&path, Mode::On, later).unwrap();
+    assert_eq!(by_file(&path).as_of, Some(later));
+    // A file that contradicts itself is off, and said again it is on.
+    fs::write(&path, format!("{{\"mode\":\"on\",\"enabled\":false,\"decidedAt\":\"{NOW}\"}}"))
+        .unwrap();
+    StateFile::write_decision(&path, Mode::On, later).unwrap();
+    assert_eq!((by_file(&path).mode, by_file(&path).as_of), (Mode::On, Some(later)));
+}

@@ -36,7 +36,11 @@ impl Keeper {
     /// Writes a decision, and follows it.
     pub(in crate::product) fn decide(&self, mode: Mode) -> Result<(), WriteError> {
         let written = StateFile::write_decision(&self.options.file, mode, self.now());
-        self.refresh(true);
+        let is_local = self.refresh(true) == Mode::Local;
+        if is_local && !self.options.is_onlooker && self.options.state.exists() {
+            // What waits to be sent stays here from now on, whoever decides otherwise later.
+            self.note(self.seal(self.now()).map(drop));
+        }
         written
     }
 

@@ -312,3 +312,56 @@ fn what_a_killed_process_recorded_as_local_is_kept_by_the_next() {
     assert_eq!((sealed.queued, sealed.kept), (1, 2));
     assert_eq!(sum(&deliver(&mut store, NOON), crate::world::TURN, "total_tokens_input"), 1);
 }
+
+#[test]
+fn what_waits_when_somebody_makes_it_local_is_never_sent() {
+    let stage = Stage::new(&with_sink(MANIFEST));
+    stage.file(ON);
+    stage.mock.answers.lock().unwrap().push_back(503);
+    let telemetry = stage.open();
+    turn(&telemetry, "one", 1);
+    telemetry.end("one");
+    telemetry.flush();
+    assert_eq!(telemetry.status().queued, 1);
+    telemetry.shut_down(Duration::ZERO);
+    // By a program that records nothing itself, as `trueup telemetry local`.
+    stage.open().set_mode(Mode::Local).unwrap();
+    assert_eq!(stage.open().status().queued, 0);
+    let seen = stage.mock.bodies().len();
+    let environment = Environment { telemetry: Some("on".to_owned()), ..Environment::default() };
+    stage.pass(DAY_MS);
+    let telemetry = Telemetry::open(Options { environment, ..stage.options() });
+    assert_eq!(telemetry.status().mode, Mode::On);
+    telemetry.flush();
+    assert_eq!(stage.mock.bodies().len(), seen);
+}
+
+#[test]
+fn off_and_on_again_goes_on_by_itself() {
+    let stage = Stage::new(MANIFEST);
+    let options = Options { is_driven: false, ..stage.options() };
+    let telemetry = Telemetry::open(options);
+    turn(&telemetry, "one", 1);
+    turn(&telemetry, "one", 1);
+    telemetry.set_mode(Mode::Off).unwrap();
+    telemetry.set_mode(Mode::Local).unwrap();
+    turn(&telemetry, "two", 2);
+    let started = Instant::now();
+    while telemetry.sums().is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", telemetry.status());
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn where_it_is_off_and_nothing_is_left_no_file_is_made() {
+    let stage = Stage::new(MANIFEST);
+    let telemetry = stage.open();
+    turn(&telemetry, "one", 1);
+    telemetry.set_mode(Mode::Off).unwrap();
+    drop(telemetry);
+    let lock = stage.folder.path().join("telemetry/lock");
+    fs::remove_file(&lock).unwrap();
+    drop(stage.open());
+    assert!(!lock.exists());
+}
