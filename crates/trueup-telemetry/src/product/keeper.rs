@@ -104,6 +104,8 @@ pub(super) struct Keeper {
     decided: Mutex<Decided>,
     errands: Mutex<VecDeque<Errand>>,
     exceptions: Mutex<Option<Exceptions>>,
+    /// Held while a decision is followed.
+    following: Mutex<()>,
     /// Held while the state changes, never while something is sent.
     sealing: Mutex<()>,
     /// Held by whoever sends.
@@ -157,6 +159,7 @@ impl Keeper {
             decided: Mutex::new(Decided::now(&options)),
             errands: Mutex::default(),
             exceptions: Mutex::default(),
+            following: Mutex::default(),
             sealing: Mutex::default(),
             sending: Mutex::default(),
             stopper: Mutex::default(),

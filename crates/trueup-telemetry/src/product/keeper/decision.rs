@@ -70,6 +70,8 @@ impl Keeper {
 
     /// Does what was decided.
     pub(super) fn follow(&self) {
+        // Of two decisions the one that was made last is followed last.
+        let _following = held(&self.following);
         let decided = self.decided_mode();
         // Once this ends nothing is recorded, and what waits is left to the next start.
         let mode = if self.is_ended.load(Ordering::Acquire) { Mode::Off } else { decided };

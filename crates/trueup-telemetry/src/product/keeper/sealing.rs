@@ -115,7 +115,13 @@ impl Keeper {
                     (outgoing.class, outgoing.name.clone(), vec![outgoing.uuid]);
                 (sink, Draft { class, event, uuids, day: Day::of(outgoing.time), body })
             });
-            store.queue_each(drafts.collect(), Some(outgoing.time), per_day_max, now)?;
+            let recorded = Some(outgoing.time);
+            let queued = store.queue_each(drafts.collect(), recorded, per_day_max, now);
+            if queued.is_err() {
+                // It was not queued: which errors were is asked of the outbox again.
+                *held(&self.exceptions) = None;
+            }
+            queued?;
             held(&self.errands).pop_front();
         }
     }
