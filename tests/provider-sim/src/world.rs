@@ -169,8 +169,9 @@ impl World {
         let mut entries = Vec::new();
         for age in (0..plan.days).rev() {
             let day_s = plan.today_s - age * DAY_S;
-            // Weekends are empty: such days are told, and hold nothing.
-            let is_rest = (day_s / DAY_S + 4).rem_euclid(7) == 0;
+            // One day in seven is empty, told, and holds nothing. It is counted from the present day, so
+            // that a seed is the same world on whichever day of the week it is made.
+            let is_rest = age % 7 == 6;
             let rows = if is_rest { 0 } else { 1 + rng.below(ROWS_MAX) };
             let mut seen = BTreeSet::new();
             for _ in 0..rows {
