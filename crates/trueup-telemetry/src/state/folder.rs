@@ -4,6 +4,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use trueup_core::UnixMs;
 
@@ -13,6 +15,10 @@ use crate::budget::Ledger;
 
 /// Bytes of one file that are read at most. Logs are rewritten long before; a longer one is not ours.
 const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// How often, and how long apart, the lock is tried.
+const LOCK_TRIES: u32 = 10;
+const LOCK_TRIES_APART: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
@@ -43,19 +49,23 @@ impl Folder {
         self.path("outbox")
     }
 
-    /// Holds the state against other processes until the file is dropped; never waits for them.
+    /// Holds the state against other processes until the file is dropped; never waits for them, but for a
+    /// moment: a process that is being started has this one's locks until it is the other program.
     pub(crate) fn lock(&self) -> Result<File, StateError> {
         create_folder(&self.root)?;
         let path = self.path("lock");
         let file = private().create(true).append(true).open(&path);
         let file = file.map_err(StateError::io("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(StateError::Busy { path }),
-            Err(TryLockError::Error(source)) => {
-                Err(StateError::Io { action: "lock", path, source })
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => thread::park_timeout(LOCK_TRIES_APART),
+                Err(TryLockError::Error(source)) => {
+                    return Err(StateError::Io { action: "lock", path, source });
+                }
             }
         }
+        Err(StateError::Busy { path })
     }
 
     pub(crate) fn root(&self) -> &Path {

@@ -2,7 +2,7 @@
 //!
 //! Every change is made under the lock of the folder and with one synced line of the log. The ledger is
 //! charged, and its charge stored, before bytes are given out. No call waits for another process:
-//! where one holds the lock the answer is [`StateError::Busy`], and nothing was changed.
+//! where one holds the lock for longer than a moment the answer is [`StateError::Busy`], and nothing was changed.
 
 mod sums;
 
