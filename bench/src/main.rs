@@ -19,6 +19,7 @@ mod read;
 mod redact;
 mod rng;
 mod rows_floor;
+mod telemetry_embedder;
 mod telemetry_product;
 mod telemetry_record;
 mod truth;
@@ -153,6 +154,17 @@ enum Verb {
         #[arg(long, default_value_t = 4)]
         sessions: u64,
     },
+    /// Run a program with telemetry and without it, and print the memory and the size of both.
+    TelemetryEmbedder {
+        /// The folder to create for the state; it must not exist.
+        #[arg(long)]
+        folder: PathBuf,
+        /// Where the examples `embedder` and `embedder-bare` of trueup-telemetry lie.
+        #[arg(long, default_value = "target/release/examples")]
+        examples: PathBuf,
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     /// Simulate a fleet of installations, and print what it sends.
     TelemetryFleet {
         /// The folder to create for their state; it must not exist.
@@ -242,6 +254,9 @@ fn main() -> Result<ExitCode> {
         }
         Verb::TelemetryProduct { folder, records, sessions } => {
             telemetry_product::print(&folder, records, sessions)?;
+        }
+        Verb::TelemetryEmbedder { folder, examples, rounds } => {
+            telemetry_embedder::print(&folder, &examples, rounds)?;
         }
         Verb::TelemetryFleet { folder, installs, days, bad, seed } => {
             telemetry_product::fleet(&folder, installs, days, bad, seed)?;

@@ -151,8 +151,9 @@ pub(crate) fn fleet(
         figures.records, figures.told, figures.events
     );
     println!(
-        "of an installation and day: {:.3} events, p99 {}, most {}; {} bytes",
+        "of an installation and day: {:.3} events, p50 {}, p99 {}, most {}; {} bytes",
         figures.mean(),
+        figures.p50(),
         figures.p99(),
         figures.most(),
         figures.bytes / (installs * u64::from(days)).max(1)

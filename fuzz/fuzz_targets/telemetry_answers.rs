@@ -32,10 +32,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let host = endpoint.clone();
     let key = "phc_test".to_owned();
     let sink = match place % 5 {
-        0 => Sink::PostHog { host, key, is_v1: false, geoip: false },
-        1 => Sink::PostHog { host, key, is_v1: true, geoip: true },
-        2 => Sink::Otlp { endpoint, logs: true, metrics: false },
-        3 => Sink::Otlp { endpoint, logs: false, metrics: true },
+        0 => Sink::PostHog { host, key, is_v1: false, geoip: false, is_gzip: false },
+        1 => Sink::PostHog { host, key, is_v1: true, geoip: true, is_gzip: true },
+        2 => Sink::Otlp { endpoint, logs: true, metrics: false, is_gzip: true },
+        3 => Sink::Otlp { endpoint, logs: false, metrics: true, is_gzip: false },
         _ => Sink::Webhook { endpoint, secret_variable: None },
     };
     let encoder = Encoder::new(&sink, Context::default(), None);

@@ -1,5 +1,6 @@
 """Compares requests of the sinks, as files, with what peers make and read of the same events."""
 
+import gzip
 import hashlib
 import hmac
 import json
@@ -53,13 +54,14 @@ class Recorder(BaseHTTPRequestHandler):
         pass
 
 
-def of_sdk(events):
-    """What the SDK sends of the same events, by v0 and by v1."""
+def of_sdk(events, is_gzip=False):
+    """What the SDK sends of the same events, by v0 and by v1: path, headers, bytes as they come."""
+    Recorder.kept = []
     server = HTTPServer(("127.0.0.1", 0), Recorder)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     host = f"http://127.0.0.1:{server.server_port}"
     for mode in ("v0", "v1"):
-        client = posthog.Posthog(KEY, host=host, capture_mode=mode, gzip=False)
+        client = posthog.Posthog(KEY, host=host, capture_mode=mode, gzip=is_gzip)
         for event in events:
             client.capture(
                 event["event"],
@@ -70,7 +72,7 @@ def of_sdk(events):
             )
         client.shutdown()
     server.shutdown()
-    return {path: (headers, json.loads(body)) for path, headers, body in Recorder.kept}
+    return Recorder.kept
 
 
 def instant(text):
@@ -119,6 +121,20 @@ def check_v1(sdk, batch):
         equal(our["options"], their["options"], "v1: options")
 
 
+def check_gzip(packed, sdk, batch):
+    """Packed bodies are asked for with the header of the SDK, and with nothing else that it has not."""
+    _, headers, body = read("posthog-gzip")
+    _, plain_headers, plain = read("posthog-v0")
+    equal(body, plain, "gzip: what is stored and shown")
+    encoding = {"content-encoding": "gzip"}
+    equal(dict(headers.items() - plain_headers.items()), encoding, "gzip: headers")
+    for path, their_headers, theirs in packed:
+        equal(their_headers["content-encoding"], "gzip", "gzip: the SDK's own header")
+        events = json.loads(gzip.decompress(theirs))["batch"]
+        equal(len(events), len(batch), "gzip: the SDK's events")
+        equal(path in sdk, True, "gzip: the SDK's address")
+
+
 def value(any_value):
     which = any_value.WhichOneof("value")
     return getattr(any_value, which) if which else None
@@ -161,8 +177,9 @@ def check_webhook(batch):
 
 def main():
     batch = json.loads(read("posthog-v0")[2])["batch"]
-    sdk = of_sdk(batch)
+    sdk = {path: (headers, json.loads(body)) for path, headers, body in of_sdk(batch)}
     check_v1(sdk, check_v0(sdk))
+    check_gzip(of_sdk(batch, is_gzip=True), sdk, batch)
     check_otlp(batch)
     check_webhook(batch)
     print(f"posthog {posthog.VERSION}, opentelemetry-proto and hashlib agree on {len(batch)} events")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import signal
@@ -20,9 +21,9 @@ sys.path.insert(0, str(SRC))
 
 from trueup_telemetry import TelemetryClient  # noqa: E402
 
-PROGRAM = os.environ.get(
-    "TRUEUP_BIN", str(Path(__file__).resolve().parents[3] / "target" / "debug" / "trueup")
-)
+ROOT = Path(__file__).resolve().parents[3]
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+PROGRAM = os.environ.get("TRUEUP_BIN", str(TARGET / "debug" / "trueup"))
 
 MANIFEST = """
 product = "observer"
@@ -178,6 +179,66 @@ class ClientTest(unittest.TestCase):
         self.assertEqual(client.dropped, 0)
         self.assertEqual(daemon.stop(), 0)
         self.assertEqual([told["total_tokens"] for told in self.turns()], [10])
+
+    def test_a_daemon_that_began_anew_gets_all_with_base_fields(self) -> None:
+        daemon = self.start()
+        port = int(daemon.address.rsplit(":", 1)[1])
+        client = TelemetryClient("observer", daemon.address, base={"version": "1.2.3"})
+        client.record("turns", key="s1", props={"tokens": 1})
+        client.end("s1")
+        self.assertTrue(client.flush(5.0), client.problem)
+        self.assertEqual(daemon.stop(), 0)
+        daemon = self.start(port)
+        client.record("turns", key="s2", props={"tokens": 2})
+        client.end("s2")
+        self.assertTrue(client.flush(5.0), client.problem)
+        self.assertEqual((client.dropped, client.problem), (0, None))
+        self.assertEqual(daemon.stop(), 0)
+        told = sorted((told["total_tokens"], told.get("version")) for told in self.turns())
+        self.assertEqual(told, [(1, "1.2.3"), (2, "1.2.3")])
+
+    def test_a_cut_text_and_one_that_is_none_refuse_nothing(self) -> None:
+        daemon = self.start()
+        client = TelemetryClient("observer", daemon.address)
+        texts = {"CutError": "x" * 1023 + "\U0001f600", "HalfError": "a\ud83d"}
+        for kind, text in texts.items():
+            client.record("turns", key="s1", props={"tokens": 1, "outcome": text})
+            client.error(kind, "y" * 7999 + text, stack=text + "z" * 7999)
+        client.end("s1")
+        self.assertTrue(client.flush(5.0), client.problem)
+        self.assertEqual(daemon.stop(), 0)
+        self.assertEqual([told["count"] for told in self.turns()], [2])
+        told = json.dumps(self.bodies())
+        self.assertTrue(all(kind in told for kind in texts), told)
+
+    def test_a_redirect_is_not_followed(self) -> None:
+        asked: list[str] = []
+
+        class Elsewhere(http.server.BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                asked.append(self.path)
+                self.rfile.read(int(self.headers.get("content-length") or 0))
+                self.send_response(307)
+                self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_GET = do_POST = do_PUT = answer
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = http.server.HTTPServer(("127.0.0.1", 0), Elsewhere)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = TelemetryClient("observer", f"127.0.0.1:{server.server_port}", base={"version": "1.2.3"})
+        client.record("turns", key="s1")
+        self.assertFalse(client.flush(5.0))
+        self.assertIsNone(client.status())
+        self.assertNotIn("/elsewhere", asked)
+        self.assertIn("/v1/telemetry/observer/records", asked)
+        self.assertIn("307", client.problem or "")
 
     def test_nothing_waits_for_a_daemon_that_is_not_there(self) -> None:
         client = TelemetryClient("observer", f"http://127.0.0.1:{free_port()}")

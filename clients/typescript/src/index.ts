@@ -10,6 +10,9 @@
  *     telemetry.end("s1");
  */
 
+import { Agent, request } from "node:http";
+import type { Socket } from "node:net";
+
 /** What a field can hold. */
 export type Value = string | number | boolean | null;
 /** Properties of a record. */
@@ -56,6 +59,7 @@ const COLLECT_MS = 50;
 type Line = { text: string; bytes: number };
 /** `away` where nobody listens; what is `lost` may have arrived, and is never sent again. */
 type Outcome = "taken" | "away" | "lost";
+type Answer = { status: number; body: string; socket: Socket | undefined };
 
 export class TelemetryClient {
   #queue: Line[] = [];
@@ -66,7 +70,10 @@ export class TelemetryClient {
   #problem: string | undefined;
   #isOff = false;
   #isAway = false;
-  #hasBase = false;
+  /** One connection at a time. */
+  #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  /** The connection on which the base fields were told: behind another there may be another daemon. */
+  #told: Socket | undefined;
   #url = "";
   #base = "";
   #headers: Record<string, string> = { "content-type": "application/x-ndjson" };
@@ -135,7 +142,7 @@ export class TelemetryClient {
       return {
         error: {
           type: text(type),
-          message: String(said).slice(0, STACK_CHARS_MAX),
+          message: text(said, STACK_CHARS_MAX),
           handled,
           ...(from === undefined ? {} : { stack: framesOf(String(from)) }),
         },
@@ -156,10 +163,9 @@ export class TelemetryClient {
   async status(timeoutMs = EXIT_MS_MAX): Promise<Record<string, unknown> | undefined> {
     if (this.#isOff) return undefined;
     try {
-      const signal = AbortSignal.timeout(timeoutMs);
-      const answer = await fetch(`${this.#url}/status`, { headers: this.#headers, signal });
-      const told: unknown = await answer.json();
-      const isTold = answer.status === 200 && typeof told === "object" && told !== null;
+      const { status, body } = await this.#ask("GET", "/status", "", timeoutMs);
+      const told: unknown = JSON.parse(body);
+      const isTold = status === 200 && typeof told === "object" && told !== null;
       return isTold ? (told as Record<string, unknown>) : undefined;
     } catch {
       return undefined;
@@ -172,6 +178,7 @@ export class TelemetryClient {
     process.removeListener("beforeExit", this.#atExit);
     await this.#drain(timeoutMs);
     this.#isOff = true;
+    this.#agent.destroy();
     clearTimeout(this.#timer);
     this.#dropped += this.#queue.length;
     this.#queue = [];
@@ -240,24 +247,45 @@ export class TelemetryClient {
 
   async #send(body: string): Promise<Outcome> {
     try {
-      if (this.#base !== "" && !this.#hasBase) {
-        this.#hasBase = await this.#ask("PUT", "/base", this.#base);
+      // Lets the news in that the daemon has hung up: after a minute of silence, or because it ended.
+      await new Promise((turn) => setImmediate(turn));
+      if (this.#base !== "" && (this.#told === undefined || this.#told.destroyed)) {
+        const answer = await this.#ask("PUT", "/base", this.#base);
+        this.#told = this.#isTaken(answer) ? answer.socket : undefined;
       }
-      return (await this.#ask("POST", "/records", body)) ? "taken" : "lost";
+      return this.#isTaken(await this.#ask("POST", "/records", body)) ? "taken" : "lost";
     } catch (error) {
-      this.#hasBase = false;
-      const cause = error instanceof Error ? (error.cause as { code?: string } | undefined) : undefined;
-      this.#problem = cause?.code ?? String(error);
-      return cause?.code === "ECONNREFUSED" ? "away" : "lost";
+      const { code } = error as { code?: unknown };
+      this.#problem = typeof code === "string" ? code : String(error);
+      return code === "ECONNREFUSED" ? "away" : "lost";
     }
   }
 
-  async #ask(method: string, path: string, body: string): Promise<boolean> {
-    const signal = AbortSignal.timeout(REQUEST_MS_MAX);
-    const answer = await fetch(this.#url + path, { method, body, headers: this.#headers, signal });
-    const said = await answer.text();
-    this.#problem = answer.ok ? undefined : said.slice(0, 500);
-    return answer.ok;
+  #isTaken({ status, body }: Answer): boolean {
+    const isTaken = status >= 200 && status < 300;
+    this.#problem = isTaken ? undefined : body.slice(0, 500) || `the answer was ${status}`;
+    return isTaken;
+  }
+
+  /** Asks the daemon, and nobody to whom its answer might point. */
+  #ask(method: string, path: string, body: string, timeoutMs = REQUEST_MS_MAX): Promise<Answer> {
+    return new Promise((told, failed) => {
+      const headers = { ...this.#headers, "content-length": Buffer.byteLength(body) };
+      const signal = AbortSignal.timeout(timeoutMs);
+      let socket: Socket | undefined;
+      const asked = request(this.#url + path, { agent: this.#agent, method, headers, signal });
+      asked.once("socket", (its) => (socket = its));
+      asked.on("error", failed);
+      asked.once("response", (answer) => {
+        const parts: Buffer[] = [];
+        answer.on("data", (part: Buffer) => parts.push(part));
+        answer.on("error", failed);
+        answer.once("end", () => {
+          told({ status: answer.statusCode ?? 0, body: Buffer.concat(parts).toString(), socket });
+        });
+      });
+      asked.end(body);
+    });
   }
 
   async #drain(timeoutMs: number): Promise<boolean> {
@@ -287,14 +315,15 @@ function isNotToBeTracked(): boolean {
   return wish !== "" && wish !== "0" && wish !== "false";
 }
 
-function text(value: unknown): string {
-  return String(value).slice(0, TEXT_CHARS_MAX);
+/** A text of so many characters. Half of a pair, such as a cut emoji, would have it refused. */
+function text(value: unknown, charsMax = TEXT_CHARS_MAX): string {
+  return String(value).slice(0, charsMax).toWellFormed();
 }
 
 /** The frames of a stack, the innermost first; not the message, which may have lines of its own. */
 function framesOf(stack: string): string {
   const frames = stack.split("\n").filter((line) => line.trimStart().startsWith("at "));
-  return frames.join("\n").slice(0, STACK_CHARS_MAX);
+  return text(frames.join("\n"), STACK_CHARS_MAX);
 }
 
 /** Only what a field can hold; the rest becomes null, which the daemon drops and counts. */

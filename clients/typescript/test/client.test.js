@@ -3,17 +3,19 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { TelemetryClient } from "../dist/index.js";
 
-const here = fileURLToPath(new URL(".", import.meta.url));
-const program = process.env.TRUEUP_BIN ?? join(here, "../../../target/debug/trueup");
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
+const program = process.env.TRUEUP_BIN ?? join(target, "debug/trueup");
 const dist = new URL("../dist/index.js", import.meta.url).href;
 delete process.env.DO_NOT_TRACK;
 
@@ -234,6 +236,70 @@ test("a daemon that comes later gets what waited", async (t) => {
   await client.close();
   assert.equal(await daemon.stop(), 0);
   assert.deepEqual(turns(home).map((told) => told.total_tokens), [10]);
+});
+
+test("a daemon that began anew gets all, with base fields", async (t) => {
+  const home = makeHome(t);
+  let daemon = await start(t, home);
+  const { address } = daemon;
+  const client = new TelemetryClient("observer", { address, base: { version: "1.2.3" } });
+  client.record("turns", { key: "s1", props: { tokens: 1 } });
+  client.end("s1");
+  assert.equal(await client.flush(5_000), true, client.problem);
+  assert.equal(await daemon.stop(), 0);
+  daemon = await start(t, home, { port: new URL(address).port });
+  client.record("turns", { key: "s2", props: { tokens: 2 } });
+  client.end("s2");
+  assert.equal(await client.flush(5_000), true, client.problem);
+  assert.equal(client.dropped, 0);
+  await client.close();
+  assert.equal(await daemon.stop(), 0);
+  const told = turns(home).map((one) => [one.total_tokens, one.version]);
+  assert.deepEqual(told.sort(), [
+    [1, "1.2.3"],
+    [2, "1.2.3"],
+  ]);
+});
+
+test("a cut text and one that is none refuse nothing", async (t) => {
+  const home = makeHome(t);
+  const daemon = await start(t, home);
+  const client = new TelemetryClient("observer", { address: daemon.address });
+  const texts = { CutError: "x".repeat(1_023) + "\u{1f600}", HalfError: "a\ud83d" };
+  for (const [type, text] of Object.entries(texts)) {
+    client.record("turns", { key: "s1", props: { tokens: 1, outcome: text, [text]: 1 } });
+    const stack = `    at ${text} (${"z".repeat(7_977)}.js:1:1)`;
+    client.error(type, { message: "y".repeat(7_999) + text, stack });
+  }
+  client.end("s1");
+  assert.equal(await client.flush(5_000), true, client.problem);
+  await client.close();
+  assert.equal(await daemon.stop(), 0);
+  assert.deepEqual(turns(home).map((told) => told.count), [2]);
+  const told = bodies(home).join();
+  assert.ok(Object.keys(texts).every((type) => told.includes(type)), told);
+});
+
+test("a redirect is not followed", async (t) => {
+  const asked = [];
+  const server = createHttpServer((request, answer) => {
+    asked.push(request.url);
+    request.resume();
+    answer.writeHead(307, { location: "/elsewhere" }).end();
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  t.after(() => server.close());
+  const client = new TelemetryClient("observer", {
+    address: `127.0.0.1:${server.address().port}`,
+    base: { version: "1.2.3" },
+  });
+  client.record("turns", { key: "s1" });
+  assert.equal(await client.flush(5_000), false);
+  assert.equal(await client.status(5_000), undefined);
+  assert.match(client.problem, /307/);
+  await client.close();
+  assert.ok(asked.includes("/v1/telemetry/observer/records"), asked.join());
+  assert.ok(!asked.includes("/elsewhere"), asked.join());
 });
 
 test("nothing waits for a daemon that is not there", async () => {

@@ -239,7 +239,7 @@ impl<'m> History<'m> {
 
     fn event(&self, install: &str, day: Day, held: &BTreeMap<FieldId, Held>) -> Outgoing {
         let known = held.iter().filter_map(|(field, held)| match held {
-            Held::Value(value) => Some((self.manifest.name(*field).to_owned(), json(value))),
+            Held::Value(value) => Some((self.manifest.name(*field).to_owned(), value.into())),
             Held::Unknown => None,
         });
         let backfilled = ("backfilled".to_owned(), Json::Bool(true));
@@ -275,16 +275,4 @@ fn sum(one: &Value, two: &Value) -> Held {
         (one, two) => (one == two).then(|| one.clone()),
     };
     whole.map_or(Held::Unknown, Held::Value)
-}
-
-fn json(value: &Value) -> Json {
-    match value {
-        Value::Bool(truth) => Json::from(*truth),
-        Value::U64(number) => Json::from(*number),
-        Value::I64(number) => Json::from(*number),
-        Value::F64(number) => Json::from(*number),
-        Value::Usd(dollars) => serde_json::from_str(&dollars.to_string()).unwrap_or(Json::Null),
-        Value::Word(word) => Json::from(&**word),
-        Value::Token(token) => Json::from(&**token),
-    }
 }

@@ -14,6 +14,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use trueup_core::{DAY_MS, UnixMs};
+use uuid::Uuid;
 
 /// Days of which the ledger remembers what was sent.
 pub const DAYS_KEPT: usize = 31;
@@ -183,7 +184,18 @@ pub struct Ledger {
     /// The day on which nothing may be sent any more, because what was sent on it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<Day>,
+    /// The last event that was counted by its name, as long as it is not certain that it is queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    promised: Option<Promised>,
     days: BTreeMap<Day, Spent>,
+}
+
+/// An event that was counted before it was queued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Promised {
+    event: String,
+    day: Day,
+    uuid: Uuid,
 }
 
 /// The form of the ledger that is written here.
@@ -266,6 +278,25 @@ impl Ledger {
         *count += 1;
         self.put(self.day(now), spent);
         true
+    }
+
+    /// The same for one with this id, which is queued next. Where that fails, or a kill comes between, the
+    /// next [`redeem`](Self::redeem) takes it back.
+    pub fn promise(&mut self, (event, uuid): (&str, Uuid), max_per_day: u64, now: UnixMs) -> bool {
+        let may_come = self.charge_named(event, max_per_day, now);
+        if may_come {
+            self.promised = Some(Promised { event: event.to_owned(), day: self.day(now), uuid });
+        }
+        may_come
+    }
+
+    /// Takes back what was counted for an event that was not queued after all.
+    pub fn redeem(&mut self, is_queued: impl FnOnce(Uuid) -> bool) {
+        let Some(Promised { event, day, uuid }) = self.promised.take() else { return };
+        let spent = self.days.get_mut(&day).filter(|_| !is_queued(uuid));
+        if let Some(count) = spent.and_then(|spent| spent.named.get_mut(&event)) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     fn put(&mut self, day: Day, spent: Spent) {
@@ -393,6 +424,21 @@ mod tests {
         let names = (0..100).map(|number| format!("event_{number}"));
         let taken = names.filter(|name| ledger.charge_named(name, 9, NOON)).count();
         assert_eq!(taken, NAMED_MAX - 1);
+    }
+
+    #[test]
+    fn what_was_counted_for_an_event_that_was_not_queued_is_taken_back() {
+        let mut ledger = Ledger::new();
+        let [one, two] = [1, 2].map(Uuid::from_u128);
+        assert!(ledger.promise(("worker_started", one), 1, NOON));
+        assert!(!ledger.promise(("worker_started", two), 1, NOON));
+        let text = serde_json::to_string(&ledger).unwrap();
+        let mut ledger: Ledger = serde_json::from_str(&text).unwrap();
+        ledger.redeem(|uuid| uuid == two);
+        assert!(ledger.promise(("worker_started", two), 1, NOON));
+        ledger.redeem(|uuid| uuid == two);
+        ledger.redeem(|_| false);
+        assert!(!ledger.promise(("worker_started", one), 1, NOON), "it was queued");
     }
 
     #[test]

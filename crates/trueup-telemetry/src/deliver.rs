@@ -3,12 +3,14 @@
 //!
 //! It reads no clock and owns no socket: [`Clock`] and [`Transport`] do, so that a test can be both. Whether
 //! sending is allowed is asked before each request; what was sent when it no longer is, is not noted, since
-//! what there was to note is gone.
+//! what there was to note is gone. Where a pass is only over ([`Clock::is_over`]) no request begins, and the
+//! answer to the one that is under way is noted.
 
 mod lines;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use trueup_core::UnixMs;
@@ -29,7 +31,8 @@ const NOTES_APART: Duration = Duration::from_millis(10);
 
 /// What brings a request to its place, and the answer back.
 pub trait Transport {
-    /// Sends a request, and waits for the answer no longer than `time_max`.
+    /// Sends a request, packed if it [says so](Request::is_gzip), and waits for the answer no longer than
+    /// `time_max`.
     fn send(&mut self, request: &Request, time_max: Duration) -> Result<Answer, Unreachable>;
 
     /// What ends, from another thread, a request that is under way, and lets none begin after it: for
@@ -87,6 +90,10 @@ pub trait Clock {
     fn elapsed(&self) -> Duration;
     /// Waits, and says whether that was not ended before its time.
     fn wait(&self, time: Duration) -> bool;
+    /// Whether no request is to begin any more, because whoever sends ends.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// How far a pass may go.
@@ -115,7 +122,7 @@ pub enum Ended {
     Short(Short),
     /// Too many attempts failed; why the last one did.
     Failed(String),
-    /// There was no more time.
+    /// There was no more time, or whoever sends ends.
     OutOfTime,
     /// It was no longer allowed.
     Forbidden,
@@ -166,7 +173,7 @@ pub fn deliver(
             return Ok(pass.end_as(Ended::Forbidden));
         }
         let left = pass.end.saturating_sub(clock.elapsed());
-        if left.is_zero() {
+        if left.is_zero() || clock.is_over() {
             return Ok(pass.end_as(Ended::OutOfTime));
         }
         let sent = match store.next(clock.now())? {
@@ -186,20 +193,20 @@ pub fn deliver(
         let now = clock.now();
         let jitter = pass.jitter();
         let judged = encoder.verdict(&sent.item, &sent.body, answer.as_ref(), now, jitter);
-        note(store, sent.number, &judged, clock)?;
+        note(store, sent.number, &judged, (clock, is_allowed))?;
         if let Some(ended) = pass.take(judged, &answer, bounds) {
             return Ok(pass.end_as(ended));
         }
     }
 }
 
-/// Notes an answer, even if another process holds the store for a moment: otherwise the same would be
-/// sent again.
+/// Notes an answer, even if another process holds the store for a moment, and also where nobody would wait
+/// for another attempt: otherwise the same would be sent again.
 fn note(
     store: &mut Store,
     number: u64,
     judged: &Judged,
-    clock: &dyn Clock,
+    (clock, is_allowed): (&dyn Clock, &dyn Fn() -> bool),
 ) -> Result<(), StateError> {
     let mut tries = 0;
     loop {
@@ -207,8 +214,9 @@ fn note(
         let noted = store.settle(number, judged.verdict.clone(), now);
         let noted = noted.and_then(|()| judged.rest.map_or(Ok(()), |rest| store.rest(rest, now)));
         match noted {
-            Err(StateError::Busy { .. }) if tries < NOTES_MAX && clock.wait(NOTES_APART) => {
+            Err(StateError::Busy { .. }) if tries < NOTES_MAX && is_allowed() => {
                 tries += 1;
+                thread::park_timeout(NOTES_APART);
             }
             noted => return noted,
         }

@@ -5,6 +5,9 @@
 //! telemetry, and hands the same values to [`Telemetry::record`](crate::product::Telemetry::record). Its
 //! keys are held against the manifest when the program is compiled, by the constant that
 //! [`Manifest::rust_source`](crate::manifest::Manifest::rust_source) writes.
+//!
+//! [`report!`](crate::report!) does the same with an error: the log has its whole text, and of it telemetry
+//! may tell what stands in the source code.
 
 #[cfg(feature = "tracing")]
 mod layer;
@@ -151,6 +154,54 @@ macro_rules! instrument {
     }};
 }
 
+/// Writes an error to the log, and reports it to telemetry.
+///
+/// First the telemetry and the type of the error, then what it says, as for [`format!`]: the literal is
+/// what of it stands in the source code ([`Report::template`](crate::errors::Report::template)). By that
+/// errors are told apart and told, whatever was put in its places.
+///
+/// ```
+/// use trueup_telemetry::report;
+/// # use std::sync::Arc;
+/// # use trueup_telemetry::manifest::Manifest;
+/// # use trueup_telemetry::product::{Environment, Options, Telemetry};
+/// # let manifest = "product = 'example'\nenv_prefix = 'EXAMPLE'\ndefault = 'local'\n\
+/// #     [fields]\ntokens = { u64 = true }\n\
+/// #     [[rollup]]\nevent = 'turns'\ngrain = '1d'\nsum = ['tokens']\n[errors]\nrollup = 'turns'";
+/// # let manifest = Manifest::parse(manifest, "telemetry.toml")?;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let environment = Environment::default();
+/// # let telemetry = Telemetry::open(Options::new(Arc::new(manifest), folder.path(), environment));
+/// let path = "/home/alice/acme/plan.md";
+/// report!(telemetry, "std::io::Error", "cannot open {path} after {} tries", 3);
+/// # Ok::<(), trueup_telemetry::manifest::ManifestError>(())
+/// ```
+///
+/// What does not stand in the source code is no template:
+///
+/// ```compile_fail
+/// # use trueup_telemetry::{product::Telemetry, report};
+/// # fn main() {}
+/// # fn with(telemetry: &Telemetry, text: &str) {
+/// report!(telemetry, "std::io::Error", text);
+/// # }
+/// ```
+#[macro_export]
+macro_rules! report {
+    ($telemetry:expr, $kind:expr, $template:literal $(, $($arguments:tt)*)?) => {{
+        let kind: &str = $kind;
+        let message = ::std::format!($template $(, $($arguments)*)?);
+        $crate::__log_error!(kind, message);
+        $crate::product::Telemetry::report(&$telemetry, &$crate::errors::Report {
+            kind,
+            message: &message,
+            template: ::core::option::Option::Some($template),
+            frames: &[],
+            is_handled: true,
+        });
+    }};
+}
+
 /// The line of the log.
 #[cfg(feature = "tracing")]
 #[doc(hidden)]
@@ -175,6 +226,29 @@ macro_rules! __log {
     ($level:ident, $message:expr, $event:literal, $properties:ident, ($($key:ident),*), ($($log:tt)*)) => {
         let _: (&str, &[_]) = ($message, $properties);
     };
+}
+
+/// The line of an error.
+#[cfg(feature = "tracing")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __log_error {
+    ($kind:ident, $message:ident) => {
+        $crate::instrument::tracing::event!(
+            $crate::instrument::tracing::Level::ERROR,
+            kind = $kind,
+            "{}",
+            $message
+        )
+    };
+}
+
+/// Without the feature `tracing` there is no log that this crate knows.
+#[cfg(not(feature = "tracing"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __log_error {
+    ($kind:ident, $message:ident) => {};
 }
 
 #[cfg(test)]

@@ -300,6 +300,8 @@ pub enum Sink {
         is_v1: bool,
         /// Whether the server may look up where the address is.
         geoip: bool,
+        /// Whether bodies are packed on their way.
+        is_gzip: bool,
     },
     /// OTLP over HTTP.
     Otlp {
@@ -309,6 +311,8 @@ pub enum Sink {
         logs: bool,
         /// As metrics.
         metrics: bool,
+        /// Whether bodies are packed on their way.
+        is_gzip: bool,
     },
     /// JSON that is posted.
     Webhook {

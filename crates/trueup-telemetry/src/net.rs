@@ -2,9 +2,16 @@
 //!
 //! Redirects are never followed, and what is not `https` goes to this machine only: the manifest sees to
 //! that. Proxies are those of the usual variables, as the client reads them.
+//!
+//! What is stored, hashed and shown is a request's plain body. One whose headers say
+//! `content-encoding: gzip` is packed here, behind all of that: the same body gives the same bytes.
 
-use std::io::Read as _;
+use std::borrow::Cow;
+use std::io::{self, Read as _, Write as _};
 use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use crate::deliver::Transport;
 use crate::sink::{Answer, Request, Unreachable};
@@ -40,8 +47,8 @@ impl Transport for Net {
         let post = self.0.post(&request.url).config().timeout_global(Some(time_max)).build();
         let headers = request.headers.iter();
         let post = headers.fold(post, |post, (name, value)| post.header(name, value));
-        let reply =
-            post.send(&request.body[..]).map_err(|error| problem(&error, request, time_max))?;
+        let body = packed(request).map_err(|error| Unreachable::Network(error.to_string()))?;
+        let reply = post.send(&*body).map_err(|error| problem(&error, request, time_max))?;
         let status = reply.status();
         let headers = reply.headers().iter().filter_map(|(name, value)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
@@ -60,6 +67,16 @@ impl Transport for Net {
         let agent = self.0.clone();
         Box::new(move || agent.clone().shutdown())
     }
+}
+
+/// The body as it travels. The header of gzip names neither a time nor a system.
+fn packed(request: &Request) -> io::Result<Cow<'_, [u8]>> {
+    if !request.is_gzip() {
+        return Ok(Cow::Borrowed(&request.body));
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&request.body)?;
+    encoder.finish().map(Cow::Owned)
 }
 
 /// What went wrong, without the part of the address that may hold a token.

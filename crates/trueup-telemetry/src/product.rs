@@ -61,7 +61,7 @@ pub use status::{Shown, Status};
 use crate::backfill::{Gate, History};
 use crate::consent::{Mode, WriteError};
 use crate::errors::{self, Report};
-use crate::manifest::{Drops, Input};
+use crate::manifest::{Drops, Input, Manifest};
 use crate::state::{StateError, Sums};
 use keeper::Keeper;
 
@@ -156,7 +156,19 @@ impl Telemetry {
 
     /// Looks at the decision again, seals what has ended, and sends what may be sent; on this thread.
     pub fn flush(&self) -> Flushed {
-        self.held.keeper.flush(true)
+        self.held.keeper.flush()
+    }
+
+    /// Looks at the decision again, and follows it, without anything else that a
+    /// [`flush`](Self::flush) does. Where it is off and stays so this waits for nobody.
+    pub fn look_again(&self) {
+        self.held.keeper.look_again();
+    }
+
+    /// What it may tell.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.held.keeper.options().manifest
     }
 
     /// How things stand. It makes no file.

@@ -12,9 +12,12 @@
 
 use std::fs;
 use std::io;
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -96,14 +99,24 @@ impl Figures {
         self.by_events.len().saturating_sub(1)
     }
 
+    /// So many events or fewer came from every second installation on a day.
+    #[must_use]
+    pub fn p50(&self) -> usize {
+        self.percentile(50)
+    }
+
     /// So many events or fewer came from 99 of 100 installations on a day.
     #[must_use]
     pub fn p99(&self) -> usize {
+        self.percentile(99)
+    }
+
+    fn percentile(&self, percent: u64) -> usize {
         let all: u64 = self.by_events.iter().sum();
         let mut below = 0;
         let reaches = |count: &u64| {
             below += *count;
-            below * 100 >= all * 99
+            below * 100 >= all * percent
         };
         self.by_events.iter().position(reaches).unwrap_or(0)
     }
@@ -124,21 +137,48 @@ impl Figures {
     }
 }
 
-/// Simulates a fleet of a product. Its files lie in `folder` meanwhile, one installation after the other.
+/// Simulates a fleet of a product. Its files lie in `folder` meanwhile, those of as many installations as
+/// there are cores.
 ///
 /// Every sink of the manifest becomes one that counts; a manifest without any gets one.
 pub fn simulate(manifest: &Manifest, scenario: Scenario, folder: &Path) -> io::Result<Figures> {
     let manifest = Arc::new(counted(manifest));
-    let mut all = Figures { days: scenario.days.into(), ..Figures::default() };
-    for install in 0..scenario.installs {
-        let own = folder.join(format!("install-{install}"));
-        let figures = Install::new(&manifest, scenario, install, &own).run();
-        if own.exists() {
-            fs::remove_dir_all(&own)?;
+    let next = AtomicU64::new(0);
+    // What comes of an installation depends on its number alone, so it is the same in any order.
+    let some = || -> io::Result<Figures> {
+        let mut some = Figures { days: scenario.days.into(), ..Figures::default() };
+        loop {
+            let install = next.fetch_add(1, Ordering::Relaxed);
+            if install >= scenario.installs {
+                return Ok(some);
+            }
+            some.add(&live(&manifest, scenario, install, folder)?);
         }
-        all.add(&figures);
+    };
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(some)).collect();
+        let mut all = Figures::default();
+        for thread in threads {
+            all.add(&thread.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
+}
+
+/// One installation, from its first day to its last.
+fn live(
+    manifest: &Arc<Manifest>,
+    scenario: Scenario,
+    install: u64,
+    folder: &Path,
+) -> io::Result<Figures> {
+    let own = folder.join(format!("install-{install}"));
+    let figures = Install::new(manifest, scenario, install, &own).run();
+    if own.exists() {
+        fs::remove_dir_all(&own)?;
     }
-    Ok(all)
+    Ok(figures)
 }
 
 /// The manifest with sinks that can be counted.
@@ -148,6 +188,7 @@ fn counted(manifest: &Manifest) -> Manifest {
         key: format!("phc_simulated_{place}"),
         is_v1: false,
         geoip: false,
+        is_gzip: false,
     };
     let mut manifest = manifest.clone();
     manifest.sinks = (0..manifest.sinks.len().max(1)).map(sink).collect();

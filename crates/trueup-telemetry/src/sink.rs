@@ -40,6 +40,10 @@ pub const LIBRARY: &str = "trueup-telemetry";
 /// Its version there.
 pub const LIBRARY_VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The header that says how a body is packed, and the one way there is.
+const CONTENT_ENCODING: &str = "content-encoding";
+const GZIP: &str = "gzip";
+
 /// What all requests of a product have in common.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Context {
@@ -121,8 +125,17 @@ pub struct Request {
     pub url: String,
     /// Names, in lower case, and values.
     pub headers: Vec<(String, String)>,
-    /// The stored bytes, as they are: no sink compresses.
+    /// The stored bytes, as they are. Where [`is_gzip`](Self::is_gzip) says so, they are packed on their
+    /// way.
     pub body: Vec<u8>,
+}
+
+impl Request {
+    /// Whether its headers say that the body arrives packed, which whoever sends it has to do.
+    #[must_use]
+    pub fn is_gzip(&self) -> bool {
+        self.headers.iter().any(|(name, value)| name == CONTENT_ENCODING && value == GZIP)
+    }
 }
 
 /// Why there is no answer.
@@ -256,6 +269,11 @@ impl Encoder {
             ("content-type", "application/json".to_owned()),
             ("user-agent", self.user_agent()),
         ];
+        if let manifest::Sink::PostHog { is_gzip: true, .. }
+        | manifest::Sink::Otlp { is_gzip: true, .. } = &self.sink
+        {
+            headers.push((CONTENT_ENCODING, GZIP.to_owned()));
+        }
         match (&self.sink, self.form) {
             (manifest::Sink::PostHog { key, .. }, Form::V1) => {
                 let time = UnixMs(item.next.0.saturating_sub(LEASE_MS)).max(item.queued);

@@ -53,6 +53,7 @@ mod book;
 mod error;
 mod folder;
 mod lines;
+mod log;
 mod open_log;
 mod recorder;
 mod seal;
@@ -65,7 +66,7 @@ pub use lines::{Lines, line};
 pub use open_log::{OpenLog, read_open_log};
 pub use recorder::{Ack, Durability, Handed, Health, Recorder};
 pub use seal::{Event, Sealed};
-pub use store::{Look, Next, Queued, Reach, Request, Settings, Store, Sums};
+pub use store::{Drafts, Look, Next, Queued, Reach, Request, Settings, Store, Sums};
 
 /// How many logs of open buckets lie in a folder, of processes that live and that do not.
 pub(crate) fn logs_in(folder: &std::path::Path) -> usize {

@@ -7,6 +7,7 @@ import http.client
 import json
 import math
 import os
+import socket
 import threading
 import time
 import traceback
@@ -299,8 +300,8 @@ class TelemetryClient:
         """`taken`, `away` where nobody listens, or `lost`: what may have arrived is never sent again."""
         if self._host is None:
             return "lost"
-        if self._connection is None or self._connection.sock is None:
-            self._has_base = False
+        if not _is_open(self._connection):
+            self._hang_up()
             connection = http.client.HTTPConnection(
                 self._host, self._port, timeout=REQUEST_SECONDS_MAX
             )
@@ -325,7 +326,8 @@ class TelemetryClient:
         answer = self._connection.getresponse()
         said = answer.read()
         is_taken = 200 <= answer.status < 300
-        self._problem = None if is_taken else said[:500].decode("utf-8", "replace")
+        words = said[:500].decode("utf-8", "replace") or f"the answer was {answer.status}"
+        self._problem = None if is_taken else words
         return is_taken
 
 
@@ -337,6 +339,24 @@ def _run(turn: weakref.WeakMethod[Any]) -> None:
         if method is None:
             return
         wait = method(wait)
+
+
+def _is_open(connection: Optional[http.client.HTTPConnection]) -> bool:
+    """Whether the daemon has not hung up since: it does so after a minute of silence, and when it ends.
+    What is sent to it then is lost, and what it knew of base fields perhaps, too."""
+    if connection is None or connection.sock is None:
+        return False
+    connection.sock.settimeout(0)
+    try:
+        connection.sock.recv(1, socket.MSG_PEEK)
+        # An end, or words that nobody asked for.
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        connection.sock.settimeout(REQUEST_SECONDS_MAX)
 
 
 def _at_exit(client: TelemetryClient) -> None:

@@ -143,8 +143,11 @@ impl Pending {
         Self { version, install_id: install.to_owned(), through_day, event_count, after, left }
     }
 
-    /// Remembers that it is under way. Call it once all its chunks are in the outbox of `folder`; with
-    /// nothing to send, [`follow`](Self::follow) marks it as done.
+    /// Remembers that it is under way, in the outbox of `folder`. Call it where nobody else queues or
+    /// follows it, just before its chunks are queued in one step: [`Store::queue_made`] has a place for it.
+    /// With nothing to send, [`follow`](Self::follow) marks it as done.
+    ///
+    /// [`Store::queue_made`]: crate::state::Store::queue_made
     pub fn write(&self, folder: &Path) -> Result<(), StateError> {
         let json = serde_json::to_vec(self)
             .map_err(|source| StateError::Json { what: "a backfill", source })?;
@@ -159,7 +162,10 @@ impl Pending {
     }
 
     /// Looks how far a backfill is, by what became of the items of the outbox, and marks it as done once
-    /// all has arrived. Call it after each delivery: items are forgotten after a while.
+    /// all has arrived. Call it after each delivery, and in [`Store::queue_made`], where no other process
+    /// does: items are forgotten after a while.
+    ///
+    /// [`Store::queue_made`]: crate::state::Store::queue_made
     pub fn follow(
         folder: &Path,
         backfill: &Backfill,

@@ -152,6 +152,7 @@ pub static KEYS: &[Key] = &[
     key(Sink, "key", "a word", ELSEWHERE, "With `posthog`: the project's public key"),
     key(Sink, "protocol", "`v0` or `v1`", "`v0`", "With `posthog`: the batch endpoint, or the newer one"),
     key(Sink, "geoip", "`true` or `false`", "`false`", "With `posthog`: whether the server may look up where the address is"),
+    key(Sink, "compression", "`none` or `gzip`", "`none`", "With `posthog` and `otlp`: how bodies are packed on their way"),
     key(Sink, "endpoint", "an address `https://…`", ELSEWHERE, "With `otlp` and `webhook`: where it is posted to"),
     key(Sink, "signal", "`logs`, `metrics` or `both`", "`logs`", "With `otlp`: as what"),
     key(Sink, "secret_variable", "a name of `A-Z0-9_`", "requests are not signed", "With `webhook`: the variable that holds the secret of the signature"),

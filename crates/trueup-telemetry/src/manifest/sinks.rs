@@ -65,8 +65,8 @@ fn sink(table: &Table<'_>, out: &mut Findings<'_>) -> Option<Sink> {
 
 /// Each kind, and its keys.
 const KINDS: [(&str, &[&str]); 5] = [
-    ("posthog", &["type", "host", "key", "protocol", "geoip"]),
-    ("otlp", &["type", "endpoint", "signal"]),
+    ("posthog", &["type", "host", "key", "protocol", "geoip", "compression"]),
+    ("otlp", &["type", "endpoint", "signal", "compression"]),
     ("webhook", &["type", "endpoint", "secret_variable"]),
     ("file", &["type", "path"]),
     ("stdout", &["type"]),
@@ -81,11 +81,13 @@ fn posthog(table: &Table<'_>, out: &mut Findings<'_>) -> Option<Sink> {
         _ => None,
     });
     let geoip = table.truth("geoip", out);
+    let is_gzip = is_gzip(table, out);
     Some(Sink::PostHog {
         host: host?,
         key: key?,
         is_v1: is_v1.unwrap_or(false),
         geoip: geoip.unwrap_or(false),
+        is_gzip,
     })
 }
 
@@ -98,7 +100,19 @@ fn otlp(table: &Table<'_>, out: &mut Findings<'_>) -> Option<Sink> {
         _ => None,
     });
     let (logs, metrics) = signal.unwrap_or((true, false));
-    Some(Sink::Otlp { endpoint: endpoint?, logs, metrics })
+    let is_gzip = is_gzip(table, out);
+    Some(Sink::Otlp { endpoint: endpoint?, logs, metrics, is_gzip })
+}
+
+/// Whether bodies are packed on their way. A webhook's never are: its signature is of the bytes as they
+/// come.
+fn is_gzip(table: &Table<'_>, out: &mut Findings<'_>) -> bool {
+    let compression = table.word("compression", out, |text| match text {
+        "none" => Some(false),
+        "gzip" => Some(true),
+        _ => None,
+    });
+    compression.unwrap_or(false)
 }
 
 /// Whether a text can be the public key of a project.

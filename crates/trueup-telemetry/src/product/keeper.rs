@@ -10,7 +10,7 @@ mod sending;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, TryLockError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use trueup_core::UnixMs;
 
 use super::options::Options;
 use super::outlets::Outlet;
-use super::recording::{BEHIND, Intake, Outcome, Recorded, held};
+use super::recording::{Intake, Outcome, Recorded, held};
 use super::status::words;
 use crate::backfill::Progress;
 use crate::budget::{Class, Day};
@@ -29,11 +29,11 @@ use crate::consent::{Mode, StateFile};
 use crate::deliver::Bounds;
 use crate::errors::{self, Exceptions, Report, Told};
 use crate::identity::Identity;
-use crate::manifest::{Drops, Grain, Input, Value, plan_of};
+use crate::manifest::{Drops, Grain, Input, plan_of};
 use crate::outbox::{event_uuid, hex};
 use crate::rollup::Plan;
 use crate::sink::Outgoing;
-use crate::state::{Durability, Recorder, StateError, logs_in};
+use crate::state::{Durability, Reach, Recorder, StateError, logs_in};
 
 /// How long after a record it is written.
 const PERSIST_AFTER: Duration = Duration::from_millis(250);
@@ -119,7 +119,7 @@ pub(super) struct Keeper {
     problem: Mutex<Option<String>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     is_ended: AtomicBool,
-    /// Nothing is sent any more, not even to the end.
+    /// No request begins any more, not even to the end.
     is_cut: AtomicBool,
 }
 
@@ -130,7 +130,8 @@ impl Keeper {
             Ok(plan) => (plan, None),
             Err(error) => (Plan::default(), Some(words(&error))),
         };
-        let intake = Intake::new(Arc::clone(&manifest), Arc::new(plan));
+        let own = options.is_driven.then(Durability::default);
+        let intake = Intake::new(Arc::clone(&manifest), Arc::new(plan), own);
         let mut drops = Drops::default();
         let properties = options.base.iter().map(|(name, value)| (name.as_str(), value.into()));
         let base = manifest.accept_base(properties, &|token| intake.is_clean(token), &mut drops);
@@ -138,7 +139,7 @@ impl Keeper {
             let told = || format!("the base field `{name}` is left out ({})", reason.name());
             problem = problem.or_else(|| Some(told()));
         }
-        let base = base.iter().map(|(id, value)| (manifest.name(*id).to_owned(), json(value)));
+        let base = base.iter().map(|(id, value)| (manifest.name(*id).to_owned(), value.into()));
         let outlets = Outlet::all(&manifest, &options.environment).unwrap_or_else(|wrong| {
             problem.get_or_insert(wrong);
             Vec::new()
@@ -255,7 +256,7 @@ impl Keeper {
     ) -> Recorded {
         let (kept, drops) = self.intake.accept(event, properties);
         let manifest = &self.options.manifest;
-        let kept = kept.iter().map(|(id, value)| (manifest.name(*id).to_owned(), json(value)));
+        let kept = kept.iter().map(|(id, value)| (manifest.name(*id).to_owned(), value.into()));
         let (time, seed) = (self.now(), hex(&(self.options.random)()));
         let day = Day::of(time).to_string();
         let outgoing = Outgoing {
@@ -291,6 +292,10 @@ impl Keeper {
 
     fn errand(self: &Arc<Self>, errand: Errand, drops: Drops) -> Recorded {
         let mut errands = held(&self.errands);
+        // Whoever ends this has set it before it looks at what waits here.
+        if self.is_ended.load(Ordering::Acquire) {
+            return Recorded { outcome: Outcome::Off, drops };
+        }
         if errands.len() >= ERRANDS_MAX {
             return Recorded { outcome: Outcome::Full, drops };
         }
@@ -337,15 +342,30 @@ impl Keeper {
     pub(super) fn persist(&self) {
         let now = self.now();
         let options = &self.options;
-        let durability = if options.is_driven { Durability::default() } else { BEHIND };
-        let open = |plan| Recorder::open(&options.state, plan, durability, (options.random)(), now);
+        let (folder, elsewhere) = (&options.state, Durability::ELSEWHERE);
+        let open = |plan| Recorder::open(folder, plan, elsewhere, (options.random)(), now);
         self.note(told(self.intake.persist(open, now)));
     }
 
-    /// Looks at the decision, writes, and, where it is time, seals and sends.
-    pub(super) fn flush(&self, is_due: bool) -> Flushed {
+    /// Looks at the decision again, and follows it.
+    pub(super) fn look_again(&self) {
+        if !self.is_ended.load(Ordering::Acquire) {
+            self.refresh(false);
+        }
+    }
+
+    /// Looks at the decision, writes, seals and sends; all of it here.
+    pub(super) fn flush(&self) -> Flushed {
+        let Some(mut flushed) = self.write_and_seal(true) else { return Flushed::default() };
+        self.send_on(&mut flushed);
+        flushed
+    }
+
+    /// Looks at the decision, writes, and seals where it is time or something of its own waits. Where
+    /// nothing was sealed, nothing.
+    fn write_and_seal(&self, is_due: bool) -> Option<Flushed> {
         if self.is_ended.load(Ordering::Acquire) || self.refresh(false) == Mode::Off {
-            return Flushed::default();
+            return None;
         }
         let now = self.now();
         if self.intake.look() || self.intake.is_in_use() {
@@ -354,56 +374,78 @@ impl Keeper {
         let has_errands = !held(&self.errands).is_empty();
         let has_state = is_due && self.options.state.exists();
         if !has_errands && !has_state {
-            return Flushed::default();
+            return None;
         }
-        let mut flushed = match self.seal(now) {
+        let flushed = match self.seal(now) {
             Ok(sealed) => {
                 Flushed { queued: sealed.queued, kept: sealed.kept, ..Flushed::default() }
             }
             Err(problem) => Flushed { problem: Some(problem), ..Flushed::default() },
         };
-        if is_due {
-            self.send(FLUSH, &mut flushed);
-            match self.progress() {
-                Ok(past) => flushed.past = past,
-                Err(problem) => flushed.problem = flushed.problem.take().or(Some(problem)),
-            }
+        if !is_due {
+            held(&self.problem).clone_from(&flushed.problem);
         }
-        held(&self.problem).clone_from(&flushed.problem);
-        flushed
+        Some(flushed)
     }
 
-    /// Ends it without sealing, unless much was left by others before.
+    /// Sends what is sealed, and says how far the past is.
+    fn send_on(&self, flushed: &mut Flushed) {
+        self.send(FLUSH, flushed);
+        match self.progress() {
+            Ok(past) => flushed.past = past,
+            Err(problem) => flushed.problem = flushed.problem.take().or(Some(problem)),
+        }
+        held(&self.problem).clone_from(&flushed.problem);
+    }
+
+    /// The same on a thread of its own, where anything may leave: what is recorded meanwhile is written
+    /// meanwhile.
+    fn send_aside(self: &Arc<Self>, mut flushed: Flushed) {
+        if self.sending_reach().is_none() {
+            return self.send_on(&mut flushed);
+        }
+        let is_sending = matches!(self.sending.try_lock(), Err(TryLockError::WouldBlock));
+        if is_sending {
+            return self.note(flushed.problem.map_or(Ok(()), Err));
+        }
+        let keeper = Arc::clone(self);
+        let send = move || keeper.send_on(&mut flushed);
+        let spawned = thread::Builder::new().name("telemetry-send".to_owned()).spawn(send);
+        self.note(spawned.map(drop).map_err(|error| words(&error)));
+    }
+
+    /// Ends it without sealing, unless much was left by others before, or an event of its own waits: those
+    /// lie nowhere else.
     pub(super) fn leave(self: &Arc<Self>) {
-        if logs_in(&self.options.state) >= LEFT_MAX {
-            return self.shut_down(Duration::ZERO);
-        }
-        if self.is_ended.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (mode, now) = (self.intake.mode(), self.now());
-        if mode != Mode::Off && self.intake.is_in_use() {
-            self.persist();
-            let is_local = self.is_local(mode);
-            self.intake.set_mode(Mode::Off, is_local, now);
-            if let Some(recorder) = self.intake.take() {
+        self.stop(|now, reach| {
+            let has_errands = !held(&self.errands).is_empty();
+            if has_errands || logs_in(&self.options.state) >= LEFT_MAX {
+                self.note(self.seal_all(reach, now));
+            } else if let Some(recorder) = self.intake.take() {
                 self.note(told(recorder.close(now)));
             }
-        }
-        self.is_cut.store(true, Ordering::Release);
-        let thread = held(&self.thread).take();
-        if let Some(thread) = thread {
-            thread.thread().unpark();
-        }
+        });
     }
 
     /// Ends it.
     pub(super) fn shut_down(self: &Arc<Self>, bound: Duration) {
+        self.stop(|now, reach| {
+            let sealed = self.seal_all(reach, now);
+            self.note(sealed);
+            self.last_attempt(bound.min(SHUTDOWN_MAX));
+        });
+    }
+
+    /// Ends it once: what was recorded is written, nothing more is, `last` does what is still to be done,
+    /// and the thread ends. What comes later is answered as off, so that whatever was answered as taken is
+    /// in it.
+    fn stop(&self, last: impl FnOnce(UnixMs, Reach)) {
         if self.is_ended.swap(true, Ordering::AcqRel) {
             return;
         }
-        let mode = self.intake.mode();
-        let now = self.now();
+        self.intake.close();
+        self.unpark();
+        let (mode, now) = (self.intake.mode(), self.now());
         let is_local = self.is_local(mode);
         if mode != Mode::Off {
             if self.intake.is_in_use() {
@@ -411,16 +453,18 @@ impl Keeper {
             }
             // From here on nothing is recorded.
             let reach = self.reach();
-            self.intake.set_mode(Mode::Off, is_local, now);
+            self.intake.set_mode(Mode::Off, is_local);
             if let Some(reach) = reach {
-                let sealed = self.seal_all(reach, now);
-                self.note(sealed);
-                self.last_attempt(bound.min(SHUTDOWN_MAX));
+                last(now, reach);
             }
         }
         self.is_cut.store(true, Ordering::Release);
-        let thread = held(&self.thread).take();
-        if let Some(thread) = thread {
+        self.unpark();
+    }
+
+    /// Has the thread see that it ends, if it waits for something.
+    fn unpark(&self) {
+        if let Some(thread) = &*held(&self.thread) {
             thread.thread().unpark();
         }
     }
@@ -429,7 +473,7 @@ impl Keeper {
     pub(super) fn abandon(&self) {
         self.is_ended.store(true, Ordering::Release);
         self.is_cut.store(true, Ordering::Release);
-        self.intake.set_mode(Mode::Off, true, self.now());
+        self.intake.set_mode(Mode::Off, true);
         self.intake.clear();
     }
 
@@ -450,8 +494,8 @@ fn is_set(value: Option<&str>) -> bool {
     !matches!(value.map(str::trim), None | Some("" | "0" | "false" | "off" | "no"))
 }
 
-/// The thread: it writes a moment after a record, and seals and sends now and then. It ends with the
-/// last clone, with a shutdown, and where telemetry is off.
+/// The thread: it writes a moment after a record, and seals now and then, after which another sends. It
+/// ends with the last clone, with a shutdown, and where telemetry is off.
 fn run(keeper: &Weak<Keeper>, every: Duration) {
     let mut due = Instant::now() + every;
     loop {
@@ -460,8 +504,11 @@ fn run(keeper: &Weak<Keeper>, every: Duration) {
             return;
         }
         let is_due = Instant::now() >= due;
-        let _flushed = keeper.flush(is_due);
+        let sealed = keeper.write_and_seal(is_due);
         if is_due {
+            if let Some(flushed) = sealed {
+                keeper.send_aside(flushed);
+            }
             due = Instant::now() + every;
         }
         drop(keeper);
@@ -480,17 +527,4 @@ fn busy<T>(mut change: impl FnMut() -> Result<T, StateError>) -> Result<T, State
         }
     }
     change()
-}
-
-/// A value as JSON.
-fn json(value: &Value) -> Json {
-    match value {
-        Value::Bool(truth) => Json::from(*truth),
-        Value::U64(number) => Json::from(*number),
-        Value::I64(number) => Json::from(*number),
-        Value::F64(number) => Json::from(*number),
-        Value::Usd(dollars) => serde_json::from_str(&dollars.to_string()).unwrap_or(Json::Null),
-        Value::Word(word) => Json::from(&**word),
-        Value::Token(token) => Json::from(&**token),
-    }
 }

@@ -82,7 +82,9 @@ impl Outlet {
 
 /// A sink with the host and the key that variables name.
 fn overridden(sink: &Sink, manifest: &Manifest, environment: &Environment) -> Result<Sink, String> {
-    let Sink::PostHog { host, key, is_v1, geoip } = sink else { return Ok(sink.clone()) };
+    let Sink::PostHog { host, key, is_v1, geoip, is_gzip } = sink else {
+        return Ok(sink.clone());
+    };
     let variable = |name: &str| format!("{}_TELEMETRY_{name}", manifest.env_prefix);
     let set = |value: &Option<String>| value.clone().filter(|value| !value.trim().is_empty());
     let host = match set(&environment.host) {
@@ -96,7 +98,7 @@ fn overridden(sink: &Sink, manifest: &Manifest, environment: &Environment) -> Re
         Some(text) if is_project_key(text.trim()) => text.trim().to_owned(),
         Some(_) => return Err(format!("{} is no key of a project", variable("KEY"))),
     };
-    Ok(Sink::PostHog { host, key, is_v1: *is_v1, geoip: *geoip })
+    Ok(Sink::PostHog { host, key, is_v1: *is_v1, geoip: *geoip, is_gzip: *is_gzip })
 }
 
 /// What makes a sink another place. Another key of PostHog's does not: what was stored with the old one

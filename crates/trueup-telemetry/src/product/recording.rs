@@ -1,7 +1,8 @@
 //! The way of a record: held against the manifest, and added up. Whoever records waits for nobody.
 //!
-//! Where another thread holds the sums, such as while they are written, the record waits in a short
-//! list, which whoever gets to the sums next adds up first.
+//! Where another thread holds the sums the record waits in a short list, which whoever gets to the sums
+//! next adds up first. Nobody holds them while the disk is waited for: what is to be written is taken
+//! out of them first.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -25,7 +26,7 @@ const CLEAN_MAX: usize = 512;
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Telemetry is off: nothing was looked at.
+    /// Telemetry is off, or was shut down: nothing is kept.
     Off,
     /// It was taken, as far as the manifest allows.
     Taken,
@@ -54,6 +55,16 @@ enum Work {
     Error { listed: String, now: UnixMs },
 }
 
+/// What waits, the oldest first.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Each with whether it stays on this machine, whatever is decided until it is added up.
+    works: VecDeque<(bool, Work)>,
+    is_local: bool,
+    /// Nothing is taken any more.
+    is_closed: bool,
+}
+
 /// The sums, once there is something in them.
 #[derive(Debug, Default)]
 struct Sums {
@@ -69,9 +80,14 @@ pub(super) struct Intake {
     pub(super) plan: Arc<Plan>,
     routes: Routes,
     redactor: Redactor,
+    /// How far the log may be behind before whoever records writes it; nothing where a thread does.
+    own: Option<Durability>,
     mode: AtomicU8,
+    /// Held, before the sums, by whoever writes them: one after the other, so that of two lines about a
+    /// bucket the later one is behind the earlier. Whoever records never waits for it.
+    writing: Mutex<()>,
     sums: Mutex<Sums>,
-    waiting: Mutex<VecDeque<Work>>,
+    waiting: Mutex<Waiting>,
     waiting_len: AtomicUsize,
     is_dirty: AtomicBool,
     refused: AtomicU64,
@@ -85,13 +101,15 @@ pub(crate) fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Intake {
-    pub(super) fn new(manifest: Arc<Manifest>, plan: Arc<Plan>) -> Self {
+    pub(super) fn new(manifest: Arc<Manifest>, plan: Arc<Plan>, own: Option<Durability>) -> Self {
         Self {
             routes: Routes::of(&manifest, &plan),
             redactor: Redactor::new(Level::Redacted),
             manifest,
             plan,
+            own,
             mode: AtomicU8::new(0),
+            writing: Mutex::default(),
             sums: Mutex::default(),
             waiting: Mutex::default(),
             waiting_len: AtomicUsize::new(0),
@@ -111,13 +129,14 @@ impl Intake {
     }
 
     /// From now on this is the mode. What was recorded before stays what it was.
-    pub(super) fn set_mode(&self, mode: Mode, is_local: bool, now: UnixMs) {
+    pub(super) fn set_mode(&self, mode: Mode, is_local: bool) {
         if mode != Mode::Off {
             let mut sums = held(&self.sums);
             self.catch_up(&mut sums);
+            held(&self.waiting).is_local = is_local;
             sums.is_local = is_local;
             if let Some(recorder) = &mut sums.recorder {
-                recorder.set_local(is_local, now);
+                recorder.mark_local(is_local);
             }
         }
         self.mode
@@ -126,9 +145,10 @@ impl Intake {
 
     /// Drops all that was recorded here.
     pub(super) fn clear(&self) {
+        let _writing = held(&self.writing);
         let mut sums = held(&self.sums);
         *sums = Sums { is_local: sums.is_local, ..Sums::default() };
-        held(&self.waiting).clear();
+        held(&self.waiting).works.clear();
         self.waiting_len.store(0, Ordering::Release);
         // Nothing is left to look at: the next record says so again, and finds a thread or begins one.
         self.is_dirty.store(false, Ordering::Release);
@@ -185,6 +205,12 @@ impl Intake {
         if let Some(mut sums) = sums.filter(|sums| sums.recorder.is_some()) {
             self.catch_up(&mut sums);
             add(&mut sums, route, session, &kept, now);
+            let recorder = sums.recorder.as_ref().zip(self.own);
+            let is_behind = recorder.is_some_and(|(recorder, own)| recorder.is_behind(own, now));
+            drop(sums);
+            if is_behind {
+                self.write(&held(&self.writing), now);
+            }
             return Outcome::Taken;
         }
         let (event, session) = (event.to_owned(), session.map(str::to_owned));
@@ -206,16 +232,25 @@ impl Intake {
 
     fn wait(&self, work: Work) -> Outcome {
         let mut waiting = held(&self.waiting);
+        if waiting.is_closed {
+            return Outcome::Off;
+        }
         // Ends have room behind records: an end makes whole what is there.
         let is_record = !matches!(work, Work::End { .. });
         let max = if is_record { WAITING_MAX } else { 2 * WAITING_MAX };
-        if waiting.len() >= max {
+        if waiting.works.len() >= max {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return Outcome::Full;
         }
-        waiting.push_back(work);
-        self.waiting_len.store(waiting.len(), Ordering::Release);
+        let is_local = waiting.is_local;
+        waiting.works.push_back((is_local, work));
+        self.waiting_len.store(waiting.works.len(), Ordering::Release);
         Outcome::Taken
+    }
+
+    /// From now on nothing waits here: what comes, and finds no recorder, is answered as off.
+    pub(super) fn close(&self) {
+        held(&self.waiting).is_closed = true;
     }
 
     /// Adds up what waits.
@@ -223,30 +258,39 @@ impl Intake {
         if self.waiting_len.load(Ordering::Acquire) == 0 || sums.recorder.is_none() {
             return;
         }
-        let waiting = {
+        let works = {
             let mut waiting = held(&self.waiting);
             self.waiting_len.store(0, Ordering::Release);
-            std::mem::take(&mut *waiting)
+            std::mem::take(&mut waiting.works)
         };
-        for work in waiting {
-            match work {
-                Work::Record { event, session, kept, now } => {
-                    if let Some(route) = self.routes.event(&event) {
-                        add(sums, route, session.as_deref(), &kept, now);
-                    }
+        for (is_local, work) in works {
+            if let Some(recorder) = &mut sums.recorder {
+                recorder.mark_local(is_local);
+            }
+            self.add_up(sums, work);
+        }
+        if let Some(recorder) = &mut sums.recorder {
+            recorder.mark_local(sums.is_local);
+        }
+    }
+
+    fn add_up(&self, sums: &mut Sums, work: Work) {
+        match work {
+            Work::Record { event, session, kept, now } => {
+                if let Some(route) = self.routes.event(&event) {
+                    add(sums, route, session.as_deref(), &kept, now);
                 }
-                Work::Error { listed, now } => {
-                    let error = self.routes.errors().zip(sums.recorder.as_mut());
-                    if let Some(((rollup, field), recorder)) = error {
-                        recorder.note(rollup, None, &[(field, rollup::Value::Text(&listed))], now);
-                    }
+            }
+            Work::Error { listed, now } => {
+                let error = self.routes.errors().zip(sums.recorder.as_mut());
+                if let Some(((rollup, field), recorder)) = error {
+                    recorder.note(rollup, None, &[(field, rollup::Value::Text(&listed))], now);
                 }
-                Work::End { session, now } => {
-                    let hash = sums.recorder.as_ref().map(|recorder| recorder.session(&session));
-                    sums.sessions.remove(&session);
-                    if let (Some(recorder), Some(hash)) = (&mut sums.recorder, hash) {
-                        recorder.end(hash, now);
-                    }
+            }
+            Work::End { session, now } => {
+                sums.sessions.remove(&session);
+                if let Some(recorder) = &mut sums.recorder {
+                    recorder.end(recorder.session(&session), now);
                 }
             }
         }
@@ -254,7 +298,8 @@ impl Intake {
 
     /// Whether something was recorded since the last look, and nobody has said so before.
     pub(super) fn is_first(&self) -> bool {
-        !self.is_dirty.swap(true, Ordering::AcqRel)
+        // Most often it was said: to look is much cheaper than to say it again.
+        !self.is_dirty.load(Ordering::Acquire) && !self.is_dirty.swap(true, Ordering::AcqRel)
     }
 
     /// Whether anything was recorded since the last look.
@@ -277,36 +322,60 @@ impl Intake {
         open: impl FnOnce(Arc<Plan>) -> Result<Recorder, StateError>,
         now: UnixMs,
     ) -> Result<(), StateError> {
-        let mut sums = held(&self.sums);
+        let writing = held(&self.writing);
         // Somebody may have turned it off since the caller looked, and cleared what was here.
         if self.is_off() {
             return Ok(());
         }
-        if sums.recorder.is_none() {
+        if !self.has_recorder() {
             let mut recorder = open(Arc::clone(&self.plan))?;
-            recorder.set_local(sums.is_local, now);
+            let mut sums = held(&self.sums);
+            recorder.mark_local(sums.is_local);
+            // Whoever turns it off in this moment waits for `writing`, and clears or ends this.
             sums.recorder = Some(recorder);
         }
-        self.catch_up(&mut sums);
-        if let Some(recorder) = &mut sums.recorder {
-            recorder.persist(now);
-        }
+        self.write(&writing, now);
         Ok(())
     }
 
-    pub(super) fn hand_over(&self, now: UnixMs) -> Option<Handed> {
+    /// Adds up what waits, and writes what is not in the log yet, without the sums in its hold while it
+    /// waits for the disk.
+    fn write(&self, _writing: &MutexGuard<'_, ()>, now: UnixMs) {
+        let changes = self.with_recorder(|recorder| recorder.take_changes(now)).flatten();
+        let Some(changes) = changes else { return };
+        let attempt = changes.write();
+        let long = self.with_recorder(|recorder| {
+            recorder.settle(attempt);
+            recorder.long_log()
+        });
+        if let Some((log, all)) = long.flatten() {
+            log.rewrite(&all, &self.plan);
+        }
+    }
+
+    /// Does something with the recorder, where there is one, once what waits is added up.
+    fn with_recorder<T>(&self, work: impl FnOnce(&mut Recorder) -> T) -> Option<T> {
         let mut sums = held(&self.sums);
         self.catch_up(&mut sums);
-        sums.recorder.as_mut().map(|recorder| recorder.hand_over(now))
+        sums.recorder.as_mut().map(work)
+    }
+
+    pub(super) fn hand_over(&self, now: UnixMs) -> Option<Handed> {
+        let writing = held(&self.writing);
+        self.with_recorder(|recorder| recorder.sweep(now));
+        self.write(&writing, now);
+        self.with_recorder(|recorder| recorder.hand_over_rest(now))
     }
 
     pub(super) fn forget(&self, sealed: &Sealed) -> Result<(), StateError> {
+        let _writing = held(&self.writing);
         let mut sums = held(&self.sums);
         sums.recorder.as_mut().map_or(Ok(()), |recorder| recorder.forget(sealed))
     }
 
     /// The recorder, to be ended: nothing is recorded here any more.
     pub(super) fn take(&self) -> Option<Recorder> {
+        let _writing = held(&self.writing);
         let mut sums = held(&self.sums);
         self.catch_up(&mut sums);
         sums.recorder.take()
@@ -341,9 +410,6 @@ impl Intake {
         is_clean
     }
 }
-
-/// How far the log may be behind where a thread writes it: only where that is late, a record does.
-pub(super) const BEHIND: Durability = Durability { records_max: 4_096, interval_ms: 2_000 };
 
 fn index(place: usize) -> u8 {
     u8::try_from(place).unwrap_or(0)

@@ -21,7 +21,7 @@ const RESUMED_MAX: usize = 256;
 
 /// A session, known by a hash of its key with the install's salt. The key itself is kept nowhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub(crate) [u8; 16]);
+pub struct SessionId(pub(crate) u128);
 
 impl SessionId {
     /// The session of a key.
@@ -32,13 +32,13 @@ impl SessionId {
         for (byte, hashed) in id.iter_mut().zip(hash) {
             *byte = hashed;
         }
-        Self(id)
+        Self(u128::from_be_bytes(id))
     }
 }
 
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SessionId({:032x})", u128::from_be_bytes(self.0))
+        write!(f, "SessionId({:032x})", self.0)
     }
 }
 
@@ -166,18 +166,17 @@ impl Buckets {
         now: UnixMs,
         add: impl FnOnce(&mut Accumulator, &Rollup) -> u64,
     ) -> Option<u64> {
-        let plan = Arc::clone(&self.plan);
-        let checked = plan.get(rollup)?;
+        let checked = self.plan.get(rollup)?;
         let session = session.filter(|_| checked.spec.grain == Grain::Session);
         let place = Place { rollup, session };
-        let due = self.open.get(&place).and_then(|open| open.due(checked, now));
-        if let Some(reason) = due {
+        let due = self.open.get(&place).map(|open| open.due(checked, now));
+        if let Some(Some(reason)) = due {
             self.end_place(place, reason, true);
         }
-        if !self.open.contains_key(&place) {
-            self.begin(place, checked, now);
+        if due != Some(None) {
+            self.begin(place, now);
         }
-        let open = self.open.get_mut(&place)?;
+        let (checked, open) = (self.plan.get(rollup)?, self.open.get_mut(&place)?);
         open.is_dirty = true;
         let refused = add(&mut open.part.sums, checked);
         if open.part.sums.count >= checked.spec.max_records {
@@ -256,37 +255,50 @@ impl Buckets {
         self.open.is_empty() && self.ended.is_empty()
     }
 
-    /// What changed since the last [`written`](Self::written): buckets, and serials that are gone.
-    pub(crate) fn changes(&self) -> (Vec<&Part>, &BTreeSet<u64>) {
-        let open = self.open.values().filter(|open| open.is_dirty).map(|open| &open.part);
-        let ended = self.unwritten.iter().filter_map(|serial| self.ended.get(serial));
-        (ended.chain(open).collect(), &self.gone)
+    /// Takes what changed since it was last taken: buckets, and serials that are gone. What could not be
+    /// written goes [back](Self::untake).
+    pub(crate) fn take_changes(&mut self) -> (Vec<Part>, BTreeSet<u64>) {
+        let ended = std::mem::take(&mut self.unwritten);
+        let ended = ended.iter().filter_map(|serial| self.ended.get(serial));
+        let mut parts: Vec<Part> = ended.cloned().collect();
+        for open in self.open.values_mut().filter(|open| open.is_dirty) {
+            open.is_dirty = false;
+            parts.push(open.part.clone());
+        }
+        (parts, std::mem::take(&mut self.gone))
+    }
+
+    /// Has what was taken be written with the next changes, as far as it is still there.
+    pub(crate) fn untake(&mut self, parts: &[Part], gone: BTreeSet<u64>) {
+        let serials: BTreeSet<u64> = parts.iter().map(|part| part.serial).collect();
+        for open in self.open.values_mut() {
+            open.is_dirty |= serials.contains(&open.part.serial);
+        }
+        let ended = serials.into_iter().filter(|serial| self.ended.contains_key(serial));
+        self.unwritten.extend(ended);
+        self.gone.extend(gone);
+    }
+
+    /// Whether something has ended, or is gone, of which the log does not know.
+    pub(crate) fn has_unwritten_ends(&self) -> bool {
+        !self.unwritten.is_empty() || !self.gone.is_empty()
     }
 
     /// Every bucket there is.
-    pub(crate) fn all(&self) -> Vec<&Part> {
-        self.ended.values().chain(self.open.values().map(|open| &open.part)).collect()
-    }
-
-    /// Everything is as it was written.
-    pub(crate) fn written(&mut self) {
-        self.unwritten.clear();
-        self.gone.clear();
-        for open in self.open.values_mut() {
-            open.is_dirty = false;
-        }
+    pub(crate) fn all(&self) -> Vec<Part> {
+        self.ended.values().chain(self.open.values().map(|open| &open.part)).cloned().collect()
     }
 
     pub(crate) const fn gone(&self) -> &BTreeSet<u64> {
         &self.gone
     }
 
-    pub(crate) fn plan(&self) -> &Plan {
+    pub(crate) const fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
 
     /// Begins a bucket.
-    fn begin(&mut self, place: Place, rollup: &Rollup, now: UnixMs) {
+    fn begin(&mut self, place: Place, now: UnixMs) {
         if self.open.len() >= OPEN_MAX {
             let idlest =
                 self.open.iter().min_by_key(|(_, open)| (open.part.sums.last, open.part.serial));
@@ -295,6 +307,8 @@ impl Buckets {
             }
         }
         self.day = self.day.max(Day::of(now));
+        let plan = Arc::clone(&self.plan);
+        let Some(rollup) = plan.get(place.rollup) else { return };
         let part = Part {
             serial: self.serial(),
             rollup: place.rollup,

@@ -1,8 +1,9 @@
 //! How often values of each size came, in integers alone.
 //!
 //! Values below 16 have a bucket each. Above, each power of two is divided into 16 equal buckets, so
-//! that a bucket is at most a sixteenth of its values wide, and its middle at most 1/32 off. Only
-//! buckets that hold something are kept, and no more than 960 can.
+//! that a bucket is at most a sixteenth of its values wide, and its middle at most 1/32 off. Sixteen
+//! buckets beside each other are one block; only blocks that hold something are kept, and no more than
+//! 60 can.
 
 /// Bits of a value, after its first one, that choose its bucket.
 const SUB_BITS: u32 = 4;
@@ -11,11 +12,21 @@ const SUBS: u16 = 1 << SUB_BITS;
 /// Buckets in all, for values up to 2^63.
 const BUCKETS: u16 = SUBS + (63 - 4) * SUBS;
 
+/// Blocks for which there is room from the first value on, so that few histograms ever move: values that
+/// are up to 2^16 times as large as others.
+const BLOCKS_ROOM: usize = 16;
+
+/// The counts of sixteen buckets.
+type Block = [u64; SUBS as usize];
+
 /// How often values of each size came. Merging is exact, in any order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// The buckets that hold something, in order of value, each with its count.
-    buckets: Vec<(u16, u64)>,
+    /// A bit for each block that holds something. A block is found by how many are before it, without a
+    /// search: whoever records pays for this.
+    held: u64,
+    /// Those blocks, in order of value.
+    blocks: Vec<Block>,
 }
 
 impl Histogram {
@@ -26,7 +37,7 @@ impl Histogram {
 
     /// Counts what another has counted.
     pub fn merge(&mut self, other: &Self) {
-        for &(bucket, count) in &other.buckets {
+        for (bucket, count) in other.buckets() {
             self.add_bucket(bucket, count);
         }
     }
@@ -34,19 +45,21 @@ impl Histogram {
     /// The value of nearest rank, at most 1/32 off. `None` while nothing was counted.
     #[must_use]
     pub fn percentile(&self, percent: u8) -> Option<i64> {
-        let total: u128 = self.buckets.iter().map(|&(_, count)| u128::from(count)).sum();
+        let total: u128 = self.buckets().map(|(_, count)| u128::from(count)).sum();
         let rank = (total * u128::from(percent.min(100))).div_ceil(100).max(1);
         let mut below = 0;
-        let bucket = self.buckets.iter().find(|(_, count)| {
+        let bucket = self.buckets().find(|(_, count)| {
             below += u128::from(*count);
             below >= rank
         });
-        bucket.map(|&(bucket, _)| i64::try_from(middle(bucket)).unwrap_or(i64::MAX))
+        bucket.map(|(bucket, _)| i64::try_from(middle(bucket)).unwrap_or(i64::MAX))
     }
 
-    /// Buckets and counts, in order of value.
-    pub(crate) fn buckets(&self) -> &[(u16, u64)] {
-        &self.buckets
+    /// The buckets that hold something and their counts, in order of value.
+    pub(crate) fn buckets(&self) -> impl Iterator<Item = (u16, u64)> {
+        let held = (0..BUCKETS / SUBS).filter(|block| self.held & (1 << block) != 0);
+        let buckets = held.flat_map(|block| (block * SUBS..).take(SUBS.into()));
+        buckets.zip(self.blocks.iter().flatten().copied()).filter(|(_, count)| *count > 0)
     }
 
     /// Counts in one bucket; of one that cannot be, nothing.
@@ -54,13 +67,18 @@ impl Histogram {
         if bucket >= BUCKETS || count == 0 {
             return;
         }
-        match self.buckets.binary_search_by_key(&bucket, |&(bucket, _)| bucket) {
-            Ok(place) => {
-                if let Some((_, sum)) = self.buckets.get_mut(place) {
-                    *sum = sum.saturating_add(count);
-                }
+        let bit = 1_u64 << (bucket / SUBS);
+        let place = (self.held & (bit - 1)).count_ones() as usize;
+        if self.held & bit == 0 {
+            self.held |= bit;
+            if self.blocks.is_empty() {
+                self.blocks.reserve_exact(BLOCKS_ROOM);
             }
-            Err(place) => self.buckets.insert(place, (bucket, count)),
+            self.blocks.insert(place, Block::default());
+        }
+        let block = self.blocks.get_mut(place);
+        if let Some(sum) = block.and_then(|block| block.get_mut(usize::from(bucket % SUBS))) {
+            *sum = sum.saturating_add(count);
         }
     }
 }
@@ -130,7 +148,7 @@ mod tests {
                 let said = histogram.percentile(percent).unwrap();
                 assert!((said - exact).abs() * 20 <= exact, "p{percent}: {said} for {exact}");
             }
-            assert!(histogram.buckets.len() <= usize::from(BUCKETS));
+            assert!(histogram.blocks.len() <= usize::from(BUCKETS / SUBS));
         }
     }
 

@@ -157,7 +157,7 @@ impl SavedWeights<'_> {
 
 impl SavedNumber {
     fn of(sums: &Number) -> Self {
-        let histogram = sums.histogram.as_ref().map(|histogram| histogram.buckets().to_vec());
+        let histogram = sums.histogram.as_ref().map(|histogram| histogram.buckets().collect());
         Self {
             count: sums.count,
             sum: sums.sum,

@@ -51,7 +51,7 @@ impl<'a> Put<'a> {
         Some(Self {
             serial: part.serial,
             event: Cow::from(&rollup.spec.event),
-            session: part.session.map(|id| format!("{:032x}", u128::from_be_bytes(id.0))),
+            session: part.session.map(|id| format!("{:032x}", id.0)),
             seq: part.window_seq,
             day: part.day,
             reason: part.reason,
@@ -67,7 +67,7 @@ impl<'a> Put<'a> {
         let part = Part {
             serial: self.serial,
             rollup,
-            session: session.map(|id| SessionId(id.to_be_bytes())),
+            session: session.map(SessionId),
             window_seq: self.seq,
             day: self.day,
             reason: self.reason,

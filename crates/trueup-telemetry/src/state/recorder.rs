@@ -3,27 +3,24 @@
 //! A record changes sums in memory. Once [`Durability::records_max`] of them are not yet in the log, or
 //! one comes [`Durability::interval_ms`] after the last write, those that changed are written, with one
 //! call and without a sync. A kill therefore loses only records of the last moments before it, and
-//! [`Recorder::durable`] says which are safe from it.
+//! [`Recorder::durable`] says which are safe from it. With [`Durability::ELSEWHERE`] no record writes:
+//! another thread does, with no hold on the sums while it waits for the disk.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use trueup_core::UnixMs;
 
 use super::error::StateError;
-use super::folder::{Folder, OnDisk, create_folder, is_at, private, sync_folder};
-use super::lines::line;
-use super::open_log::{OPEN_LOG_VERSION, OpenOp, Put};
+use super::folder::{Folder, OnDisk, create_folder};
+use super::log::{Attempt, Changes, Log};
 use super::seal::Sealed;
 use crate::budget::Day;
 use crate::outbox::hex;
 use crate::rollup::{Buckets, FieldId, Part, Plan, Reason, RollupId, SessionId, Value};
-
-/// Bytes of a log past which it is written anew with what counts of it.
-pub(crate) const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// How far the log may be behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +29,11 @@ pub struct Durability {
     pub records_max: u64,
     /// The stretch of time whose records it may lose.
     pub interval_ms: u64,
+}
+
+impl Durability {
+    /// However far: records and ends write nothing, and only [`Recorder::persist`] does.
+    pub const ELSEWHERE: Self = Self { records_max: u64::MAX, interval_ms: u64::MAX };
 }
 
 impl Default for Durability {
@@ -67,11 +69,7 @@ pub struct Health {
 /// What takes the records of one process for one product.
 #[derive(Debug)]
 pub struct Recorder {
-    folder: Folder,
-    name: String,
-    file: Arc<File>,
-    bytes: u64,
-    bytes_max: u64,
+    log: Arc<Log>,
     salt: [u8; 32],
     buckets: Buckets,
     durability: Durability,
@@ -84,8 +82,7 @@ pub struct Recorder {
 /// What has ended, on its way to the store.
 #[derive(Debug)]
 pub struct Handed {
-    pub(crate) name: String,
-    pub(crate) file: Arc<File>,
+    pub(crate) log: Arc<Log>,
     pub(crate) parts: Vec<Part>,
     /// Serials that the log may still show, although they were taken.
     pub(crate) gone: BTreeSet<u64>,
@@ -112,13 +109,8 @@ impl Recorder {
             OnDisk::Absent | OnDisk::Unreadable => Day::of(now),
         };
         let buckets = Buckets::new(plan, day);
-        let (file, bytes) = write_log(&folder, &name, None)?;
         Ok(Self {
-            folder,
-            name,
-            file: Arc::new(file),
-            bytes,
-            bytes_max: LOG_BYTES_MAX,
+            log: Arc::new(Log::begin(folder, name)?),
             salt,
             buckets,
             durability,
@@ -167,23 +159,39 @@ impl Recorder {
         };
         self.health.values_refused += refused;
         self.number += 1;
-        let is_long_ago = now.0.abs_diff(self.last_write.0) >= self.durability.interval_ms;
-        if is_long_ago || self.number - self.durable >= self.durability.records_max {
+        if self.is_behind(self.durability, now) {
             self.persist(now);
         }
         Ack { number: Some(self.number), refused }
     }
 
+    /// Whether the log is further behind than this allows.
+    pub(crate) const fn is_behind(&self, durability: Durability, now: UnixMs) -> bool {
+        let is_long_ago = now.0.abs_diff(self.last_write.0) >= durability.interval_ms;
+        is_long_ago || self.number - self.durable >= durability.records_max
+    }
+
+    fn persist_here(&mut self, now: UnixMs) {
+        if self.durability != Durability::ELSEWHERE {
+            self.persist(now);
+        }
+    }
+
     /// Ends a session. A second time there is nothing to end.
     pub fn end(&mut self, session: SessionId, now: UnixMs) {
         self.buckets.end(session);
-        self.persist(now);
+        self.persist_here(now);
     }
 
     /// Says whether what is recorded from now on stays on this machine, whatever is decided later.
     pub fn set_local(&mut self, is_local: bool, now: UnixMs) {
+        self.mark_local(is_local);
+        self.persist_here(now);
+    }
+
+    /// The same, written with what comes next.
+    pub(crate) fn mark_local(&mut self, is_local: bool) {
         self.buckets.set_local(is_local);
-        self.persist(now);
     }
 
     /// Ends everything, because the process does.
@@ -194,51 +202,78 @@ impl Recorder {
 
     /// Writes what is not in the log yet. Says whether all is now.
     pub fn persist(&mut self, now: UnixMs) -> bool {
+        let Some(changes) = self.take_changes(now) else { return true };
+        let is_written = self.settle(changes.write());
+        if let Some((log, all)) = self.long_log() {
+            log.rewrite(&all, self.buckets.plan());
+        }
+        is_written
+    }
+
+    /// Takes what is not in the log yet, to be written and [settled](Self::settle).
+    pub(crate) fn take_changes(&mut self, now: UnixMs) -> Option<Changes> {
         self.last_write = now;
-        let (parts, gone) = self.buckets.changes();
+        let (parts, gone) = self.buckets.take_changes();
         if parts.is_empty() && gone.is_empty() {
             self.durable = self.number;
+            return None;
+        }
+        let (log, plan) = (Arc::clone(&self.log), Arc::clone(self.buckets.plan()));
+        Some(Changes { log, plan, parts, gone, number: self.number })
+    }
+
+    /// Notes what became of that. Says whether it is in the log.
+    pub(crate) fn settle(&mut self, attempt: Attempt) -> bool {
+        let Attempt { changes, result } = attempt;
+        let Err(error) = result else {
+            self.durable = changes.number;
             return true;
-        }
-        let bytes = ops_line(&parts, gone, self.buckets.plan());
-        let written = bytes.and_then(|bytes| self.append(&bytes));
-        match written {
-            Ok(()) => {
-                self.buckets.written();
-                self.durable = self.number;
-                if self.bytes > self.bytes_max {
-                    self.rewrite();
-                }
-                true
-            }
-            Err(error) => {
-                self.health.write_errors += 1;
-                self.health.last_error = Some(error.kind());
-                false
-            }
-        }
+        };
+        self.buckets.untake(&changes.parts, changes.gone);
+        self.health.write_errors += 1;
+        self.health.last_error = Some(error.kind());
+        false
+    }
+
+    /// The log, where it is time to write it anew, and all that counts of it.
+    pub(crate) fn long_log(&self) -> Option<(Arc<Log>, Vec<Part>)> {
+        self.log.is_long().then(|| (Arc::clone(&self.log), self.buckets.all()))
     }
 
     /// Ends what is due, and gives out all that has ended. Give it to [`Store::seal`](super::Store::seal),
     /// and what that answers to [`forget`](Self::forget); in between records may come.
     pub fn hand_over(&mut self, now: UnixMs) -> Handed {
-        self.buckets.sweep(now);
+        self.sweep(now);
         self.persist(now);
-        Handed {
-            name: self.name.clone(),
-            file: Arc::clone(&self.file),
-            parts: self.buckets.hand_over(),
-            gone: self.buckets.gone().clone(),
-        }
+        self.handed()
     }
 
-    /// Drops what the store has taken, if it was of this recorder. Where the state was purged meanwhile, all that was recorded is
-    /// dropped, and a new log begun.
+    /// The same for whoever has just swept and written: only what has ended since is still to be written,
+    /// before anything that was merged into something else is known as taken.
+    pub(crate) fn hand_over_rest(&mut self, now: UnixMs) -> Handed {
+        if self.buckets.has_unwritten_ends() {
+            self.persist(now);
+        }
+        self.handed()
+    }
+
+    /// Ends what is due.
+    pub(crate) fn sweep(&mut self, now: UnixMs) {
+        self.buckets.sweep(now);
+    }
+
+    fn handed(&mut self) -> Handed {
+        let log = Arc::clone(&self.log);
+        Handed { log, parts: self.buckets.hand_over(), gone: self.buckets.gone().clone() }
+    }
+
+    /// Drops what the store has taken, if it was of this recorder. Where the state was purged meanwhile,
+    /// all that was recorded is dropped, and a new log begun.
     pub fn forget(&mut self, sealed: &Sealed) -> Result<(), StateError> {
         for part in &sealed.recovered {
             self.buckets.resume(part);
         }
-        if sealed.log.as_ref() != Some(&self.name) {
+        if sealed.log.as_deref() != Some(self.log.name()) {
             return Ok(());
         }
         if !sealed.is_purged {
@@ -246,16 +281,16 @@ impl Recorder {
             return Ok(());
         }
         self.buckets.clear();
-        create_folder(self.folder.root())?;
-        let (file, bytes) = write_log(&self.folder, &self.name, None)?;
-        (self.file, self.bytes) = (Arc::new(file), bytes);
+        let folder = self.log.folder().clone();
+        create_folder(folder.root())?;
+        self.log = Arc::new(Log::begin(folder, self.log.name().to_owned())?);
         Ok(())
     }
 
     /// Ends the recorder. Its log goes where nothing is left in it; otherwise the next process finds it.
     pub fn close(mut self, now: UnixMs) -> Result<(), StateError> {
-        let path = self.path();
-        if self.buckets.is_empty() && is_at(&self.file, &path) {
+        let path = self.log.path();
+        if self.buckets.is_empty() && self.log.is_there() {
             return fs::remove_file(&path).map_err(StateError::io("remove", &path));
         }
         self.persist(now);
@@ -273,78 +308,50 @@ impl Recorder {
     pub const fn health(&self) -> Health {
         self.health
     }
+}
 
-    fn path(&self) -> PathBuf {
-        self.folder.path(&self.name)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollup::{NumberSpec, RollupSpec, Unit};
+    use crate::state::read_open_log;
+
+    const NOW: UnixMs = UnixMs(1_795_000_000_000);
+
+    /// What the log says of each bucket: its records.
+    fn logged(recorder: &Recorder) -> Vec<u64> {
+        let log = read_open_log(&fs::read(recorder.log.path()).unwrap());
+        log.parts(recorder.buckets.plan()).0.iter().map(|part| part.sums.count()).collect()
     }
 
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let written = (&*self.file).write_all(bytes);
-        if written.is_ok() {
-            self.bytes += u64::try_from(bytes.len()).unwrap_or(0);
-        } else if self.file.set_len(self.bytes).is_err() {
-            // A torn line is left, which hides whole ones behind it: after the next the log is written
-            // anew.
-            self.bytes_max = 0;
-        }
-        written
-    }
-
-    /// Writes the log anew. Not while another process purges, which would bring it back; where it fails
-    /// the old one is as good.
-    fn rewrite(&mut self) {
-        let Ok(_lock) = self.folder.lock() else { return };
-        if !is_at(&self.file, &self.path()) {
-            return;
-        }
-        let Ok(lines) = ops_line(&self.buckets.all(), &BTreeSet::new(), self.buckets.plan()) else {
-            return;
+    #[test]
+    fn what_comes_while_changes_are_written_is_among_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut turns = RollupSpec::session("turns");
+        turns.numbers.push(NumberSpec::sum("tokens", Unit::Integer));
+        let plan = Arc::new(Plan::new(vec![turns]).unwrap());
+        let rollup = plan.rollup("turns").unwrap();
+        let elsewhere = Durability::ELSEWHERE;
+        let mut recorder = Recorder::open(folder.path(), plan, elsewhere, [7; 48], NOW).unwrap();
+        let (one, two) = (recorder.session("one"), recorder.session("two"));
+        let record = |recorder: &mut Recorder, session| {
+            recorder.record(rollup, Some(session), &[], NOW);
         };
-        if let Ok((file, bytes)) = write_log(&self.folder, &self.name, Some(&lines)) {
-            (self.file, self.bytes) = (Arc::new(file), bytes);
-            self.bytes_max = LOG_BYTES_MAX.max(bytes.saturating_mul(4));
-        }
+        record(&mut recorder, one);
+        let changes = recorder.take_changes(NOW).unwrap();
+        record(&mut recorder, one);
+        record(&mut recorder, two);
+        recorder.end(one, NOW);
+        assert!(recorder.settle(changes.write()));
+        assert_eq!((recorder.durable(), logged(&recorder)), (1, vec![1]));
+        // Of what could not be written nothing is missing later, whatever became of it meanwhile.
+        let changes = recorder.take_changes(NOW).unwrap();
+        recorder.end(two, NOW);
+        let error = io::Error::from(io::ErrorKind::StorageFull);
+        assert!(!recorder.settle(Attempt { changes, result: Err(error) }));
+        assert_eq!((recorder.durable(), recorder.health().write_errors), (1, 1));
+        assert!(recorder.persist(NOW));
+        assert_eq!((recorder.durable(), logged(&recorder)), (3, vec![2, 1]));
+        assert!(recorder.take_changes(NOW).is_none());
     }
-}
-
-/// Makes a log that is locked before anybody else can see it: a new one, or one with `lines` in the
-/// place of an older one, which must last before the older one is gone.
-fn write_log(folder: &Folder, name: &str, lines: Option<&[u8]>) -> Result<(File, u64), StateError> {
-    let path = folder.path(name);
-    let tmp = path.with_added_extension("tmp");
-    let mut bytes = Vec::new();
-    line(&format!(r#"[{{"head":{{"version":{OPEN_LOG_VERSION}}}}}]"#), &mut bytes);
-    bytes.extend_from_slice(lines.unwrap_or_default());
-    super::folder::remove(&tmp)?;
-    let file = private().create_new(true).append(true).open(&tmp);
-    let mut file = file.map_err(StateError::io("create", &tmp))?;
-    let mut make = || {
-        file.try_lock().map_err(io::Error::from).map_err(StateError::io("lock", &tmp))?;
-        file.write_all(&bytes).map_err(StateError::io("write", &tmp))?;
-        if lines.is_some() {
-            file.sync_all().map_err(StateError::io("sync", &tmp))?;
-        }
-        fs::rename(&tmp, &path).map_err(StateError::io("rename", &tmp))
-    };
-    if let Err(error) = make() {
-        // A full disk must not fill with what it had no room for.
-        super::folder::remove(&tmp)?;
-        return Err(error);
-    }
-    if lines.is_some() {
-        // An older log must not be back after the power fails: it would show what is gone.
-        sync_folder(folder.root())?;
-    }
-    Ok((file, u64::try_from(bytes.len()).unwrap_or(0)))
-}
-
-fn ops_line(parts: &[&Part], gone: &BTreeSet<u64>, plan: &Plan) -> io::Result<Vec<u8>> {
-    let puts = parts.iter().filter_map(|part| Put::of(part, plan));
-    let mut ops: Vec<_> = puts.map(|put| OpenOp::Put(Box::new(put))).collect();
-    if !gone.is_empty() {
-        ops.push(OpenOp::Gone(gone.clone()));
-    }
-    let mut bytes = Vec::new();
-    line(&serde_json::to_string(&ops)?, &mut bytes);
-    Ok(bytes)
 }

@@ -4,6 +4,7 @@
 //! charged, and its charge stored, before bytes are given out. No call waits for another process:
 //! where one holds the lock for longer than a moment the answer is [`StateError::Busy`], and nothing was changed.
 
+mod queue;
 mod sums;
 
 use std::collections::BTreeSet;
@@ -23,9 +24,10 @@ use super::recorder::{Handed, Recorder};
 use super::seal::{Address, Encode, Sealed, Sealing};
 use super::shelf::Shelf;
 use crate::budget::{Caps, Day, Ledger, Short, Spent};
-use crate::outbox::{Change, Draft, Item, ItemState, Verdict, sha256_hex, wait_until};
+use crate::outbox::{Change, Item, ItemState, Verdict, sha256_hex, wait_until};
 use crate::rollup::Plan;
 
+pub use queue::{Drafts, Queued};
 pub use sums::Sums;
 
 /// Logs of dead processes that one call takes at most; the next takes more.
@@ -80,19 +82,6 @@ pub struct Store {
     sinks: Arc<[String]>,
     /// The one sink that is looked at, where it is one.
     only: Option<String>,
-}
-
-/// What was asked for when something was to be queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Queued {
-    /// It is queued under this number.
-    As(u64),
-    /// It is not, for want of this.
-    Refused(Short),
-    /// It is not, because it came often enough today.
-    OftenEnough,
-    /// It is not, because it has more bytes than a day; it stands in the log under this number.
-    TooLarge(u64),
 }
 
 /// A request that may be sent, and was counted.
@@ -172,9 +161,8 @@ impl Store {
         encode: Encode<'_>,
     ) -> Result<Sealed, StateError> {
         let lock = self.shelf.open()?;
-        let gone = handed.filter(|own| !is_at(&own.file, &self.folder().path(&own.name)));
-        if let Some(own) = gone {
-            let log = Some(own.name.clone());
+        if let Some(own) = handed.filter(|own| !own.log.is_there()) {
+            let log = Some(own.log.name().to_owned());
             return Ok(Sealed { is_purged: true, log, ..Sealed::default() });
         }
         let ledger = self.folder().ledger_at(now)?;
@@ -217,62 +205,11 @@ impl Store {
         Ok(sealed)
     }
 
-    /// Queues a request of its own, if the day has room for it; with `max_per_day`, as often and no
-    /// more, whatever restarts.
-    pub fn queue(
-        &mut self,
-        draft: Draft,
-        max_per_day: Option<u64>,
-        now: UnixMs,
-    ) -> Result<Queued, StateError> {
-        let first = self.sinks.first().cloned().unwrap_or_default();
-        let queued = self.queue_each(vec![(Some(first), draft)], None, max_per_day, now)?;
-        Ok(queued.into_iter().next().unwrap_or(Queued::Refused(Short::Events)))
-    }
-
-    /// The same for the copies of one event, each for its sink, or for none where it stays on this
-    /// machine: all of them find room, or none does. `recorded` is when it happened.
-    pub fn queue_each(
-        &mut self,
-        drafts: Vec<(Option<String>, Draft)>,
-        recorded: Option<UnixMs>,
-        max_per_day: Option<u64>,
-        now: UnixMs,
-    ) -> Result<Vec<Queued>, StateError> {
-        let Some((sink, draft)) = drafts.first() else { return Ok(Vec::new()) };
-        let (is_local, class, event) = (sink.is_none(), draft.class, draft.event.clone());
-        let events = |draft: &Draft| u64::try_from(draft.uuids.len()).unwrap_or(u64::MAX).max(1);
-        let events = drafts.iter().map(|(_, draft)| events(draft)).fold(0, u64::saturating_add);
-        let _lock = self.shelf.open()?;
-        let mut ledger = self.folder().ledger_at(now)?;
-        let mut sealing = self.sealing(&ledger, now);
-        let room =
-            if is_local { sealing.room_here(class) } else { sealing.room_for(class, events) };
-        if let Err(short) = room {
-            return Ok(vec![Queued::Refused(short)]);
-        }
-        if let Some(max) = max_per_day {
-            if !ledger.charge_named(&event, max, now) {
-                return Ok(vec![Queued::OftenEnough]);
-            }
-            self.folder().write_ledger(&ledger)?;
-        }
-        let mut all = Vec::new();
-        for (sink, draft) in drafts {
-            let number = sealing.push_draft(draft, Address { sink, recorded });
-            let is_large = is_quarantined(&sealing.book, number);
-            all.push(if is_large { Queued::TooLarge(number) } else { Queued::As(number) });
-        }
-        sealing.trim();
-        self.commit(sealing)?;
-        Ok(all)
-    }
-
     /// The next request, counted against its day before it is given out. It is not given out again
     /// before a verdict, or [`LEASE_MS`](crate::outbox::LEASE_MS) later.
     pub fn next(&mut self, now: UnixMs) -> Result<Next, StateError> {
         let _lock = self.shelf.open()?;
-        let mut ledger = self.folder().ledger_at(now)?;
+        let mut ledger = self.ledger(now)?;
         loop {
             let mut sealing = self.sealing(&ledger, now);
             sealing.book.outbox.expired_at(now).into_iter().for_each(|change| {
@@ -289,7 +226,7 @@ impl Store {
                 let item = item.quarantined(None, "its bytes are not those that were stored", now);
                 sealing.push(Op::Outbox(Change::Put(Box::new(item))));
                 self.commit(sealing)?;
-                ledger = self.folder().ledger_at(now)?;
+                ledger = self.ledger(now)?;
                 continue;
             };
             self.folder().write_ledger(&ledger)?;
@@ -413,6 +350,14 @@ impl Store {
         lock.map(drop)
     }
 
+    /// The ledger, without what was counted for an event that was not queued in the end.
+    fn ledger(&self, now: UnixMs) -> Result<Ledger, StateError> {
+        let mut ledger = self.folder().ledger_at(now)?;
+        let outbox = &self.shelf.book.outbox;
+        ledger.redeem(|uuid| outbox.items().any(|item| item.uuids.contains(&uuid)));
+        Ok(ledger)
+    }
+
     /// A change of what the log says, with the ledger at hand.
     fn sealing(&self, ledger: &Ledger, now: UnixMs) -> Sealing {
         Sealing {
@@ -438,7 +383,7 @@ impl Store {
     /// Forgets which buckets were taken of logs that are gone for good.
     fn forget_logs(&self, sealing: &mut Sealing, own: Option<&Handed>) -> Result<(), StateError> {
         let logs: BTreeSet<String> = self.folder().open_logs(false)?.into_iter().collect();
-        let is_own = |log: &str| own.is_some_and(|own| own.name == log);
+        let is_own = |log: &str| own.is_some_and(|own| own.log.name() == log);
         let took = sealing.book.took.keys();
         let gone: Vec<_> =
             took.filter(|log| !logs.contains(*log) && !is_own(log)).cloned().collect();
@@ -462,7 +407,7 @@ impl Store {
     ) -> Result<Vec<(String, File)>, StateError> {
         let mut orphans = Vec::new();
         for name in self.folder().open_logs(false)? {
-            let is_own = own.is_some_and(|own| own.name == name);
+            let is_own = own.is_some_and(|own| own.log.name() == name);
             if is_own || orphans.len() >= ORPHANS_MAX {
                 continue;
             }
@@ -535,27 +480,23 @@ fn take_handed(
     handed: &Handed,
     encode: Encode<'_>,
 ) -> Result<(), StateError> {
-    if sealing.book.took.contains_key(&handed.name) {
+    let name = handed.log.name();
+    if sealing.book.took.contains_key(name) {
         // Whatever this log says is gone stays so, even if the power fails: only then may it be
         // forgotten that it was taken.
-        let synced = handed.file.sync_data();
-        synced.map_err(StateError::io("sync", Path::new(&handed.name)))?;
+        handed.log.sync()?;
     }
     let serials: BTreeSet<u64> = handed.parts.iter().map(|part| part.serial).collect();
     for part in &handed.parts {
-        if !sealing.book.has_taken(&handed.name, part.serial) {
-            sealing.take(&handed.name, part.clone(), encode);
+        if !sealing.book.has_taken(name, part.serial) {
+            sealing.take(name, part.clone(), encode);
         }
     }
     let kept: BTreeSet<u64> = serials.union(&handed.gone).copied().collect();
-    if sealing.book.took.get(&handed.name).map_or(!kept.is_empty(), |took| *took != kept) {
-        sealing.push(Op::Took { log: handed.name.clone(), serials: kept });
+    if sealing.book.took.get(name).map_or(!kept.is_empty(), |took| *took != kept) {
+        sealing.push(Op::Took { log: name.to_owned(), serials: kept });
     }
-    sealing.sealed.log = Some(handed.name.clone());
+    sealing.sealed.log = Some(name.to_owned());
     sealing.sealed.serials = serials;
     Ok(())
-}
-
-fn is_quarantined(book: &Book, number: u64) -> bool {
-    book.outbox.item(number).is_some_and(|item| item.state == ItemState::Quarantined)
 }

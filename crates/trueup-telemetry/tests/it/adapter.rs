@@ -48,12 +48,15 @@ fn answer(sdk: &mut Option<Sdk>, asked: &Asked, is_v1: bool) -> Result<Json, Str
     let path = asked.path.split('?').next().unwrap_or_default();
     let body: Json = serde_json::from_slice(&asked.body).unwrap_or_default();
     let begun = "POST /init comes first";
+    // Of v0 gzip is no capability: it is asked of everybody.
+    let capabilities: &[&str] =
+        if is_v1 { &["capture_v1", "encoding_gzip"] } else { &["capture_v0"] };
     match path {
         "/health" => Ok(json!({
             "sdk_name": LIBRARY,
             "sdk_version": LIBRARY_VERSION,
             "adapter_version": "1.0.0",
-            "capabilities": [if is_v1 { "capture_v1" } else { "capture_v0" }],
+            "capabilities": capabilities,
         })),
         "/init" => {
             *sdk = Some(Sdk::new(&body, is_v1).ok_or("api_key and host must be there")?);
@@ -102,10 +105,11 @@ impl Sdk {
         let retries = init["max_retries"].as_u64().unwrap_or(3);
         let host = init["host"].as_str()?.to_owned();
         let key = init["api_key"].as_str()?.to_owned();
+        let is_gzip = init["enable_compression"].as_bool().unwrap_or(false);
         Some(Self {
             _folder: folder,
             store,
-            sink: Sink::PostHog { host, key, is_v1, geoip: false },
+            sink: Sink::PostHog { host, key, is_v1, geoip: false, is_gzip },
             flush_at: usize::try_from(init["flush_at"].as_u64().unwrap_or(100)).ok()?,
             bounds: Bounds {
                 failures_max: u32::try_from(retries).ok()?.saturating_add(1),

@@ -71,6 +71,7 @@ fn bytes(chunks: &[Chunk]) -> Vec<Vec<u8>> {
         key: "phc_abc".to_owned(),
         is_v1: false,
         geoip: false,
+        is_gzip: false,
     };
     let context = Context {
         product: "claude-mem".to_owned(),

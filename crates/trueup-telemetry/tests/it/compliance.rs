@@ -145,6 +145,11 @@ fn answered(name: &'static str, statuses: &[u16], holds: fn(&Run) -> bool) -> Ca
     Case { answers: says(statuses), ..case(name, one(), holds) }
 }
 
+/// What is asked where compression is asked for.
+fn packed(name: &'static str, holds: fn(&Run) -> bool) -> Case {
+    Case { init: json!({ "enable_compression": true }), ..case(name, one(), holds) }
+}
+
 /// What both protocols have in common.
 fn common() -> Vec<Case> {
     let properties = json!({ "custom_string": "hello", "custom_number": 42, "custom_bool": true });
@@ -235,7 +240,7 @@ fn common() -> Vec<Case> {
 }
 
 #[test]
-fn check_30_what_the_harness_asks_of_v0_but_for_compression_holds() {
+fn check_30_what_the_harness_asks_of_v0_holds() {
     let time = json!({
         "distinct_id": "test_user",
         "event": "test_event",
@@ -257,9 +262,12 @@ fn check_30_what_the_harness_asks_of_v0_but_for_compression_holds() {
         case("uses_proper_batch_structure", one(), |run| {
             run.body()["api_key"].is_string() && run.body()["batch"].is_array()
         }),
+        packed("sends_gzip_when_enabled", |run| {
+            run.header(0, "content-encoding") == "gzip" && run.events().len() == 1
+        }),
     ]);
-    // Thirty of the harness less `sends_gzip_when_enabled`; `flush_at_triggers_batch` is of v1.
-    assert_eq!(cases.len(), 30);
+    // Thirty of the harness, and `flush_at_triggers_batch` of v1.
+    assert_eq!(cases.len(), 31);
     assert_all(&cases, false);
 }
 
@@ -317,6 +325,10 @@ fn check_30_what_the_harness_asks_of_v1_and_we_declare_holds() {
         }),
         case("no_content_encoding_when_disabled", one(), |run| {
             run.asked[0].header("content-encoding").is_none()
+        }),
+        packed("sends_gzip_content_encoding", |run| run.header(0, "content-encoding") == "gzip"),
+        packed("compressed_body_is_decompressible", |run| {
+            run.asked[0].packed.starts_with(b"\x1f\x8b") && run.events().len() == 1
         }),
         answered("attempt_header_increments_on_retry", &[503, 503], |run| {
             (0..3).all(|place| run.header(place, "posthog-attempt") == (place + 1).to_string())

@@ -208,6 +208,37 @@ fn a_log_that_grows_is_written_anew_and_stays_locked() {
 }
 
 #[test]
+fn a_log_that_is_written_anew_while_what_ended_is_on_its_way_was_not_purged() {
+    let world = World::new(roomy());
+    let mut recorder = world.recorder_with(EACH, NOON);
+    world.turn(&mut recorder, "b", 7, NOON);
+    let session = recorder.session("b");
+    recorder.end(session, NOON);
+    let handed = recorder.hand_over(NOON);
+    let length = || world.files("open-")[0].metadata().unwrap().len();
+    let session = recorder.session("a");
+    let mut before = 0;
+    for number in 0.. {
+        assert!(number < 20_000, "the log is never written anew");
+        let model = format!("{}{}", number % 60, "m".repeat(380));
+        let values = [(world.field(TURN, "model"), Value::Text(&model))];
+        recorder.record(world.rollup(TURN), Some(session), &values, NOON);
+        if length() < before {
+            break;
+        }
+        before = length();
+    }
+    let sealed = seal(&mut world.store(), Some(&handed), NOON);
+    assert!(!sealed.is_purged, "it is another file, and still there");
+    recorder.forget(&sealed).unwrap();
+    let mut store = world.store();
+    store.shut_down(recorder, NOON, &mut encode).unwrap();
+    let events = events(&store);
+    assert_eq!(sum(&events, TURN, "total_tokens_input"), 7);
+    assert!(sum(&events, TURN, "count") > 1, "what came since");
+}
+
+#[test]
 fn what_cannot_be_stored_now_is_stored_later() {
     let world = World::new(roomy());
     let (mut recorder, mut store) = (world.recorder_with(EACH, NOON), world.store());

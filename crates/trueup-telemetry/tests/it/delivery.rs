@@ -19,18 +19,23 @@ use trueup_telemetry::sink::{Encoder, Unreachable};
 use uuid::Uuid;
 
 use super::http::Asked;
-use super::post::{Post, Script, Virtual, answer, context, encoder, event, posthog, with_header};
+use super::post::{
+    Post, Script, Virtual, answer, context, encoder, event, gzipped, posthog, with_header,
+};
 use super::receiver::{Receiver, Say, events, rows};
 use super::world::NOON;
 
 /// Every kind of place that is on the network.
 fn places(host: &str) -> Vec<Encoder> {
     let endpoint = format!("{host}/v1/logs?token=phc_test");
-    let both = Sink::Otlp { endpoint, logs: true, metrics: true };
+    let both = Sink::Otlp { endpoint, logs: true, metrics: true, is_gzip: false };
+    let packed = [posthog(host, false), posthog(host, true), both.clone()].map(gzipped);
     let hook = Sink::Webhook { endpoint: format!("{host}/hook"), secret_variable: None };
     let mut places =
         vec![encoder(&posthog(host, false)), encoder(&posthog(host, true)), encoder(&hook)];
-    places.extend(Encoder::each(&both, &context(), None));
+    let each = |sink: &Sink| Encoder::each(sink, &context(), None);
+    places.extend(each(&both));
+    places.extend(packed.iter().flat_map(each));
     places
 }
 
@@ -58,7 +63,25 @@ fn check_31_what_arrives_is_what_was_shown_before_to_the_last_byte() {
         expected.sort();
         assert_eq!(headers, expected, "no header is added on the way");
     }
-    assert_eq!(receiver.asked().len(), 5);
+    assert_eq!(receiver.asked().len(), 9);
+}
+
+#[test]
+fn check_31_what_arrives_packed_is_the_same_bytes_at_each_attempt() {
+    for is_v1 in [false, true] {
+        let receiver = Receiver::start(vec![Say::status(503)]);
+        let sink = gzipped(posthog(&receiver.server.url(), is_v1));
+        let mut post = Post::of(&sink, 3);
+        let body = post.store.look(NOON).unwrap().next.unwrap().body;
+        assert_eq!(post.deliver(&mut Net::default()).requests, 2);
+        let [first, again] = receiver.asked().try_into().unwrap();
+        assert_eq!(first.packed, again.packed);
+        assert_eq!((&first.body, &again.body), (&body, &body), "as it was stored");
+        let is_small = first.packed.len() < body.len() / 2;
+        assert!(is_small, "{} of {} bytes", first.packed.len(), body.len());
+        let spent = post.store.look(NOON).unwrap().spent.bytes;
+        assert_eq!(spent, 2 * u64::try_from(body.len()).unwrap(), "what is stored is what counts");
+    }
 }
 
 #[test]
@@ -200,7 +223,8 @@ fn check_33_401_takes_the_new_key_where_bytes_have_an_old_one() {
         let host = receiver.server.url();
         let mut post = Post::of(&posthog(&host, is_v1), 2);
         assert!(matches!(post.deliver(&mut Net::default()).ended, Ended::Stopped(_)));
-        let sink = Sink::PostHog { host, key: "phc_new".to_owned(), is_v1, geoip: false };
+        let sink =
+            Sink::PostHog { host, key: "phc_new".to_owned(), is_v1, geoip: false, is_gzip: false };
         post.encoder = encoder(&sink);
         post.store.rest(NOON, NOON).unwrap();
         let delivered = post.deliver(&mut Net::default());
@@ -407,7 +431,8 @@ fn no_answer_can_make_more_of_an_item_than_it_is() {
 
 #[test]
 fn otlp_says_what_it_did_not_take() {
-    let sink = Sink::Otlp { endpoint: "http://h".to_owned(), logs: true, metrics: false };
+    let sink =
+        Sink::Otlp { endpoint: "http://h".to_owned(), logs: true, metrics: false, is_gzip: false };
     let body = r#"{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"too old"}}"#;
     for (count, quarantined, refused) in [(1, 1, 0), (2, 0, 1)] {
         let mut post = Post::of(&sink, count);

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use flate2::read::GzDecoder;
+
 /// What was asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
@@ -13,7 +15,10 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     /// Names in lower case.
     pub(crate) headers: Vec<(String, String)>,
+    /// What the body says, unpacked where a header says that it is packed.
     pub(crate) body: Vec<u8>,
+    /// The body as it came.
+    pub(crate) packed: Vec<u8>,
 }
 
 impl Asked {
@@ -95,9 +100,14 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
         let Some((name, value)) = line.split_once(':') else { break };
         headers.push((name.to_lowercase(), value.trim().to_owned()));
     }
-    let mut asked = Asked { method, path, headers, body: Vec::new() };
+    let mut asked = Asked { method, path, headers, body: Vec::new(), packed: Vec::new() };
     let length = asked.header("content-length").map_or(0, |length| length.parse().unwrap());
-    asked.body.resize(length, 0);
-    reader.read_exact(&mut asked.body).ok()?;
+    asked.packed.resize(length, 0);
+    reader.read_exact(&mut asked.packed).ok()?;
+    asked.body.clone_from(&asked.packed);
+    if asked.header("content-encoding") == Some("gzip") {
+        asked.body.clear();
+        GzDecoder::new(&*asked.packed).read_to_end(&mut asked.body).unwrap();
+    }
     Some(asked)
 }

@@ -1,9 +1,10 @@
 //! The one path of log and telemetry, and the example of the documentation.
 
-use trueup_telemetry::instrument;
+use trueup_core::DAY_MS;
 use trueup_telemetry::instrument::Events;
 use trueup_telemetry::manifest::{Manifest, lint};
 use trueup_telemetry::product::Outcome;
+use trueup_telemetry::{instrument, report};
 
 use crate::product::{MANIFEST, Stage, TURN, events};
 
@@ -33,6 +34,35 @@ fn values_are_looked_at_once_and_added_up() {
     let events = events(&telemetry);
     assert_eq!(events[0]["event"], TURN);
     assert_eq!(events[0]["properties"]["total_tokens_input"], 7);
+}
+
+#[test]
+fn an_error_is_told_by_what_of_it_stands_in_the_source() {
+    let stage = Stage::new(MANIFEST);
+    let telemetry = stage.open();
+    for (path, tries) in [("/home/alice/acme/plan.md", 3), ("a merger with initech", 4)] {
+        report!(telemetry, "std::io::Error", "cannot open {path} after {} tries", tries);
+    }
+    let error = std::fmt::Error;
+    report!(&telemetry, "fmt::Error", "cannot print: {error}",);
+    report!(telemetry, "Closed", "the pipe is closed");
+    stage.pass(DAY_MS);
+    telemetry.flush();
+    let events = events(&telemetry);
+    assert_eq!(events.len(), 1, "{events:?}");
+    let mut told: Vec<_> = events[0]["properties"]["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| [&one["type"], &one["message"], &one["count"]].map(ToString::to_string))
+        .collect();
+    told.sort();
+    let expected = [
+        ["\"Closed\"", "\"the pipe is closed\"", "1"],
+        ["\"fmt::Error\"", "\"cannot print: {error}\"", "1"],
+        ["\"std::io::Error\"", "\"cannot open {path} after {} tries\"", "2"],
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]
@@ -77,7 +107,7 @@ mod logged {
     use trueup_telemetry::instrument::ErrorLayer;
     use trueup_telemetry::product::Telemetry;
 
-    use super::{EVENTS, MANIFEST, Stage, events, instrument};
+    use super::{EVENTS, MANIFEST, Stage, events, instrument, report};
 
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
@@ -124,6 +154,29 @@ mod logged {
         });
         assert_eq!(lines[0], lines[1]);
         for part in ["WARN", "the answer was cut", "tokens_input=7", "outcome=error", path] {
+            assert!(lines[0].contains(part), "{}", lines[0]);
+        }
+    }
+
+    #[test]
+    fn an_error_is_logged_in_full_and_reported_once() {
+        let path = "/home/alice/acme/plan.md";
+        let lines = [Mode::Off, Mode::Local].map(|mode| {
+            let mut stage = Stage::new(MANIFEST);
+            stage.environment.telemetry = Some(mode.word().to_owned());
+            let telemetry = stage.open();
+            let lines = logged(&telemetry, || {
+                report!(telemetry, "std::io::Error", "cannot open {path}");
+            });
+            stage.pass(600_000);
+            telemetry.flush();
+            let told = events(&telemetry);
+            assert_eq!(told.len(), usize::from(mode == Mode::Local), "{told:?}");
+            assert!(told.iter().all(|event| event["properties"]["errors_count"] == 1), "{told:?}");
+            lines
+        });
+        assert_eq!(lines[0], lines[1]);
+        for part in ["ERROR", "cannot open /home/alice/acme/plan.md", "std::io::Error"] {
             assert!(lines[0].contains(part), "{}", lines[0]);
         }
     }

@@ -81,7 +81,9 @@ struct Machine {
 impl Machine {
     fn new(caps: Caps, durability: Durability) -> Self {
         let world = World::new(caps);
-        let (store, recorder) = (world.store(), world.recorder_with(durability, NOON));
+        let (mut store, recorder) = (world.store(), world.recorder_with(durability, NOON));
+        // Asked once at noon, it knows that day, whatever the clock says at the first step.
+        crate::world::seal(&mut store, None, NOON);
         let model = Model::default();
         Self { world, store, recorder, model, now: NOON, largest: Day::of(NOON), durability }
     }

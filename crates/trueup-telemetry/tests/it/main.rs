@@ -26,6 +26,7 @@ mod fleet;
 mod http;
 mod identity;
 mod instrument;
+mod kill_laws;
 mod machine_laws;
 mod manifest;
 mod outbox;

@@ -85,6 +85,7 @@ host = "https://us.i.posthog.com"
 key = "phc_abc"
 protocol = "v0"
 geoip = false
+compression = "gzip"
 
 [[sink]]
 type = "otlp"
@@ -334,6 +335,18 @@ const REFUSED: &[(&str, &str)] = &[
         "6: `sink.host`",
     ),
     ("@[sink]\ntype = \"posthog\"\nkey = \"x y\"\nhost = \"https://h\"", "5: `sink.key`"),
+    (
+        "@[sink]\ntype = \"posthog\"\nkey = \"x\"\nhost = \"https://h\"\ncompression = \"zstd\"",
+        "7: `sink.compression` `zstd` is not `none` or `gzip`",
+    ),
+    (
+        "@[sink]\ntype = \"otlp\"\nendpoint = \"https://h\"\ncompression = true",
+        "6: `sink.compression` must be a text, and is true or false",
+    ),
+    (
+        "@[sink]\ntype = \"webhook\"\nendpoint = \"https://h\"\ncompression = \"gzip\"",
+        "6: `sink.compression` means nothing with `type = \"webhook\"`",
+    ),
     (
         "@[sink]\ntype = \"stdout\"\npath = \"/x\"",
         "5: `sink.path` means nothing with `type = \"stdout\"`",

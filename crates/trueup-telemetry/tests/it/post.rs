@@ -74,7 +74,26 @@ pub(crate) fn with_header(status: u16, name: &str, value: &str) -> Answer {
 }
 
 pub(crate) fn posthog(host: &str, is_v1: bool) -> Sink {
-    Sink::PostHog { host: host.to_owned(), key: "phc_test".to_owned(), is_v1, geoip: false }
+    Sink::PostHog {
+        host: host.to_owned(),
+        key: "phc_test".to_owned(),
+        is_v1,
+        geoip: false,
+        is_gzip: false,
+    }
+}
+
+/// The same place, which bodies go to packed.
+pub(crate) fn gzipped(sink: Sink) -> Sink {
+    match sink {
+        Sink::PostHog { host, key, is_v1, geoip, .. } => {
+            Sink::PostHog { host, key, is_v1, geoip, is_gzip: true }
+        }
+        Sink::Otlp { endpoint, logs, metrics, .. } => {
+            Sink::Otlp { endpoint, logs, metrics, is_gzip: true }
+        }
+        Sink::Webhook { .. } | Sink::File { .. } | Sink::Stdout => panic!("never packed"),
+    }
 }
 
 pub(crate) fn context() -> Context {

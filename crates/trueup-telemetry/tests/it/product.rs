@@ -1,7 +1,10 @@
 //! A product's telemetry through its one face.
 
 mod consent;
+mod ending;
 mod laws;
+pub(crate) mod past;
+mod recording;
 mod rollups;
 mod sending;
 
@@ -10,7 +13,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -97,15 +100,22 @@ pub(crate) struct Mock {
     pub(crate) answers: Arc<Mutex<VecDeque<u16>>>,
     /// How long each answer takes.
     pub(crate) takes: Arc<Mutex<Duration>>,
+    /// Requests that came, answered or not.
+    pub(crate) asked: Arc<AtomicU64>,
 }
 
 impl Transport for Mock {
     fn send(&mut self, request: &Request, time_max: Duration) -> Result<Answer, Unreachable> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         let takes = *self.takes.lock().unwrap();
         let body = request.body.clone();
         if takes > Duration::ZERO {
             // What hangs has been asked, and does not count as arrived.
-            std::thread::park_timeout(takes.min(time_max));
+            // Nobody wakes the network.
+            let end = Instant::now() + takes.min(time_max);
+            while let Some(left) = end.checked_duration_since(Instant::now()) {
+                std::thread::park_timeout(left);
+            }
             if takes > time_max {
                 return Err(Unreachable::TimedOut(0));
             }
@@ -174,12 +184,30 @@ impl Stage {
         self.now.fetch_add(ms, Ordering::SeqCst);
     }
 
+    /// A folder where a file was to be, as what cannot be written.
+    pub(crate) fn block(&self, name: &str) {
+        fs::create_dir_all(self.folder.path().join("telemetry").join(name)).unwrap();
+    }
+
+    pub(crate) fn unblock(&self, name: &str) {
+        fs::remove_dir(self.folder.path().join("telemetry").join(name)).unwrap();
+    }
+
     /// All files below the folder.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut all = Vec::new();
         walk(self.folder.path(), &mut all);
         all.sort();
         all
+    }
+}
+
+/// Waits for what another thread brings about.
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(10), "{what}");
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 

@@ -22,7 +22,7 @@ use trueup_telemetry::rollup::Value;
 use trueup_telemetry::sink::{Context, Encoder, Outgoing, Request, Unreachable};
 use trueup_telemetry::state::Event;
 
-use super::post::{Post, Virtual, context, encoder, event, posthog};
+use super::post::{Post, Virtual, context, encoder, event, gzipped, posthog};
 use super::receiver::Receiver;
 use super::world::{NOON, TURN, WINDOW, World, roomy};
 
@@ -168,7 +168,8 @@ fn check_31_a_file_has_the_bytes_that_were_shown() {
 #[test]
 fn check_35_otlp_is_told_the_same_sums_as_logs_and_as_metrics() {
     let receiver = Receiver::start(Vec::new());
-    let sink = Sink::Otlp { endpoint: receiver.server.url(), logs: true, metrics: true };
+    let sink =
+        Sink::Otlp { endpoint: receiver.server.url(), logs: true, metrics: true, is_gzip: false };
     for encoder in Encoder::each(&sink, &context(), None) {
         let sums = tell(&encoder, &mut Net::default());
         let (mut logs, mut metrics) = (Sums::default(), Sums::default());
@@ -339,8 +340,11 @@ fn an_address_of_otlp_is_of_its_signal() {
     ];
     for (endpoint, logs, metrics) in cases {
         let endpoint = endpoint.to_owned();
-        let both =
-            Encoder::each(&Sink::Otlp { endpoint, logs: true, metrics: true }, &context(), None);
+        let both = Encoder::each(
+            &Sink::Otlp { endpoint, logs: true, metrics: true, is_gzip: false },
+            &context(),
+            None,
+        );
         let urls: Vec<_> =
             both.iter().map(|encoder| request(encoder, &one_of_each()[..1]).url).collect();
         assert_eq!(urls, [logs, metrics]);
@@ -402,7 +406,7 @@ fn append(file: &mut LinesFile, lines: &str) -> Result<(), Unreachable> {
 /// Every kind of place, by the name of its fixture.
 fn kinds() -> Vec<(&'static str, Encoder)> {
     let endpoint = "https://collector.example".to_owned();
-    let otlp = Sink::Otlp { endpoint, logs: true, metrics: true };
+    let otlp = Sink::Otlp { endpoint, logs: true, metrics: true, is_gzip: false };
     let endpoint = "https://hooks.example/telemetry".to_owned();
     let secret_variable = Some("CLAUDE_MEM_SECRET".to_owned());
     let host = "https://us.i.posthog.com";
@@ -410,6 +414,7 @@ fn kinds() -> Vec<(&'static str, Encoder)> {
     vec![
         ("posthog-v0", encoder(&posthog(host, false))),
         ("posthog-v1", encoder(&posthog(host, true))),
+        ("posthog-gzip", encoder(&gzipped(posthog(host, false)))),
         ("otlp-logs", otlp.next().unwrap()),
         ("otlp-metrics", otlp.next().unwrap()),
         ("webhook", encoder(&Sink::Webhook { endpoint, secret_variable })),

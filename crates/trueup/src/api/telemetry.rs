@@ -138,7 +138,6 @@ async fn take(
 ) -> Answer {
     let product = app.telemetry.product(name)?;
     let body = app.telemetry.body(request).await?;
-    let telemetry = product.telemetry();
     if product.is_to_look_again() {
         drop(flush_of(app, &product));
     }
@@ -148,15 +147,17 @@ async fn take(
         return Err(Problem::new(StatusCode::BAD_REQUEST, "the body is empty"));
     }
     let mut wants_flush = false;
-    for (line, piece) in pieces {
-        match read(piece) {
-            Ok(entry) => {
-                wants_flush |= matches!(entry, Entry::Flush);
-                tally.take(&telemetry, &entry);
+    product.tell(|telemetry| {
+        for (line, piece) in pieces {
+            match read(piece) {
+                Ok(entry) => {
+                    wants_flush |= matches!(entry, Entry::Flush);
+                    tally.take(telemetry, &entry);
+                }
+                Err(wrong) => tally.refuse(line, wrong),
             }
-            Err(wrong) => tally.refuse(line, wrong),
         }
-    }
+    });
     if let Some(refusal) = tally.first_refusal().filter(|_| tally.is_all_refused()) {
         return Err(Problem::new(StatusCode::BAD_REQUEST, refusal));
     }
@@ -174,7 +175,7 @@ fn accepted(tally: &Tally) -> Response {
 async fn end(app: AppState, Path((name, key)): Path<(String, String)>) -> Answer {
     let product = app.telemetry.product(&name)?;
     let mut tally = Tally::of(product.manifest());
-    tally.take(&product.telemetry(), &Entry::End { key });
+    product.tell(|telemetry| tally.take(telemetry, &Entry::End { key }));
     Ok(accepted(&tally))
 }
 
@@ -218,8 +219,9 @@ async fn status(app: AppState, Path(name): Path<String>) -> Answer {
     let status = |product: &Product| {
         let telemetry = product.telemetry();
         if telemetry.is_off() {
-            // Nobody else looks whether that was decided anew.
-            let _flushed = telemetry.flush();
+            // Nobody else looks whether that was decided anew. What waits to be sent is no matter of a
+            // status.
+            telemetry.look_again();
         }
         shown::status(&telemetry.status(), product.manifest())
     };
@@ -269,9 +271,13 @@ async fn consent(app: AppState, Path(name): Path<String>, request: Request) -> A
     };
     let decided = app.telemetry.work(&name, decide).await?;
     // A file that is not as it must be is never written over.
-    let decided =
-        decided.map_err(|error| Problem::new(StatusCode::CONFLICT, shown::words(&error)))?;
+    let decided = decided.map_err(|error| Problem::new(StatusCode::CONFLICT, words(error)))?;
     Ok(Json(decided).into_response())
+}
+
+/// An error with all that it comes from, on one line.
+fn words(error: impl Into<anyhow::Error>) -> String {
+    format!("{:#}", error.into())
 }
 
 async fn data(app: AppState, Path(name): Path<String>) -> Answer {
@@ -279,6 +285,6 @@ async fn data(app: AppState, Path(name): Path<String>) -> Answer {
     match app.telemetry.work(&name, purge).await? {
         Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(StateError::Busy { .. }) => Err(Problem::busy("another process holds it; try again")),
-        Err(error) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, shown::words(&error))),
+        Err(error) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, words(error))),
     }
 }

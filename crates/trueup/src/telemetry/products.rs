@@ -71,6 +71,12 @@ impl Product {
         self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Tells it something that waits for nobody. Meanwhile it is not ended for another base: what is
+    /// answered as taken is of one that is open.
+    pub(crate) fn tell<T>(&self, what: impl FnOnce(&Telemetry) -> T) -> T {
+        what(&self.open.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Whether it is off, and it is time to look at the decision again: a flush does.
     pub(crate) fn is_to_look_again(&self) -> bool {
         if !self.telemetry().is_off() {
@@ -93,7 +99,8 @@ impl Product {
             return drops;
         }
         before.clone_from(&base);
-        // Records meanwhile go to the old one or the new one: each has files of its own.
+        // Records meanwhile go to the old one or the new one, each of which has files of its own; none to
+        // the old one once it ends.
         let new = Telemetry::open(Options { base, ..self.options.clone() });
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *open, new);

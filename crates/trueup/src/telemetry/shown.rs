@@ -1,6 +1,5 @@
 //! How telemetry stands, as JSON for programs.
 
-use std::error::Error;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -92,16 +91,4 @@ pub(crate) fn flushed(flushed: &Flushed) -> Value {
     json!({
         "queued": queued, "kept": kept, "requests": requests, "sent": sent, "problem": problem,
     })
-}
-
-/// An error with all that it comes from, on one line.
-pub(crate) fn words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        source = error.source();
-    }
-    words
 }

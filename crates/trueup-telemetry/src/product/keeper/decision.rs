@@ -14,7 +14,7 @@ use crate::product::options::Options;
 use crate::state::{Reach, StateError};
 
 /// The decision, and the files of which it was made, as they were.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Decided {
     pub(super) consent: Consent,
     stamps: [Option<Stamp>; 2],
@@ -53,15 +53,16 @@ impl Keeper {
     /// Looks at the decision again, where its files may have changed, and follows it.
     pub(super) fn refresh(&self, is_known: bool) -> Mode {
         let stamps = stamps(&self.options);
-        let mut decided = held(&self.decided);
-        if is_known || decided.stamps != stamps {
+        if is_known || held(&self.decided).stamps != stamps {
+            // Of two looks the one that began last is kept. Not while `decided` is held, which whoever
+            // reports an error looks at: files are read.
+            let following = held(&self.following);
+            let fresh = Decided::now(&self.options);
             *held(&self.identity) = None;
             *held(&self.exceptions) = None;
-            let fresh = Decided::now(&self.options);
-            let is_other = fresh.consent != decided.consent;
-            *decided = fresh;
-            drop(decided);
-            if is_other {
+            let before = std::mem::replace(&mut *held(&self.decided), fresh.clone());
+            drop(following);
+            if before.consent != fresh.consent {
                 self.follow();
             }
         }
@@ -76,7 +77,7 @@ impl Keeper {
         // Once this ends nothing is recorded, and what waits is left to the next start.
         let mode = if self.is_ended.load(Ordering::Acquire) { Mode::Off } else { decided };
         let is_local = self.is_local(mode);
-        self.intake.set_mode(mode, is_local, self.now());
+        self.intake.set_mode(mode, is_local);
         if self.is_local(decided) {
             // Not while the lock is held: whoever is ended may look at it.
             let stopper = std::mem::take(&mut *held(&self.stopper));

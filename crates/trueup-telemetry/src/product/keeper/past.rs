@@ -1,14 +1,17 @@
 //! The past, told once: from what a product's own records say of each day to requests in the outbox.
 
+use std::mem;
+use std::path::Path;
+
 use super::sealing::install;
 use super::{Keeper, busy, told};
-use crate::backfill::{Gate, History, Mark, Pending, Progress, gate};
-use crate::budget::Class;
+use crate::backfill::{Chunk, Gate, History, Mark, Pending, Progress, gate};
+use crate::budget::{Class, Short};
 use crate::identity::Identity;
-use crate::outbox::Draft;
+use crate::outbox::{Draft, HISTORICAL_MAX, Item, ItemState};
 use crate::product::held;
 use crate::product::outlets::Outlet;
-use crate::state::{Queued, Reach};
+use crate::state::{Drafts, Queued, Reach};
 
 /// What came of telling the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +37,14 @@ impl Keeper {
     pub(in crate::product) fn rehearse(&self, history: &History<'_>) -> Vec<Vec<u8>> {
         let identity = self.identity(Reach::Local).unwrap_or(Identity::None);
         let id = install(&identity);
-        let bodies = |outlet: &Outlet| {
-            let encoder = outlet.encoder(&self.options.manifest, &[], &id);
-            let chunks = history.chunks(&id);
-            chunks.iter().map(|chunk| encoder.encode(&chunk.events, chunk.time())).collect()
-        };
-        self.outlets.iter().flat_map(|outlet| -> Vec<Vec<u8>> { bodies(outlet) }).collect()
+        let chunks = history.chunks(&id);
+        let bodies =
+            |outlet| chunks.iter().map(|chunk| self.past_body(outlet, chunk, &id)).collect();
+        self.outlets.iter().flat_map(|outlet| -> Vec<_> { bodies(outlet) }).collect()
+    }
+
+    fn past_body(&self, outlet: &Outlet, chunk: &Chunk, id: &str) -> Vec<u8> {
+        outlet.encoder(&self.options.manifest, &[], id).encode(&chunk.events, chunk.time())
     }
 
     /// Queues the past, unless something stands in its way or it is under way already.
@@ -60,42 +65,80 @@ impl Keeper {
         let identity = self.identity(reach)?;
         // An id that changes by the day would join days of the past together: they carry none.
         let id = install(&identity);
-        let mut store = self.store(reach, &identity);
-        let before = told(store.look(now))?;
-        let pending = history.pending(&id, &before.items);
-        for chunk in history.chunks(&id) {
-            let drafts = self.outlets.iter().map(|outlet| {
-                let encoder = outlet.encoder(&self.options.manifest, &[], &id);
-                let draft = Draft {
-                    class: Class::Historical,
-                    event: chunk.events.first().map(|event| event.name.clone()).unwrap_or_default(),
-                    uuids: chunk.uuids(),
-                    day: chunk.day,
-                    body: encoder.encode(&chunk.events, chunk.time()),
-                };
-                (Some(outlet.name.clone()), draft)
-            });
-            let drafts: Vec<_> = drafts.collect();
-            let queued = told(busy(|| store.queue_each(drafts.clone(), None, None, now)))?;
-            let is_queued = |queued: &&Queued| matches!(queued, Queued::As(_));
-            done.requests += queued.iter().filter(is_queued).count() as u64;
-            if let Some(Queued::Refused(short)) = queued.first() {
-                return Err(short.to_string());
+        let mut drafts = self.past(history, &id);
+        let (mut is_told, mut is_full) = (false, false);
+        let mut begin = |items: &[Item]| {
+            // Another process may have been first: only now nobody can be.
+            is_told = self.is_told();
+            is_full = drafts.len() > room(items);
+            if is_told || is_full || Pending::is_under_way(self.state()) {
+                return Ok(Vec::new());
             }
-        }
-        told(pending.write(&self.options.state))?;
+            // Before the requests: a kill in between leaves a past of which nothing has arrived.
+            history.pending(&id, items).write(self.state())?;
+            Ok(mem::take(&mut drafts))
+        };
+        let mut store = self.store(reach, &identity);
+        let queued = told(busy(|| store.queue_made(now, &mut begin)))?;
         drop(sealing);
         done.progress = self.progress()?;
+        if is_told {
+            return Ok(Backfilled { gate: Gate::Complete, ..done });
+        }
+        if is_full && done.progress == Progress::None {
+            return Err(Short::Events.to_string());
+        }
+        let is_queued = |queued: &&Queued| matches!(queued, Queued::As(_));
+        done.requests = queued.iter().filter(is_queued).count() as u64;
         Ok(done)
+    }
+
+    /// Whether it was told, in this version or a later one.
+    fn is_told(&self) -> bool {
+        let backfill = self.options.manifest.backfill.as_ref();
+        backfill.is_some_and(|backfill| Mark::read(self.state()).covers(backfill.version))
+    }
+
+    /// The requests that tell it.
+    fn past(&self, history: &History<'_>, id: &str) -> Drafts {
+        let chunks = history.chunks(id);
+        let of_chunk = |chunk: &Chunk| -> Drafts {
+            let event = chunk.events.first().map(|event| event.name.clone()).unwrap_or_default();
+            let drafts = self.outlets.iter().map(|outlet| {
+                let (uuids, body) = (chunk.uuids(), self.past_body(outlet, chunk, id));
+                let (class, event, day) = (Class::Historical, event.clone(), chunk.day);
+                (Some(outlet.name.clone()), Draft { class, event, uuids, day, body })
+            });
+            drafts.collect()
+        };
+        chunks.iter().flat_map(of_chunk).collect()
     }
 
     /// How far it is; marks it as done once all has arrived.
     pub(super) fn progress(&self) -> Result<Progress, String> {
         let Some(backfill) = &self.options.manifest.backfill else { return Ok(Progress::None) };
-        if !self.options.state.exists() {
+        if !Pending::is_under_way(self.state()) {
             return Ok(Progress::None);
         }
-        let items = told(self.look())?.items;
-        told(Pending::follow(&self.options.state, backfill, &items, self.now()))
+        let now = self.now();
+        let mut progress = Progress::None;
+        // Nobody else queues or follows it meanwhile.
+        let mut follow = |items: &[Item]| {
+            progress = Pending::follow(self.state(), backfill, items, now)?;
+            Ok(Vec::new())
+        };
+        let mut store = self.store(Reach::Local, &Identity::None);
+        told(busy(|| store.queue_made(now, &mut follow)))?;
+        Ok(progress)
     }
+
+    fn state(&self) -> &Path {
+        &self.options.state
+    }
+}
+
+/// How many requests more may wait.
+fn room(items: &[Item]) -> usize {
+    let waits = |item: &&Item| item.class == Class::Historical && item.state == ItemState::Queued;
+    HISTORICAL_MAX.saturating_sub(items.iter().filter(waits).count())
 }

@@ -37,6 +37,7 @@ impl Keeper {
         told(busy(sealed))
     }
 
+    /// Ends all that is open, and seals it.
     pub(super) fn seal_all(&self, reach: Reach, now: UnixMs) -> Result<(), String> {
         let _sealing = held(&self.sealing);
         let has_errands = !held(&self.errands).is_empty();
@@ -44,19 +45,23 @@ impl Keeper {
         if !has_errands && recorder.is_none() {
             return Ok(());
         }
+        // Written before whatever may fail: then the next process finds it.
+        let ended = recorder.map(|mut recorder| {
+            recorder.end_all(now);
+            let handed = recorder.hand_over(now);
+            (recorder, handed)
+        });
         let identity = self.identity(reach)?;
         let mut store = self.store(reach, &identity);
-        told(busy(|| self.run_errands(&mut store, &identity, (reach, now))))?;
-        let Some(mut recorder) = recorder else { return Ok(()) };
-        recorder.end_all(now);
-        let handed = recorder.hand_over(now);
+        let ran = told(busy(|| self.run_errands(&mut store, &identity, (reach, now))));
+        let Some((mut recorder, handed)) = ended else { return ran };
         let mut encode = |event: &Event| self.encode(event, &identity, now);
         let sealed = told(busy(|| store.seal(Some(&handed), now, &mut encode)))?;
         if !sealed.is_purged {
             told(recorder.forget(&sealed))?;
             told(recorder.close(now))?;
         }
-        Ok(())
+        ran
     }
 
     /// What may be sent of all that is recorded; nothing at all where telemetry is off.

@@ -1,13 +1,13 @@
 //! From bytes that are fixed to whoever they are for.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, TryLockError, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, TryLockError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use trueup_core::UnixMs;
 
-use super::{Flushed, Keeper, Stopper, busy};
+use super::{BUSY_WAIT, Flushed, Keeper, Stopper, busy};
 use crate::deliver::{self, Bounds, Delivered, Ended, deliver};
 use crate::identity::Identity;
 use crate::product::outlets::Outlet;
@@ -20,16 +20,31 @@ const WAIT_LOOK: Duration = Duration::from_millis(200);
 impl Keeper {
     /// Sends what may be sent, unless somebody does already.
     pub(super) fn send(&self, bounds: Bounds, flushed: &mut Flushed) {
-        let sending = match self.sending.try_lock() {
-            Ok(sending) => sending,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
+        if let Some(_turn) = self.turn(Duration::ZERO) {
+            self.pass(bounds, &self.is_ended, flushed);
+        }
+    }
+
+    /// The right to send, once nobody else has it; for no longer than this is waited.
+    fn turn(&self, wait_max: Duration) -> Option<MutexGuard<'_, ()>> {
+        let began = Instant::now();
+        loop {
+            match self.sending.try_lock() {
+                Ok(turn) => return Some(turn),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) if began.elapsed() >= wait_max => return None,
+                Err(TryLockError::WouldBlock) => thread::park_timeout(BUSY_WAIT),
+            }
+        }
+    }
+
+    /// Sends until nothing is due, or it is over.
+    fn pass(&self, bounds: Bounds, is_over: &AtomicBool, flushed: &mut Flushed) {
         for outlet in &self.outlets {
-            if !self.may_send() {
+            if is_over.load(Ordering::Acquire) || !self.may_send() {
                 break;
             }
-            match busy(|| self.deliver(outlet, bounds)) {
+            match busy(|| self.deliver(outlet, bounds, is_over)) {
                 Ok(delivered) => {
                     flushed.requests += delivered.requests;
                     flushed.sent += delivered.items;
@@ -43,10 +58,14 @@ impl Keeper {
                 Err(error) => flushed.problem = Some(words(&error)),
             }
         }
-        drop(sending);
     }
 
-    fn deliver(&self, outlet: &Outlet, bounds: Bounds) -> Result<Delivered, StateError> {
+    fn deliver(
+        &self,
+        outlet: &Outlet,
+        bounds: Bounds,
+        is_over: &AtomicBool,
+    ) -> Result<Delivered, StateError> {
         let Some(reach) = self.sending_reach() else {
             let ended = Ended::Forbidden;
             return Ok(Delivered { requests: 0, items: 0, quarantined: 0, refused: vec![], ended });
@@ -55,7 +74,7 @@ impl Keeper {
         let mut store = self.store(reach, &Identity::None).only(&outlet.name);
         let encoder = outlet.encoder(manifest, &self.base, "");
         let mut transport = outlet.transport(&self.options);
-        let clock = Waiting { keeper: self, began: Instant::now() };
+        let clock = Waiting { keeper: self, is_over, began: Instant::now() };
         let [first, ..] = (self.options.random)();
         let seed = u64::from(first) ^ self.now().0.cast_unsigned();
         let bounds = Bounds { jitter: seed, ..bounds };
@@ -75,26 +94,23 @@ impl Keeper {
     /// What may be sent, where anything may; also while this ends.
     pub(super) fn sending_reach(&self) -> Option<Reach> {
         let decided = held(&self.decided);
-        let is_allowed =
-            !self.is_local(decided.consent.mode) && !self.is_cut.load(Ordering::Acquire);
         let since = decided.consent.as_of.unwrap_or(UnixMs(i64::MIN));
-        is_allowed.then_some(Reach::Since(since))
+        (!self.is_local(decided.consent.mode)).then_some(Reach::Since(since))
     }
 
-    /// One attempt to send, for no longer than `bound`: whoever waits for the end of a program waits no
-    /// longer, whatever the network does.
+    /// One attempt to send, behind the request that is under way, for no longer than `bound`: whoever
+    /// waits for the end of a program waits no longer, whatever the network does.
     pub(super) fn last_attempt(self: &Arc<Self>, bound: Duration) {
         if bound.is_zero() || !self.may_send() {
             return;
         }
-        let bounds = Bounds { time_max: bound, failures_max: 1, jitter: 0 };
         if self.options.is_driven {
-            return self.send(bounds, &mut Flushed::default());
+            return self.attempt(bound);
         }
         let (done, ended) = mpsc::sync_channel(1);
         let keeper = Arc::clone(self);
         let attempt = move || {
-            keeper.send(bounds, &mut Flushed::default());
+            keeper.attempt(bound);
             // Nobody listens any more where it took too long.
             let _is_heard = done.send(()).is_ok();
         };
@@ -102,11 +118,20 @@ impl Keeper {
             let _is_done = ended.recv_timeout(bound).is_ok();
         }
     }
+
+    fn attempt(&self, bound: Duration) {
+        let began = Instant::now();
+        let Some(_turn) = self.turn(bound) else { return };
+        let time_max = bound.saturating_sub(began.elapsed());
+        let bounds = Bounds { time_max, failures_max: 1, jitter: 0 };
+        self.pass(bounds, &self.is_cut, &mut Flushed::default());
+    }
 }
 
 /// Time as a pass of delivery needs it. Where there is no thread, nobody waits.
 struct Waiting<'a> {
     keeper: &'a Keeper,
+    is_over: &'a AtomicBool,
     began: Instant,
 }
 
@@ -123,11 +148,16 @@ impl deliver::Clock for Waiting<'_> {
         let end = Instant::now() + time;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let is_over = self.keeper.options.is_driven || !self.keeper.may_send();
+            let is_driven = self.keeper.options.is_driven;
+            let is_over = is_driven || self.is_over() || !self.keeper.may_send();
             if left.is_zero() || is_over {
                 return !is_over;
             }
             thread::park_timeout(left.min(WAIT_LOOK));
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
     }
 }

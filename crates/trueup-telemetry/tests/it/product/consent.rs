@@ -204,7 +204,7 @@ fn check_03_off_calls_nothing_of_the_system() {
 
 /// Reads and writes of this thread meanwhile; nothing, with a message, where the system does not say.
 #[expect(clippy::print_stderr, reason = "nothing is skipped in silence")]
-fn calls_of(run: impl FnOnce()) -> Option<u64> {
+pub(super) fn calls_of(run: impl FnOnce()) -> Option<u64> {
     let count = || {
         let text = String::from_utf8(fs::read("/proc/thread-self/io").ok()?).ok()?;
         let of = |name: &str| {

@@ -145,6 +145,28 @@ fn check_38_a_crash_loop_sends_no_more_than_a_day_has() {
 }
 
 #[test]
+fn what_could_not_be_queued_is_not_counted_against_its_day() {
+    let stage = Stage::new(&with_sink(MANIFEST));
+    stage.file(ON);
+    let telemetry = stage.open();
+    stage.block("outbox/00000001.body.tmp");
+    telemetry.lifecycle("worker_started", &[]);
+    assert!(telemetry.flush().problem.is_some());
+    // Also by a process that was killed before it could try again.
+    let next = stage.open();
+    next.lifecycle("worker_started", &[]);
+    assert!(next.flush().problem.is_some());
+    stage.unblock("outbox/00000001.body.tmp");
+    for telemetry in [&next, &telemetry] {
+        telemetry.flush();
+        assert_eq!(stage.mock.events().len(), 1, "once, and only once");
+    }
+    stage.open().lifecycle("worker_started", &[]);
+    stage.open().flush();
+    assert_eq!(stage.mock.events().len(), 1);
+}
+
+#[test]
 fn check_39_no_step_of_the_clock_brings_another_day_twice() {
     let manifest =
         with_sink(MANIFEST).replace("= 20", "= 2").replace("hard_cap = 40", "hard_cap = 6");

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
@@ -37,10 +36,9 @@ const LINES_SHOWN_MAX: u64 = 10;
 
 impl Backfill {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        let options = self.which.options(config)?;
-        let manifest = Arc::clone(&options.manifest);
         let telemetry =
-            if self.dry_run { self.which.look(config)? } else { Telemetry::open(options) };
+            if self.dry_run { self.which.look(config)? } else { self.which.open(config)? };
+        let manifest = telemetry.manifest();
         let Some(gate) = telemetry.backfill_gate(self.include_history) else {
             writeln!(
                 io::stdout(),
@@ -53,7 +51,7 @@ impl Backfill {
             writeln!(io::stdout(), "{why}")?;
             return Ok(ExitCode::SUCCESS);
         }
-        let Some(mut history) = History::new(&manifest, clock::now()) else {
+        let Some(mut history) = History::new(manifest, clock::now()) else {
             return Ok(ExitCode::SUCCESS);
         };
         let is_all_read = self.read(&mut history)?;

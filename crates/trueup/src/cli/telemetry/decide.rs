@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use trueup_telemetry::consent::{Layer, Mode};
-use trueup_telemetry::product::Telemetry;
 
 use super::{Which, decided_by, meaning};
 use crate::config::Config;
@@ -21,8 +20,8 @@ pub(super) struct Decide {
 
 impl Decide {
     pub(super) fn run(self, mode: Mode, config: &Config) -> Result<ExitCode> {
-        let manifest = self.which.manifest()?;
-        let telemetry = Telemetry::open(self.which.options(config)?);
+        let telemetry = self.which.open(config)?;
+        let manifest = telemetry.manifest();
         telemetry.set_mode(mode)?;
         let status = telemetry.status();
         let name = &status.product;
@@ -32,7 +31,7 @@ impl Decide {
             lines.push(format!(
                 "`{mode}` is written to {}, but {} decides before it.",
                 status.file.display(),
-                decided_by(&status, &manifest)
+                decided_by(&status, manifest)
             ));
         }
         if status.mode == Mode::On && manifest.sinks.is_empty() {

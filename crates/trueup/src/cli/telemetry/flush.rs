@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use trueup_telemetry::consent::Mode;
-use trueup_telemetry::product::Telemetry;
 
 use super::{Which, meaning};
 use crate::config::Config;
@@ -20,7 +19,7 @@ pub(super) struct Flush {
 
 impl Flush {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        let telemetry = Telemetry::open(self.which.options(config)?);
+        let telemetry = self.which.open(config)?;
         let flushed = telemetry.flush();
         let status = telemetry.status();
         let mut out = io::stdout().lock();

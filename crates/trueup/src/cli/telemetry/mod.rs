@@ -124,6 +124,10 @@ impl Which {
         Ok(Options { is_driven: true, ..telemetry::options(self.manifest()?, config) })
     }
 
+    fn open(&self, config: &Config) -> Result<Telemetry> {
+        Ok(Telemetry::open(self.options(config)?))
+    }
+
     /// A product's telemetry, to look at: nothing is made, changed or deleted.
     fn look(&self, config: &Config) -> Result<Telemetry> {
         Ok(Telemetry::open(Options { is_onlooker: true, ..self.options(config)? }))

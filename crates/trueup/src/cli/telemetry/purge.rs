@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use trueup_telemetry::product::Telemetry;
 
 use super::Which;
 use crate::config::Config;
@@ -18,7 +17,7 @@ pub(super) struct Purge {
 
 impl Purge {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        let telemetry = Telemetry::open(self.which.options(config)?);
+        let telemetry = self.which.open(config)?;
         telemetry.purge()?;
         let status = telemetry.status();
         let name = status.product;

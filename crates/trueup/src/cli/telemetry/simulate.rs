@@ -67,6 +67,7 @@ fn print(
     writeln!(out, "  bytes                  {:>14}", grouped(*bytes))?;
     writeln!(out, "  events of an installation and day")?;
     writeln!(out, "    mean                 {:>14.2}", figures.mean())?;
+    writeln!(out, "    half at most         {:>14}", figures.p50())?;
     writeln!(out, "    99 of 100 at most    {:>14}", figures.p99())?;
     writeln!(
         out,
@@ -86,7 +87,8 @@ fn as_json(figures: &Figures, hard_cap: u64) -> serde_json::Value {
         "requests": figures.requests,
         "bytes": figures.bytes,
         "events_per_install_and_day": {
-            "mean": figures.mean(), "p99": figures.p99(), "most": figures.most(), "hard_cap": hard_cap,
+            "mean": figures.mean(), "p50": figures.p50(), "p99": figures.p99(),
+            "most": figures.most(), "hard_cap": hard_cap,
         },
     })
 }

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::{Value, json};
 use trueup_telemetry::consent::{Content, Mode, StateFile};
 use trueup_telemetry::identity::{Found, IdKind};
 use trueup_telemetry::manifest::Manifest;
@@ -19,6 +18,7 @@ use crate::config::Config;
 use crate::render::number::{counted, grouped};
 use crate::render::terminal::Terminal;
 use crate::render::wrap::wrapped;
+use crate::telemetry::shown;
 
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -34,14 +34,15 @@ const LABEL_COLUMNS: usize = 14;
 
 impl Status {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        let (manifest, status) = (self.which.manifest()?, self.which.look(config)?.status());
+        let telemetry = self.which.look(config)?;
+        let (status, manifest) = (telemetry.status(), telemetry.manifest());
         let mut out = io::BufWriter::new(io::stdout().lock());
         if self.json {
-            writeln!(out, "{:#}", as_json(&status, &manifest))?;
+            writeln!(out, "{:#}", shown::status(&status, manifest))?;
         } else {
             let columns = Terminal::of_stdout(&config.environment).columns;
             writeln!(out, "{}: {}, {}", status.product, status.mode, meaning(status.mode))?;
-            for (label, value) in rows(&status, &manifest) {
+            for (label, value) in rows(&status, manifest) {
                 let lines = wrapped(&value, columns, LABEL_COLUMNS + 2);
                 for (at, line) in lines.iter().enumerate() {
                     let label = if at == 0 { label } else { "" };
@@ -64,7 +65,7 @@ fn rows(status: &product::Status, manifest: &Manifest) -> Vec<(&'static str, Str
         let words = "it would be on, but waits until its notice was shown";
         rows.push(("notice", words.to_owned()));
     }
-    rows.push(("file", format!("{} ({})", status.file.display(), state(&status.file).1)));
+    rows.push(("file", format!("{} ({})", status.file.display(), state(&status.file))));
     rows.push(("id", id_words(manifest.id, &status.identity)));
     rows.push(("errors", if status.errors { "may be told" } else { "are not told" }.to_owned()));
     rows.push(("goes to", goes_to(manifest, status.mode)));
@@ -80,12 +81,12 @@ fn rows(status: &product::Status, manifest: &Manifest) -> Vec<(&'static str, Str
     rows
 }
 
-/// What a file with a decision is, as a word and in words.
-fn state(path: &Path) -> (&'static str, &'static str) {
+/// What a file with a decision is.
+fn state(path: &Path) -> &'static str {
     match StateFile::read(path).content {
-        Content::Absent => ("absent", "not there"),
-        Content::Unreadable(_) => ("unreadable", "cannot be read"),
-        Content::Read(_) => ("read", "read"),
+        Content::Absent => "not there",
+        Content::Unreadable(_) => "cannot be read",
+        Content::Read(_) => "read",
     }
 }
 
@@ -147,50 +148,4 @@ fn last_words(item: &Item) -> String {
     let when = item.settled.map(|time| format!(" on {time}")).unwrap_or_default();
     let reason = item.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
     format!("{status} to {}{when}{reason}", item.event)
-}
-
-fn as_json(status: &product::Status, manifest: &Manifest) -> Value {
-    let of_file = |path: &Path| json!({"path": path, "state": state(path).0});
-    let id_state = match &status.identity {
-        Found::NotYet => "not_yet",
-        Found::Unreadable => "unreadable",
-        Found::NotAnId { .. } => "not_an_id",
-        Found::Made(_) => "made",
-    };
-    let id_now = match &status.identity {
-        Found::Made(identity) => identity.id_at(clock::now()),
-        Found::NotYet | Found::Unreadable | Found::NotAnId { .. } => None,
-    };
-    let days: Vec<Value> = status
-        .days
-        .iter()
-        .map(|(event, day, records)| json!({"event": event, "day": day.to_string(), "records": records}))
-        .collect();
-    json!({
-        "schema": 1,
-        "product": status.product,
-        "mode": status.mode.word(),
-        "decided_by": status.layer.name(),
-        "as_of": status.as_of.map(|time| time.to_string()),
-        "awaits_notice": status.awaits_notice,
-        "errors": status.errors,
-        "file": of_file(&status.file),
-        "policy": of_file(&status.policy),
-        "state": status.state,
-        "id": {"kind": manifest.id.word(), "state": id_state, "id": id_now},
-        "sinks": manifest.places(),
-        "day": status.day.to_string(),
-        "sent_today": {
-            "events": status.spent.events, "hard_cap": status.caps.hard_cap,
-            "bytes": status.spent.bytes, "bytes_per_day": status.caps.bytes_per_day,
-            "requests": status.spent.requests, "requests_per_day": status.caps.requests_per_day,
-        },
-        "queued": status.queued,
-        "kept": status.kept,
-        "expired": status.expired,
-        "adding_up": days,
-        "last": status.last,
-        "warnings": status.warnings,
-        "problem": status.problem,
-    })
 }

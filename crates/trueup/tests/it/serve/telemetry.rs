@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use trueup_telemetry::errors::{Report, frames_of};
@@ -130,6 +131,48 @@ fn an_object_an_array_and_lines_are_added_up() {
     let told = properties(turns);
     assert_eq!((&told["count"], &told["total_tokens"]), (&json!(7), &json!(7)), "{told:#}");
     assert_eq!((&told["outcomes_ok"], &told["rollup_reason"]), (&json!(6), &json!("session_end")));
+}
+
+#[test]
+fn whatever_is_accepted_while_another_base_comes_is_told() {
+    let home = home_with(&[]);
+    let daemon = home.start();
+    let body = r#"{"event":"turns","key":"s1","props":{"tokens":1}}"#.to_owned() + "\n";
+    let accepted: u64 = std::thread::scope(|scope| {
+        let posts: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let answers =
+                        (0..40).map(|_| post(&daemon, "/records", &body.repeat(300)).json());
+                    let accepted = answers.map(|answer| {
+                        // Too many may wait while another base comes; off it is never.
+                        let mut dropped = answer["dropped"].as_array().unwrap().iter();
+                        assert!(dropped.all(|drop| drop["reason"] == "full"), "{answer}");
+                        answer["accepted"].as_u64().unwrap()
+                    });
+                    accepted.sum::<u64>()
+                })
+            })
+            .collect();
+        for minor in 0..12 {
+            let base = json!({ "version": format!("1.{minor}.0") }).to_string();
+            assert_eq!(ask(&daemon, "PUT", "/base", &base).0, 200);
+        }
+        posts.into_iter().map(|post| post.join().unwrap()).sum()
+    });
+    assert_eq!(post(&daemon, "/sessions/s1/end", "").status, 202);
+    let mut told = 0;
+    until("all is told", || {
+        assert!(post(&daemon, "/flush", "").status < 300);
+        let sent = get(&daemon, "/sent");
+        let bodies = sent["requests"].as_array().unwrap().iter();
+        let bodies = bodies.map(|one| properties(one["body"].as_str().unwrap()));
+        let days = get(&daemon, "/status")["adding_up"].as_array().unwrap().clone();
+        told = bodies.map(|it| it["count"].as_u64().unwrap()).sum::<u64>();
+        told += days.iter().map(|day| day["records"].as_u64().unwrap()).sum::<u64>();
+        told >= accepted
+    });
+    assert_eq!(told, accepted);
 }
 
 #[test]
@@ -309,6 +352,38 @@ fn the_decision_is_written_and_followed() {
     fs::write(&file, "{\"mode\": ").unwrap();
     assert_eq!(ask(&daemon, "PUT", "/consent", r#"{"mode":"on"}"#).0, 409);
     assert_eq!(fs::read(&file).unwrap(), b"{\"mode\": ");
+}
+
+/// To look at a status is to look: whatever waits to be sent, and to whom, holds up no answer.
+#[test]
+fn a_status_sends_nothing_and_waits_for_nobody() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let sink = format!(
+        "\n[sink]\ntype = \"webhook\"\nendpoint = \"http://{}/x\"\n",
+        silent.local_addr().unwrap()
+    );
+    let home = home_with(&[]);
+    let manifest = format!("{MANIFEST}{sink}");
+    fs::write(home.path("observer.toml"), &manifest).unwrap();
+    let folder = home.path(".observer");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("telemetry.json"), r#"{"mode":"off"}"#).unwrap();
+    let daemon = home.start();
+    assert_eq!(get(&daemon, "/status")["mode"], "off");
+    // Another process turns it on, and leaves something that could be sent.
+    let on = r#"{"mode":"on","decidedAt":"2020-01-01T00:00:00.000Z"}"#;
+    fs::write(folder.join("telemetry.json"), on).unwrap();
+    let manifest = Arc::new(Manifest::parse(&manifest, "observer.toml").unwrap());
+    let telemetry = Telemetry::open(Options::new(manifest, &folder, Environment::default()));
+    telemetry.record("turns", Some("s1"), &[]);
+    telemetry.end("s1");
+    telemetry.shut_down(Duration::ZERO);
+    let asked = Instant::now();
+    let status = get(&daemon, "/status");
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert_eq!((&status["mode"], &status["queued"]), (&json!("on"), &json!(1)), "{status:#}");
+    silent.set_nonblocking(true).unwrap();
+    assert!(silent.accept().is_err(), "nobody was asked");
 }
 
 /// The logs of open buckets, and the outbox.
