@@ -48,6 +48,12 @@ impl UnixMs {
         self.zoned(&TimeZone::UTC).date().to_string()
     }
 
+    /// The month that it falls into in UTC, as `2026-11`.
+    #[must_use]
+    pub fn utc_month(self) -> String {
+        self.zoned(&TimeZone::UTC).strftime("%Y-%m").to_string()
+    }
+
     /// Reads an epoch number in seconds (below 10^10), milliseconds (below 10^13), microseconds or
     /// nanoseconds, as sources write them without saying which.
     #[must_use]

@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use clap::ValueEnum;
 use jiff::civil::Date;
+use serde_json::Value;
 use trueup_core::report::{
     self, Block, CostMode, Dimension, Entry, Filter, Pricer, Report, ReportBuilder, Sums, Window,
 };
 use trueup_core::{Calendar, Counters, HOUR_MS, QUARTER_MS, Series, UnixMs};
 
+use crate::render::json;
 use crate::usage::{MONTH_MS, Usage};
 
 /// What the rows are about.
@@ -132,6 +134,24 @@ pub(crate) fn unknown_source(asked: &[String], usage: &Usage) -> Result<Option<S
         let known: Vec<String> = known.iter().cloned().collect();
         format!("`{unknown}` is not an agent; there are {}", known.join(", "))
     }))
+}
+
+/// The answer as trueup's own JSON: a report, or blocks where there are no dimensions.
+pub(crate) fn answer(
+    usage: &Usage,
+    by: Option<Vec<Dimension>>,
+    calendar: Calendar,
+    filter: &Filter,
+    pricer: Pricer<'_>,
+    has_breakdown: bool,
+    now: UnixMs,
+) -> Result<Value> {
+    let Some(by) = by else {
+        let (blocks, totals) = blocks(usage, filter, pricer)?;
+        return Ok(json::blocks(&blocks, &totals, &calendar.zone_name(), now));
+    };
+    let report = build(usage, by, calendar, filter, pricer)?;
+    Ok(json::report(&report, has_breakdown))
 }
 
 /// Folds usage into a report, from the widest sums that will do.

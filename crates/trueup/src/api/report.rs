@@ -21,7 +21,6 @@ use trueup_core::{Calendar, UnixMs};
 
 use super::{App, Problem};
 use crate::query::{self, By, Cost};
-use crate::render::json;
 use crate::usage::Usage;
 
 /// The names and values of a URL's parameters, in order.
@@ -96,17 +95,11 @@ impl Asked {
             return Ok(Err(format!("`source`: {refusal}")));
         }
         let pricer = Pricer::new(book, self.cost.mode());
-        Ok(match query::dimensions(&self.by) {
-            Ok(Some(by)) => {
-                let report = query::build(&usage, by, self.calendar, &self.filter, pricer)?;
-                Ok(json::report(&report, false))
-            }
-            Ok(None) => {
-                let (blocks, totals) = query::blocks(&usage, &self.filter, pricer)?;
-                Ok(json::blocks(&blocks, &totals, &self.calendar.zone_name(), now))
-            }
-            Err(refusal) => Err(refusal),
-        })
+        let by = match query::dimensions(&self.by) {
+            Ok(by) => by,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        query::answer(&usage, by, self.calendar, &self.filter, pricer, false, now).map(Ok)
     }
 }
 

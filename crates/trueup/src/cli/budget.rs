@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use trueup_ledger::Reader;
 
 use super::{WrongUsage, load};
@@ -38,6 +38,24 @@ pub(super) struct ShowAlerts {
 
 impl ShowBudget {
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
+        let all = self.look(config)?;
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        if self.json {
+            writeln!(out, "{:#}", as_json(&all))?;
+        } else {
+            let terminal = Terminal::of_stdout(&config.environment);
+            render::budget::budgets(&all, terminal, &mut out)?;
+        }
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The budgets, as JSON.
+    pub(super) fn answer(&self, config: &Config) -> Result<Value> {
+        Ok(as_json(&self.look(config)?))
+    }
+
+    fn look(&self, config: &Config) -> Result<Vec<Looked>> {
         must_have_budgets(config)?;
         let unknown =
             self.names.iter().find(|name| !config.budgets.iter().any(|one| one.name == **name));
@@ -49,17 +67,13 @@ impl ShowBudget {
         }
         let (mut all, _) = looked(config)?;
         all.retain(|one| self.names.is_empty() || self.names.contains(&one.settings.name));
-        let mut out = io::BufWriter::new(io::stdout().lock());
-        if self.json {
-            let budgets: Vec<_> = all.iter().map(budget_json).collect();
-            writeln!(out, "{:#}", json!({"schema": SCHEMA, "budgets": budgets}))?;
-        } else {
-            let terminal = Terminal::of_stdout(&config.environment);
-            render::budget::budgets(&all, terminal, &mut out)?;
-        }
-        out.flush()?;
-        Ok(ExitCode::SUCCESS)
+        Ok(all)
     }
+}
+
+fn as_json(budgets: &[Looked]) -> Value {
+    let budgets: Vec<_> = budgets.iter().map(budget_json).collect();
+    json!({"schema": SCHEMA, "budgets": budgets})
 }
 
 impl ShowAlerts {

@@ -12,8 +12,9 @@ use trueup_core::report::{
 use trueup_core::{Bucket, Calendar, QUARTER_MS};
 use trueup_ledger::Reader;
 
-use super::report::Selection;
-use super::{WrongUsage, load, notes};
+use super::load::Loaded;
+use super::report::{Chosen, Selection};
+use super::{WrongUsage, notes};
 use crate::config::Config;
 use crate::problems;
 use crate::render::table::{Cell, Layout, Look};
@@ -26,16 +27,10 @@ const SCHEMA: u32 = 1;
 pub(super) fn run(
     selection: &Selection,
     by: Option<&[Dimension]>,
-    calendar: Calendar,
-    filter: &Filter,
     is_json: bool,
     config: &Config,
 ) -> Result<ExitCode> {
-    let (name, bucket) = bucket(by)?;
-    check(selection)?;
-    let loaded = load::load(config, false)?;
-    selection.check_sources(&loaded.usage)?;
-    let report = build(&loaded.usage, bucket, calendar, filter)?;
+    let Looked { name, report, loaded } = look(selection, by, config)?;
     let terminal = Terminal::of_stdout(&config.environment);
     let mut out = io::BufWriter::new(io::stdout().lock());
     if is_json {
@@ -48,6 +43,31 @@ pub(super) fn run(
     out.flush()?;
     notes::after(&loaded, &BTreeMap::new(), terminal)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same as JSON.
+pub(super) fn answer(
+    selection: &Selection,
+    by: Option<&[Dimension]>,
+    config: &Config,
+) -> Result<Value> {
+    let Looked { name, report, .. } = look(selection, by, config)?;
+    Ok(as_json(&report, name))
+}
+
+/// A report, and what its rows are about.
+struct Looked {
+    name: &'static str,
+    report: CompletenessReport,
+    loaded: Loaded,
+}
+
+fn look(selection: &Selection, by: Option<&[Dimension]>, config: &Config) -> Result<Looked> {
+    let (name, bucket) = bucket(by)?;
+    check(selection)?;
+    let Chosen { calendar, filter, loaded, .. } = selection.choose(config)?;
+    let report = build(&loaded.usage, bucket, calendar, &filter)?;
+    Ok(Looked { name, report, loaded })
 }
 
 /// The time that rows are about.

@@ -47,9 +47,7 @@ const SCHEMA: u32 = 1;
 
 impl Doctor {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        if let Some(source) = &self.source {
-            sync::agent_named(source).map_err(WrongUsage)?;
-        }
+        self.check_source()?;
         match self.examine(config) {
             Err(error) if !super::is_closed_pipe(&error) => {
                 // That nothing could be checked is no warning.
@@ -62,11 +60,7 @@ impl Doctor {
 
     fn examine(self, config: &Config) -> Result<ExitCode> {
         let now = crate::clock::now();
-        let seen = if self.no_sync { read_only(config) } else { up_to_date(config) }?;
-        let Seen { state, reader, inventory, temporary } = seen;
-        let sight = Sight::new(config, now, self.source.as_deref(), state, reader, inventory)?;
-        let outcomes = doctor::examine(&sight.with_parity(self.parity));
-        drop(temporary);
+        let outcomes = self.outcomes(config, now)?;
         let mut out = io::BufWriter::new(io::stdout().lock());
         if self.json {
             writeln!(out, "{:#}", as_json(&outcomes, now))?;
@@ -79,6 +73,31 @@ impl Doctor {
             Status::Warn => ExitCode::from(EXIT_WARNINGS),
             Status::Fail => ExitCode::from(EXIT_FAILURES),
         })
+    }
+}
+
+impl Doctor {
+    /// What was found, as JSON.
+    pub(super) fn answer(&self, config: &Config) -> Result<Value> {
+        self.check_source()?;
+        let now = crate::clock::now();
+        Ok(as_json(&self.outcomes(config, now)?, now))
+    }
+
+    fn check_source(&self) -> Result<()> {
+        if let Some(source) = &self.source {
+            sync::agent_named(source).map_err(WrongUsage)?;
+        }
+        Ok(())
+    }
+
+    fn outcomes(&self, config: &Config, now: UnixMs) -> Result<Vec<Outcome>> {
+        let seen = if self.no_sync { read_only(config) } else { up_to_date(config) }?;
+        let Seen { state, reader, inventory, temporary } = seen;
+        let sight = Sight::new(config, now, self.source.as_deref(), state, reader, inventory)?;
+        let outcomes = doctor::examine(&sight.with_parity(self.parity));
+        drop(temporary);
+        Ok(outcomes)
     }
 }
 

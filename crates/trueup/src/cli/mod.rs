@@ -12,6 +12,7 @@ mod export;
 mod hooks;
 mod import;
 mod load;
+mod mcp;
 mod notes;
 mod own;
 mod parity;
@@ -125,6 +126,11 @@ enum Verb {
     Budget(budget::ShowBudget),
     /// Show which budgets have reached a threshold, and which days are out of the ordinary
     Alerts(budget::ShowAlerts),
+    /// Let agents ask for usage, cost, sessions, completeness and parity, by the Model Context Protocol
+    ///
+    /// One message a line on standard input, one answer a line on standard output; nothing can be
+    /// changed by it. docs/mcp.md says how Claude Code, Codex and OpenClaw are told of it.
+    Mcp(mcp::Mcp),
     /// Let an agent tell of sessions that end, by a hook that leaves small files
     Hooks(hooks::Hooks),
     /// Look for what the account lacks, and say what mends it
@@ -216,6 +222,7 @@ impl Verb {
             Self::Export(export) => export.run(&global.settings(&[])?),
             Self::Budget(show) => show.run(&global.settings(&[])?),
             Self::Alerts(show) => show.run(&global.settings(&[])?),
+            Self::Mcp(_) => mcp::Mcp::run(global),
             Self::Hooks(hooks) => hooks.run(&global.settings(&[])?),
             Self::Doctor(doctor) => doctor.run(&global.settings(&[])?),
             Self::Check(_) => check::CheckLedger::run(&global.settings(&[])?),

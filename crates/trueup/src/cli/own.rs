@@ -19,8 +19,8 @@ use super::{Global, WrongUsage, is_closed_pipe};
 use crate::telemetry;
 
 /// Verbs that are never recorded: they show what there is, or run at every prompt.
-pub(super) const UNRECORDED: [&str; 6] =
-    ["completions", "config", "demo", "man", "statusline", "telemetry"];
+pub(super) const UNRECORDED: [&str; 7] =
+    ["completions", "config", "demo", "man", "mcp", "statusline", "telemetry"];
 
 /// Records a run. What cannot be recorded is not worth a word: the run itself was what mattered.
 pub(super) fn record(verb: &str, result: &Result<ExitCode>, took: Duration, global: &Global) {

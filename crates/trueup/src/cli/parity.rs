@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde_json::json;
+use serde_json::{Value, json};
 use trueup_core::prices::provider_key;
 use trueup_core::reconcile::{Class, Options, Reconciliation, Verdict, reconcile};
 use trueup_core::report::{CostMode, Pricer, Window};
@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::parity::{Gathered, Narrow, Stated, baseline, gather};
 use crate::pull::Connections;
 use crate::query::{day, window};
-use crate::render::parity::{Format, Shown, write};
+use crate::render::parity::{Format, Shown, as_json, write};
 use crate::render::terminal::Terminal;
 use crate::render::wrap::sentence;
 
@@ -89,6 +89,16 @@ struct Compared {
     files: Vec<String>,
 }
 
+impl Compared {
+    /// With what keeps days from being known.
+    fn shown(&self, unread: &[String]) -> Shown<'_> {
+        let Self { run, gathered, options, files } = self;
+        let notes = gathered.notes.iter().chain(unread).map(|note| sentence(note)).collect();
+        let fail_on = options.fail_on.as_ref();
+        Shown { run, input: &gathered.input, fail_on, notes, files: files.clone() }
+    }
+}
+
 impl Parity {
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
         // Before anything else: a file that cannot be read must not look like one without rows.
@@ -116,16 +126,25 @@ impl Parity {
         if let (true, Err(reason)) = (is_sound, self.record(config, &compared, is_unread)) {
             compared.gathered.notes.insert(reason);
         }
-        let Compared { run, gathered, options, files } = &compared;
-        let mut notes: Vec<String> = gathered.notes.iter().map(|note| sentence(note)).collect();
-        notes.extend(unread.iter().map(|trouble| sentence(trouble)));
-        let fail_on = options.fail_on.as_ref();
-        let shown = Shown { run, input: &gathered.input, fail_on, notes, files: files.clone() };
+        let run = &compared.run;
         let mut out = io::BufWriter::new(io::stdout().lock());
-        write(&shown, self.format, Terminal::of_stdout(&config.environment), &mut out)?;
+        write(
+            &compared.shown(&unread),
+            self.format,
+            Terminal::of_stdout(&config.environment),
+            &mut out,
+        )?;
         out.flush()?;
         let code = if is_unread { EXIT_UNREADABLE } else { run.verdict.exit_code() };
         Ok(ExitCode::from(code))
+    }
+
+    /// The comparison with what was imported and pulled, as JSON. It is not recorded.
+    pub(super) fn answer(&self, config: &Config) -> Result<Value> {
+        let options = self.options(None)?;
+        let loaded = load::load(config, false)?;
+        let compared = self.compare(config, &loaded, None, options)?;
+        Ok(as_json(&compared.shown(&unread(&compared))))
     }
 
     /// What was asked for; `of_files` are the days of files that are to be compared.

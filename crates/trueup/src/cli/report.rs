@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
+use serde_json::Value;
 use trueup_core::Calendar;
+use trueup_core::prices::PriceBook;
 use trueup_core::report::{Dimension, Filter, Pricer, Report, Sums};
 
 use super::load::{self, Loaded};
@@ -59,7 +61,7 @@ pub(super) struct ShowReport {
     /// What the rows are about; several with commas, such as day,agent
     #[arg(value_name = "BY", value_delimiter = ',', conflicts_with = "by_option")]
     by: Vec<By>,
-    /// The same, as an option
+    /// What the rows are about, as an option
     #[arg(
         long = "by",
         value_name = "BY",
@@ -97,7 +99,25 @@ pub(super) struct ShowReport {
     strict: bool,
 }
 
+/// What was chosen, and where it is.
+pub(super) struct Chosen {
+    pub(super) calendar: Calendar,
+    pub(super) filter: Filter,
+    pub(super) book: PriceBook,
+    pub(super) loaded: Loaded,
+}
+
 impl Selection {
+    /// Reads what is new, and looks whether there is what was asked for.
+    pub(super) fn choose(&self, config: &Config) -> Result<Chosen> {
+        let calendar = self.calendar(config)?;
+        let filter = self.filter(&calendar)?;
+        let book = load::prices(config)?;
+        let loaded = load::load(config, self.no_ledger)?;
+        self.check_sources(&loaded.usage)?;
+        Ok(Chosen { calendar, filter, book, loaded })
+    }
+
     /// The calendar of the zone that is asked for.
     pub(super) fn calendar(&self, config: &Config) -> Result<Calendar> {
         let zone = match &self.tz {
@@ -138,23 +158,12 @@ impl Selection {
 
 impl ShowReport {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        let calendar = self.selection.calendar(config)?;
-        let filter = self.selection.filter(&calendar)?;
         let dimensions = self.dimensions()?;
         if self.completeness {
             let is_json = self.is_own_json()?;
-            return completeness::run(
-                &self.selection,
-                dimensions.as_deref(),
-                calendar,
-                &filter,
-                is_json,
-                config,
-            );
+            return completeness::run(&self.selection, dimensions.as_deref(), is_json, config);
         }
-        let book = load::prices(config)?;
-        let loaded = load::load(config, self.selection.no_ledger)?;
-        self.selection.check_sources(&loaded.usage)?;
+        let Chosen { calendar, filter, book, loaded } = self.selection.choose(config)?;
         let pricer = Pricer::new(&book, self.cost.mode());
         let terminal = Terminal::of_stdout(&config.environment);
         let mut out = io::BufWriter::new(io::stdout().lock());
@@ -182,6 +191,20 @@ impl ShowReport {
         out.flush()?;
         notes::after(&loaded, &report.unpriced_models, terminal)?;
         self.exit_code(&loaded, &report.totals)
+    }
+
+    /// The report, as trueup's own JSON.
+    pub(super) fn answer(&self, config: &Config) -> Result<Value> {
+        let dimensions = self.dimensions()?;
+        let Chosen { calendar, filter, book, loaded } = self.selection.choose(config)?;
+        let (pricer, now) = (Pricer::new(&book, self.cost.mode()), crate::clock::now());
+        let usage = &loaded.usage;
+        query::answer(usage, dimensions, calendar, &filter, pricer, self.breakdown, now)
+    }
+
+    /// How much of the account was measured, as JSON.
+    pub(super) fn completeness_answer(&self, config: &Config) -> Result<Value> {
+        completeness::answer(&self.selection, self.dimensions()?.as_deref(), config)
     }
 
     /// Whether JSON is asked for; only trueup's own has a completeness.

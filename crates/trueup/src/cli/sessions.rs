@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use serde_json::Value;
 use trueup_core::Text;
 use trueup_core::report::{CostMode, Dimension, Pricer, Report, Row, Sums};
 
-use super::load;
+use super::load::Loaded;
 use super::notes;
-use super::report::Selection;
+use super::report::{Chosen, Selection};
 use crate::config::Config;
 use crate::query::build;
 use crate::render::json;
@@ -32,21 +33,12 @@ pub(super) struct Sessions {
 
 impl Sessions {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
-        let calendar = self.selection.calendar(config)?;
-        let filter = self.selection.filter(&calendar)?;
-        let book = load::prices(config)?;
-        let loaded = load::load(config, self.selection.no_ledger)?;
-        self.selection.check_sources(&loaded.usage)?;
-        let pricer = Pricer::new(&book, CostMode::Auto);
-        let zone = calendar.zone().clone();
-        let mut report = build(&loaded.usage, vec![Dimension::Session], calendar, &filter, pricer)?;
-        if self.last > 0 {
-            keep_last(&mut report, self.last);
-        }
+        let zone = self.selection.calendar(config)?.zone().clone();
+        let (report, loaded) = self.look(config)?;
         let terminal = Terminal::of_stdout(&config.environment);
         let mut out = io::BufWriter::new(io::stdout().lock());
         if self.json {
-            writeln!(out, "{:#}", json::report(&report, true))?;
+            writeln!(out, "{:#}", as_json(&report))?;
         } else if report.rows.is_empty() {
             notes::nothing(&mut out, &loaded, self.selection.is_narrow())?;
         } else {
@@ -56,6 +48,25 @@ impl Sessions {
         notes::after(&loaded, &report.unpriced_models, terminal)?;
         Ok(ExitCode::SUCCESS)
     }
+
+    /// The sessions, as JSON.
+    pub(super) fn answer(&self, config: &Config) -> Result<Value> {
+        Ok(as_json(&self.look(config)?.0))
+    }
+
+    fn look(&self, config: &Config) -> Result<(Report, Loaded)> {
+        let Chosen { calendar, filter, book, loaded } = self.selection.choose(config)?;
+        let pricer = Pricer::new(&book, CostMode::Auto);
+        let mut report = build(&loaded.usage, vec![Dimension::Session], calendar, &filter, pricer)?;
+        if self.last > 0 {
+            keep_last(&mut report, self.last);
+        }
+        Ok((report, loaded))
+    }
+}
+
+fn as_json(report: &Report) -> Value {
+    json::report(report, true)
 }
 
 /// Only the last rows, and their sums.

@@ -28,6 +28,7 @@ mod hook_handler;
 mod hooks;
 mod kill;
 mod laws;
+mod mcp;
 mod openclaw;
 mod pipe;
 mod provider_backfill;

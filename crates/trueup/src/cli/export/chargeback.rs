@@ -13,7 +13,7 @@ use serde::Deserialize;
 use trueup_core::allocate::{Part, Rules, StatedRule, apportion};
 use trueup_core::{Basis, Charged, Decimal, Text, UnixMs};
 
-use super::{Selection, WrongUsage, date, span, tell};
+use super::{Selection, Sum, WrongUsage, span, tell};
 use crate::config::{Config, read_text};
 use crate::export::to_place;
 use crate::render::terminal::Terminal;
@@ -75,16 +75,7 @@ struct LineKey {
     currency: Text,
 }
 
-/// What a line comes to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Line {
-    /// What is to be paid; `None` where no price is known.
-    amount: Option<Decimal>,
-    /// Tokens, as far as they were told.
-    tokens: Decimal,
-}
-
-type Lines = BTreeMap<LineKey, Line>;
+type Lines = BTreeMap<LineKey, Sum>;
 
 /// All that was divided.
 #[derive(Debug)]
@@ -144,10 +135,11 @@ impl<'a> Divided<'a> {
             }
             for part in rules.allocate(row) {
                 let line = lines.entry(LineKey::new(row, &part)).or_default();
-                line.add(row, &part);
+                line.add(&row.unit, part.amount.as_ref(), part.quantity.as_ref());
             }
         }
-        let days = span(rows).map(|(from, until)| (date(from), date(UnixMs(until.0 - 1))));
+        let days =
+            span(rows).map(|(from, until)| (from.utc_date(), UnixMs(until.0 - 1).utc_date()));
         Self { lines, totals, span: days, rules: path }
     }
 
@@ -190,18 +182,6 @@ impl LineKey {
             provider: Text::clone(&row.provider),
             basis: row.basis,
             currency: Text::clone(&row.currency),
-        }
-    }
-}
-
-impl Line {
-    fn add(&mut self, row: &Charged, part: &Part) {
-        if let Some(amount) = &part.amount {
-            self.amount =
-                Some(self.amount.take().map_or_else(|| amount.clone(), |sum| sum.plus(amount)));
-        }
-        if let Some(quantity) = part.quantity.as_ref().filter(|_| &*row.unit == "tokens") {
-            self.tokens = self.tokens.plus(quantity);
         }
     }
 }

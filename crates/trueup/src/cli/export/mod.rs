@@ -53,7 +53,7 @@ impl Export {
 
 /// What is exported, and where to.
 #[derive(Debug, Args)]
-struct Selection {
+pub(super) struct Selection {
     /// From this day on, in UTC [default: the first that is known]
     #[arg(long, value_name = "DAY", value_parser = day)]
     from: Option<Date>,
@@ -73,7 +73,7 @@ struct Selection {
 
 impl Selection {
     /// Reads what is new, and gathers rows.
-    fn gather(&self, config: &Config) -> Result<Gathered> {
+    pub(super) fn gather(&self, config: &Config) -> Result<Gathered> {
         if let (Some(from), Some(to)) = (self.from, self.to)
             && to < from
         {
@@ -97,6 +97,28 @@ impl Selection {
             gathered.notes.insert(format!("the account is as far as {owner} has written it"));
         }
         Ok(gathered)
+    }
+}
+
+/// What rows come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    /// What is to be paid; `None` where no price is known.
+    pub(super) amount: Option<Decimal>,
+    /// Tokens, as far as they were told.
+    pub(super) tokens: Decimal,
+}
+
+impl Sum {
+    /// Adds a row, or a part of one, whose quantity counts this unit.
+    pub(super) fn add(&mut self, unit: &str, amount: Option<&Decimal>, quantity: Option<&Decimal>) {
+        if let Some(amount) = amount {
+            self.amount =
+                Some(self.amount.take().map_or_else(|| amount.clone(), |sum| sum.plus(amount)));
+        }
+        if let Some(quantity) = quantity.filter(|_| unit == "tokens") {
+            self.tokens = self.tokens.plus(quantity);
+        }
     }
 }
 
@@ -136,7 +158,7 @@ fn summary(rows: &[Charged]) -> String {
         .map(|((basis, currency), sum)| format!("{} {}", basis_word(*basis), money(sum, currency)));
     let parts: Vec<String> = parts.collect();
     let parts = if parts.is_empty() { "no known price".to_owned() } else { parts.join(", ") };
-    format!("{} to {}: {parts}.", date(from), date(UnixMs(until.0 - DAY_MS)))
+    format!("{} to {}: {parts}.", from.utc_date(), UnixMs(until.0 - DAY_MS).utc_date())
 }
 
 const fn basis_word(basis: Basis) -> &'static str {
@@ -171,8 +193,4 @@ fn span(rows: &[Charged]) -> Option<(UnixMs, UnixMs)> {
     let from = rows.iter().map(|row| row.from).min()?;
     let until = rows.iter().map(|row| row.until).max()?;
     Some((from, until))
-}
-
-fn date(at: UnixMs) -> String {
-    at.zoned(&TimeZone::UTC).date().to_string()
 }

@@ -9,7 +9,7 @@ use super::{Shown, last_day};
 /// The version of the shape. It changes only when a reader of an older one would misread.
 const SCHEMA: u32 = 1;
 
-pub(super) fn run(shown: &Shown<'_>) -> Value {
+pub(crate) fn run(shown: &Shown<'_>) -> Value {
     let run = shown.run;
     let notices = run.notices.iter().map(|(class, notice)| {
         let value = json!({"count": notice.count, "places": notice.places});

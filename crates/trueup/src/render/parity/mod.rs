@@ -18,6 +18,8 @@ use clap::ValueEnum;
 use trueup_core::reconcile::{Class, Input, PairResult, Quantity, Reconciliation, Side};
 use trueup_core::{DAY_MS, Decimal, UnixMs};
 
+pub(crate) use json::run as as_json;
+
 use super::number;
 use super::terminal::Terminal;
 

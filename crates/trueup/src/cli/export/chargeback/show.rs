@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::Result;
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use trueup_core::allocate::apportion;
-use trueup_core::{Basis, Decimal, Text, UnixMs};
+use trueup_core::{Basis, Decimal, Text};
 
-use super::{Divided, Line, LineKey};
+use super::{Divided, LineKey, Sum};
 use crate::render::csv::harmless;
 use crate::render::number::{grouped, money};
 use crate::render::table::{Cell, Layout, Look};
@@ -35,7 +34,7 @@ pub(super) fn csv(divided: &Divided<'_>, out: &mut dyn Write) -> Result<()> {
     ])?;
     for (key, line) in &divided.lines {
         csv.write_record([
-            month(key.month),
+            key.month.utc_month(),
             harmless(&key.centre),
             key.is_unallocated.to_string(),
             harmless(&key.rule),
@@ -71,10 +70,10 @@ pub(super) fn json(divided: &Divided<'_>) -> Value {
     json!({"schema": 1, "from": from, "to": to, "rows": rows, "totals": totals})
 }
 
-fn row(key: &LineKey, line: &Line) -> Value {
+fn row(key: &LineKey, line: &Sum) -> Value {
     let told = |text: &Text| (!key.is_unallocated).then(|| text.to_string());
     json!({
-        "month": month(key.month),
+        "month": key.month.utc_month(),
         "cost_centre": told(&key.centre),
         "rule": told(&key.rule),
         "provider": &*key.provider,
@@ -83,10 +82,6 @@ fn row(key: &LineKey, line: &Line) -> Value {
         "amount": line.amount.as_ref().map(ToString::to_string),
         "tokens": line.tokens.to_string(),
     })
-}
-
-fn month(at: UnixMs) -> String {
-    at.zoned(&TimeZone::UTC).strftime("%Y-%m").to_string()
 }
 
 /// A line for people: a cost centre in one currency.
