@@ -126,6 +126,7 @@ export interface ErrorRow {
   count: number;
   first: string;
   last: string;
+  sample_message?: string;
   sample_stack: string | null;
 }
 
@@ -135,7 +136,7 @@ export interface FailedCalls {
   model: string;
   error_type: string | null;
   calls: number;
-  last: string;
+  last: string | null;
 }
 
 export interface Errors {
@@ -394,6 +395,17 @@ export function completenessUrl(by: string): string {
   return at("completeness", new URLSearchParams([...renamed, ["by", by]]));
 }
 
+/** What may be asked of a file, by what is in it; of usage and sessions everything. */
+const OF_FILE: Record<string, string[]> = {
+  focus: ["from", "to", "provider"],
+  errors: ["from", "to", "tz", "agent"],
+  host: ["from", "to", "tz"],
+};
+
 /** A file of what a view shows. */
-export const exportUrl = (view: string, format: string, query: Changes = {}) =>
-  at("export", scope({ view, format, ...query }));
+export function exportUrl(view: string, format: string, query: Changes = {}): string {
+  const only = OF_FILE[format] ?? OF_FILE[view];
+  const asked = format === "focus" ? scope() : scope(query);
+  const kept = [...asked].filter(([name]) => only?.includes(name) ?? true);
+  return at("export", new URLSearchParams([["view", view], ["format", format], ...kept]));
+}

@@ -40,7 +40,7 @@ const GROUND = HEIGHT - BOTTOM;
 const READ_MAX = 12;
 
 export function Stacked({ title, description, buckets, layers, shape, format, say, onPick }: Props) {
-  const frame = useRef<HTMLElement>(null);
+  const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame, 960);
   const id = useId();
   const [chosen, choose] = useState<number | null>(null);
@@ -53,7 +53,7 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
   const y = (value: number) => GROUND - (value / most) * (GROUND - TOP);
   const names = labelled(buckets.length, width - LEFT);
 
-  const onKeyDown = (event: TargetedKeyboardEvent<HTMLElement>) => {
+  const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>) => {
     const last = buckets.length - 1;
     const from = chosen ?? last + (event.key === "ArrowLeft" ? 1 : 0);
     const moves: Record<string, number> = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: last };
@@ -80,7 +80,7 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
   const picked = chosen === null ? undefined : buckets[chosen];
 
   return (
-    <figure
+    <div
       class="chart"
       ref={frame}
       tabIndex={0}
@@ -136,14 +136,14 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
         )}
         {chosen !== null && <rect class="chosen" x={x(chosen)} y={TOP} width={step} height={GROUND - TOP} />}
       </svg>
-      <figcaption class="readout" aria-live="polite">
+      <p class="readout" aria-live="polite">
         {picked && chosen !== null ? (
           <Readout bucket={picked} at={chosen} layers={layers} say={say} />
         ) : (
           <span class="quiet">Point at the chart, or use the arrow keys on it, to read a time.</span>
         )}
-      </figcaption>
-    </figure>
+      </p>
+    </div>
   );
 }
 

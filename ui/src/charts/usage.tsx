@@ -82,7 +82,7 @@ export function UsageChart({ usage, isCumulative = false, onPick }: Props) {
   const isDense = buckets.length > SVG_BUCKETS_MAX;
   return (
     <>
-      <h3 class="chart-title">{title}</h3>
+      <h2 class="chart-title">{title}</h2>
       {isDense ? (
         <Dense title={title} description={description} buckets={buckets} layers={layers} format={format} />
       ) : (

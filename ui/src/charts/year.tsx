@@ -54,7 +54,7 @@ export function Year({ title, buckets, values, say, onPick }: Props) {
   const [width, size] = [LEFT + weeks * CELL, TOP + 7 * CELL];
   const stateOf = (at: number) => buckets[at]?.state ?? "missing";
   const look = (at: number) => (stateOf(at) === "missing" ? "h-missing" : `h${shade(values[at] ?? null, most)}`);
-  const onKeyDown = (event: TargetedKeyboardEvent<HTMLElement>) => {
+  const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>) => {
     const last = all.length - 1;
     const known = buckets.findLastIndex(({ state }) => state !== "missing");
     const from = chosen ?? Math.max(0, known);
@@ -68,7 +68,7 @@ export function Year({ title, buckets, values, say, onPick }: Props) {
   };
   const told = chosen === null ? undefined : all[chosen];
   return (
-    <figure
+    <div
       class="chart year"
       role="group"
       tabIndex={0}
@@ -112,7 +112,7 @@ export function Year({ title, buckets, values, say, onPick }: Props) {
           ))}
         </svg>
       </div>
-      <figcaption class="readout" aria-live="polite">
+      <p class="readout" aria-live="polite">
         {told ? (
           <>
             <strong>{told.day}</strong> {stateOf(told.at) === "missing" ? "not kept" : say(values[told.at] ?? null)}
@@ -121,7 +121,7 @@ export function Year({ title, buckets, values, say, onPick }: Props) {
         ) : (
           <span class="quiet">Point at a day, or use the arrow keys.</span>
         )}
-      </figcaption>
-    </figure>
+      </p>
+    </div>
   );
 }

@@ -28,7 +28,7 @@ export const number = (name: string, title?: string): Column => ({ name, isNumbe
 export function Table({ caption, isCaptionHidden, columns, rows }: Props) {
   const look = (at: number) => (columns[at]?.isNumber ? "number" : undefined);
   return (
-    <div class="scroll" role="region" aria-label={caption} tabIndex={0}>
+    <div class="scroll" role="group" aria-label={caption} tabIndex={0}>
       <table>
         <caption class={isCaptionHidden ? "hidden" : undefined}>{caption}</caption>
         <thead>

@@ -58,7 +58,7 @@ function Fingerprint({ row }: { row: ErrorRow }) {
         <div><dt>Last</dt><dd><Moment at={row.last} /></dd></div>
         <div><dt>Fingerprint</dt><dd><code>{row.fingerprint}</code></dd></div>
       </dl>
-      <p dir="auto" class="wrap">{row.message}</p>
+      <p dir="auto" class="wrap">{row.sample_message ?? row.message}</p>
       {row.sample_stack ? <pre tabIndex={0}>{row.sample_stack}</pre> : <p class="quiet">No stack was told.</p>}
     </details>
   );

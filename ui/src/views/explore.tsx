@@ -110,7 +110,8 @@ function Check({ name, title }: { name: string; title: string }) {
 
 function Answer({ usage }: { usage: Usage }) {
   const { exact, estimated } = usage.totals;
-  const by = [BY[usage.bucket], usage.group, usage.subgroup].filter(Boolean).join(",");
+  const by = [BY[usage.bucket], usage.group, usage.subgroup].filter(Boolean).join(",") || null;
+  const cost = param("cost", "") || null;
   return (
     <>
       <AsOf asOf={usage.as_of} buckets={usage.buckets} tz={usage.tz} />
@@ -126,7 +127,7 @@ function Answer({ usage }: { usage: Usage }) {
           <Groups usage={usage} />
         </>
       )}
-      <Exports url={(format) => exportUrl("usage", format, { by })} formats={["csv", "json", "ndjson", "parquet", "focus"]} />
+      <Exports url={(format) => exportUrl("usage", format, { by, cost })} formats={["csv", "json", "ndjson", "parquet", "focus"]} />
       <Cli command={usage.cli} />
     </>
   );

@@ -55,7 +55,7 @@ function Days({ usage, year }: { usage: Usage; year: number }) {
   return (
     <>
       <AsOf asOf={usage.as_of} buckets={buckets} tz={usage.tz} />
-      <h3 class="chart-title">{title}</h3>
+      <h2 class="chart-title">{title}</h2>
       <Year
         {...{ title, buckets, values, say }}
         onPick={(day) => (location.hash = to("sessions", { range: null, from: day, to: day }))}
