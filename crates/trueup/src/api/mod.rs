@@ -7,11 +7,11 @@ mod acks;
 mod admit;
 mod counts;
 mod cron;
+mod dashboard;
 mod guard;
 mod health;
 mod ledger;
 mod metrics;
-mod page;
 mod post;
 mod problem;
 mod push;
@@ -131,7 +131,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(cron::PATH, get(cron::answer).post(cron::answer))
         .route(guard::HEALTH_PATH, get(health::get))
         .route("/metrics", get(metrics::get))
-        .route("/", get(page::get))
+        .route("/", get(dashboard::get))
+        .route("/assets/{name}", get(dashboard::get))
         .merge(telemetry::routes())
         .merge(v1::routes())
         .fallback(async || Problem::not_found())

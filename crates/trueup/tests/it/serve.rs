@@ -3,6 +3,7 @@
 mod alerts;
 mod cron;
 pub(crate) mod daemon;
+mod dashboard;
 mod defects;
 mod gateway_log;
 mod host;

@@ -29,6 +29,7 @@ use super::{App, Problem};
 use crate::config::Config;
 use crate::question::Question;
 use asked::{Asked, Parameter};
+pub(super) use reply::{is_known, takes_gzip};
 
 /// What can be asked.
 pub(super) struct Endpoint {
