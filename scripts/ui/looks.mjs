@@ -1,0 +1,70 @@
+// Nobody is kept out: axe finds nothing, in light, dark and forced colours, and a narrow screen does not
+// scroll sideways.
+
+import assert from "node:assert/strict";
+import { axeSource } from "./browser.mjs";
+import { check } from "./checks.mjs";
+import { VIEWS, open } from "./page.mjs";
+
+const NARROW = { width: 400, height: 800 };
+const WIDE = { width: 1280, height: 800 };
+
+const MEDIA = {
+  light: { colorScheme: "light", forcedColors: "none", contrast: "no-preference" },
+  dark: { colorScheme: "dark", forcedColors: "none", contrast: "no-preference" },
+  "more contrast": { colorScheme: "light", forcedColors: "none", contrast: "more" },
+  "more contrast in the dark": { colorScheme: "dark", forcedColors: "none", contrast: "more" },
+  "forced colours": { colorScheme: "dark", forcedColors: "active", contrast: "no-preference" },
+};
+
+const told = (violations) =>
+  violations
+    .map(({ id, help, nodes }) => `${id} (${help}), ${nodes.length}: ${nodes.slice(0, 3).map(({ target, any }) => `${target.join(" ")}: ${any[0]?.message ?? ""}`).join(" | ")}`)
+    .join("\n");
+
+/** Rules are of what can be looked at without a person; the whole page, with all that can be opened open. */
+async function violations(page) {
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axeSource());
+  const { violations, passes } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  assert(passes.length > 10, "axe has looked at the page");
+  return violations;
+}
+
+export async function looks({ page, machine, views }) {
+  for (const [name, hash] of Object.entries(views)) {
+    await check(`axe, ${name}: ${Object.keys(MEDIA).join(", ")}`, async () => {
+      await page.setViewportSize(WIDE);
+      await open(page, machine.url, hash);
+      await page.evaluate(() => document.querySelectorAll("main details").forEach((one) => (one.open = true)));
+      await page.waitForTimeout(100);
+      const found = [];
+      for (const [look, media] of Object.entries(MEDIA)) {
+        await page.emulateMedia(media);
+        const words = told(await violations(page));
+        if (words) found.push(`${look}: ${words}`);
+      }
+      await page.emulateMedia(MEDIA.light);
+      assert.equal(found.join("\n"), "");
+    });
+    await check(`${NARROW.width} px wide, ${name}: the page does not scroll sideways, and axe finds nothing`, async () => {
+      await page.setViewportSize(NARROW);
+      await open(page, machine.url, hash);
+      const width = () => page.evaluate(() => Math.max(document.documentElement.scrollWidth, document.body.scrollWidth));
+      assert(await width() <= NARROW.width, `closed, it is ${await width()} px wide`);
+      await page.evaluate(() => document.querySelectorAll("main details").forEach((one) => (one.open = true)));
+      await page.waitForTimeout(100);
+      assert(await width() <= NARROW.width, `opened, it is ${await width()} px wide`);
+      assert.equal(told(await violations(page)), "");
+    });
+  }
+  await page.setViewportSize(WIDE);
+}
+
+/** Addresses of all views, with a session and a call that there are. */
+export async function addresses(machine) {
+  const { rows } = await (await machine.get("/api/v1/sessions?limit=20")).json();
+  const session = rows.find(({ exact, agents }) => exact.calls > 2 && agents[0] !== "live") ?? rows[0];
+  const { calls } = await (await machine.get(`/api/v1/sessions/${encodeURIComponent(session.session)}`)).json();
+  const path = `#/session/${encodeURIComponent(session.session)}`;
+  return { ...VIEWS, session: path, call: `${path}?call=${encodeURIComponent(calls[0].id)}` };
+}
