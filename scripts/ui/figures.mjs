@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { check } from "./checks.mjs";
-import { card, command, commands, figure, open, params, plain, quoted, settled, table, twin } from "./page.mjs";
+import { card, choice, column, command, commands, figure, groupBy, open, params, plain, quoted, settled, table, twin } from "./page.mjs";
 import { HOSTILE, SHELL, UNPRICED } from "./seed.mjs";
 
 const input = (sum) => sum.input + sum.cache_write_5m + sum.cache_write_1h + sum.cache_write;
@@ -42,17 +42,17 @@ function nano(amount) {
 
 /** Rows of a report by a key. */
 function groupedBy(rows, key) {
-  const all = Map.groupBy(rows, key);
+  const all = groupBy(rows, key);
   return new Map([...all].map(([name, of]) => [name, added(of)]));
 }
 
 const nameOf = (text) => (text === "" ? "not said" : text);
 
 /** A chart's table against a report by time and group. */
-function compareTwin(shown, report, time, group, value) {
+export function compareTwin(shown, report, time, group, value) {
   const cells = groupedBy(report.rows, (row) => JSON.stringify([row[time], group === null ? "All" : nameOf(row[group])]));
   const names = shown.columns.slice(1);
-  const own = new Set(names.filter((name) => !/^Other \(\d+\)$/.test(name)));
+  const own = new Set(group === null ? ["All"] : names.filter((name) => !/^Other \(\d+\)$/.test(name)));
   let compared = 0;
   for (const { look, cells: [first, ...rest] } of shown.rows) {
     const key = first.text.replace(/ \(open\)$/, "");
@@ -63,7 +63,7 @@ function compareTwin(shown, report, time, group, value) {
       continue;
     }
     names.forEach((name, at) => {
-      const of = ofTime.filter(([[, one]]) => (name === "claimed, not measured" ? true : own.has(name) ? one === name : !own.has(one)));
+      const of = ofTime.filter(([[, one]]) => (name === "claimed, not measured" || group === null ? true : own.has(name) ? one === name : !own.has(one)));
       const sums = added(of.map(([, sums]) => sums));
       const expected = name === "claimed, not measured" ? value(sums.estimated) : value(sums.exact);
       assert.equal(figure(rest[at]), plain(expected), `${key}, ${name}`);
@@ -166,23 +166,30 @@ async function sessions({ page, machine }) {
     await open(page, url, "#/sessions");
     const told = await machine.json(`${await command(page, "trueup sessions")} --json`);
     const list = new Map((told.sessions ?? told.rows).map((row) => [`${row.session}`, row]));
-    const { rows } = await table(page, "Sessions, times of");
-    assert(rows.length > 20, "sessions are shown");
-    for (const { cells } of rows) {
-      const row = list.get(cells[1].title ?? "");
-      assert(row, `${cells[1].text} is not printed`);
+    const shown = await table(page, "Sessions, times of");
+    assert(shown.rows.length > 20, "sessions are shown");
+    for (const { cells } of shown.rows) {
+      const of = (name) => column(shown, cells, name);
+      const id = of("Session").title ?? "";
+      const row = list.get(id);
+      assert(row, `${id} is not printed`);
       const { exact, estimated } = row;
-      assert.equal(figure(cells[6]), plain(exact.calls), cells[1].text);
-      assert.equal(figure(cells[8]), plain(exact.total), cells[1].text);
-      assert.equal(figure(cells[10]), plain(estimated.total), cells[1].text);
+      assert.deepEqual(
+        ["Calls", "Failed", "Tokens", "Claimed"].map((name) => figure(of(name))),
+        said([exact.calls, exact.errors, exact.total, estimated.total]),
+        id,
+      );
+      if (figure(of("Cost")) !== null) assert.equal(figure(of("Cost")), plain(exact.cost_usd), id);
+      else assert.equal(exact.unpriced_calls, exact.calls, `${id}: its cost is known`);
     }
-    return `${rows.length} sessions`;
+    return `${shown.rows.length} sessions`;
   });
   await check("Sessions: pages follow each other, and each session is on one of them", async () => {
     await open(page, url, "#/sessions?range=365d");
     const seen = [];
     for (;;) {
-      seen.push(...(await table(page, "Sessions, times of")).rows.map(({ cells }) => `${cells[2].title} ${cells[1].title}`));
+      const shown = await table(page, "Sessions, times of");
+      seen.push(...shown.rows.map(({ cells }) => `${column(shown, cells, "Agent").title} ${column(shown, cells, "Session").title}`));
       const older = page.locator("nav a", { hasText: "Older ones" });
       if ((await older.count()) === 0) break;
       const before = page.url();
@@ -205,14 +212,15 @@ async function sessions({ page, machine }) {
     await settled(page);
     const report = await machine.json("trueup report session --json");
     const row = report.rows.find(({ session }) => session === id);
-    const { rows } = await table(page, "Calls, times of");
+    const shown = await table(page, "Calls, times of");
+    const { rows } = shown;
     assert.equal(rows.length, row.exact.calls);
-    const total = rows.reduce((all, { cells }) => all + Number(figure(cells[6])), 0);
+    const total = rows.reduce((all, { cells }) => all + Number(figure(column(shown, cells, "Total"))), 0);
     assert.equal(total, row.exact.total);
     const answer = await (await machine.get(`/api/v1/sessions/${encodeURIComponent(id)}?limit=1000`)).json();
     answer.calls.forEach((call, at) => {
-      const cells = rows[at].cells.map(figure);
-      assert.deepEqual(cells.slice(3, 8), said([input(call), call.cache_read, call.output, call.total, call.cost_usd]), call.id);
+      const cells = ["Input", "Cached", "Output", "Total", "Cost"].map((name) => figure(column(shown, rows[at].cells, name)));
+      assert.deepEqual(cells, said([input(call), call.cache_read, call.output, call.total, call.cost_usd]), call.id);
     });
     await page.locator("main table a").first().click();
     await page.waitForSelector("section[aria-label='One call']");
@@ -261,7 +269,7 @@ async function errors({ page, machine }) {
     assert.equal(total, rows.length);
     const report = await machine.json(`trueup report --by agent,provider,model --since ${since(34)} --json`);
     const failed = await table(page, "calls");
-    for (const [model, of] of Map.groupBy(failed.rows, ({ cells }) => cells[0].title ?? "")) {
+    for (const [model, of] of groupBy(failed.rows, ({ cells }) => cells[0].title ?? "")) {
       const shown = of.reduce((all, { cells }) => all + Number(figure(cells[4])), 0);
       const told = added(report.rows.filter((row) => row.model === model)).exact.errors;
       assert.equal(shown, told, model);
@@ -422,17 +430,17 @@ async function address({ page, machine }) {
       await settled(page);
       assert.equal(params(page).get(name), value);
     };
-    await step(() => page.getByLabel("by", { exact: true }).selectOption("project"), "group", "project");
-    await step(() => page.getByLabel("and", { exact: true }).selectOption("model"), "subgroup", "model");
-    await step(() => page.getByLabel("Show", { exact: true }).selectOption("cost"), "metric", "cost");
-    await step(() => page.getByLabel("per", { exact: true }).selectOption("1w"), "bucket", "1w");
-    await step(() => page.getByLabel("Days", { exact: true }).selectOption("90d"), "range", "90d");
+    await step(() => choice(page, "by").selectOption("project"), "group", "project");
+    await step(() => choice(page, "and").selectOption("model"), "subgroup", "model");
+    await step(() => choice(page, "Show").selectOption("cost"), "metric", "cost");
+    await step(() => choice(page, "per").selectOption("1w"), "bucket", "1w");
+    await step(() => choice(page, "Days").selectOption("90d"), "range", "90d");
     await step(async () => {
-      await page.getByLabel("Filter by").selectOption("agent");
+      await choice(page, "Filter by").selectOption("agent");
       await page.locator("form input").last().fill("my-agent");
       await page.getByRole("button", { name: "Add" }).click();
     }, "agent", "my-agent");
-    await step(() => page.getByLabel("Added up").click(), "cumulative", "1");
+    await step(() => choice(page, "Added up").click(), "cumulative", "1");
     const last = await look();
     await page.reload();
     await settled(page);

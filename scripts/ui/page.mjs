@@ -108,3 +108,24 @@ export const params = (page) => new URLSearchParams(new URL(page.url()).hash.spl
 
 /** A text as one word of a shell. */
 export const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** A choice by the word before it. */
+export const choice = (page, title) =>
+  page.locator("main label", { has: page.locator(`span:text-is("${title}")`) }).locator("select, input");
+
+/** What a list has by a key, in its order: of the language itself only from Node 21 on. */
+export function groupBy(list, key) {
+  const groups = new Map();
+  for (const one of list) {
+    const of = key(one);
+    groups.set(of, [...(groups.get(of) ?? []), one]);
+  }
+  return groups;
+}
+
+/** The cells of a column. */
+export function column({ columns }, cells, name) {
+  const at = columns.indexOf(name);
+  assert(at >= 0, `no column is called ${name}: ${columns}`);
+  return cells[at];
+}
