@@ -1,10 +1,13 @@
-//! What usage cost, for exports: as providers charged it where they tell, else as the account knows it.
+//! Exports: what usage cost, as providers charged it where they tell, else as the account knows it; and
+//! the tables of usage, sessions, errors and samples of the machine (`views`, in the forms of `table`).
 //!
 //! Which of the two a day of a provider is, is decided for the whole day: nothing is counted by both.
 
 mod billed;
 mod own;
 mod stated;
+mod table;
+mod views;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +21,8 @@ use trueup_ledger::Reader;
 use crate::parity::{Names, Narrow, Stated};
 use crate::usage::Usage;
 
+pub(crate) use table::Format;
+pub(crate) use views::{AskedUsage, errors, host, report, sessions, usage};
 pub(crate) use write::to_place;
 
 /// What was found.
