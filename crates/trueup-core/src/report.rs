@@ -42,11 +42,15 @@ pub enum Dimension {
     Session,
     /// Kinds of session, as their sources name them.
     Kind,
+    /// Providers, as their sources name them.
+    Provider,
+    /// Tiers of service; see [`ServiceTier::name`](crate::prices::ServiceTier::name).
+    Tier,
 }
 
 impl Dimension {
     /// Every dimension.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::HalfHour,
         Self::Hour,
         Self::Day,
@@ -57,6 +61,8 @@ impl Dimension {
         Self::Project,
         Self::Session,
         Self::Kind,
+        Self::Provider,
+        Self::Tier,
     ];
 
     /// The name in options and output.
@@ -73,6 +79,8 @@ impl Dimension {
             Self::Project => "project",
             Self::Session => "session",
             Self::Kind => "kind",
+            Self::Provider => "provider",
+            Self::Tier => "tier",
         }
     }
 
@@ -85,7 +93,13 @@ impl Dimension {
             Self::Day => Some(Bucket::Day),
             Self::Week => Some(Bucket::Week),
             Self::Month => Some(Bucket::Month),
-            Self::Agent | Self::Model | Self::Project | Self::Session | Self::Kind => None,
+            Self::Agent
+            | Self::Model
+            | Self::Project
+            | Self::Session
+            | Self::Kind
+            | Self::Provider
+            | Self::Tier => None,
         }
     }
 }
@@ -118,6 +132,9 @@ pub struct Sum {
     pub cost: YoctoUsd,
     /// Calls whose price is not known: their cost is in no sum.
     pub unpriced_calls: u64,
+    /// What the tokens read from a cache would have cost more as plain input, at the prices of the
+    /// table; nothing where none is known.
+    pub cache_saved: YoctoUsd,
 }
 
 impl Sum {
@@ -134,6 +151,7 @@ impl Sum {
         self.tokens = self.tokens.plus(&other.tokens);
         self.cost = self.cost.plus(other.cost);
         self.unpriced_calls = self.unpriced_calls.saturating_add(other.unpriced_calls);
+        self.cache_saved = self.cache_saved.plus(other.cache_saved);
     }
 }
 
@@ -181,6 +199,8 @@ pub struct Row {
     pub agents: BTreeSet<Text>,
     /// The projects in it.
     pub projects: BTreeSet<Text>,
+    /// The kinds of session in it.
+    pub kinds: BTreeSet<Text>,
     /// The first and the last call.
     pub times: (UnixMs, UnixMs),
 }
@@ -253,12 +273,14 @@ impl<'a> ReportBuilder<'a> {
             models: BTreeMap::new(),
             agents: BTreeSet::new(),
             projects: BTreeSet::new(),
+            kinds: BTreeSet::new(),
             times: entry.times,
         });
         row.sums.add(series.witness, &sum);
         row.times = (row.times.0.min(entry.times.0), row.times.1.max(entry.times.1));
         row.agents.insert(Text::clone(&series.source));
         row.projects.insert(Text::clone(&series.project));
+        row.kinds.insert(Text::clone(&series.kind));
         row.models.entry(Text::clone(&series.model)).or_default().add(series.witness, &sum);
     }
 
@@ -277,6 +299,8 @@ impl<'a> ReportBuilder<'a> {
             Dimension::Project => Text::clone(&entry.series.project),
             Dimension::Session => entry.session.into(),
             Dimension::Kind => Text::clone(&entry.series.kind),
+            Dimension::Provider => Text::clone(&entry.series.provider),
+            Dimension::Tier => entry.series.class.tier.name().into(),
             Dimension::HalfHour
             | Dimension::Hour
             | Dimension::Day
@@ -303,9 +327,14 @@ impl<'a> ReportBuilder<'a> {
                     (ends.get(&session).copied(), session, row.times.1, row.keys.clone())
                 });
             }
-            Some(Dimension::Agent | Dimension::Model | Dimension::Project | Dimension::Kind)
-                if self.by.len() == 1 =>
-            {
+            Some(
+                Dimension::Agent
+                | Dimension::Model
+                | Dimension::Project
+                | Dimension::Kind
+                | Dimension::Provider
+                | Dimension::Tier,
+            ) if self.by.len() == 1 => {
                 rows.sort_by(|a, b| {
                     (b.sums.total_tokens(), &a.keys).cmp(&(a.sums.total_tokens(), &b.keys))
                 });
@@ -320,7 +349,9 @@ impl<'a> ReportBuilder<'a> {
                 | Dimension::Agent
                 | Dimension::Model
                 | Dimension::Project
-                | Dimension::Kind,
+                | Dimension::Kind
+                | Dimension::Provider
+                | Dimension::Tier,
             )
             | None => {}
         }

@@ -234,6 +234,33 @@ impl Calendar {
         self.last.as_ref().map_or("", |span| &span.label)
     }
 
+    /// The buckets between two instants, each with where it begins there and its label, in order;
+    /// `None` where there are more than `most`. Where clocks go back, a label stands for both hours.
+    pub fn buckets(
+        &mut self,
+        bucket: Bucket,
+        from: UnixMs,
+        until: UnixMs,
+        most: usize,
+    ) -> Option<Vec<(UnixMs, String)>> {
+        let mut buckets: Vec<(UnixMs, String)> = Vec::new();
+        let mut at = from;
+        while at < until {
+            let label = self.label(bucket, at).to_owned();
+            let is_known = buckets.iter().rev().take(REPEATED).any(|(_, known)| *known == label);
+            if !is_known {
+                if buckets.len() == most {
+                    return None;
+                }
+                buckets.push((at, label));
+            }
+            let next = UnixMs(at.floor(QUARTER_MS).0.saturating_add(QUARTER_MS));
+            // The span of an hour in which clocks change is one instant.
+            at = self.last.as_ref().map_or(next, |span| span.end.max(next));
+        }
+        Some(buckets)
+    }
+
     /// The first instant of a calendar day.
     #[must_use]
     pub fn start_of_day(&self, day: Date) -> UnixMs {
@@ -264,6 +291,9 @@ impl Calendar {
 
 /// No zone keeps an offset for less than this: the shortest in use is Morocco's, for a month.
 const OFFSET_STEP_MS: i64 = 14 * DAY_MS;
+
+/// How far back a label may come again: half hours of an hour, or of two, that clocks go back by.
+const REPEATED: usize = 4;
 
 /// The name of a zone: IANA, or its offset.
 fn zone_name(zone: &TimeZone) -> String {
@@ -391,6 +421,29 @@ mod tests {
         for ms in [i64::MIN, i64::MAX] {
             assert!(UnixMs(ms).next_month_utc() > UnixMs(ms).floor_month_utc(), "{ms}");
         }
+    }
+
+    #[test]
+    fn buckets_are_all_that_labels_name() {
+        let (from, until) = (at("2026-10-24T22:00:00Z"), at("2026-10-25T23:00:00Z"));
+        for (zone, bucket, expected) in [
+            ("Europe/Berlin", Bucket::HalfHour, 48),
+            ("Europe/Berlin", Bucket::Hour, 24),
+            ("Europe/Berlin", Bucket::Day, 1),
+            ("UTC", Bucket::Hour, 25),
+            ("UTC", Bucket::Day, 2),
+            ("UTC", Bucket::Month, 1),
+        ] {
+            let mut calendar = calendar(zone);
+            let buckets = calendar.buckets(bucket, from, until, 400).unwrap();
+            assert_eq!(buckets.len(), expected, "{zone} {bucket:?} {buckets:?}");
+            for quarter in (from.0..until.0).step_by(15 * 60_000).map(UnixMs) {
+                let label = calendar.label(bucket, quarter);
+                assert!(buckets.iter().any(|(_, known)| known == label), "{zone} {label}");
+            }
+            assert_eq!(calendar.buckets(bucket, from, until, expected - 1), None);
+        }
+        assert_eq!(calendar("UTC").buckets(Bucket::Day, until, from, 0), Some(Vec::new()));
     }
 
     #[test]

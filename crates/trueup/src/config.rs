@@ -60,12 +60,19 @@ pub(crate) struct Config {
     pub(crate) budgets: Vec<budget::Settings>,
     /// What agents' folders are looked for by.
     pub(crate) environment: Environment,
+    /// Whether this process keeps the ledger up to date anyhow: whoever reports need not.
+    pub(crate) is_kept_here: bool,
 }
 
 /// Longest settings file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 impl Config {
+    /// The same for what runs within the process that keeps the ledger.
+    pub(crate) fn kept_here(self) -> Self {
+        Self { is_kept_here: true, ..self }
+    }
+
     /// The settings of this process: `file` is the file that a flag names, `flags` are settings given
     /// as flags.
     pub(crate) fn of_process(
@@ -126,7 +133,8 @@ impl Config {
             let root = Root::new(environment.expand(folder), "openclaw_dir");
             environment.pointed.insert(openclaw::SOURCE, root);
         }
-        let mut config = Self { values, settings_file: path, budgets, environment };
+        let mut config =
+            Self { values, settings_file: path, budgets, environment, is_kept_here: false };
         let spool = config.spool(openclaw::SOURCE);
         config.environment.spools.insert(openclaw::SOURCE, spool);
         Ok(config)

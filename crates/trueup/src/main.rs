@@ -23,6 +23,7 @@ mod problems;
 mod pull;
 mod push;
 mod query;
+mod question;
 mod render;
 mod secret;
 mod statement;

@@ -38,6 +38,11 @@ pub(crate) enum By {
     /// Kinds of session, such as main, cron and subagent
     #[value(alias = "kinds")]
     Kind,
+    #[value(alias = "providers")]
+    Provider,
+    /// Tiers of service: standard, batch, flex, priority, other
+    #[value(alias = "tiers")]
+    Tier,
     #[value(aliases = ["agents", "source", "sources"])]
     Agent,
     /// Blocks of five hours, with burn rate and projection
@@ -63,6 +68,8 @@ pub(crate) fn dimensions(by: &[By]) -> Result<Option<Vec<Dimension>>, String> {
             By::Project => Dimension::Project,
             By::Agent => Dimension::Agent,
             By::Kind => Dimension::Kind,
+            By::Provider => Dimension::Provider,
+            By::Tier => Dimension::Tier,
             By::Block => return Err("blocks cannot be combined with other rows".to_owned()),
         };
         if !dimensions.contains(&dimension) {
@@ -194,7 +201,9 @@ const fn kept_ms(dimension: Dimension) -> Option<i64> {
         | Dimension::Model
         | Dimension::Project
         | Dimension::Session
-        | Dimension::Kind => None,
+        | Dimension::Kind
+        | Dimension::Provider
+        | Dimension::Tier => None,
     }
 }
 

@@ -103,6 +103,18 @@ impl ServiceTier {
             _ => Self::Other,
         }
     }
+
+    /// What reports call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Batch => "batch",
+            Self::Flex => "flex",
+            Self::Priority => "priority",
+            Self::Other => "other",
+        }
+    }
 }
 
 impl Speed {

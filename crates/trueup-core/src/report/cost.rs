@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::Sum;
 use crate::prices::{Listing, PriceBook, YoctoUsd};
-use crate::{Counters, NanoUsd, Series, Text, UnixMs};
+use crate::{Counters, NanoUsd, Series, Text, Tokens, UnixMs};
 
 /// Which cost a report shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,6 +52,7 @@ impl<'a> Pricer<'a> {
             tokens: counters.tokens,
             cost: YoctoUsd::ZERO,
             unpriced_calls: 0,
+            cache_saved: self.cache_saved(time, series, counters),
         };
         let is_reported = series.has_reported_cost && self.mode != CostMode::Computed;
         let cost = if is_reported {
@@ -72,6 +73,24 @@ impl<'a> Pricer<'a> {
         if counters.tokens.total() == 0 {
             return Some(YoctoUsd::ZERO);
         }
+        self.listing(time, series)?.cost(series.class, &counters.tokens).ok()
+    }
+
+    /// What tokens read from a cache would have cost more as plain input.
+    fn cache_saved(&mut self, time: UnixMs, series: &Series, counters: &Counters) -> YoctoUsd {
+        let cached = Tokens { cache_read: counters.tokens.cache_read, ..Tokens::default() };
+        if cached.cache_read == 0 {
+            return YoctoUsd::ZERO;
+        }
+        let plain = Tokens { input: cached.cache_read, ..Tokens::default() };
+        let listing = self.listing(time, series);
+        let cost = |tokens: &Tokens| listing?.cost(series.class, tokens).ok();
+        let saved = cost(&plain).zip(cost(&cached));
+        saved.map_or(YoctoUsd::ZERO, |(plain, cached)| YoctoUsd(plain.0.saturating_sub(cached.0)))
+    }
+
+    /// The prices of a model on the day of `time`.
+    fn listing(&mut self, time: UnixMs, series: &Series) -> Option<&Listing<'a>> {
         let day = if self.change_days.is_empty() {
             Date::ZERO
         } else {
@@ -80,11 +99,8 @@ impl<'a> Pricer<'a> {
         let epoch = self.change_days.iter().filter(|change| **change <= day).count();
         let name = (Text::clone(&series.provider), Text::clone(&series.model), epoch);
         let book = self.book;
-        let listing = self
-            .listings
-            .entry(name)
-            .or_insert_with(|| book.find(&series.provider, &series.model, day));
-        listing.as_ref()?.cost(series.class, &counters.tokens).ok()
+        let listing = self.listings.entry(name);
+        listing.or_insert_with(|| book.find(&series.provider, &series.model, day)).as_ref()
     }
 }
 

@@ -40,22 +40,37 @@ impl Window {
     }
 }
 
-/// What a report takes in.
+/// What a report takes in. Of each list of patterns (see [`matches()`]) one must fit; an empty one
+/// takes all.
 #[derive(Debug, Clone)]
 pub struct Filter {
     /// When.
     pub window: Window,
-    /// Source ids; empty for all.
+    /// Source ids.
     pub sources: Vec<String>,
-    /// Projects; see [`matches()`]; empty for all.
+    /// Projects.
     pub projects: Vec<String>,
-    /// Models; see [`matches()`]; empty for all.
+    /// Models.
     pub models: Vec<String>,
+    /// Providers.
+    pub providers: Vec<String>,
+    /// Kinds of session.
+    pub kinds: Vec<String>,
+    /// Tiers of service, by their names.
+    pub tiers: Vec<String>,
 }
 
 impl Default for Filter {
     fn default() -> Self {
-        Self { window: Window::ALL, sources: Vec::new(), projects: Vec::new(), models: Vec::new() }
+        Self {
+            window: Window::ALL,
+            sources: Vec::new(),
+            projects: Vec::new(),
+            models: Vec::new(),
+            providers: Vec::new(),
+            kinds: Vec::new(),
+            tiers: Vec::new(),
+        }
     }
 }
 
@@ -69,6 +84,9 @@ impl Filter {
         is_any(&self.sources, &series.source)
             && is_any(&self.projects, &series.project)
             && is_any(&self.models, &series.model)
+            && is_any(&self.providers, &series.provider)
+            && is_any(&self.kinds, &series.kind)
+            && is_any(&self.tiers, series.class.tier.name())
     }
 }
 

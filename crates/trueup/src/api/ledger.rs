@@ -36,7 +36,7 @@ impl App {
             tokio::task::spawn_blocking(move || {
                 // Held until the thread is done, even if nobody waits for it any more.
                 let _permit = permit;
-                read(&app.settings.ledger, &app.book)
+                read(&app.settings.ledger, &app.known.book)
             })
             .await?
         };

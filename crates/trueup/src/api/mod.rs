@@ -17,6 +17,7 @@ mod problem;
 mod push;
 mod report;
 mod telemetry;
+mod v1;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,8 +38,10 @@ pub(crate) use cron::{CronDoor, Peer};
 pub(crate) use guard::{Guard, Token};
 use problem::Problem;
 
+use crate::config::Config;
 use crate::daemon::{Alerts, GatewayLog, Host, Pull, Push, Settings, Watch};
 use crate::intake::Kind;
+use crate::question::Question;
 use crate::telemetry::products::Products;
 
 /// Largest bodies that are held at once, in `serve`.
@@ -51,7 +54,9 @@ pub(crate) struct App {
     writer: Arc<Writer>,
     threads: Threads,
     counts: Counts,
-    book: PriceBook,
+    /// The settings, for verbs.
+    config: Config,
+    known: Known,
     start: Instant,
     acks: Arc<Acks>,
     /// One permit for each byte of a body that may be held.
@@ -61,6 +66,13 @@ pub(crate) struct App {
     /// One permit: sums are read by one thread at a time.
     reading: Arc<Semaphore>,
     telemetry: telemetry::Intake,
+}
+
+/// What answers are looked up in.
+pub(crate) struct Known {
+    pub(crate) book: PriceBook,
+    /// What verbs answer.
+    pub(crate) questions: &'static [Question],
 }
 
 /// What the daemon's threads tell of their work.
@@ -79,12 +91,12 @@ pub(crate) struct Threads {
 impl App {
     /// An application that has just started, on the present runtime.
     pub(crate) fn new(
-        settings: Settings,
+        (settings, config): (Settings, Config),
         guard: Guard,
         writer: Arc<Writer>,
         threads: Threads,
         counts: Counts,
-        book: PriceBook,
+        known: Known,
     ) -> Arc<Self> {
         let bytes_in_flight_max = settings.body_bytes_max.saturating_mul(BODIES_IN_FLIGHT_MAX);
         Arc::new(Self {
@@ -94,7 +106,8 @@ impl App {
             writer,
             threads,
             counts,
-            book,
+            config,
+            known,
             start: Instant::now(),
             acks: Acks::start(),
             bodies: Arc::new(Semaphore::new(bytes_in_flight_max)),
@@ -120,6 +133,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics::get))
         .route("/", get(page::get))
         .merge(telemetry::routes())
+        .merge(v1::routes())
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::wrong_method())
         .layer(from_fn_with_state(Arc::clone(&app), around))
@@ -134,7 +148,8 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
         Err(problem) => problem.into_response(),
     };
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // What may be kept says so itself.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(
         HeaderName::from_static("x-content-type-options"),
         HeaderValue::from_static("nosniff"),

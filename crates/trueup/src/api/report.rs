@@ -78,6 +78,9 @@ impl Asked {
                 "source" => filter.sources.push(value),
                 "project" => filter.projects.push(value),
                 "model" => filter.models.push(value),
+                "provider" => filter.providers.push(value),
+                "kind" => filter.kinds.push(value),
+                "tier" => filter.tiers.push(value),
                 _ => return Err(format!("`{name}` is not a parameter; there are {PARAMETERS}")),
             }
         }
@@ -104,7 +107,8 @@ impl Asked {
 }
 
 /// The parameters, for whoever got one wrong.
-const PARAMETERS: &str = "by, since, until, tz, source, project, model and cost";
+const PARAMETERS: &str =
+    "by, since, until, tz, source, project, model, provider, kind, tier and cost";
 
 /// One of the words of an option of `trueup report`.
 fn one_of<T: clap::ValueEnum>(parameter: &str, value: &str) -> Result<T, String> {

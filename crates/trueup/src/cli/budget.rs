@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use trueup_ledger::Reader;
 
-use super::{WrongUsage, load};
+use super::{Nothing, WrongUsage, load};
 use crate::budget::{Alert, Looked, SCHEMA, Source, Told, budget_json, look, standing};
 use crate::clock;
 use crate::config::Config;
@@ -100,7 +100,7 @@ fn must_have_budgets(config: &Config) -> Result<()> {
     if config.budgets.is_empty() {
         let file = config.settings_file().display();
         return Err(
-            WrongUsage(format!("no budget is set: put one under [[budget]] into {file}")).into()
+            Nothing(format!("no budget is set: put one under [[budget]] into {file}")).into()
         );
     }
     Ok(())

@@ -105,7 +105,7 @@ fn budget_as_json(budget: &budget::Settings) -> serde_json::Value {
     serde_json::Value::Object(object)
 }
 
-fn as_json(config: &Config) -> serde_json::Value {
+pub(super) fn as_json(config: &Config) -> serde_json::Value {
     let settings = SETTINGS.iter().map(|setting| {
         let (_, origin) = config.value(setting.key);
         let value = json!({ "value": shown(config, setting), "from": origin.to_string() });

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser as _};
 
+use super::questions::QUESTIONS;
 use super::{Cli, Verb, load};
 use crate::config::Config;
 
@@ -52,7 +53,7 @@ impl Demo {
                 out,
                 "\n$ trueup serve\n\nListening until Ctrl-C; its first log line names the address."
             )?;
-            crate::daemon::serve(&config, load::prices(&config)?)?;
+            crate::daemon::serve(&config, load::prices(&config)?, QUESTIONS)?;
         }
         writeln!(out, "\nThe temporary folder is removed. `trueup report` shows your own usage.")?;
         Ok(ExitCode::SUCCESS)

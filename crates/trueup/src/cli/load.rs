@@ -39,6 +39,10 @@ pub(super) fn load(config: &Config, is_in_memory: bool) -> Result<Loaded> {
         return Ok(in_memory(config, threads));
     }
     let path = config.ledger();
+    if config.is_kept_here {
+        let usage = Usage::of_ledger(&path)?;
+        return Ok(Loaded { usage, inventory: Inventory::default(), keeper: None });
+    }
     match open(&path) {
         Ok(ledger) => {
             let inventory = read_new(config, ledger, threads)?;

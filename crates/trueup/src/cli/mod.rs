@@ -6,6 +6,7 @@ mod check;
 mod completeness;
 mod completions;
 mod config;
+mod cost;
 mod demo;
 mod doctor;
 mod export;
@@ -20,6 +21,7 @@ mod prices;
 mod provider;
 mod pull;
 mod push;
+mod questions;
 mod rebuild;
 mod report;
 mod serve;
@@ -170,7 +172,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let is_usage = error.is::<WrongUsage>();
+            let is_usage = error.is::<WrongUsage>() || error.is::<Nothing>();
             // Where even this cannot be written, there is nobody to tell.
             let _is_told = writeln!(io::stderr(), "trueup: {error:#}").is_ok();
             if is_usage { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
@@ -184,7 +186,12 @@ const EXIT_USAGE: u8 = 2;
 /// Options that are well-formed, each for itself, but ask for what there is not.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct WrongUsage(String);
+pub(crate) struct WrongUsage(String);
+
+/// There is nothing yet that could be asked about; the sentence says what is to be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Nothing(String);
 
 fn usage(error: &clap::Error) -> ExitCode {
     let _is_told = error.print().is_ok();

@@ -16,8 +16,8 @@ use trueup_core::report::{CostMode, Pricer, Window};
 use trueup_core::{Calendar, DAY_MS, UnixMs};
 use trueup_ledger::{LedgerError, Reader, Reconciled};
 
-use super::WrongUsage;
 use super::load::{self, Loaded};
+use super::{Nothing, WrongUsage};
 use crate::clock;
 use crate::config::Config;
 use crate::parity::{Gathered, Narrow, Stated, baseline, gather};
@@ -113,7 +113,7 @@ impl Parity {
         let compared = loaded.and_then(|loaded| self.compare(config, &loaded, stated, options));
         let mut compared = match compared {
             // What cannot be read is not missing, and not a difference either.
-            Err(error) if !error.is::<WrongUsage>() => {
+            Err(error) if !(error.is::<WrongUsage>() || error.is::<Nothing>()) => {
                 let _is_told = writeln!(io::stderr(), "trueup: {error:#}").is_ok();
                 return Ok(ExitCode::from(EXIT_UNREADABLE));
             }
@@ -296,7 +296,7 @@ fn unread(compared: &Compared) -> Vec<String> {
 fn nothing_to_compare(gathered: &Gathered) -> anyhow::Error {
     match gathered.troubles.first() {
         Some(trouble) => anyhow::anyhow!("no provider tells of these days: {trouble}"),
-        None => WrongUsage(
+        None => Nothing(
             "there is nothing to compare with: no provider was pulled for these days, and no \
              statement tells of them (`trueup provider add`, then `trueup pull`)"
                 .to_owned(),

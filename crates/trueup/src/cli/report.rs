@@ -50,6 +50,15 @@ pub(super) struct Selection {
     /// Only this model: a name, or a pattern with *; may be repeated
     #[arg(long, value_name = "MODEL")]
     pub(super) model: Vec<String>,
+    /// Only this provider: a name, or a pattern with *; may be repeated
+    #[arg(long, value_name = "PROVIDER")]
+    pub(super) provider: Vec<String>,
+    /// Only this kind of session, such as main or cron; may be repeated
+    #[arg(long, value_name = "KIND")]
+    pub(super) kind: Vec<String>,
+    /// Only this tier of service, such as standard or batch; may be repeated
+    #[arg(long, value_name = "TIER")]
+    pub(super) tier: Vec<String>,
     /// Keep everything in memory: read all stores, write nothing
     #[arg(long)]
     pub(super) no_ledger: bool,
@@ -131,6 +140,9 @@ impl Selection {
             sources: self.source.clone(),
             projects: self.project.clone(),
             models: self.model.clone(),
+            providers: self.provider.clone(),
+            kinds: self.kind.clone(),
+            tiers: self.tier.clone(),
         })
     }
 
@@ -147,7 +159,9 @@ impl Selection {
     pub(super) fn is_narrow(&self) -> bool {
         self.since.is_some()
             || self.until.is_some()
-            || !(self.source.is_empty() && self.project.is_empty() && self.model.is_empty())
+            || [&self.source, &self.project, &self.model, &self.provider, &self.kind, &self.tier]
+                .iter()
+                .any(|asked| !asked.is_empty())
     }
 }
 

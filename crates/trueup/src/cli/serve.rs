@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
+use super::questions::QUESTIONS;
 use super::{Global, load};
 use crate::config::{SETTINGS, Setting};
 
@@ -30,7 +31,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let config = global.settings(&self.flags)?;
-        crate::daemon::serve(&config, load::prices(&config)?)
+        crate::daemon::serve(&config, load::prices(&config)?, QUESTIONS)
     }
 }
 

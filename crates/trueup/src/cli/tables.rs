@@ -80,6 +80,8 @@ fn header(report: &Report, is_compact: bool) -> Vec<&'static str> {
         Dimension::Project => "Project",
         Dimension::Session => "Session",
         Dimension::Kind => "Kind",
+        Dimension::Provider => "Provider",
+        Dimension::Tier => "Tier",
     });
     let numbers = if is_compact { NUMBERS.get(5..).unwrap_or_default() } else { &NUMBERS };
     names.chain(numbers.iter().copied()).collect()
@@ -120,7 +122,9 @@ impl Table {
             | Dimension::Model
             | Dimension::Project
             | Dimension::Session
-            | Dimension::Kind => Cell::Name(named(key).to_owned()),
+            | Dimension::Kind
+            | Dimension::Provider
+            | Dimension::Tier => Cell::Name(named(key).to_owned()),
         });
         self.sums(Look::Plain, keys.collect(), &row.sums);
     }

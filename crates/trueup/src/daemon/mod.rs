@@ -29,10 +29,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use trueup_core::prices::PriceBook;
 use trueup_ledger::{CHECKPOINT_PATIENCE, Ledger, OpenOptions, Reader, Writer, WriterState};
 
-use crate::api::{self, App, Counts, CronDoor, Guard};
+use crate::api::{self, App, Counts, CronDoor, Guard, Known};
 use crate::clock;
 use crate::config::Config;
 use crate::push::{DESTINATION, Pusher};
+use crate::question::Question;
 use crate::sync::Stores;
 use crate::telemetry::products::{Products, SHUTDOWN_MAX as TELEMETRY_PATIENCE};
 use crate::ticker::Ticker;
@@ -71,8 +72,12 @@ const PULL_REST: Duration = Duration::from_hours(1);
 /// out of the ledger.
 const BLOCKING_THREADS_MAX: usize = 4;
 
-/// Serves until it is told to stop.
-pub(crate) fn serve(config: &Config, book: PriceBook) -> Result<ExitCode> {
+/// Serves until it is told to stop, and answers `questions` beside its own.
+pub(crate) fn serve(
+    config: &Config,
+    book: PriceBook,
+    questions: &'static [Question],
+) -> Result<ExitCode> {
     let settings = Settings::of(config)?;
     log::start(settings.log_level);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -81,7 +86,7 @@ pub(crate) fn serve(config: &Config, book: PriceBook) -> Result<ExitCode> {
         .build()?;
     // Before the ledger, so that a port that is taken leaves nothing behind.
     let listener = runtime.block_on(bind(settings.address))?;
-    let code = runtime.block_on(run(listener, config, settings, book));
+    let code = runtime.block_on(run(listener, config, settings, Known { book, questions }));
     // Without waiting: what is still running is stuck, and safe to leave.
     runtime.shutdown_background();
     code
@@ -91,14 +96,14 @@ async fn run(
     listener: TcpListener,
     config: &Config,
     settings: Settings,
-    book: PriceBook,
+    known: Known,
 ) -> Result<ExitCode> {
     let mut signals = Signals::new()?;
     let address = listener.local_addr()?;
     let ledger = settings.ledger.display().to_string();
     let is_secret_short = matches!(settings.cron, CronDoor::TooShort);
     let Keeping { app, writer, tickers, push, telemetry } =
-        keep(config, settings, book, address.ip())?;
+        keep(config, settings, known, address.ip())?;
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(addr = %address, ledger, version, "listening");
     if is_secret_short {
@@ -136,12 +141,7 @@ struct Keeping {
 }
 
 /// Opens the ledger and starts the threads that fill it.
-fn keep(
-    config: &Config,
-    mut settings: Settings,
-    book: PriceBook,
-    address: IpAddr,
-) -> Result<Keeping> {
+fn keep(config: &Config, mut settings: Settings, known: Known, address: IpAddr) -> Result<Keeping> {
     let retention = Some(settings.upkeep.retention);
     let options = OpenOptions { retention, ..OpenOptions::default() };
     let mut ledger = Ledger::open(&settings.ledger, options)?;
@@ -196,7 +196,7 @@ fn keep(
     }
     let push = start_push(&settings, &writer)?;
     let pull = start_pull(config, &settings, &writer, &mut tickers)?;
-    let alerts = start_alerts(&settings, &writer, &book, &watch, &mut tickers)?;
+    let alerts = start_alerts(&settings, &writer, &known.book, &watch, &mut tickers)?;
     let guard = Guard::new(settings.token.clone(), address);
     let telemetry = Products::open(std::mem::take(&mut settings.telemetry), config);
     let telemetry = Arc::new(telemetry);
@@ -209,7 +209,8 @@ fn keep(
         alerts,
         telemetry: Arc::clone(&telemetry),
     };
-    let app = App::new(settings, guard, Arc::clone(&writer), threads, counts, book);
+    let own = config.clone().kept_here();
+    let app = App::new((settings, own), guard, Arc::clone(&writer), threads, counts, known);
     Ok(Keeping { app, writer, tickers, push, telemetry })
 }
 

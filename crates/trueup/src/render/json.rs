@@ -89,7 +89,8 @@ pub(crate) fn sums(of: &Sums) -> Value {
     json!({"exact": sum(&of.exact), "estimated": sum(&of.estimated)})
 }
 
-fn sum(sum: &Sum) -> Value {
+/// One of the two.
+pub(crate) fn sum(sum: &Sum) -> Value {
     let tokens = &sum.tokens;
     json!({
         "calls": sum.calls,
@@ -104,6 +105,7 @@ fn sum(sum: &Sum) -> Value {
         "total": tokens.total(),
         "cost_usd": sum.cost_nanousd().to_string(),
         "unpriced_calls": sum.unpriced_calls,
+        "cache_saved_usd": sum.cache_saved.to_nano().to_string(),
     })
 }
 

@@ -1,11 +1,8 @@
 //! `trueup mcp`: the account as tools of the Model Context Protocol, over standard input and output.
 //!
-//! Each tool is a verb with `--json`: what an agent is told is what its user is, to the byte, and the
-//! parameters of a tool are made of the verb's options ([`tools`]). The protocol ([`protocol`]) knows
-//! nothing of either.
+//! Each tool is a [question](crate::question): what an agent is told is what its user is, to the byte
+//! ([`tools`] tells it in parts). The protocol ([`protocol`]) knows nothing of either.
 
-mod cost;
-mod parameters;
 mod protocol;
 mod tools;
 
@@ -17,8 +14,9 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Global;
+use super::questions::QUESTIONS;
+use crate::question::Question;
 use protocol::{Answered, Tools};
-use tools::{TOOLS, Tool};
 
 /// The longest message that is read. Questions are short.
 const MESSAGE_BYTES_MAX: u64 = 1 << 20;
@@ -34,6 +32,11 @@ impl Mcp {
     }
 }
 
+/// The questions that agents may ask.
+fn tools() -> impl Iterator<Item = &'static Question> {
+    QUESTIONS.iter().filter(|question| question.is_tool)
+}
+
 /// The account, as tools. Settings are read at each call: a server may run for days.
 struct Account<'a> {
     global: &'a Global,
@@ -41,12 +44,12 @@ struct Account<'a> {
 
 impl Tools for Account<'_> {
     fn list(&self) -> Value {
-        TOOLS.iter().map(Tool::description).collect()
+        tools().map(tools::description).collect()
     }
 
     fn call(&self, name: &str, arguments: &Value) -> Option<Answered> {
-        let tool = TOOLS.iter().find(|tool| tool.name == name)?;
-        let answer = || tool.answer(arguments, &self.global.settings(&[])?);
+        let question = tools().find(|question| question.name == name)?;
+        let answer = || tools::answer(question, arguments, &self.global.settings(&[])?);
         Some(answer().map_err(|error: anyhow::Error| format!("{error:#}")))
     }
 }

@@ -1,17 +1,10 @@
-//! The tools: which verb each is, which of its options it takes, and how much it tells at once.
+//! The tools: questions, and how much of an answer is told at once.
 
 use anyhow::{Result, anyhow, bail};
-use clap::{Args, Command};
 use serde_json::{Map, Value, json};
 
-use super::cost::Cost;
-use super::parameters;
-use crate::cli::budget::ShowBudget;
-use crate::cli::doctor::Doctor;
-use crate::cli::parity::Parity;
-use crate::cli::report::ShowReport;
-use crate::cli::sessions::Sessions;
 use crate::config::Config;
+use crate::question::Question;
 
 /// Rows of an answer where nothing else is asked for, and at most.
 const ROWS: usize = 50;
@@ -19,162 +12,52 @@ const ROWS_MAX: usize = 500;
 /// Bytes of the rows of an answer: they go into what a model can remember.
 const ROWS_BYTES_MAX: usize = 128 << 10;
 
-/// A tool.
-pub(super) struct Tool {
-    pub(super) name: &'static str,
-    title: &'static str,
-    about: &'static str,
-    /// The verb whose options are its parameters.
-    verb: fn() -> Command,
-    parameters: &'static [&'static str],
-    /// The list in its answer that is told in parts.
-    list: &'static str,
-    answer: fn(&clap::ArgMatches, &Config) -> Result<Value>,
+/// What `tools/list` says of a question.
+pub(super) fn description(question: &Question) -> Value {
+    let mut properties = question.properties();
+    let limit = format!("How many of `{}` to tell at most [default: {ROWS}]", question.list);
+    let offset = format!(
+        "How many of `{}` to pass over first: `next_offset` of the last answer",
+        question.list
+    );
+    properties.insert(
+        "limit".to_owned(),
+        json!({"type": "integer", "minimum": 1, "maximum": ROWS_MAX, "description": limit}),
+    );
+    properties.insert(
+        "offset".to_owned(),
+        json!({"type": "integer", "minimum": 0, "description": offset}),
+    );
+    json!({
+        "name": question.name,
+        "title": question.title,
+        "description": question.about,
+        "inputSchema": {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": false,
+        },
+        "annotations": {
+            "title": question.title,
+            "readOnlyHint": true,
+            "destructiveHint": false,
+            "idempotentHint": true,
+            "openWorldHint": false,
+        },
+    })
 }
 
-pub(super) const TOOLS: &[Tool] = &[
-    Tool {
-        name: "query_usage",
-        title: "Usage of AI agents",
-        about: "Calls, tokens and cost of AI agents on this machine, by time, agent, model, project, \
-            session or kind of session, with totals: what `trueup report --json` prints. The cost is \
-            what the agents' calls come to at list prices; `query_cost` knows what was billed.",
-        verb: verb::<ShowReport>,
-        parameters: &[
-            "by",
-            "since",
-            "until",
-            "tz",
-            "source",
-            "project",
-            "model",
-            "breakdown",
-            "cost",
-        ],
-        list: "rows",
-        answer: |given, config| read::<ShowReport>(given)?.answer(config),
-    },
-    Tool {
-        name: "query_cost",
-        title: "Cost of AI agents, billed and estimated",
-        about: "What usage cost by UTC day or month, provider, model, project or key: as the provider \
-            billed it where that is known (pulled or imported), else as the account estimates it. \
-            `basis` says which: billed, estimate, or unpriced. The figures of `trueup export focus`.",
-        verb: verb::<Cost>,
-        parameters: &["by", "from", "to", "provider", "cost"],
-        list: "rows",
-        answer: |given, config| read::<Cost>(given)?.answer(config),
-    },
-    Tool {
-        name: "list_sessions",
-        title: "Sessions of AI agents",
-        about: "The latest sessions, the last of them last, each with its agent, project, times, calls, \
-            tokens, cost and models: what `trueup sessions --json` prints.",
-        verb: verb::<Sessions>,
-        parameters: &["since", "until", "tz", "source", "project", "model", "last"],
-        list: "rows",
-        answer: |given, config| read::<Sessions>(given)?.answer(config),
-    },
-    Tool {
-        name: "query_completeness",
-        title: "How much of the account was measured",
-        about: "By day, week or month and agent: calls that were measured, runs that are only \
-            estimated, and records that could not be read: what `trueup report --completeness --json` \
-            prints.",
-        verb: verb::<ShowReport>,
-        parameters: &["by", "since", "until", "tz", "source"],
-        list: "rows",
-        answer: |given, config| read::<ShowReport>(given)?.completeness_answer(config),
-    },
-    Tool {
-        name: "find_gaps",
-        title: "What the account lacks, and what mends it",
-        about: "Checks that look for what the account lacks, each with its findings and the command \
-            that mends it: what `trueup doctor --json` prints.",
-        verb: verb::<Doctor>,
-        parameters: &["source"],
-        list: "checks",
-        answer: |given, config| read::<Doctor>(given)?.answer(config),
-    },
-    Tool {
-        name: "check_parity",
-        title: "The account against the bill",
-        about: "Compares the account with what providers say, day by day: what is matched, what \
-            differs and why, and whether the days are settled: what `trueup parity --format json` \
-            prints. Needs what was pulled or imported of a provider.",
-        verb: verb::<Parity>,
-        parameters: &["from", "to", "provider", "project", "key", "model"],
-        list: "findings",
-        answer: |given, config| read::<Parity>(given)?.answer(config),
-    },
-    Tool {
-        name: "list_budgets",
-        title: "Budgets",
-        about: "What of each budget is spent and left, how long it lasts, and what is to be expected: \
-            what `trueup budget --json` prints.",
-        verb: verb::<ShowBudget>,
-        parameters: &[],
-        list: "budgets",
-        answer: |given, config| read::<ShowBudget>(given)?.answer(config),
-    },
-];
-
-fn verb<T: Args>() -> Command {
-    T::augment_args(Command::new("tool"))
-}
-
-fn read<T: Args>(given: &clap::ArgMatches) -> Result<T> {
-    T::from_arg_matches(given).map_err(|error| anyhow!("{error}"))
-}
-
-impl Tool {
-    /// What `tools/list` says of it.
-    pub(super) fn description(&self) -> Value {
-        let mut properties = parameters::properties(&(self.verb)(), self.parameters);
-        let limit = format!("How many of `{}` to tell at most [default: {ROWS}]", self.list);
-        let offset = format!(
-            "How many of `{}` to pass over first: `next_offset` of the last answer",
-            self.list
-        );
-        properties.insert(
-            "limit".to_owned(),
-            json!({"type": "integer", "minimum": 1, "maximum": ROWS_MAX, "description": limit}),
-        );
-        properties.insert(
-            "offset".to_owned(),
-            json!({"type": "integer", "minimum": 0, "description": offset}),
-        );
-        json!({
-            "name": self.name,
-            "title": self.title,
-            "description": self.about,
-            "inputSchema": {
-                "type": "object",
-                "properties": properties,
-                "additionalProperties": false,
-            },
-            "annotations": {
-                "title": self.title,
-                "readOnlyHint": true,
-                "destructiveHint": false,
-                "idempotentHint": true,
-                "openWorldHint": false,
-            },
-        })
-    }
-
-    /// What it tells, or a refusal that says what is wrong with the arguments.
-    pub(super) fn answer(&self, arguments: &Value, config: &Config) -> Result<Value> {
-        let Value::Object(arguments) = arguments else {
-            bail!("the arguments must be an object, and are {arguments}");
-        };
-        let mut arguments = arguments.clone();
-        let part = Part::taken_from(&mut arguments)?;
-        let given = parameters::matches((self.verb)(), self.parameters, &arguments)?;
-        let mut answer = (self.answer)(&given, config)?;
-        part.cut(self.list, &mut answer);
-        Ok(answer)
-    }
+/// What it tells, or a refusal that says what is wrong with the arguments.
+pub(super) fn answer(question: &Question, arguments: &Value, config: &Config) -> Result<Value> {
+    let Value::Object(arguments) = arguments else {
+        bail!("the arguments must be an object, and are {arguments}");
+    };
+    let mut arguments = arguments.clone();
+    let part = Part::taken_from(&mut arguments)?;
+    let asked = question.read(&arguments, &["limit", "offset"]).map_err(anyhow::Error::msg)?;
+    let mut answer = question.answer(&asked, config)?;
+    part.cut(question.list, &mut answer);
+    Ok(answer)
 }
 
 /// Which part of a list is told.
@@ -264,21 +147,5 @@ mod tests {
             (answer["rows"].as_array().unwrap().len(), &answer["next_offset"]),
             (1, &json!(1))
         );
-    }
-
-    #[test]
-    fn every_parameter_of_a_tool_is_an_option_of_its_verb() {
-        for tool in TOOLS {
-            let properties = parameters::properties(&(tool.verb)(), tool.parameters);
-            let names: Vec<&str> = properties.keys().map(String::as_str).collect();
-            let mut expected = tool.parameters.to_vec();
-            expected.sort_unstable();
-            assert_eq!(names, expected, "{}", tool.name);
-            assert!(
-                properties.values().all(|property| property["description"] != ""),
-                "{}",
-                tool.name
-            );
-        }
     }
 }

@@ -1,10 +1,9 @@
-//! The options of a verb as the parameters of a tool: their schema, and how arguments become options.
+//! The options of a verb as parameters: their schema, and how arguments become options.
 //!
 //! The command line says what each option is called, takes and means; nothing of that is said twice.
 
 use std::any::TypeId;
 
-use anyhow::{Result, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
@@ -74,20 +73,22 @@ fn property(option: &Arg) -> Value {
     }
 }
 
-/// Reads arguments as the command line would. A refusal names the one that is wrong.
-pub(super) fn matches(
-    verb: Command,
+/// Arguments as options of the command line. A refusal names the one that is wrong; `further` are
+/// parameters that somebody else takes.
+pub(super) fn line(
+    verb: &Command,
     names: &[&str],
+    further: &[&str],
     arguments: &Map<String, Value>,
-) -> Result<ArgMatches> {
+) -> Result<Vec<String>, String> {
     let mut line = Vec::new();
     for (given, value) in arguments {
-        let Some((_, option)) = options(&verb, names).find(|(name, _)| name == given) else {
-            let known: Vec<&str> = names.iter().copied().chain(["limit", "offset"]).collect();
-            bail!("`{given}` is not a parameter; there are {}", known.join(", "));
+        let Some((_, option)) = options(verb, names).find(|(name, _)| name == given) else {
+            let known: Vec<&str> = names.iter().chain(further).copied().collect();
+            return Err(refusal(given, &known));
         };
         let long = option.get_long().unwrap_or_default();
-        let wrong = |what: &str| anyhow!("`{given}` must be {what}, and is {value}");
+        let wrong = |what: &str| format!("`{given}` must be {what}, and is {value}");
         let mut push = |text: &str| line.push(format!("--{long}={text}"));
         match (Kind::of(option), value) {
             (_, Value::Null) | (Kind::Flag, Value::Bool(false)) => {}
@@ -105,7 +106,49 @@ pub(super) fn matches(
             (Kind::Text, _) => return Err(wrong("a text")),
         }
     }
-    verb.no_binary_name(true).try_get_matches_from(line).map_err(|error| anyhow!(said(&error)))
+    Ok(line)
+}
+
+/// What is said of a parameter that is not known.
+pub(crate) fn refusal(given: &str, known: &[&str]) -> String {
+    match known {
+        [] => format!("`{given}` is not a parameter; there is none"),
+        known => format!("`{given}` is not a parameter; there are {}", known.join(", ")),
+    }
+}
+
+/// Reads options as the command line does.
+pub(super) fn matches(verb: Command, line: &[String]) -> Result<ArgMatches, String> {
+    verb.no_binary_name(true).try_get_matches_from(line).map_err(|error| said(&error))
+}
+
+/// The parameters of a URL as arguments: each text as what its option takes, where it can be read so.
+pub(super) fn arguments(
+    verb: &Command,
+    names: &[&str],
+    query: &[(String, String)],
+) -> Result<Map<String, Value>, String> {
+    let mut arguments = Map::new();
+    for (given, text) in query {
+        let option = options(verb, names).find(|(name, _)| name == given);
+        let kind = option.map_or(Kind::Text, |(_, option)| Kind::of(option));
+        let value = match kind {
+            Kind::Texts => {
+                let texts = arguments.entry(given.clone()).or_insert_with(|| json!([]));
+                if let Value::Array(texts) = texts {
+                    texts.push(json!(text));
+                }
+                continue;
+            }
+            Kind::Flag => text.parse().map_or_else(|_| json!(text), |flag: bool| json!(flag)),
+            Kind::Count => text.parse().map_or_else(|_| json!(text), |count: u64| json!(count)),
+            Kind::Text => json!(text),
+        };
+        if arguments.insert(given.clone(), value).is_some() {
+            return Err(format!("`{given}` may be given only once"));
+        }
+    }
+    Ok(arguments)
 }
 
 /// What the command line says of an error, without what is only of use there.

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use trueup_core::{Basis, Charged, Text};
 
-use crate::cli::export::{Selection, Sum};
+use super::export::{Selection, Sum};
 use crate::config::Config;
 
 /// The version of the JSON. It changes only when a reader of an older one would misread.

@@ -1,0 +1,109 @@
+//! `GET /openapi.json`: the paths and their parameters, out of the list that answers them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::asked::{Kind, Parameter};
+use super::{App, ENDPOINTS, Endpoint, reply, verbs};
+use crate::question::Question;
+
+pub(super) const PATH: &str = "/openapi.json";
+
+pub(super) async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    reply::of(&description(app.known.questions), &headers)
+}
+
+fn description(questions: &'static [Question]) -> Value {
+    let own = ENDPOINTS.iter().map(|one| (one.path.to_owned(), of_endpoint(one)));
+    let of_verbs = verbs::PATHS.iter().filter_map(|(path, name)| {
+        let question = questions.iter().find(|question| question.name == *name)?;
+        Some(((*path).to_owned(), of_question(question)))
+    });
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "trueup",
+            "summary": "The account of what AI agents use",
+            "description": "docs/usage-api.md says what each answer means.",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": own.chain(of_verbs).collect::<Map<_, _>>(),
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "responses": {
+                "wrong": problem("A parameter is not known, or wrong; `error` names it"),
+                "forbidden": problem("Not from here, or not without the token"),
+                "missing": problem("There is nothing of that name"),
+                "busy": problem("The ledger is busy; try again after `Retry-After` seconds"),
+            },
+        },
+        "security": [{}, {"token": []}],
+    })
+}
+
+fn problem(about: &str) -> Value {
+    let schema = json!({
+        "type": "object",
+        "required": ["error"],
+        "properties": {"error": {"type": "string"}},
+    });
+    json!({"description": about, "content": {"application/json": {"schema": schema}}})
+}
+
+fn of_endpoint(endpoint: &Endpoint) -> Value {
+    let parameters = endpoint.parameters.iter().copied().flatten().map(of_parameter);
+    operation(endpoint.path, endpoint.about, &parameters.collect())
+}
+
+fn of_parameter(parameter: &Parameter) -> Value {
+    let is_segment = matches!(parameter.kind, Kind::Segment);
+    json!({
+        "name": parameter.name,
+        "in": if is_segment { "path" } else { "query" },
+        "required": is_segment,
+        "description": parameter.about,
+        "schema": parameter.kind.schema(),
+    })
+}
+
+fn of_question(question: &Question) -> Value {
+    let parameters = question.properties().into_iter().map(|(name, mut schema)| {
+        let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+        json!({"name": name, "in": "query", "description": about, "schema": schema})
+    });
+    operation(question.name, question.about, &parameters.collect())
+}
+
+fn operation(id: &str, about: &str, parameters: &Value) -> Value {
+    let id: String = id
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' })
+        .collect();
+    let schema = json!({"type": "object", "required": ["schema"],
+        "properties": {"schema": {"type": "integer"}}});
+    let told = json!({
+        "description": "The answer",
+        "headers": {"ETag": {"schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": schema}},
+    });
+    let of = |name: &str| json!({"$ref": format!("#/components/responses/{name}")});
+    json!({"get": {
+        "operationId": id.trim_matches('_'),
+        "summary": about,
+        "parameters": parameters,
+        "responses": {
+            "200": told,
+            "304": {"description": "As the tag in `If-None-Match` says"},
+            "400": of("wrong"),
+            "401": of("forbidden"),
+            "403": of("forbidden"),
+            "404": of("missing"),
+            "503": of("busy"),
+        },
+    }})
+}

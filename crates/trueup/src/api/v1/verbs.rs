@@ -1,0 +1,30 @@
+//! What verbs print as JSON, each at a path of its own.
+
+use serde_json::{Value, json};
+
+use super::{Failed, Sight};
+use crate::question::Question;
+
+/// Each path with the name of its question.
+pub(super) const PATHS: &[(&str, &str)] = &[
+    ("/api/v1/completeness", "query_completeness"),
+    ("/api/v1/doctor", "find_gaps"),
+    ("/api/v1/parity", "check_parity"),
+    ("/api/v1/budgets", "list_budgets"),
+    ("/api/v1/cost", "query_cost"),
+    ("/api/v1/config", "show_config"),
+];
+
+/// The answer, with the command that prints it.
+pub(super) fn answer(
+    question: &Question,
+    pairs: &[(String, String)],
+    sight: &Sight<'_>,
+) -> Result<Value, Failed> {
+    let asked = question.read_query(pairs).map_err(Failed::Refused)?;
+    let mut answer = question.answer(&asked, sight.config)?;
+    if let Value::Object(fields) = &mut answer {
+        fields.insert("cli".to_owned(), json!(question.command_line(&asked)));
+    }
+    Ok(answer)
+}
