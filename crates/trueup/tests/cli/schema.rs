@@ -87,6 +87,7 @@ pub(crate) struct Sum {
     pub(crate) total: u64,
     pub(crate) cost_usd: Usd,
     pub(crate) unpriced_calls: u64,
+    pub(crate) cache_saved_usd: Usd,
 }
 
 impl Sum {
