@@ -11,12 +11,14 @@ mod views;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 
 use anyhow::Result;
 use trueup_core::prices::provider_key;
 use trueup_core::report::{Pricer, Window};
-use trueup_core::{Charged, Text, UnixMs};
+use trueup_core::{Charged, ChargedSums, Text, UnixMs};
 use trueup_ledger::Reader;
+use trueup_providers::FocusWriter;
 
 use crate::parity::{Names, Narrow, Stated};
 use crate::usage::Usage;
@@ -57,6 +59,20 @@ pub(crate) struct Asked {
     pub(crate) providers: Vec<String>,
     /// Whether a cost that an agent stated goes before the price table.
     pub(crate) is_reported_taken: bool,
+}
+
+/// Writes rows of cost as FOCUS.
+pub(crate) fn focus(rows: Vec<Charged>, out: &mut dyn Write) -> Result<()> {
+    let mut sums = ChargedSums::default();
+    for row in rows {
+        sums.add(row);
+    }
+    let mut focus = FocusWriter::new(out)?;
+    for row in sums.into_rows() {
+        focus.write(&row)?;
+    }
+    focus.finish()?;
+    Ok(())
 }
 
 /// Gathers rows of cost.

@@ -37,6 +37,18 @@ pub(crate) enum Format {
     Parquet,
 }
 
+impl Format {
+    /// What the names of files end with, and the media type.
+    pub(crate) const fn ending_and_type(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Csv => ("csv", "text/csv; charset=utf-8"),
+            Self::Json => ("json", "application/json"),
+            Self::Ndjson => ("ndjson", "application/x-ndjson"),
+            Self::Parquet => ("parquet", "application/vnd.apache.parquet"),
+        }
+    }
+}
+
 /// What the values of a column are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {

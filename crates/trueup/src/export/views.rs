@@ -3,6 +3,7 @@
 //! Usage and sessions are folded a piece at a time, and records are read a part at a time, so that no more
 //! is held than is being written; and while somebody slow takes it, no part of the ledger is held either.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::ops::ControlFlow;
 
@@ -147,17 +148,18 @@ const HOST_COLUMNS: [Column; 24] = [
     Column::nullable("zombies", Kind::Integer),
 ];
 
-const SESSION_COLUMNS: [Column; 6] = [
+const SESSION_COLUMNS: [Column; 7] = [
     Column::new("session", Kind::Text),
     Column::new("agent", Kind::Text),
     Column::new("projects", Kind::Texts),
     Column::new("models", Kind::Texts),
+    Column::new("kinds", Kind::Texts),
     Column::new("first", Kind::Instant),
     Column::new("last", Kind::Instant),
 ];
 
 /// The columns of each of the two kinds of usage.
-const SUM_COLUMNS: [(&str, Kind); 12] = [
+const SUM_COLUMNS: [(&str, Kind); 13] = [
     ("calls", Kind::Integer),
     ("errors", Kind::Integer),
     ("input", Kind::Integer),
@@ -170,9 +172,10 @@ const SUM_COLUMNS: [(&str, Kind); 12] = [
     ("total", Kind::Integer),
     ("cost_usd", Kind::Money),
     ("unpriced_calls", Kind::Integer),
+    ("cache_saved_usd", Kind::Money),
 ];
 
-fn sum_values<'a>(sum: &Sum) -> [Value<'a>; 12] {
+fn sum_values<'a>(sum: &Sum) -> [Value<'a>; 13] {
     let tokens = &sum.tokens;
     let count = |count| Value::Integer(i64::try_from(count).unwrap_or(i64::MAX));
     [
@@ -188,6 +191,7 @@ fn sum_values<'a>(sum: &Sum) -> [Value<'a>; 12] {
         count(tokens.total()),
         Value::Money(sum.cost_nanousd()),
         count(sum.unpriced_calls),
+        Value::Money(sum.cache_saved.to_nano()),
     ]
 }
 
@@ -213,10 +217,11 @@ fn put_report(report: &Report, table: &mut Table<'_>) -> Result<()> {
 }
 
 fn put_session(row: &Row, table: &mut Table<'_>) -> Result<()> {
-    let projects: Vec<Text> = row.projects.iter().cloned().collect();
+    let list = |texts: &BTreeSet<Text>| -> Vec<Text> { texts.iter().cloned().collect() };
+    let (projects, kinds) = (list(&row.projects), list(&row.kinds));
     let models: Vec<Text> = row.models.keys().cloned().collect();
     let mut values: Vec<Value<'_>> = row.keys.iter().map(|key| Value::Text(key)).collect();
-    values.extend([Value::Texts(&projects), Value::Texts(&models)]);
+    values.extend([&projects, &models, &kinds].map(|texts| Value::Texts(texts)));
     values.extend([Value::Instant(row.times.0), Value::Instant(row.times.1)]);
     put_sums(values, row, table)
 }

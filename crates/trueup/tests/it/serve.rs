@@ -4,6 +4,7 @@ mod alerts;
 mod cron;
 pub(crate) mod daemon;
 mod defects;
+mod exports;
 mod gateway_log;
 mod host;
 mod lack;

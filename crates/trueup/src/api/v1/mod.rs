@@ -5,6 +5,7 @@
 //! is the same for all, such as tags and compression, is [`reply`]'s.
 
 mod asked;
+mod export;
 mod openapi;
 mod query;
 mod reply;
@@ -29,6 +30,7 @@ use super::{App, Problem};
 use crate::config::Config;
 use crate::question::Question;
 use asked::{Asked, Parameter};
+pub(super) use export::EXPORTS_MAX;
 
 /// What can be asked.
 pub(super) struct Endpoint {
@@ -102,6 +104,7 @@ type Pairs = Vec<(String, String)>;
 /// Every path.
 pub(super) fn routes() -> Router<Arc<App>> {
     let mut router = Router::new().route(openapi::PATH, get(openapi::answer));
+    router = router.route(export::PATH, get(export::answer));
     for endpoint in ENDPOINTS {
         router = router.route(
             endpoint.path,
