@@ -18,6 +18,7 @@ mod reports;
 mod retention;
 mod security;
 mod telemetry;
+mod usage_api;
 mod views;
 
 pub(crate) use daemon::until;

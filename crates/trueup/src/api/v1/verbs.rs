@@ -15,6 +15,9 @@ pub(super) const PATHS: &[(&str, &str)] = &[
     ("/api/v1/config", "show_config"),
 ];
 
+/// The version of those that have none of their own.
+const SCHEMA: u32 = 1;
+
 /// The answer, with the command that prints it.
 pub(super) fn answer(
     question: &Question,
@@ -24,6 +27,7 @@ pub(super) fn answer(
     let asked = question.read_query(pairs).map_err(Failed::Refused)?;
     let mut answer = question.answer(&asked, sight.config)?;
     if let Value::Object(fields) = &mut answer {
+        fields.entry("schema").or_insert_with(|| json!(SCHEMA));
         fields.insert("cli".to_owned(), json!(question.command_line(&asked)));
     }
     Ok(answer)
