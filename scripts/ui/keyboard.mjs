@@ -31,6 +31,13 @@ async function tabTo(page, is, what) {
   throw new Error(`${what} is not reached by ${STOPS_MAX} tabs`);
 }
 
+/** A view as it is when it was just loaded: the first stop is that of the page. */
+async function fresh(page, machine, hash) {
+  await open(page, machine.url, hash);
+  await page.reload();
+  await settled(page);
+}
+
 export async function keyboard({ page, machine }) {
   await check("The first stop leads past the views to the figures", async () => {
     await open(page, machine.url, "#/overview");
@@ -42,8 +49,7 @@ export async function keyboard({ page, machine }) {
     assert.equal(await page.evaluate(() => document.querySelector("main").contains(document.activeElement)), true, after.label);
   });
   await check("Views, a filter, a chart and a download, by Tab, Enter and arrows, with the focus seen at each stop", async () => {
-    await open(page, machine.url, "#/overview");
-    await page.evaluate(() => document.activeElement.blur());
+    await fresh(page, machine, "#/overview");
     await tabTo(page, ({ tag, label }) => tag === "a" && label === "Explore", "Explore");
     await page.keyboard.press("Enter");
     await page.waitForFunction(() => location.hash.startsWith("#/explore"));
@@ -88,6 +94,8 @@ export async function keyboard({ page, machine }) {
     assert.match(await page.locator(".chart .readout strong").innerText(), /^\d{4}-\d\d-\d\d$/);
     await page.keyboard.press("Enter");
     await page.waitForFunction(() => location.hash.startsWith("#/sessions"));
+    await page.waitForTimeout(100);
+    await settled(page);
     await page.locator(".saved summary").focus();
     await page.keyboard.press("Enter");
     await page.locator(".saved input").focus();
@@ -101,8 +109,7 @@ export async function keyboard({ page, machine }) {
   await check("Every stop of every view is seen", async () => {
     let stops = 0;
     for (const hash of ["#/sessions", "#/year", "#/errors", "#/host?range=7d", "#/completeness", "#/parity", "#/budgets", "#/settings"]) {
-      await open(page, machine.url, hash);
-      await page.evaluate(() => document.activeElement.blur());
+      await fresh(page, machine, hash);
       const count = await page.locator("a, button, select, input, summary, [tabindex='0']").count();
       for (let stop = 0; stop < Math.min(count, 40); stop += 1) {
         await page.keyboard.press("Tab");
