@@ -1,4 +1,4 @@
-//! Sums out of the ledger, for the page and the metrics.
+//! Sums out of the ledger, for the metrics.
 //!
 //! Read on another thread, one at a time, with a connection that is closed again: between two looks
 //! it would only hold memory.
@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use jiff::tz::TimeZone;
 use tokio::time::timeout;
 use trueup_core::prices::PriceBook;
-use trueup_core::report::{CostMode, Dimension, Filter, Pricer, Report, ReportBuilder, Window};
-use trueup_core::{Calendar, Counters, DAY_MS, Text, UnixMs};
+use trueup_core::report::Window;
+use trueup_core::{Counters, Text};
 use trueup_ledger::{Reader, SettleLag};
 
 use super::App;
@@ -42,33 +41,6 @@ impl App {
         };
         timeout(READ_TIME_MAX, reading).await.context("the ledger is busy")?
     }
-}
-
-/// Usage of a day and of a month in UTC, by agent.
-pub(super) struct Overview {
-    pub(super) today: Report,
-    pub(super) month: Report,
-}
-
-impl Overview {
-    /// Reads both.
-    pub(super) fn read(path: &Path, book: &PriceBook, now: UnixMs) -> Result<Self> {
-        let usage = Usage::of_ledger(path)?;
-        let today = now.floor(DAY_MS);
-        let until = UnixMs(today.0.saturating_add(DAY_MS));
-        let day = Window { from: today, until };
-        let month = Window { from: now.floor_month_utc(), until };
-        Ok(Self { today: by_agent(&usage, day, book)?, month: by_agent(&usage, month, book)? })
-    }
-}
-
-fn by_agent(usage: &Usage, window: Window, book: &PriceBook) -> Result<Report> {
-    let filter = Filter { window, ..Filter::default() };
-    let pricer = Pricer::new(book, CostMode::Auto);
-    let calendar = Calendar::new(TimeZone::UTC);
-    let mut report = ReportBuilder::new(vec![Dimension::Agent], calendar, &filter, pricer);
-    usage.by_time(DAY_MS, window, &mut |entry| report.add(entry))?;
-    Ok(report.finish())
 }
 
 /// How long after their end days of providers still changed.

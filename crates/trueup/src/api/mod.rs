@@ -7,11 +7,11 @@ mod acks;
 mod admit;
 mod counts;
 mod cron;
+mod dashboard;
 mod guard;
 mod health;
 mod ledger;
 mod metrics;
-mod page;
 mod post;
 mod problem;
 mod push;
@@ -65,6 +65,8 @@ pub(crate) struct App {
     cron_limiter: cron::Limiter,
     /// One permit: sums are read by one thread at a time.
     reading: Arc<Semaphore>,
+    /// One permit for each file that is being written for a client.
+    exports: Arc<Semaphore>,
     telemetry: telemetry::Intake,
     live: v1::Live,
 }
@@ -115,6 +117,7 @@ impl App {
             bodies: Arc::new(Semaphore::new(bytes_in_flight_max)),
             cron_limiter: cron::Limiter::default(),
             reading: Arc::new(Semaphore::new(1)),
+            exports: Arc::new(Semaphore::new(v1::EXPORTS_MAX)),
         })
     }
 
@@ -138,7 +141,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(cron::PATH, get(cron::answer).post(cron::answer))
         .route(guard::HEALTH_PATH, get(health::get))
         .route("/metrics", get(metrics::get))
-        .route("/", get(page::get))
+        .route("/", get(dashboard::get))
+        .route("/assets/{name}", get(dashboard::get))
         .merge(telemetry::routes())
         .merge(v1::routes())
         .fallback(async || Problem::not_found())

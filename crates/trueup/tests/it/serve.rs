@@ -3,7 +3,9 @@
 mod alerts;
 mod cron;
 pub(crate) mod daemon;
+mod dashboard;
 mod defects;
+mod exports;
 mod failures;
 mod gateway_log;
 mod host;

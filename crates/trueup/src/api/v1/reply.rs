@@ -45,7 +45,8 @@ fn tag(answer: &Value) -> String {
     format!("W/\"{:.32}\"", hash.finalize().to_hex())
 }
 
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+/// Whether the client has what this tag is of.
+pub(in crate::api) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let given = headers.get_all(header::IF_NONE_MATCH).iter();
     let mut given = given.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
     let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
@@ -66,7 +67,7 @@ fn body(bytes: Vec<u8>, headers: &HeaderMap) -> Response {
 }
 
 /// Whether a client takes gzip: it names it, and not with the weight of 0.
-pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+pub(in crate::api) fn takes_gzip(headers: &HeaderMap) -> bool {
     let given = headers.get_all(header::ACCEPT_ENCODING).iter();
     let mut given = given.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
     given.any(|one| {

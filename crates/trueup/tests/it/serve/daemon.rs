@@ -195,6 +195,19 @@ impl Daemon {
         String::from_utf8_lossy(&text).into_owned()
     }
 
+    /// The same as head and body, where the body is no text.
+    pub(crate) fn raw_bytes(&self, bytes: &[u8]) -> (String, Vec<u8>) {
+        const END_OF_HEAD: &[u8] = b"\r\n\r\n";
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let found = answer.windows(END_OF_HEAD.len()).position(|part| part == END_OF_HEAD);
+        let body = answer.split_off(found.unwrap() + END_OF_HEAD.len());
+        (String::from_utf8(answer).unwrap(), body)
+    }
+
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }

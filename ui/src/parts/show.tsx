@@ -1,0 +1,89 @@
+// What stands in the place of an answer that is not there: being read, refused, or empty.
+
+import type { ComponentChildren } from "preact";
+import type { Answer } from "../load";
+import { FILTERS, filters, go, here } from "../url";
+import { Cli } from "./cli";
+
+interface Props<T> {
+  of: Answer<T>;
+  /** What is read, such as `sessions`. */
+  what: string;
+  /** What stands there where the question was refused as one without an answer, such as no budgets. */
+  refused?: (why: string) => ComponentChildren;
+  children: (data: T) => ComponentChildren;
+}
+
+/** An answer, or why there is none. */
+export function Show<T>({ of, what, refused, children }: Props<T>) {
+  const { data, error, isLoading, retry } = of;
+  const isNone = error !== null && [400, 404, 409].includes(error.status);
+  if (refused && isNone && !isLoading) return <>{refused(error.message)}</>;
+  if (data === null) {
+    if (error && !isLoading) return <Failed text={error.message} retry={retry} />;
+    return (
+      <p class="loading" role="status">
+        Reading {what}…
+      </p>
+    );
+  }
+  return (
+    <div class={isLoading ? "answer busy" : "answer"} aria-busy={isLoading}>
+      {error && <Failed text={`What is shown is older: ${error.message}`} retry={retry} />}
+      {children(data)}
+    </div>
+  );
+}
+
+function Failed({ text, retry }: { text: string; retry(): void }) {
+  return (
+    <div class="note bad" role="alert">
+      <p dir="auto">{text}</p>
+      <button type="button" onClick={retry}>
+        Try again
+      </button>
+    </div>
+  );
+}
+
+/** Nothing was ever counted. */
+export function NoUsage() {
+  return (
+    <section class="note empty" aria-label="No usage known">
+      <h2>No usage is known</h2>
+      <p>
+        That is not zero: no agent's store was read, and nothing was posted. These say where trueup looked,
+        and what is wrong there:
+      </p>
+      <Cli command="trueup sources" />
+      <Cli command="trueup doctor" />
+      <p>Your own agents post their calls:</p>
+      <Cli
+        command={`curl ${location.origin}/v1/traces -H 'Content-Type: application/json' -d '{"provider":"openai","model":"gpt-5.5","prompt_tokens":1020,"completion_tokens":52}'`}
+      />
+      <p>
+        <code>trueup demo</code> shows all of this on built-in data.
+      </p>
+    </section>
+  );
+}
+
+/** There is usage, but none of what was asked for. */
+export function NothingHere({ first, last }: { first: string | null; last: string | null }) {
+  const isFiltered = FILTERS.some((name) => filters(name).length > 0);
+  const none = Object.fromEntries(FILTERS.map((name) => [name, null]));
+  return (
+    <div class="note empty">
+      <p>
+        Nothing of these days{isFiltered && " and filters"}: the account was kept, and nothing was used.{" "}
+        {first && last && `Usage is known from ${first.slice(0, 10)} to ${last.slice(0, 10)} (UTC).`}
+      </p>
+      <p class="row">
+        {isFiltered && <a href={here(none)}>Without filters</a>}
+        <button type="button" onClick={() => go({ range: "all", from: null, to: null })}>
+          All that is known
+        </button>
+      </p>
+    </div>
+  );
+}
