@@ -119,6 +119,7 @@ fn operation(id: &str, about: &str, parameters: &Value) -> Value {
             "401": of("forbidden"),
             "403": of("forbidden"),
             "404": of("missing"),
+            "414": {"description": "The address is longer than is read"},
             "503": of("busy"),
         },
     }})
