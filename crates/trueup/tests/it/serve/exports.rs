@@ -188,3 +188,15 @@ fn slow_clients_hold_little_and_keep_nobody_else_waiting_for_long() {
     let grown_kb = daemon.memory_kb("VmHWM").saturating_sub(resident_kb);
     assert!(grown_kb < 20 << 10, "{grown_kb} KiB");
 }
+
+#[test]
+fn a_client_that_takes_nothing_does_not_hold_up_the_end() {
+    let home = Home::new();
+    let mut daemon = home.start();
+    home.database().execute_batch(MANY_ERRORS).unwrap();
+    let _stalled = slow(&daemon);
+    assert!(daemon.terminate().success());
+    // In a release a panic would abort.
+    let log = daemon.log().join("\n");
+    assert!(!log.contains("panicked"), "{log}");
+}
