@@ -231,7 +231,7 @@ function cellRows(finding: Finding, at: number): Row[] {
       key: `${at} ${quantity}`,
       look: finding.is_named ? "named" : undefined,
       cells: [
-        isFirst ? <Name text={cellName(finding)} /> : "",
+        <Name text={cellName(finding)} />,
         isFirst ? (
           <>
             <Badge look={SEVERITIES[finding.severity]}>{finding.class.replaceAll("_", " ")}</Badge>

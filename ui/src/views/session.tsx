@@ -10,19 +10,22 @@ import { Show } from "../parts/show";
 import { Table, number, text } from "../parts/table";
 import { Badge, Cost, Count, Missing, Moment, Money, Name, Names } from "../parts/words";
 import { duration } from "../time";
-import { go, here, param, to, zone } from "../url";
+import { here, param, to, zone } from "../url";
 
 /** Calls of a page: as many as a chart can show. */
 const LIMIT = "200";
 
 export function Session({ id }: { id: string }) {
   const query: Record<string, string> = { limit: LIMIT };
-  for (const name of ["agent", "cursor"]) if (param(name, "")) query[name] = param(name, "");
+  const owner = param("owner", "");
+  const cursor = param("cursor", "");
+  if (owner) query["agent"] = owner;
+  if (cursor) query["cursor"] = cursor;
   const session = useAnswer<Told>(sessionUrl(id, query));
   return (
     <>
       <p>
-        <a href={to("sessions", { agent: null })}>All sessions</a>
+        <a href={to("sessions")}>All sessions</a>
       </p>
       <Show of={session} what="the session">
         {(data) => <Detail data={data} />}
@@ -81,11 +84,11 @@ function Timeline({ calls }: { calls: Call[] }) {
   ];
   const buckets = calls.map(({ at }) => ({ key: at.slice(0, 19).replace("T", " "), start: at, state: "closed" as const }));
   const title = "Tokens of each call, in order of time (UTC)";
-  const onPick = ({ start }: { start: string }) => go({ call: calls.find(({ at }) => at === start)?.id ?? null });
+  const hrefOf = ({ start }: { start: string }) => here({ call: calls.find(({ at }) => at === start)?.id ?? null });
   return (
     <section aria-label="Timeline">
       <Stacked
-        {...{ title, buckets, layers, onPick }}
+        {...{ title, buckets, layers, hrefOf }}
         description={`${calls.length} calls. The table below has all figures.`}
         shape="bars"
         format={short}
@@ -106,7 +109,7 @@ function Calls({ calls }: { calls: Call[] }) {
         key: call.id,
         look: call.id === param("call", "") ? "chosen" : undefined,
         cells: [
-          <a href={here({ call: call.id })} aria-label={`Call at ${call.at}`}>
+          <a href={here({ call: call.id })}>
             <Moment at={call.at} />
           </a>,
           <Name text={call.model} />,
