@@ -66,6 +66,7 @@ pub(crate) struct App {
     /// One permit: sums are read by one thread at a time.
     reading: Arc<Semaphore>,
     telemetry: telemetry::Intake,
+    live: v1::Live,
 }
 
 /// What answers are looked up in.
@@ -101,6 +102,7 @@ impl App {
         let bytes_in_flight_max = settings.body_bytes_max.saturating_mul(BODIES_IN_FLIGHT_MAX);
         Arc::new(Self {
             telemetry: telemetry::Intake::new(Arc::clone(&threads.telemetry)),
+            live: v1::Live::of(&writer),
             settings,
             guard,
             writer,
@@ -114,6 +116,11 @@ impl App {
             cron_limiter: cron::Limiter::default(),
             reading: Arc::new(Semaphore::new(1)),
         })
+    }
+
+    /// Ends the streams, which would go on for ever.
+    pub(crate) fn end_streams(&self) {
+        self.live.end();
     }
 }
 

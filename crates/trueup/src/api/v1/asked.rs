@@ -41,7 +41,6 @@ pub(super) enum Kind {
     /// Any text, once.
     Text,
     /// A text that is a part of the path.
-    #[expect(dead_code, reason = "the paths of single things come next")]
     Segment,
     /// Any texts.
     Texts,

@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::asked::{Kind, Parameter};
-use super::{App, ENDPOINTS, Endpoint, reply, verbs};
+use super::{App, ENDPOINTS, Endpoint, live, reply, verbs};
 use crate::question::Question;
 
 pub(super) const PATH: &str = "/openapi.json";
@@ -32,7 +32,7 @@ fn description(questions: &'static [Question]) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "paths": own.chain(of_verbs).collect::<Map<_, _>>(),
+        "paths": own.chain(of_verbs).chain([of_live()]).collect::<Map<_, _>>(),
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "responses": {
@@ -71,6 +71,15 @@ fn of_parameter(parameter: &Parameter) -> Value {
     })
 }
 
+/// The one path whose answer does not end.
+fn of_live() -> (String, Value) {
+    let told = json!({
+        "description": "Events named `usage`, for as long as the client listens",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    });
+    (live::PATH.to_owned(), operation_telling(live::PATH, live::ABOUT, &json!([]), &told))
+}
+
 fn of_question(question: &Question) -> Value {
     let parameters = question.properties().into_iter().map(|(name, mut schema)| {
         let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
@@ -80,10 +89,6 @@ fn of_question(question: &Question) -> Value {
 }
 
 fn operation(id: &str, about: &str, parameters: &Value) -> Value {
-    let id: String = id
-        .chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' })
-        .collect();
     let schema = json!({"type": "object", "required": ["schema"],
         "properties": {"schema": {"type": "integer"}}});
     let told = json!({
@@ -91,6 +96,14 @@ fn operation(id: &str, about: &str, parameters: &Value) -> Value {
         "headers": {"ETag": {"schema": {"type": "string"}}},
         "content": {"application/json": {"schema": schema}},
     });
+    operation_telling(id, about, parameters, &told)
+}
+
+fn operation_telling(id: &str, about: &str, parameters: &Value, told: &Value) -> Value {
+    let id: String = id
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' })
+        .collect();
     let of = |name: &str| json!({"$ref": format!("#/components/responses/{name}")});
     json!({"get": {
         "operationId": id.trim_matches('_'),
