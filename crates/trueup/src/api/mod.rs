@@ -65,6 +65,8 @@ pub(crate) struct App {
     cron_limiter: cron::Limiter,
     /// One permit: sums are read by one thread at a time.
     reading: Arc<Semaphore>,
+    /// One permit for each file that is being written for a client.
+    exports: Arc<Semaphore>,
     telemetry: telemetry::Intake,
     live: v1::Live,
 }
@@ -115,6 +117,7 @@ impl App {
             bodies: Arc::new(Semaphore::new(bytes_in_flight_max)),
             cron_limiter: cron::Limiter::default(),
             reading: Arc::new(Semaphore::new(1)),
+            exports: Arc::new(Semaphore::new(v1::EXPORTS_MAX)),
         })
     }
 

@@ -5,6 +5,7 @@ mod cron;
 pub(crate) mod daemon;
 mod dashboard;
 mod defects;
+mod exports;
 mod failures;
 mod gateway_log;
 mod host;

@@ -6,6 +6,7 @@
 
 mod asked;
 mod errors;
+mod export;
 mod host;
 mod legacy;
 mod live;
@@ -35,8 +36,9 @@ use super::{App, Problem};
 use crate::config::Config;
 use crate::question::Question;
 use asked::{Asked, Parameter};
-pub(super) use reply::{is_known, takes_gzip};
+pub(super) use export::EXPORTS_MAX;
 pub(super) use live::Live;
+pub(super) use reply::{is_known, takes_gzip};
 
 /// What can be asked.
 pub(super) struct Endpoint {
@@ -118,7 +120,8 @@ type Pairs = Vec<(String, String)>;
 pub(super) fn routes() -> Router<Arc<App>> {
     let mut router = Router::new()
         .route(openapi::PATH, get(openapi::answer))
-        .route(live::PATH, get(live::answer));
+        .route(live::PATH, get(live::answer))
+        .route(export::PATH, get(export::answer));
     for endpoint in ENDPOINTS {
         router = router.route(
             endpoint.path,

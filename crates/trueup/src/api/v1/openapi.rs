@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use clap::ValueEnum as _;
 use serde_json::{Map, Value, json};
 
 use super::asked::{Kind, Parameter};
-use super::{App, ENDPOINTS, Endpoint, live, reply, verbs};
+use super::{App, ENDPOINTS, Endpoint, export, live, reply, verbs};
+use crate::export::Format;
 use crate::question::Question;
 
 pub(super) const PATH: &str = "/openapi.json";
@@ -23,6 +25,7 @@ fn description(questions: &'static [Question]) -> Value {
         let question = questions.iter().find(|question| question.name == *name)?;
         Some(((*path).to_owned(), of_question(question)))
     });
+    let export = [(export::PATH.to_owned(), of_export())];
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -32,7 +35,7 @@ fn description(questions: &'static [Question]) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "paths": own.chain(of_verbs).chain([of_live()]).collect::<Map<_, _>>(),
+        "paths": own.chain(of_verbs).chain(export).chain([of_live()]).collect::<Map<_, _>>(),
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "responses": {
@@ -58,6 +61,19 @@ fn problem(about: &str) -> Value {
 fn of_endpoint(endpoint: &Endpoint) -> Value {
     let parameters = endpoint.parameters.iter().copied().flatten().map(of_parameter);
     operation(endpoint.path, endpoint.about, &parameters.collect())
+}
+
+/// It answers with a file, without a tag.
+fn of_export() -> Value {
+    let parameters = export::PARAMETERS.iter().copied().flatten().map(of_parameter);
+    let mut described = operation(export::PATH, export::ABOUT, &parameters.collect());
+    let kinds = Format::value_variants().iter().map(|format| format.ending_and_type().1);
+    let content: Map<_, _> = kinds.map(|kind| (kind.to_owned(), json!({}))).collect();
+    if let Some(Value::Object(responses)) = described.pointer_mut("/get/responses") {
+        responses.insert("200".to_owned(), json!({"description": "The file", "content": content}));
+        responses.remove("304");
+    }
+    described
 }
 
 fn of_parameter(parameter: &Parameter) -> Value {
