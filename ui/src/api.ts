@@ -412,6 +412,10 @@ export function exportUrl(view: string, format: string, query: Changes = {}): st
 
 /** The command that prints days of this view, where the answer names none. */
 export function command(verb: string, first = span.value.from, last = span.value.to): string {
-  const options = [first && `--since ${first}`, last && `--until ${last}`, zoneChoice.value !== "settings" && `--tz ${zone.value}`];
+  const options = [
+    first && `--since ${first}`,
+    last && `--until ${last}`,
+    zoneChoice.value !== "settings" && `--tz ${zone.value}`,
+  ];
   return [verb, ...options].filter(Boolean).join(" ");
 }
