@@ -398,7 +398,7 @@ export function completenessUrl(by: string): string {
 /** What may be asked of a file, by what is in it; of usage and sessions everything. */
 const OF_FILE: Record<string, string[]> = {
   focus: ["from", "to", "provider"],
-  errors: ["from", "to", "tz", "agent"],
+  errors: ["from", "to", "tz"],
   host: ["from", "to", "tz"],
 };
 

@@ -11,7 +11,7 @@ import { Range } from "../parts/range";
 import { NoUsage, NothingHere, Show } from "../parts/show";
 import { Table, number, text } from "../parts/table";
 import { Cost, Count, Delta, Name } from "../parts/words";
-import { FILTERS, go, param } from "../url";
+import { FILTERS, filters, go, param } from "../url";
 import { sessionsOf, wasKept } from "./overview";
 
 const BUCKETS: Record<string, string> = {
@@ -140,6 +140,8 @@ function Answer({ usage }: { usage: Usage }) {
   const { exact, estimated } = usage.totals;
   const by = [BY[usage.bucket], usage.group, usage.subgroup].filter(Boolean).join(",") || null;
   const cost = param("cost", "") || null;
+  // Bills know providers, and nothing else of what can be filtered by.
+  const isForBills = FILTERS.every((name) => name === "provider" || filters(name).length === 0);
   return (
     <>
       <AsOf asOf={usage.as_of} buckets={usage.buckets} tz={usage.tz} />
@@ -157,7 +159,7 @@ function Answer({ usage }: { usage: Usage }) {
       )}
       <Exports
         url={(format) => exportUrl("usage", format, { by, cost })}
-        formats={["csv", "json", "ndjson", "parquet", "focus"]}
+        formats={["csv", "json", "ndjson", "parquet", ...(isForBills ? ["focus"] : [])]}
       />
       <Cli command={usage.cli} />
     </>
