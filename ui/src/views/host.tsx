@@ -1,6 +1,6 @@
 // The machine: what agents left of it, with their calls behind.
 
-import { type Host as Told, type HostMetric, exportUrl, hostUrl } from "../api";
+import { type Host as Told, type HostMetric, command, exportUrl, hostUrl } from "../api";
 import { Dense } from "../charts/dense";
 import type { Layer } from "../charts/stacked";
 import { Legend } from "../charts/usage";
@@ -42,12 +42,13 @@ export function Host() {
               <Charts data={data} />
             ) : (
               <p class="note empty">
-                No sample of these days: <code>trueup serve</code> takes one every 15 s, unless <code>metrics_interval</code> is off.
+                No sample of these days: <code>trueup serve</code> takes one every 15 s, unless{" "}
+                <code>metrics_interval</code> is off.
               </p>
             )}
             {data.sources.length > 0 && <p class="quiet">As {data.sources.join(", ")} tells it.</p>}
             <Exports url={(format) => exportUrl("host", format)} />
-            <Cli command={data.cli} />
+            <Cli command={data.cli ?? command("trueup export host")} />
           </>
         )}
       </Show>
@@ -114,10 +115,14 @@ function Charts({ data }: { data: Told }) {
             rows: data.buckets.map(({ key, state }, at) => ({
               key,
               look: state,
-              cells: [key, data.calls[at] ?? <Missing why="not kept" />, ...layers.map(({ values }) => {
-                const value = values[at];
-                return value == null ? <Missing why="no sample" /> : format(Number(value));
-              })],
+              cells: [
+                key,
+                data.calls[at] ?? <Missing why="not kept" />,
+                ...layers.map(({ values }) => {
+                  const value = values[at];
+                  return value == null ? <Missing why="no sample" /> : format(Number(value));
+                }),
+              ],
             })),
           })}
         />
