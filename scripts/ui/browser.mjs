@@ -13,6 +13,9 @@ const { chromium } = createRequire(join(tools, "package.json"))("playwright-core
 /** What axe runs in a page. */
 export const axeSource = () => readFileSync(join(tools, "node_modules/axe-core/axe.min.js"), "utf8");
 
+/** Grey edges of letters are smaller in pictures, and the same on every screen. */
+const ARGUMENTS = ["--disable-lcd-text", "--font-render-hinting=none"];
+
 /** As root, as which CI runs in containers, Chromium has no sandbox to be in. */
 export const launch = () =>
-  chromium.launch({ executablePath: "/usr/bin/chromium", args: process.getuid() === 0 ? ["--no-sandbox"] : [] });
+  chromium.launch({ executablePath: "/usr/bin/chromium", args: [...ARGUMENTS, ...(process.getuid() === 0 ? ["--no-sandbox"] : [])] });

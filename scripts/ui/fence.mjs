@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { check } from "./checks.mjs";
 import { open } from "./page.mjs";
-import { HOSTILE } from "./seed.mjs";
+import { HOSTILE, LONG } from "./seed.mjs";
 
 /** Listens to everything that pages of a browser's context do; what they should not have done. */
 export async function watch(context) {
@@ -69,7 +69,8 @@ export async function names({ page, machine, views }) {
     }
     await open(page, machine.url, "#/errors");
     const said = await page.locator("main").evaluate((main) => main.textContent);
-    for (const name of HOSTILE) assert(said.includes(name.slice(0, 40)), `${name} is not among the errors`);
+    // A word of 300 letters is taken for a secret, and left out.
+    for (const name of HOSTILE.filter((name) => name !== LONG)) assert(said.includes(name), `${name} is not among the errors`);
     return `${Object.keys(all).length} addresses`;
   });
   await check("The page is served with a policy without exceptions", async () => {

@@ -6,37 +6,43 @@ import { check } from "./checks.mjs";
 import { open } from "./page.mjs";
 
 const WIDE = { width: 1280, height: 800 };
+const NARROW = { width: 400, height: 800 };
 const BYTES_MAX = 150_000;
 
-async function shoot(page, folder, name) {
-  const path = join(folder, `${name}.png`);
+/** What is drawn at other addresses than it is proven at, so that there is more to see. */
+const INSTEAD = {
+  explore: "#/explore?metric=cost&group=model&subgroup=agent&top=10&compare=previous",
+  sessions: "#/sessions?range=7d",
+  host: "#/host?range=7d",
+};
+
+async function shoot(page, folder, name, hash, machine) {
+  await open(page, machine.url, hash);
+  if (/^(parity|errors)/.test(name)) await page.locator("main details.item > summary").first().click();
   // Nothing is pointed at, and nothing has the focus.
   await page.mouse.move(0, 0);
   await page.evaluate(() => document.activeElement?.blur());
   await page.waitForTimeout(150);
+  const path = join(folder, `${name}.png`);
   await page.screenshot({ path, animations: "disabled" });
   const { size } = statSync(path);
   if (size > BYTES_MAX) throw new Error(`${path} has ${size} bytes, at most ${BYTES_MAX} are wanted`);
+  return `${size} bytes`;
 }
 
 export async function pictures({ page, machine, views }, folder) {
   mkdirSync(folder, { recursive: true });
+  const all = { ...views, ...INSTEAD };
   await page.setViewportSize(WIDE);
-  for (const [name, hash] of Object.entries(views)) {
-    await check(`A picture of ${name}`, async () => {
-      await open(page, machine.url, hash);
-      if (["parity", "errors"].includes(name)) await page.locator("main details.item > summary").first().click();
-      await shoot(page, folder, name);
-    });
+  for (const [name, hash] of Object.entries(all)) {
+    await check(`A picture of ${name}`, () => shoot(page, folder, name, hash, machine));
   }
-  await check("A picture in the dark, and a narrow one", async () => {
-    await page.emulateMedia({ colorScheme: "dark" });
-    await open(page, machine.url, views.overview);
-    await shoot(page, folder, "overview-dark");
-    await page.emulateMedia({ colorScheme: "light" });
-    await page.setViewportSize({ width: 400, height: 800 });
-    await open(page, machine.url, views.overview);
-    await shoot(page, folder, "overview-narrow");
-    await page.setViewportSize(WIDE);
-  });
+  await page.emulateMedia({ colorScheme: "dark" });
+  for (const name of ["overview", "explore", "parity"]) {
+    await check(`A picture of ${name} in the dark`, () => shoot(page, folder, `${name}-dark`, all[name], machine));
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize(NARROW);
+  await check("A narrow picture", () => shoot(page, folder, "overview-400", all.overview, machine));
+  await page.setViewportSize(WIDE);
 }

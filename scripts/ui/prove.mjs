@@ -14,7 +14,7 @@ import { keyboard } from "./keyboard.mjs";
 import { live } from "./live.mjs";
 import { addresses, looks } from "./looks.mjs";
 import { pictures } from "./pictures.mjs";
-import { post, prepare } from "./seed.mjs";
+import { post, postHostile, prepare } from "./seed.mjs";
 import { emptiness, outage, states, zones } from "./states.mjs";
 
 const REPOSITORY = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -51,7 +51,9 @@ try {
   await prepare(machine, REPOSITORY, now);
   await machine.serve();
   await post(machine, now);
-  if (isWanted("pictures")) await part("pictures", "Pictures", (place) => pictures(place, screenshots ?? join(folder, "pictures")), { context: { timezoneId: "Europe/Berlin" } });
+  const folderOfPictures = screenshots ?? join(folder, "pictures");
+  await part("pictures", "Pictures", (place) => pictures(place, folderOfPictures), { context: { timezoneId: "Europe/Berlin" } });
+  await postHostile(machine, now);
   await part("figures", "Figures", figures);
   await part("states", "What is not there", states);
   await part("zones", "Zones", zones);

@@ -1,4 +1,4 @@
-// What the ledger holds that the proof looks at: fixtures of three agents, and five weeks of calls that
+// What the ledger holds that the proof looks at: fixtures of three agents, and ten weeks of calls that
 // were posted, the same each time but for the day with which they end. Names are such as hurt pages,
 // terminals, shells and spreadsheets.
 
@@ -23,7 +23,7 @@ export const ZONE = "Europe/Berlin";
 /** Days of which nothing was posted, counted back from the present one. */
 export const IDLE_DAYS = [9, 10, 23];
 
-const DAYS = 34;
+const DAYS = 69;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
@@ -71,7 +71,7 @@ export function lastChange(now) {
   return { day: dayOf(at), at, hours };
 }
 
-/** Calls of five weeks. The present day's are of its past hours. */
+/** Calls of ten weeks. The present day's are of its past hours. */
 function calls(now) {
   const next = numbers(7);
   const of = (list) => list[Math.floor(next() * list.length)];
@@ -145,7 +145,7 @@ function changeCalls(now) {
   }));
 }
 
-function errors(now) {
+function plainErrors(now) {
   const next = numbers(11);
   const kinds = [
     ["llm_error", "rate limited after 3 tries, wait 20 s", "warning"],
@@ -153,13 +153,16 @@ function errors(now) {
     ["crash", "thread 'main' panicked at src/index.rs:214:9", "fatal"],
     ["tool_error", "cannot read /home/u/shop/schema-2.json", "error"],
   ];
-  const plain = Array.from({ length: 60 }, (_, at) => {
+  return Array.from({ length: 60 }, (_, at) => {
     const [error_type, message, severity] = kinds[Math.floor(next() ** 2 * kinds.length)];
     const timestamp = new Date(midnight(now) - Math.floor(next() * 20) * DAY_MS - Math.floor(next() * 9 * HOUR_MS)).toISOString();
     const stack_trace = error_type === "crash" ? "0: shop::index::rank\n             at src/index.rs:214:9\n1: shop::main" : undefined;
     return { trace_id: `error-${at}`, timestamp, error_type, message: message.replace(/\d+ s/, `${at} s`), severity, stack_trace, agent: "my-agent" };
   });
-  const hostile = HOSTILE.map((name, at) => ({
+}
+
+function hostileErrors(now) {
+  return HOSTILE.map((name, at) => ({
     trace_id: `hostile-error-${at}`,
     timestamp: new Date(midnight(now) - DAY_MS).toISOString(),
     error_type: at < 2 ? name : "tool_error",
@@ -167,7 +170,6 @@ function errors(now) {
     stack_trace: name,
     agent: "my-agent",
   }));
-  return [...plain, ...hostile];
 }
 
 const SETTINGS = `tz = "${ZONE}"
@@ -178,20 +180,26 @@ limit = 60
 per = "month"
 
 [[budget]]
+name = "night shift"
+limit = "4.50"
+per = "week"
+agent = "nightly"
+
+[[budget]]
+name = "watched"
+
+[[budget]]
 name = ${JSON.stringify(BUDGET)}
 limit = "4.50"
 per = "week"
 model = "claude-*"
-
-[[budget]]
-name = "watched"
 `;
 
 /** What the provider says of its days: what was posted, less a tenth on one day, and with a key of another. */
 function statement(now) {
   const names = ["start_time", "end_time", "project_id", "num_model_requests", "api_key_id", "model", "batch", "service_tier", "input_tokens", "output_tokens", "input_cached_tokens", "input_uncached_tokens"];
   const cells = new Map();
-  for (const call of [...calls(now), ...hostileCalls(now)].filter(({ provider }) => provider === "openai")) {
+  for (const call of calls(now).filter(({ provider }) => provider === "openai")) {
     const begin = midnight(Date.parse(call.timestamp)) / 1000;
     const key = `${begin} ${call.model}`;
     const cell = cells.get(key) ?? { begin, model: call.model, requests: 0, input: 0, cached: 0, output: 0 };
@@ -267,6 +275,12 @@ export async function prepare(machine, repository, now) {
 
 /** What clients post while it is served. */
 export async function post(machine, now) {
-  await machine.post("/v1/traces", [...calls(now), ...hostileCalls(now), ...changeCalls(now)]);
-  await machine.post("/v1/errors", errors(now));
+  await machine.post("/v1/traces", calls(now));
+  await machine.post("/v1/errors", plainErrors(now));
+}
+
+/** What pictures would be of otherwise. */
+export async function postHostile(machine, now) {
+  await machine.post("/v1/traces", [...hostileCalls(now), ...changeCalls(now)]);
+  await machine.post("/v1/errors", hostileErrors(now));
 }
