@@ -25,7 +25,7 @@ export async function settled(page) {
   await page.waitForFunction(
     () =>
       document.querySelector("main h1") !== null &&
-      document.querySelector(".loading, .answer.busy") === null &&
+      document.querySelector(".loading, main [aria-busy=true]") === null &&
       [...document.querySelectorAll(".plot")].every((place) => place.querySelector("canvas") !== null),
     null,
     { timeout: SETTLED_MS_MAX },

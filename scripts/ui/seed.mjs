@@ -262,7 +262,7 @@ export async function prepare(machine, repository, now) {
     updatedAt: midnight(now) - 4 * DAY_MS + 9 * HOUR_MS,
     inputTokens: 402_000,
     outputTokens: 9_100,
-    totalTokens: 411_100,
+    totalTokens: 402_000,
   };
   writeFileSync(index, JSON.stringify(sessions));
   mkdirSync(join(home, ".config/trueup"), { recursive: true });
