@@ -132,6 +132,8 @@ fn operation_telling(id: &str, about: &str, parameters: &Value, told: &Value) ->
             "401": of("forbidden"),
             "403": of("forbidden"),
             "404": of("missing"),
+            "414": {"description": "The URL is too long"},
+            "431": {"description": "The URL and the headers are too long"},
             "503": of("busy"),
         },
     }})
