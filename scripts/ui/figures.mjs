@@ -289,7 +289,7 @@ async function host({ page, machine }) {
     await open(page, machine.url, "#/host?range=7d");
     const { rows } = await machine.json(`trueup export host --since ${since(6)} --format json`);
     assert(rows.length > 800, `${rows.length} samples`);
-    const answer = await (await machine.get(`/api/v1/metrics/host?from=${since(6)}`)).json();
+    const answer = await (await machine.get(`/api/v1/metrics/host?from=${since(6)}&bucket=30m`)).json();
     const shown = await page.locator("section h2").allInnerTexts();
     for (const name of ["CPU", "Memory", "Pressure"]) assert(shown.some((one) => one.startsWith(name)), `${name} is not in ${shown}`);
     const starts = answer.buckets.map(({ start }) => Date.parse(start));
@@ -302,6 +302,11 @@ async function host({ page, machine }) {
       const expected = inside.reduce((all, one) => all + one.cpu, 0) / inside.length;
       assert(Math.abs(mean - expected) < 0.01, `${answer.buckets[at].key}: ${mean} is not ${expected}`);
     });
+    const place = page.locator("section[aria-label^='CPU, percent']");
+    await place.locator("details.twin summary").click();
+    const drawn = await table(page, "CPU, percent");
+    const shownMeans = drawn.rows.map(({ cells }) => column(drawn, cells, "cpu")).map(({ text, isMissing }) => (isMissing ? null : text));
+    assert.deepEqual(shownMeans, cpu.mean.map((mean) => (mean === null ? null : `${Math.round(mean * 10) / 10} %`)));
     return `${rows.length} samples in ${starts.length} buckets`;
   });
 }
