@@ -133,6 +133,7 @@ fn operation_telling(id: &str, about: &str, parameters: &Value, told: &Value) ->
             "403": of("forbidden"),
             "404": of("missing"),
             "414": {"description": "The address is longer than is read"},
+            "431": {"description": "The head of the request is longer than is read"},
             "503": of("busy"),
         },
     }})
