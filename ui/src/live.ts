@@ -12,7 +12,7 @@ const PULSE_MS = 2000;
 const TOLD_MS = 10_000;
 const CALLS_MAX = 20;
 
-export type LiveState = "off" | "waiting" | "on";
+type LiveState = "off" | "waiting" | "on";
 
 /** Counts changes of the account; whoever reads it asks again. */
 export const pulse = signal(0);
@@ -31,10 +31,13 @@ let toldTimer: number | undefined;
 let untold = 0;
 
 function beat(): void {
-  pulseTimer ??= window.setTimeout(() => {
-    pulseTimer = undefined;
-    pulse.value += 1;
-  }, pulse.value === 0 ? 0 : PULSE_MS);
+  pulseTimer ??= window.setTimeout(
+    () => {
+      pulseTimer = undefined;
+      pulse.value += 1;
+    },
+    pulse.value === 0 ? 0 : PULSE_MS,
+  );
 }
 
 function tell(calls: number): void {

@@ -27,7 +27,7 @@ function keep(url: string, etag: string | null, data: unknown): void {
 }
 
 /** Why there is no answer. */
-export class Refusal extends Error {
+class Refusal extends Error {
   readonly status: number;
   constructor(status: number, message: string) {
     super(message);
@@ -78,10 +78,14 @@ export interface Answer<T> {
   data: T | null;
   error: Refusal | null;
   isLoading: boolean;
+  /** Whether `data` is of the address before. */
+  isOld: boolean;
   retry(): void;
 }
 
 interface State<T> {
+  /** Of which address `data` is. */
+  of: string;
   data: T | null;
   error: Refusal | null;
   isLoading: boolean;
@@ -100,7 +104,7 @@ function learnZone(url: string, data: unknown): void {
 export function useAnswer<T>(url: string, follows: "live" | "once" = "live"): Answer<T> {
   const [state, set] = useState<State<T>>(() => {
     const before = kept.get(url);
-    return { data: before ? (before.data as T) : null, error: null, isLoading: true };
+    return { of: url, data: before ? (before.data as T) : null, error: null, isLoading: true };
   });
   const [attempt, tryAgain] = useState(0);
   const underWay = useRef<{ of: string; abort: AbortController } | null>(null);
@@ -112,25 +116,25 @@ export function useAnswer<T>(url: string, follows: "live" | "once" = "live"): An
     underWay.current?.abort.abort();
     const mine = { of, abort: new AbortController() };
     underWay.current = mine;
-    set((old) => ({ ...old, isLoading: true }));
+    // What is shown stays as it is while it is only looked at again.
+    set((old) => (old.of === url && old.data !== null ? old : { ...old, isLoading: true }));
     ask<T>(url, mine.abort.signal).then(
       (data) => {
         learnZone(url, data);
         if (underWay.current !== mine) return;
         underWay.current = null;
-        set({ data, error: null, isLoading: false });
+        set({ of: url, data, error: null, isLoading: false });
       },
       (cause: unknown) => {
         if (underWay.current !== mine) return;
         underWay.current = null;
         const away = `trueup serve does not answer at ${location.host}: is it still running?`;
         const error = cause instanceof Refusal ? cause : new Refusal(0, away);
-        set((old) => ({ data: beat > 0 ? old.data : null, error, isLoading: false }));
+        set((old) => ({ of: url, data: old.of === url ? old.data : null, error, isLoading: false }));
       },
     );
   }, [url, attempt, beat]);
   useEffect(() => () => underWay.current?.abort.abort(), []);
   const retry = useCallback(() => tryAgain((count) => count + 1), []);
-  return { ...state, retry };
+  return { ...state, isOld: state.of !== url, retry };
 }
-

@@ -27,7 +27,7 @@ interface Props {
   /** An exact value, as it is read out. */
   say: (value: number | string) => string;
   /** Where a bucket leads to. */
-  onPick?: (bucket: Bucket) => void;
+  hrefOf?: (bucket: Bucket) => string;
 }
 
 const HEIGHT = 260;
@@ -39,13 +39,15 @@ const GROUND = HEIGHT - BOTTOM;
 /** What is named in a readout at most; the rest is in the table. */
 const READ_MAX = 12;
 
-export function Stacked({ title, description, buckets, layers, shape, format, say, onPick }: Props) {
+export function Stacked({ title, description, buckets, layers, shape, format, say, hrefOf }: Props) {
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame, 960);
   const id = useId();
   const [chosen, choose] = useState<number | null>(null);
 
-  const totals = buckets.map((_, at) => layers.reduce((total, { values }) => total + height(values[at] ?? null), 0));
+  const totals = buckets.map((_, at) =>
+    layers.reduce((total, { values }) => total + height(values[at] ?? null), 0),
+  );
   const marks = ticks(Math.max(0, ...totals));
   const most = marks.at(-1) ?? 1;
   const step = (width - LEFT) / Math.max(1, buckets.length);
@@ -53,13 +55,16 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
   const y = (value: number) => GROUND - (value / most) * (GROUND - TOP);
   const names = labelled(buckets.length, width - LEFT);
 
+  const open = (bucket: Bucket | undefined) => {
+    if (bucket && hrefOf) location.hash = hrefOf(bucket);
+  };
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>) => {
     const last = buckets.length - 1;
     const from = chosen ?? last + (event.key === "ArrowLeft" ? 1 : 0);
     const moves: Record<string, number> = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: last };
     const next = moves[event.key];
     const bucket = chosen === null ? undefined : buckets[chosen];
-    if (event.key === "Enter" && bucket && onPick) return onPick(bucket);
+    if (event.key === "Enter") return open(bucket);
     if (event.key === "Escape") return choose(null);
     if (next === undefined) return;
     event.preventDefault();
@@ -84,7 +89,7 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
       class="chart"
       ref={frame}
       tabIndex={0}
-      aria-label={`${title}. Arrow keys go from one time to the next${onPick ? ", Enter opens it" : ""}.`}
+      aria-label={`${title}. Arrow keys go from one time to the next${hrefOf ? ", Enter opens it" : ""}.`}
       role="group"
       onKeyDown={onKeyDown}
       onBlur={() => choose(null)}
@@ -97,8 +102,8 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
         viewBox={`0 0 ${width} ${HEIGHT}`}
         onPointerMove={onPointerMove}
         onPointerLeave={() => choose(null)}
-        onClick={() => picked && onPick?.(picked)}
-        class={onPick ? "pickable" : undefined}
+        onClick={() => open(picked)}
+        class={hrefOf ? "pickable" : undefined}
       >
         <title id={`${id}t`}>{title}</title>
         <desc id={`${id}d`}>{description}</desc>
@@ -124,12 +129,23 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
           ),
         )}
         {paths.map(({ look, d }, at) => (
-          <path key={at} class={`layer ${look}`} d={d} fill={look === "claimed" ? `url(#${id}claimed)` : undefined} />
+          <path
+            key={at}
+            class={`layer ${look}`}
+            d={d}
+            fill={look === "claimed" ? `url(#${id}claimed)` : undefined}
+          />
         ))}
         <path class="zero" d={zeros(buckets, totals, x, step)} />
         {buckets.map(({ key }, at) =>
           names.has(at) ? (
-            <text class="axis" key={key} x={Math.min(x(at) + step / 2, width - 26)} y={HEIGHT - 6} text-anchor="middle">
+            <text
+              class="axis"
+              key={key}
+              x={Math.min(x(at) + step / 2, width - 26)}
+              y={HEIGHT - 6}
+              text-anchor="middle"
+            >
               {axisLabel(key)}
             </text>
           ) : null,
@@ -147,7 +163,17 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
   );
 }
 
-function Readout({ bucket, at, layers, say }: { bucket: Bucket; at: number; layers: Layer[]; say: Props["say"] }) {
+function Readout({
+  bucket,
+  at,
+  layers,
+  say,
+}: {
+  bucket: Bucket;
+  at: number;
+  layers: Layer[];
+  say: Props["say"];
+}) {
   const told = layers.filter(({ values }) => height(values[at] ?? null) !== 0).reverse();
   return (
     <>
@@ -208,13 +234,31 @@ function zeros(buckets: Bucket[], totals: number[], x: Scales["x"], step: number
 function Patterns({ id }: { id: string }) {
   return (
     <defs>
-      <pattern id={`${id}missing`} width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+      <pattern
+        id={`${id}missing`}
+        width="8"
+        height="8"
+        patternUnits="userSpaceOnUse"
+        patternTransform="rotate(45)"
+      >
         <line class="hatch" x1="0" x2="0" y1="0" y2="8" />
       </pattern>
-      <pattern id={`${id}open`} width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(-45)">
+      <pattern
+        id={`${id}open`}
+        width="6"
+        height="6"
+        patternUnits="userSpaceOnUse"
+        patternTransform="rotate(-45)"
+      >
         <rect class="stripe" width="3" height="6" />
       </pattern>
-      <pattern id={`${id}claimed`} width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+      <pattern
+        id={`${id}claimed`}
+        width="5"
+        height="5"
+        patternUnits="userSpaceOnUse"
+        patternTransform="rotate(45)"
+      >
         <rect class="claim" width="3" height="5" />
       </pattern>
     </defs>

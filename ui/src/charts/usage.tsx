@@ -52,7 +52,7 @@ function cumulated(values: Value[]): Value[] {
 }
 
 /** Layers of a chart: what was measured by group, and what is claimed upon it. */
-export function layersOf(usage: Usage, isCumulative: boolean): Layer[] {
+function layersOf(usage: Usage, isCumulative: boolean): Layer[] {
   const shaped = isCumulative ? cumulated : (values: Value[]) => values;
   const measured = usage.series.map((series, at) => ({
     name: nameOf(series),
@@ -69,10 +69,11 @@ export function layersOf(usage: Usage, isCumulative: boolean): Layer[] {
 interface Props {
   usage: Usage;
   isCumulative?: boolean;
-  onPick?: (bucket: Bucket) => void;
+  /** Where a bucket leads to. */
+  hrefOf?: (bucket: Bucket) => string;
 }
 
-export function UsageChart({ usage, isCumulative = false, onPick }: Props) {
+export function UsageChart({ usage, isCumulative = false, hrefOf }: Props) {
   const { buckets, metric, bucket } = usage;
   const layers = useMemo(() => layersOf(usage, isCumulative), [usage, isCumulative]);
   const title = `${metricTitle(metric)}${isCumulative ? ", added up" : ""} by ${bucketName(bucket)}${usage.group ? ` and ${usage.group}` : ""}`;
@@ -87,18 +88,24 @@ export function UsageChart({ usage, isCumulative = false, onPick }: Props) {
         <Dense title={title} description={description} buckets={buckets} layers={layers} format={format} />
       ) : (
         <Stacked
-          {...{ title, description, buckets, layers, format, say, ...(onPick && { onPick }) }}
+          {...{ title, description, buckets, layers, format, say, ...(hrefOf && { hrefOf }) }}
           shape={isCumulative ? "area" : "bars"}
         />
       )}
       <Legend layers={isDense ? [] : layers} buckets={buckets} />
-      <Twin caption={title} make={() => table(buckets, layers, say)} />
+      <Twin caption={title} make={() => table(buckets, layers, say, hrefOf)} />
     </>
   );
 }
 
 function bucketName(bucket: string): string {
-  const names: Record<string, string> = { "30m": "half hour", "1h": "hour", "1d": "day", "1w": "week", "1mo": "month" };
+  const names: Record<string, string> = {
+    "30m": "half hour",
+    "1h": "hour",
+    "1d": "day",
+    "1w": "week",
+    "1mo": "month",
+  };
   return names[bucket] ?? bucket;
 }
 
@@ -130,13 +137,21 @@ export function Legend({ layers, buckets }: { layers: Layer[]; buckets: Bucket[]
   );
 }
 
-function table(buckets: Bucket[], layers: Layer[], say: (value: number | string) => string) {
+function table(
+  buckets: Bucket[],
+  layers: Layer[],
+  say: (value: number | string) => string,
+  hrefOf: Props["hrefOf"],
+) {
   const columns: Column[] = [{ name: "Time" }, ...layers.map(({ name }) => ({ name, isNumber: true }))];
-  const rows: Row[] = buckets.map(({ key, state }, at) => ({
-    key,
-    look: state,
+  const rows: Row[] = buckets.map((bucket, at) => ({
+    key: bucket.key,
+    look: bucket.state,
     cells: [
-      `${key}${state === "open" ? " (open)" : ""}`,
+      <>
+        {hrefOf ? <a href={hrefOf(bucket)}>{bucket.key}</a> : bucket.key}
+        {bucket.state === "open" && " (open)"}
+      </>,
       ...layers.map(({ values }) => {
         const value = values[at] ?? null;
         return value === null ? <Missing why="not kept" /> : say(value);
@@ -145,4 +160,3 @@ function table(buckets: Bucket[], layers: Layer[], say: (value: number | string)
   }));
   return { columns, rows };
 }
-

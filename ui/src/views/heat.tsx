@@ -18,7 +18,9 @@ export function Heat() {
   const now = Number(dayOf(new Date(), zone.value).slice(0, 4));
   const year = Number(param("year", String(now))) || now;
   const metric = param("metric", "tokens");
-  const usage = useAnswer<Usage>(usageUrl({ from: `${year}-01-01`, to: `${year}-12-31`, bucket: "1d", metric }));
+  const usage = useAnswer<Usage>(
+    usageUrl({ from: `${year}-01-01`, to: `${year}-12-31`, bucket: "1d", metric }),
+  );
   return (
     <>
       <fieldset class="bar">
@@ -49,7 +51,9 @@ export function Heat() {
 
 function Days({ usage, year }: { usage: Usage; year: number }) {
   const { buckets, metric } = usage;
-  const values = buckets.map(({ state }, at) => (state === "missing" ? null : (usage.series[0]?.exact[at] ?? 0)));
+  const values = buckets.map(({ state }, at) =>
+    state === "missing" ? null : (usage.series[0]?.exact[at] ?? 0),
+  );
   const say = (value: Value) => (value === null ? "not kept" : said(value, metric));
   const title = `${metricTitle(metric)} by day in ${year}, days of ${usage.tz}`;
   return (
@@ -61,12 +65,29 @@ function Days({ usage, year }: { usage: Usage; year: number }) {
         onPick={(day) => (location.hash = to("sessions", { range: null, from: day, to: day }))}
       />
       <ul class="legend">
-        <li><i class="swatch missing" />not kept</li>
-        <li><i class="swatch h0" />nothing used</li>
-        <li><i class="swatch h1" />little</li>
-        <li><i class="swatch h3" /></li>
-        <li><i class="swatch h5" />much</li>
-        <li><i class="swatch h-open" />open</li>
+        <li>
+          <i class="swatch missing" />
+          not kept
+        </li>
+        <li>
+          <i class="swatch h0" />
+          nothing used
+        </li>
+        <li>
+          <i class="swatch h1" />
+          little
+        </li>
+        <li>
+          <i class="swatch h3" />
+        </li>
+        <li>
+          <i class="swatch h5" />
+          much
+        </li>
+        <li>
+          <i class="swatch h-open" />
+          open
+        </li>
       </ul>
       <Months usage={usage} values={values} say={say} />
       <Twin
@@ -77,7 +98,9 @@ function Days({ usage, year }: { usage: Usage; year: number }) {
             key,
             look: state,
             cells: [
-              <a href={to("sessions", { range: null, from: key, to: key })}>{`${key}${state === "open" ? " (open)" : ""}`}</a>,
+              <a
+                href={to("sessions", { range: null, from: key, to: key })}
+              >{`${key}${state === "open" ? " (open)" : ""}`}</a>,
               values[at] == null ? <Missing why="not kept" /> : say(values[at] ?? null),
             ],
           })),
@@ -92,22 +115,30 @@ function Days({ usage, year }: { usage: Usage; year: number }) {
 function Months({ usage, values, say }: { usage: Usage; values: Value[]; say: (value: Value) => string }) {
   const months = [...new Set(usage.buckets.map(({ key }) => key.slice(0, 7)))];
   const most = Math.max(0, ...values.map(height));
-  const rows = months.map((month) => {
-    const days = usage.buckets.flatMap(({ key }, at) => (key.startsWith(month) ? [{ key, value: values[at] ?? null }] : []));
+  const rows = months.flatMap((month) => {
+    const days = usage.buckets.flatMap(({ key }, at) =>
+      key.startsWith(month) ? [{ key, value: values[at] ?? null }] : [],
+    );
     const known = days.filter(({ value }) => value !== null);
-    const total = known.length === 0 ? null : sum(known.map(({ value }) => String(value)));
+    // Months of which there is no account are hatched above, and no row here.
+    if (known.length === 0) return [];
     const top = known.toSorted((one, other) => height(other.value) - height(one.value))[0];
     const used = known.filter(({ value }) => shade(value, most) > 0).length;
-    const none = <Missing why="not kept" />;
     return {
       key: month,
       cells: [
         `${monthName(Number(month.slice(5)) - 1)} ${month.slice(0, 4)}`,
-        total === null ? none : say(total),
-        known.length === 0 ? none : `${used} of ${known.length}`,
-        top && height(top.value) > 0 ? `${top.key}: ${say(top.value)}` : none,
+        say(sum(known.map(({ value }) => String(value)))),
+        `${used} of ${known.length}`,
+        top && height(top.value) > 0 ? `${top.key}: ${say(top.value)}` : "0",
       ],
     };
   });
-  return <Table caption="By month" columns={[text("Month"), number("In all"), number("Days with usage"), number("The largest day")]} rows={rows} />;
+  return (
+    <Table
+      caption="By month"
+      columns={[text("Month"), number("In all"), number("Days with usage"), number("The largest day")]}
+      rows={rows}
+    />
+  );
 }

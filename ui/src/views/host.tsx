@@ -1,6 +1,6 @@
 // The machine: what agents left of it, with their calls behind.
 
-import { type Host as Told, type HostMetric, exportUrl, hostUrl } from "../api";
+import { type Host as Told, type HostMetric, command, exportUrl, hostUrl } from "../api";
 import { Dense } from "../charts/dense";
 import type { Layer } from "../charts/stacked";
 import { Legend } from "../charts/usage";
@@ -13,7 +13,7 @@ import { Range } from "../parts/range";
 import { Show } from "../parts/show";
 import { Twin, number, text } from "../parts/table";
 import { Missing } from "../parts/words";
-import { param } from "../url";
+import { param, spanDays } from "../url";
 
 /** Which metrics share a chart; the first that fits takes one. */
 const CHARTS: { title: string; fits: RegExp }[] = [
@@ -28,9 +28,15 @@ const CHARTS: { title: string; fits: RegExp }[] = [
 /** Metrics of a chart of which the largest value is a line, too. */
 const WITH_MAX = 2;
 
+/** The finest buckets of which an answer may have enough for so many days (400). */
+function finest(days: number | null): string {
+  if (days === null || days > 16) return "auto";
+  return days > 8 ? "1h" : "30m";
+}
+
 export function Host() {
-  const bucket = param("bucket", "");
-  const host = useAnswer<Told>(hostUrl(bucket ? { bucket } : {}));
+  const bucket = param("bucket", finest(spanDays.value));
+  const host = useAnswer<Told>(hostUrl({ bucket }));
   return (
     <>
       <Range />
@@ -42,12 +48,13 @@ export function Host() {
               <Charts data={data} />
             ) : (
               <p class="note empty">
-                No sample of these days: <code>trueup serve</code> takes one every 15 s, unless <code>metrics_interval</code> is off.
+                No sample of these days: <code>trueup serve</code> takes one every 15 s, unless{" "}
+                <code>metrics_interval</code> is off.
               </p>
             )}
             {data.sources.length > 0 && <p class="quiet">As {data.sources.join(", ")} tells it.</p>}
             <Exports url={(format) => exportUrl("host", format)} />
-            <Cli command={data.cli} />
+            <Cli command={data.cli ?? command("trueup export host")} />
           </>
         )}
       </Show>
@@ -114,10 +121,14 @@ function Charts({ data }: { data: Told }) {
             rows: data.buckets.map(({ key, state }, at) => ({
               key,
               look: state,
-              cells: [key, data.calls[at] ?? <Missing why="not kept" />, ...layers.map(({ values }) => {
-                const value = values[at];
-                return value == null ? <Missing why="no sample" /> : format(Number(value));
-              })],
+              cells: [
+                key,
+                data.calls[at] ?? <Missing why="not kept" />,
+                ...layers.map(({ values }) => {
+                  const value = values[at];
+                  return value == null ? <Missing why="no sample" /> : format(Number(value));
+                }),
+              ],
             })),
           })}
         />
