@@ -304,6 +304,7 @@ async function host({ page, machine }) {
     });
     const place = page.locator("section[aria-label^='CPU, percent']");
     await place.locator("details.twin summary").click();
+    await place.locator("details.twin table").waitFor();
     const drawn = await table(page, "CPU, percent");
     const shownMeans = drawn.rows.map(({ cells }) => column(drawn, cells, "cpu")).map(({ text, isMissing }) => (isMissing ? null : text));
     assert.deepEqual(shownMeans, cpu.mean.map((mean) => (mean === null ? null : `${Math.round(mean * 10) / 10} %`)));
