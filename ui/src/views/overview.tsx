@@ -78,7 +78,7 @@ export function dayOfBucket(key: string) {
   return { range: null, from: day, to: day };
 }
 
-function Cards({ usage }: { usage: Usage }) {
+export function Cards({ usage }: { usage: Usage }) {
   const { exact, estimated } = usage.totals;
   const before = usage.previous?.totals.exact;
   const first = usage.first_usage?.slice(0, 10) ?? usage.from;
