@@ -13,6 +13,7 @@ mod filler;
 mod floor;
 mod http_floor;
 mod instant;
+mod ledger;
 mod openclaw;
 mod post;
 mod read;
@@ -32,6 +33,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+
+use trueup_core::UnixMs;
 
 use crate::corpus::Plan;
 use crate::post::records::Shape;
@@ -107,6 +110,19 @@ enum Verb {
         /// Calls in one transaction.
         #[arg(long, default_value_t = 512)]
         batch: u64,
+    },
+    /// Fill a new ledger with calls of several agents, models and projects, to ask questions of.
+    Ledger {
+        /// The file to create; it must not exist.
+        #[arg(long)]
+        file: PathBuf,
+        #[arg(long)]
+        calls: u64,
+        #[arg(long, default_value_t = 365)]
+        days: u64,
+        /// When they end, as RFC 3339.
+        #[arg(long)]
+        until: String,
     },
     /// Redact texts, one a line, beside a bare copy of the same bytes and a search for their line ends.
     Redact {
@@ -243,6 +259,10 @@ fn main() -> Result<ExitCode> {
             println!("{files} files, {bytes} bytes");
         }
         Verb::LedgerFloor { folder, rows, batch } => floor::print(&folder, rows, batch)?,
+        Verb::Ledger { file, calls, days, until } => {
+            let until = UnixMs::parse_rfc3339(&until).context("--until is not an RFC 3339 time")?;
+            ledger::fill(&file, calls, days, until)?;
+        }
         Verb::Redact { files, rounds } => redact::print(&files, rounds)?,
         Verb::HttpFloor => http_floor::serve()?,
         Verb::Post(args) => args.run()?,

@@ -64,6 +64,11 @@ export function grouped(number: number | string): string {
   return fraction === undefined ? commas : `${commas}.${fraction}`;
 }
 
+/** A count of things: `1 call`, `1,314 calls`. */
+export function counted(number: number, thing: string): string {
+  return `${grouped(number)} ${thing}${number === 1 ? "" : "s"}`;
+}
+
 /** Dollars and cents: `$1,299.92`. Less than half a cent, but not nothing, is `<$0.01`. */
 export function dollars(amount: string, currency = "USD"): string {
   const cents = rounded(amount, 2);

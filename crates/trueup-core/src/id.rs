@@ -76,6 +76,12 @@ impl FactId {
         Self(Self::prefix(time).to_be_bytes())
     }
 
+    /// The id behind this one; `None` behind the last.
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        Some(Self(u128::from_be_bytes(self.0).checked_add(1)?.to_be_bytes()))
+    }
+
     /// The time that the id begins with.
     #[must_use]
     pub fn time(self) -> UnixMs {

@@ -12,6 +12,7 @@ mod alerts;
 mod billed;
 mod completeness;
 mod error;
+mod failures;
 mod intern;
 mod ledger;
 mod outgoing;
@@ -20,11 +21,14 @@ mod push;
 mod queue;
 mod reader;
 mod reconciled;
+mod records;
 mod retention;
 mod rollup;
 mod row;
+mod samples;
 mod schema;
 mod stated;
+mod timeline;
 mod volume;
 mod writer;
 
@@ -36,6 +40,7 @@ pub use billed::{
 };
 pub use completeness::{ClaimCounts, ClaimRow, Newest, OpenSession};
 pub use error::LedgerError;
+pub use failures::{FailedCalls, StoredError};
 pub use ledger::{Appended, Ledger, OpenOptions, Rebuild, write_ahead_log};
 pub use outgoing::{Destination, Identity, Outgoing, PushAttempt, Quarantined, Snapshot, Value};
 pub use positions::StoredPositions;
@@ -43,12 +48,15 @@ pub use push::{Ack, Effect, Frozen, Outcome, Postponed, Rejected};
 pub use queue::{Done, Limits, Offered};
 pub use reader::{CallRow, Check, Reader, SessionUsage, SourceState, StoredProblem, TimeUsage};
 pub use reconciled::Reconciled;
+pub use records::Records;
 pub use retention::{BallastState, LOST, REMOVED, Removed, Retention};
 pub use rollup::Width;
+pub use samples::{Folded, FoldedSamples, SAMPLED};
 pub use schema::KNOWN as SCHEMA_VERSION;
 pub use stated::{
     Imported, Importing, OddStatement, StatedIssue, StatedRow, Statement, StatementAccount,
     StatementEnd, StatementHead,
 };
+pub use timeline::{CallsPart, LatestCall, StoredCall};
 pub use volume::Volume;
 pub use writer::{CHECKPOINT_PATIENCE, DROPPED, Health, REFUSED, Writer, WriterState};

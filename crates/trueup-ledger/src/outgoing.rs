@@ -186,7 +186,8 @@ fn record(
     Ok(each(&Outgoing { seq, id, kind: name, fields }))
 }
 
-fn value<'a>(row: &'a Row<'_>, at: usize) -> rusqlite::Result<Value<'a>> {
+/// The value of a column.
+pub(crate) fn value<'a>(row: &'a Row<'_>, at: usize) -> rusqlite::Result<Value<'a>> {
     Ok(match row.get_ref(at)? {
         ValueRef::Integer(number) => Value::Integer(number),
         ValueRef::Real(number) => Value::Real(number),

@@ -4,6 +4,7 @@
 //! and the calls of one quarter of an hour, by their ids, are ever read one by one.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
@@ -219,15 +220,29 @@ impl Reader {
         &self,
         from: UnixMs,
         until: UnixMs,
+        each: impl FnMut(SessionUsage),
+    ) -> Result<(), LedgerError> {
+        self.usage_of_sessions(i64::MIN..=i64::MAX, from, until, each)
+    }
+
+    /// The same, of the sessions with these numbers alone.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn usage_of_sessions(
+        &self,
+        numbers: RangeInclusive<i64>,
+        from: UnixMs,
+        until: UnixMs,
         mut each: impl FnMut(SessionUsage),
     ) -> Result<(), LedgerError> {
         let sql = select(
             "usage_session.session, source, sessions.session, series",
             "usage_session JOIN sessions ON sessions.id = usage_session.session
-             WHERE last_ms >= ?1 AND first_ms < ?2",
+             WHERE last_ms >= ?1 AND first_ms < ?2 AND usage_session.session BETWEEN ?3 AND ?4",
         );
         let mut source = Text::default();
-        self.each(&sql, [from.0, until.0], |row| {
+        self.each(&sql, [from.0, until.0, *numbers.start(), *numbers.end()], |row| {
             let name = row.get_ref(1)?.as_str()?;
             if *source != *name {
                 source = name.into();
@@ -242,6 +257,16 @@ impl Reader {
             });
             Ok(())
         })
+    }
+
+    /// The largest number that a session has; 0 where there is none.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn last_session(&self) -> Result<i64, LedgerError> {
+        let last = self.database.query_row("SELECT max(id) FROM sessions", [], |row| row.get(0));
+        let last: Option<i64> = last.map_err(LedgerError::sqlite(&self.path))?;
+        Ok(last.unwrap_or(0))
     }
 
     /// Hands the sums of one session to `each`.

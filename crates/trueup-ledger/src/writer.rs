@@ -6,14 +6,14 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use trueup_core::{Batch, Fact, UnixMs};
 
 use crate::queue::{Done, Job, Limits, Offered, Queue, Task};
-use crate::{BallastState, Ledger, LedgerError, Removed, write_ahead_log};
+use crate::{Appended, BallastState, Ledger, LedgerError, Removed, write_ahead_log};
 
 /// First wait before a write is tried again; doubled up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -94,7 +94,11 @@ pub struct Writer {
     status: Arc<Mutex<Status>>,
     /// Gone once somebody has closed the writer.
     thread: Mutex<Option<Thread>>,
+    listener: Arc<OnceLock<Listener>>,
 }
+
+/// Who is told of changes.
+type Listener = Box<dyn Fn() + Send + Sync>;
 
 /// The thread, and the word that it sends at its end.
 struct Thread {
@@ -130,10 +134,12 @@ impl Writer {
             ballast: ledger.ballast(),
         }));
         let (tell_end, end) = sync_channel(1);
+        let listener = Arc::new(OnceLock::new());
         let mut work = Work {
             ledger,
             queue: Arc::clone(&queue),
             status: Arc::clone(&status),
+            listener: Arc::clone(&listener),
             now,
             tasks: Vec::new(),
             dropped_saved: 0,
@@ -143,7 +149,14 @@ impl Writer {
             let _is_awaited = tell_end.send(()).is_ok();
             work.ledger
         })?;
-        Ok(Self { log, queue, status, thread: Mutex::new(Some(Thread { handle, end })) })
+        let thread = Mutex::new(Some(Thread { handle, end }));
+        Ok(Self { log, queue, status, thread, listener })
+    }
+
+    /// Has `tell` called, on the writer's thread, after each commit that has changed the account or
+    /// brought errors. Only the first that is given is ever called; it must not wait.
+    pub fn on_change(&self, tell: impl Fn() + Send + Sync + 'static) {
+        let _is_first = self.listener.set(Box::new(tell)).is_ok();
     }
 
     /// Queues a batch, waiting for room: for sources that can wait. `false` where the writer is
@@ -246,6 +259,7 @@ struct Work<Now> {
     ledger: Ledger,
     queue: Arc<Queue>,
     status: Arc<Mutex<Status>>,
+    listener: Arc<OnceLock<Listener>>,
     now: Now,
     /// Tasks that were taken and are not done.
     tasks: Vec<Task>,
@@ -350,12 +364,13 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
             let result = self.ledger.append(&batches, (self.now)());
             self.update(|status| status.writing_since = None);
             match result {
-                Ok(_) => {
+                Ok(appended) => {
                     let now = (self.now)();
                     self.update(|status| {
                         status.state = WriterState::Ok;
                         status.last_commit = Some(now);
                     });
+                    self.tell_of_change(&batches, appended);
                     return Ok(true);
                 }
                 Err(error) if error.is_full() && !is_small(&batches) => {
@@ -385,6 +400,16 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    fn tell_of_change(&self, batches: &[&Batch], appended: Appended) {
+        let Some(tell) = self.listener.get() else { return };
+        let mut facts = batches.iter().flat_map(|batch| &batch.facts);
+        let is_of_account =
+            |fact: &Fact| matches!(fact, Fact::Call(_) | Fact::SessionTotal(_) | Fact::Error(_));
+        if appended.added + appended.replaced > 0 && facts.any(is_of_account) {
+            tell();
         }
     }
 

@@ -1,6 +1,7 @@
 //! Where reports take usage from: the ledger, or an account in memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -55,8 +56,28 @@ impl Usage {
 
     /// Hands the sums of each session in `window` to `each`.
     pub(crate) fn by_session(&self, window: Window, each: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
+        self.by_sessions(i64::MIN..=i64::MAX, window, each)
+    }
+
+    /// Numbers of sessions of which some are read at a time, and then the next ones.
+    pub(crate) fn session_parts(&self) -> Result<Vec<RangeInclusive<i64>>> {
+        let Self::Ledger(reader) = self else { return Ok(vec![i64::MIN..=i64::MAX]) };
+        let last = reader.last_session()?;
+        let starts = std::iter::successors(Some(1), |start| Some(start + SESSIONS_AT_ONCE));
+        let starts = starts.take_while(|start| *start <= last);
+        Ok(starts.map(|start| start..=start + SESSIONS_AT_ONCE - 1).collect())
+    }
+
+    /// Hands the sums of the sessions with these numbers in `window` to `each`; of an account in memory,
+    /// which has no numbers, those of all.
+    pub(crate) fn by_sessions(
+        &self,
+        numbers: RangeInclusive<i64>,
+        window: Window,
+        each: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<()> {
         match self {
-            Self::Ledger(reader) => sessions_of_ledger(reader, window, each),
+            Self::Ledger(reader) => sessions_of_ledger(reader, numbers, window, each),
             Self::Memory(account) => {
                 sessions_of_memory(account, window, each);
                 Ok(())
@@ -124,6 +145,9 @@ impl Usage {
         Ok(quotas.filter(|quota| !quota.plan.is_empty()).map(|quota| quota.source).collect())
     }
 }
+
+/// Sessions of which the sums are held at a time, where all are read one after the other.
+const SESSIONS_AT_ONCE: i64 = 1_024;
 
 /// The widest kept bucket that is no wider than asked for.
 const fn width(width_ms: i64) -> Width {
@@ -208,12 +232,13 @@ fn sessions_of_memory(account: &Account, window: Window, each: &mut dyn FnMut(En
 /// calls in it are read one by one, and those whose rows are gone by the quarter of an hour.
 fn sessions_of_ledger(
     reader: &Reader,
+    numbers: RangeInclusive<i64>,
     window: Window,
     each: &mut dyn FnMut(Entry<'_>),
 ) -> Result<()> {
     let series = reader.series()?;
     let mut sums: Vec<SessionUsage> = Vec::new();
-    reader.usage_by_session(window.from, window.until, |usage| sums.push(usage))?;
+    reader.usage_of_sessions(numbers, window.from, window.until, |usage| sums.push(usage))?;
     let is_across =
         |usage: &SessionUsage| !(window.contains(usage.times.0) && window.contains(usage.times.1));
     let across: BTreeMap<i64, Text> = sums

@@ -2,8 +2,9 @@
 
 import "uplot/dist/uPlot.min.css";
 import uPlot from "uplot";
+import type { Bucket } from "../api";
 import { height } from "../money";
-import { zone } from "../url";
+import { axisLabel } from "../time";
 import type { DenseProps } from "./dense";
 
 const HEIGHT = 240;
@@ -28,46 +29,91 @@ function stacked(layers: (number | null)[][]): (number | null)[][] {
   );
 }
 
-/** Draws into an element, and says how to end it. */
+const HATCH = 8;
+
+/** Slanted lines, to the right or to the left. */
+function hatch(stroke: string, isRising: boolean): CanvasPattern | null {
+  const tile = document.createElement("canvas");
+  [tile.width, tile.height] = [HATCH, HATCH];
+  const pen = tile.getContext("2d");
+  if (!pen) return null;
+  pen.strokeStyle = stroke;
+  // The lines of the tiles beside it, too, so that corners meet.
+  for (const at of [-HATCH, 0, HATCH]) {
+    pen.moveTo(at, isRising ? HATCH : 0);
+    pen.lineTo(at + HATCH, isRising ? 0 : HATCH);
+  }
+  pen.stroke();
+  return pen.createPattern(tile, "repeat");
+}
+
+/** Marks what is not kept, and what may still grow. */
+function mark(plot: uPlot, buckets: Bucket[], ink: (name: string) => string): void {
+  const looks = { missing: hatch(ink("edge"), true), open: hatch(ink("open"), false), closed: null };
+  const { top, height: tall } = plot.bbox;
+  const x = (at: number) => plot.valToPos(at, "x", true);
+  plot.ctx.globalAlpha = 0.4;
+  buckets.forEach(({ state }, at) => {
+    const look = looks[state];
+    if (!look) return;
+    plot.ctx.fillStyle = look;
+    plot.ctx.fillRect(x(at), top, x(at + 1) - x(at), tall);
+  });
+  plot.ctx.globalAlpha = 1;
+}
+
+/** The same with its last value once more: a step needs an end. */
+const ended = <T>(values: T[]): T[] => [...values, ...values.slice(-1)];
+
+/** Draws into an element, and says how to end it. Times are the places of their buckets. */
 export function draw(place: HTMLElement, { buckets, layers, format, isLines, behind }: DenseProps): () => void {
-  const times = buckets.map(({ start }) => Date.parse(start) / 1000);
   const plain = layers.map(({ values }) => values.map((value) => (value === null ? null : height(value))));
   const heights = isLines ? plain : stacked(plain);
   const stepped = uPlot.paths.stepped?.({ align: 1 });
   const bars = uPlot.paths.bars?.({ size: [0.9], align: 1 });
   const ink = (name: string) => colour(name, place);
   const axis = { stroke: ink("quiet"), grid: { stroke: ink("line"), width: 1 }, ticks: { stroke: ink("line") } };
-  // The uppermost layer first, so that each covers what lies above its own.
-  const value = (at: number) => (_: uPlot, __: number, ___: number, place: number | null) => {
-    const told = place === null ? null : plain[at]?.[place];
+  const keyAt = (at: number | null) => (at === null ? "–" : (buckets[at]?.key ?? buckets.at(-1)?.key ?? "–"));
+  const valueOf = (at: number) => (_: uPlot, __: number, ___: number, bucket: number | null) => {
+    const told = bucket === null ? null : plain[at]?.[Math.min(bucket, buckets.length - 1)];
     return told == null ? "–" : format(told);
   };
+  // The uppermost layer first, so that each covers what lies above its own.
   const order = isLines ? layers.map((_, at) => at) : layers.map((_, at) => layers.length - 1 - at);
   const series: uPlot.Series[] = order.map((at) => {
-    const look = layers[at]?.look ?? "other";
-    const stroke = ink(look);
-    return { label: layers[at]?.name ?? "", stroke, width: isLines ? 1.5 : 1, ...(isLines ? {} : { fill: stroke }), ...(stepped && { paths: stepped }), points: { show: false }, value: value(at) };
+    const stroke = ink(layers[at]?.look ?? "other");
+    const fill = isLines ? {} : { fill: stroke };
+    const paths = stepped ? { paths: stepped } : {};
+    return { label: layers[at]?.name ?? "", stroke, width: isLines ? 1.5 : 1, ...fill, ...paths, points: { show: false }, value: valueOf(at) };
   });
-  const calls: uPlot.Series[] = behind
-    ? [{ label: behind.name, scale: "calls", fill: ink("shade"), stroke: ink("shade"), ...(bars && { paths: bars }), points: { show: false } }]
-    : [];
+  const shade = { fill: ink("shade"), stroke: ink("shade"), points: { show: false }, ...(bars && { paths: bars }) };
+  const calls: uPlot.Series[] = behind ? [{ label: behind.name, scale: "calls", ...shade }] : [];
+  const callsAxis = behind ? [{ ...axis, scale: "calls", side: 1 as const, grid: { show: false }, label: behind.name, labelSize: 18 }] : [];
+  const upTo = (most: number | null, room: number): [number, number] => [0, most !== null && most > 0 ? most * room : 1];
   const width = () => Math.max(240, place.clientWidth);
   const plot = new uPlot(
     {
       width: width(),
       height: HEIGHT,
-      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone.value),
-      legend: { show: true, live: true },
       cursor: { drag: { x: false, y: false } },
-      scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.05 : 1] }, calls: { range: (_, __, most) => [0, most > 0 ? most * 2 : 1] } },
+      hooks: { drawClear: [(own) => mark(own, buckets, ink)] },
+      scales: {
+        x: { time: false, range: [0, buckets.length] },
+        y: { range: (_, __, most) => upTo(most, 1.05) },
+        calls: { range: (_, __, most) => upTo(most, 2) },
+      },
       axes: [
-        axis,
-        { ...axis, size: 64, values: (_, marks) => marks.map((mark) => format(mark)) },
-        ...(behind ? [{ ...axis, scale: "calls", side: 1 as const, grid: { show: false }, label: behind.name, labelSize: 18 }] : []),
+        { ...axis, incrs: [1, 2, 3, 4, 6, 7, 12, 14, 24, 28, 48, 91], space: 70, values: (_, places) => places.map((at) => axisLabel(buckets[at]?.key ?? "")) },
+        { ...axis, size: 76, values: (_, marks) => marks.map((at) => format(at)) },
+        ...callsAxis,
       ],
-      series: [{}, ...calls, ...series],
+      series: [{ label: "Time", value: (_, at) => keyAt(at) }, ...calls, ...series],
     },
-    [times, ...(behind ? [behind.values.map((value) => (value === null ? null : height(value)))] : []), ...order.map((at) => heights[at] ?? [])],
+    [
+      ended(buckets).map((_, at) => at),
+      ...(behind ? [ended(behind.values.map((value) => (value === null ? null : height(value))))] : []),
+      ...order.map((at) => ended(heights[at] ?? [])),
+    ],
     place,
   );
   const observer = new ResizeObserver(() => plot.setSize({ width: width(), height: HEIGHT }));

@@ -91,7 +91,7 @@ export function UsageChart({ usage, isCumulative = false, onPick }: Props) {
           shape={isCumulative ? "area" : "bars"}
         />
       )}
-      <Legend layers={layers} buckets={buckets} />
+      <Legend layers={isDense ? [] : layers} buckets={buckets} />
       <Twin caption={title} make={() => table(buckets, layers, say)} />
     </>
   );

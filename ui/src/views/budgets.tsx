@@ -138,7 +138,8 @@ function Days({ budget }: { budget: Budget }) {
     { name: "expected", look: "c2", values: ofAhead(({ day, amount_usd }) => less(amount_usd, spent.get(day)?.amount_usd ?? "0")) },
     { name: "up to the upper quartile", look: "other", values: ofAhead(({ amount_usd, high_usd }) => less(high_usd, amount_usd)) },
   ].filter(({ values }) => values.some((value) => value !== null));
-  if (days.length === 0) return null;
+  // Of a single day the figures above say all.
+  if (days.length < 2) return null;
   const buckets = days.map((day) => ({ key: day, start: day, state: day === budget.today ? ("open" as const) : ("closed" as const) }));
   const title = `${budget.name}: dollars by day, and what is to be expected`;
   return (

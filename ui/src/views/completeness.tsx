@@ -2,7 +2,7 @@
 
 import { type Check, type Completeness as Told, type Doctor, completenessUrl, doctorUrl } from "../api";
 import { useAnswer } from "../load";
-import { grouped } from "../money";
+import { counted, grouped } from "../money";
 import { Cli } from "../parts/cli";
 import { Range } from "../parts/range";
 import { Show } from "../parts/show";
@@ -88,7 +88,7 @@ function Checks({ data, again }: { data: Doctor; again(): void }) {
     <>
       <p class="row">
         <Badge look={data.ok ? "good" : data.summary.fail > 0 ? "bad" : "warn"}>
-          {data.ok ? "all is well" : `${data.summary.fail} failures, ${data.summary.warn} warnings`}
+          {data.ok ? "all is well" : `${counted(data.summary.fail, "failure")}, ${counted(data.summary.warn, "warning")}`}
         </Badge>
         <span class="quiet">
           looked at <Moment at={data.generated_at} />

@@ -50,8 +50,7 @@ function Fingerprint({ row }: { row: ErrorRow }) {
   return (
     <details class="item">
       <summary>
-        <Badge look={row.severity === "error" || row.severity === "fatal" ? "bad" : "warn"}>{row.severity}</Badge>
-        <strong>{grouped(row.count)} ×</strong> <Name text={row.type} /> <span class="name wide" dir="auto">{row.message}</span>
+        <Badge look={row.severity === "error" || row.severity === "fatal" ? "bad" : "warn"}>{row.severity}</Badge> <strong>{grouped(row.count)} ×</strong> <Name text={row.type} /> <span class="name wide" dir="auto">{row.message}</span>
       </summary>
       <dl class="facts">
         <div><dt>First</dt><dd><Moment at={row.first} /></dd></div>

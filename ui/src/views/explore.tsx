@@ -12,7 +12,7 @@ import { NoUsage, NothingHere, Show } from "../parts/show";
 import { Table, number, text } from "../parts/table";
 import { Cost, Count, Delta, Name } from "../parts/words";
 import { FILTERS, go, param, to } from "../url";
-import { dayOfBucket } from "./overview";
+import { dayOfBucket, wasKept } from "./overview";
 
 const BUCKETS: Record<string, string> = {
   auto: "as fits",
@@ -176,7 +176,12 @@ function Groups({ usage }: { usage: Usage }) {
         ]}
         rows={[...rows, { key: "total", look: "total", cells: ["Total", ...sums(totals)] }]}
       />
-      {previous && (
+      {previous && !wasKept(usage) && (
+        <p>
+          There is no account of the time before ({previous.from} to {previous.to}).
+        </p>
+      )}
+      {previous && wasKept(usage) && (
         <p>
           Before ({previous.from} to {previous.to}): tokens <Delta now={totals.exact.total} before={previous.totals.exact.total} />, cost{" "}
           <Delta now={totals.exact.cost_usd} before={previous.totals.exact.cost_usd} />, calls{" "}

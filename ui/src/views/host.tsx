@@ -3,6 +3,7 @@
 import { type Host as Told, type HostMetric, exportUrl, hostUrl } from "../api";
 import { Dense } from "../charts/dense";
 import type { Layer } from "../charts/stacked";
+import { Legend } from "../charts/usage";
 import { useAnswer } from "../load";
 import { bytes, short } from "../money";
 import { AsOf } from "../parts/asof";
@@ -105,6 +106,7 @@ function Charts({ data }: { data: Told }) {
           format={format}
           isLines
         />
+        <Legend layers={[]} buckets={data.buckets} />
         <Twin
           caption={`${heading}, ${unit}`}
           make={() => ({

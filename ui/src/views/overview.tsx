@@ -5,7 +5,7 @@ import { Spark } from "../charts/spark";
 import { UsageChart, metricTitle, nameOf } from "../charts/usage";
 import { liveCalls } from "../live";
 import { type Answer, useAnswer } from "../load";
-import { divided, dollars, grouped, short } from "../money";
+import { counted, divided, dollars, grouped, short } from "../money";
 import { AsOf } from "../parts/asof";
 import { Cli } from "../parts/cli";
 import { Filters, withFilter } from "../parts/filters";
@@ -78,9 +78,15 @@ export function dayOfBucket(key: string) {
   return { range: null, from: day, to: day };
 }
 
+/** Whether there is an account of the time before. */
+export function wasKept({ previous, first_usage }: Usage): boolean {
+  return previous !== null && first_usage !== null && first_usage.slice(0, 10) <= previous.to;
+}
+
 export function Cards({ usage }: { usage: Usage }) {
   const { exact, estimated } = usage.totals;
-  const before = usage.previous?.totals.exact;
+  const isKept = wasKept(usage);
+  const before = isKept ? usage.previous?.totals.exact : undefined;
   const first = usage.first_usage?.slice(0, 10) ?? usage.from;
   const days = Math.max(1, daysBetween(first > usage.from ? first : usage.from, usage.to));
   const cached = exact.cache_saved_usd;
@@ -95,10 +101,10 @@ export function Cards({ usage }: { usage: Usage }) {
           {estimated.total > 0 && `and ${short(estimated.total)} only claimed`}
         </Card>
         <Card name="Cost, at list prices" value={<CostOf of={exact} />} delta={delta((sum) => sum.cost_usd)}>
-          {exact.unpriced_calls > 0 && `${grouped(exact.unpriced_calls)} calls without a price`}
+          {exact.unpriced_calls > 0 && `${counted(exact.unpriced_calls, "call")} without a price`}
         </Card>
         <Card name="Calls" value={short(exact.calls)} title={grouped(exact.calls)} delta={delta((sum) => sum.calls)}>
-          {estimated.calls > 0 && `and ${grouped(estimated.calls)} claimed runs`}
+          {estimated.calls > 0 && `and ${counted(estimated.calls, "claimed run")}`}
         </Card>
         <Card
           name="Saved by caches"
@@ -116,7 +122,7 @@ export function Cards({ usage }: { usage: Usage }) {
       </dl>
       {usage.previous && (
         <p class="quiet">
-          Before is {usage.previous.from} to {usage.previous.to}.
+          Before is {usage.previous.from} to {usage.previous.to}{!isKept && ", of which there is no account"}.
         </p>
       )}
     </section>
@@ -249,14 +255,14 @@ function Top({ name, title }: { name: FilterName; title: string }) {
   );
 }
 
-/** Calls that came while somebody looked. */
+/** The latest calls, and those that come while somebody looks. */
 function Latest() {
   const calls = liveCalls.value;
   return (
     <section aria-label="Latest calls">
       <h2>Latest calls</h2>
       {calls.length === 0 ? (
-        <p class="quiet">None came since this page was opened.</p>
+        <p class="quiet">None is known.</p>
       ) : (
         <Table
           caption="Latest calls"

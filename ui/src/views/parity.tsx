@@ -2,7 +2,7 @@
 
 import { type Amounts, type Comparison, type Finding, type Parity as Told, parityUrl } from "../api";
 import { useAnswer } from "../load";
-import { dollars, grouped, less } from "../money";
+import { counted, dollars, grouped, less } from "../money";
 import { Cli } from "../parts/cli";
 import { Range } from "../parts/range";
 import { Show } from "../parts/show";
@@ -99,7 +99,7 @@ function Compared({ one }: { one: Comparison }) {
           <span key={what} class="told">
             {percent(ratio)} of {what.replaceAll("_", " ")}
           </span>
-        ))}
+        ))}{" "}
         <Settled one={one} />
       </summary>
       <p>
@@ -186,12 +186,13 @@ function Findings({ data }: { data: Told }) {
 function Day({ findings }: { findings: Finding[] }) {
   const [first] = findings;
   if (!first) return null;
+  const classes = [...new Set(findings.map((one) => one.class.replaceAll("_", " ")))].join(", ");
   const named = findings.filter(({ is_named }) => is_named).length;
   return (
     <details class="item">
       <summary>
         <Badge look={SEVERITIES[first.severity]}>{first.severity}</Badge> <strong>{first.day}</strong> <Name text={first.provider} />{" "}
-        {findings.length} {findings.length === 1 ? "cell" : "cells"}
+        {classes} in {counted(findings.length, "cell")}
         {named > 0 && named < findings.length && `, ${named} of them make up nine tenths`} <Badge look={isOpen(first) ? "open" : "plain"}>{settle(first)}</Badge>
       </summary>
       <Table

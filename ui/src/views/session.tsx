@@ -132,6 +132,31 @@ function Took({ ms }: { ms: number | null }) {
   return ms === null ? <Missing why="not told" /> : <span title={`${ms} ms`}>{duration(ms)}</span>;
 }
 
+/** Fields in the order in which one asks for them. */
+const FIELDS: (keyof Call)[] = [
+  "at",
+  "agent",
+  "provider",
+  "model",
+  "project",
+  "kind",
+  "tier",
+  "status",
+  "error_type",
+  "input",
+  "cache_read",
+  "cache_write_5m",
+  "cache_write_1h",
+  "cache_write",
+  "output",
+  "reasoning",
+  "total",
+  "cost_usd",
+  "latency_ms",
+  "time_to_first_token_ms",
+  "id",
+];
+
 /** Every field, as it was told. */
 function OneCall({ call }: { call: Call }) {
   return (
@@ -141,12 +166,17 @@ function OneCall({ call }: { call: Call }) {
         <a href={here({ call: null })}>Close</a>
       </div>
       <dl class="facts">
-        {Object.entries(call).map(([name, value]) => (
+        {FIELDS.map((name) => (
           <Fact key={name} name={name.replaceAll("_", " ")}>
-            {value === null ? <Missing why="not told" /> : value === "" ? <Name text="" /> : <Name text={typeof value === "number" ? grouped(value) : String(value)} />}
+            <Value of={call[name]} />
           </Fact>
         ))}
       </dl>
     </section>
   );
+}
+
+function Value({ of }: { of: Call[keyof Call] }) {
+  if (of === null) return <Missing why="not told" />;
+  return <Name text={typeof of === "number" ? grouped(of) : of} />;
 }

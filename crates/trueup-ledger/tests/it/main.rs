@@ -21,4 +21,5 @@ mod rebuild;
 mod reconciled;
 mod retention;
 mod stated;
+mod timeline;
 mod writer;

@@ -1,6 +1,7 @@
 //! The writer under pressure: full queues, locked files, and the end of the process.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use trueup_core::{Batch, CustomEvent, Fact, Key, UnixMs};
@@ -217,4 +218,31 @@ fn what_was_dropped_while_nothing_was_written_is_known_after_a_restart() {
     drop(writer);
     let reader = Reader::open(&path).unwrap().unwrap();
     assert_eq!(reader.counter("dropped_total").unwrap(), 1);
+}
+
+/// Whoever looks at the account looks when it has changed, and not before.
+#[test]
+fn changes_of_the_account_are_told_and_nothing_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("l.db"), OpenOptions::default()).unwrap();
+    let writer = Writer::spawn(ledger, Limits::default(), || UnixMs(1)).unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    let heard = Arc::clone(&told);
+    writer.on_change(move || {
+        heard.fetch_add(1, Ordering::SeqCst);
+    });
+    writer.on_change(|| panic!("only the first is called"));
+    let told_after = |batch: Batch| {
+        assert!(writer.submit(batch) && writer.flush());
+        told.load(Ordering::SeqCst)
+    };
+    let call = || crate::laws::batch(&[crate::laws::call(1, 0, 0, 5, 0, 1)]);
+    let better = || crate::laws::batch(&[crate::laws::call(1, 0, 0, 50, 0, 1)]);
+    let sample = Fact::Host(Box::new(crate::host::sample(UnixMs(1))));
+    let sample = Batch { facts: vec![sample], ..Batch::default() };
+    assert_eq!(told_after(sample), 0);
+    assert_eq!(told_after(Batch { is_poll: true, ..Batch::default() }), 0);
+    assert_eq!(told_after(call()), 1);
+    assert_eq!(told_after(call()), 1, "a copy changes nothing");
+    assert_eq!(told_after(better()), 2);
 }

@@ -65,7 +65,10 @@ pub(crate) struct App {
     cron_limiter: cron::Limiter,
     /// One permit: sums are read by one thread at a time.
     reading: Arc<Semaphore>,
+    /// One permit for each file that is being written for a client.
+    exports: Arc<Semaphore>,
     telemetry: telemetry::Intake,
+    live: v1::Live,
 }
 
 /// What answers are looked up in.
@@ -101,6 +104,7 @@ impl App {
         let bytes_in_flight_max = settings.body_bytes_max.saturating_mul(BODIES_IN_FLIGHT_MAX);
         Arc::new(Self {
             telemetry: telemetry::Intake::new(Arc::clone(&threads.telemetry)),
+            live: v1::Live::of(&writer),
             settings,
             guard,
             writer,
@@ -113,7 +117,13 @@ impl App {
             bodies: Arc::new(Semaphore::new(bytes_in_flight_max)),
             cron_limiter: cron::Limiter::default(),
             reading: Arc::new(Semaphore::new(1)),
+            exports: Arc::new(Semaphore::new(v1::EXPORTS_MAX)),
         })
+    }
+
+    /// Ends the streams, which would go on for ever.
+    pub(crate) fn end_streams(&self) {
+        self.live.end();
     }
 }
 

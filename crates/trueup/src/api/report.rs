@@ -111,7 +111,7 @@ const PARAMETERS: &str =
     "by, since, until, tz, source, project, model, provider, kind, tier and cost";
 
 /// One of the words of an option of `trueup report`.
-fn one_of<T: clap::ValueEnum>(parameter: &str, value: &str) -> Result<T, String> {
+pub(super) fn one_of<T: clap::ValueEnum>(parameter: &str, value: &str) -> Result<T, String> {
     T::from_str(value, false).map_err(|_| {
         let words: Vec<String> = T::value_variants()
             .iter()

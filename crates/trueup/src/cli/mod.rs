@@ -117,10 +117,10 @@ enum Verb {
     /// 3 where a side could not be read, 4 where days are not known or not settled, 5 where a provider
     /// told something in a new form, 70 where the amounts do not add up.
     Parity(parity::Parity),
-    /// Write what usage cost for other tools: FOCUS 1.2, and by cost centre
+    /// Write the account for other tools: tables, FOCUS 1.2, and costs by cost centre
     ///
-    /// A day of a provider is as it was billed where that is known, else as the account knows it, at the
-    /// prices of the table; each row says which of the two it is.
+    /// Of costs, a day of a provider is as it was billed where that is known, else as the account knows
+    /// it, at the prices of the table; each row says which of the two it is.
     #[command(subcommand)]
     Export(export::Export),
     /// Show what of each budget is spent and left, how long it lasts, and what is to be expected

@@ -14,10 +14,11 @@ use trueup_core::report::{Dimension, Filter, Pricer, Report, Sums};
 use super::load::{self, Loaded};
 use super::{WrongUsage, completeness, notes, page};
 use crate::config::Config;
+use crate::export::{self, Format};
 use crate::query::over_time::Question;
 use crate::query::{self, By, Cost, build, day};
 use crate::render::terminal::Terminal;
-use crate::render::{ccusage, csv, html, json};
+use crate::render::{ccusage, html, json};
 use crate::usage::Usage;
 
 /// Which JSON.
@@ -134,13 +135,7 @@ impl Selection {
 
     /// The calendar of the zone that is asked for.
     pub(super) fn calendar(&self, config: &Config) -> Result<Calendar> {
-        let zone = match &self.tz {
-            Some(name) => {
-                crate::config::zone_named(name).map_err(|error| WrongUsage(error.to_string()))?
-            }
-            None => config.zone()?,
-        };
-        Ok(Calendar::new(zone))
+        calendar(self.tz.as_deref(), config)
     }
 
     /// What passes.
@@ -175,6 +170,17 @@ impl Selection {
     }
 }
 
+/// The calendar of a zone; where none is named, of that of the settings.
+pub(super) fn calendar(tz: Option<&str>, config: &Config) -> Result<Calendar> {
+    let zone = match tz {
+        Some(name) => {
+            crate::config::zone_named(name).map_err(|error| WrongUsage(error.to_string()))?
+        }
+        None => config.zone()?,
+    };
+    Ok(Calendar::new(zone))
+}
+
 impl ShowReport {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
         let dimensions = self.dimensions()?;
@@ -204,7 +210,9 @@ impl ShowReport {
                 })?;
                 writeln!(out, "{shape:#}")?;
             }
-            None if self.csv => csv::report(&report, &mut out)?,
+            None if self.csv => {
+                export::report(&report, Format::Csv, &mut out)?;
+            }
             None if report.rows.is_empty() => {
                 notes::nothing(&mut out, &loaded, self.selection.is_narrow())?;
             }

@@ -196,6 +196,48 @@ mod tests {
         });
     }
 
+    /// The time for a head is no time for an answer: streams are silent for long.
+    #[test]
+    fn answers_may_take_longer_than_heads() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let slow = async || {
+                let (teller, told) = tokio::sync::mpsc::channel::<&str>(1);
+                tokio::spawn(async move {
+                    for word in ["first, ", "second"] {
+                        teller.send(word).await.unwrap();
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                });
+                axum::body::Body::new(Words(told))
+            };
+            let router = Router::new().route("/", get(slow));
+            let limits = Limits { head_time_max: Duration::from_millis(50), ..Limits::default() };
+            let _server = Server::start(listener, router, limits);
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(REQUEST).await.unwrap();
+            let answer = read_all(stream).await;
+            assert!(answer.contains("first, ") && answer.contains("second"), "{answer}");
+        });
+    }
+
+    struct Words(tokio::sync::mpsc::Receiver<&'static str>);
+
+    impl hyper::body::Body for Words {
+        type Data = axum::body::Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+            let frame = |word: &'static str| Ok(hyper::body::Frame::data(word.into()));
+            self.0.poll_recv(context).map(|word| word.map(frame))
+        }
+    }
+
     #[test]
     fn connections_past_the_limit_are_told_so() {
         let limits = Limits { connections_max: 2, ..Limits::default() };

@@ -109,7 +109,8 @@ async fn run(
     if is_secret_short {
         tracing::warn!("cron_secret_too_short");
     }
-    let server = listen::Server::start(listener, api::router(app), Limits::default());
+    let router = api::router(Arc::clone(&app));
+    let server = listen::Server::start(listener, router, Limits::default());
     let reason = tokio::select! {
         reason = signals.next() => reason,
         () = monitor::run(Arc::clone(&writer)) => "nothing",
@@ -118,6 +119,7 @@ async fn run(
     for ticker in tickers {
         ticker.stop();
     }
+    app.end_streams();
     tokio::select! {
         is_clean = end(server, Arc::clone(&writer), push, telemetry) => {
             Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })

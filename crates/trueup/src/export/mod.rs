@@ -1,23 +1,30 @@
-//! What usage cost, for exports: as providers charged it where they tell, else as the account knows it.
+//! Exports: what usage cost, as providers charged it where they tell, else as the account knows it; and
+//! the tables of usage, sessions, errors and samples of the machine (`views`, in the forms of `table`).
 //!
 //! Which of the two a day of a provider is, is decided for the whole day: nothing is counted by both.
 
 mod billed;
 mod own;
 mod stated;
+mod table;
+mod views;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 
 use anyhow::Result;
 use trueup_core::prices::provider_key;
 use trueup_core::report::{Pricer, Window};
-use trueup_core::{Charged, Text, UnixMs};
+use trueup_core::{Charged, ChargedSums, Text, UnixMs};
 use trueup_ledger::Reader;
+use trueup_providers::FocusWriter;
 
 use crate::parity::{Names, Narrow, Stated};
 use crate::usage::Usage;
 
+pub(crate) use table::Format;
+pub(crate) use views::{AskedUsage, errors, host, report, sessions, usage};
 pub(crate) use write::to_place;
 
 /// What was found.
@@ -52,6 +59,20 @@ pub(crate) struct Asked {
     pub(crate) providers: Vec<String>,
     /// Whether a cost that an agent stated goes before the price table.
     pub(crate) is_reported_taken: bool,
+}
+
+/// Writes rows of cost as FOCUS.
+pub(crate) fn focus(rows: Vec<Charged>, out: &mut dyn Write) -> Result<()> {
+    let mut sums = ChargedSums::default();
+    for row in rows {
+        sums.add(row);
+    }
+    let mut focus = FocusWriter::new(out)?;
+    for row in sums.into_rows() {
+        focus.write(&row)?;
+    }
+    focus.finish()?;
+    Ok(())
 }
 
 /// Gathers rows of cost.

@@ -12,6 +12,6 @@ pub(crate) use account::dollars;
 pub(crate) use labels::{KEYS, Names, NamesOf, PROJECTS, labels, own_tier};
 pub(crate) use sides::{
     GATEWAY_FAMILY, GATEWAY_PROVIDER, Gathered, Narrow, Told, charged, first_kinds, gather,
-    is_own_word, kind_rank, tells_cost,
+    is_own_word, kind_rank, tells_cost, tells_usage,
 };
 pub(crate) use stated::{Stated, StatedOf};

@@ -247,6 +247,11 @@ fn sides_of(day: &ToldDay, told: &Told<'_>, notes: &mut BTreeSet<String>) -> Opt
     Some(sides.filter(|(is_taken, _)| *is_taken == Some(true)).map(|(_, side)| side).collect())
 }
 
+/// Whether what a family tells of tokens is taken: not where another tells the same, which is noted.
+pub(crate) fn tells_usage(day: &ToldDay, told: &Told<'_>, notes: &mut BTreeSet<String>) -> bool {
+    is_taken(&USAGE, day, told, notes) == Some(true)
+}
+
 /// Whether what a family tells of money is taken: not where another tells the same, which is noted.
 pub(crate) fn tells_cost(day: &ToldDay, told: &Told<'_>, notes: &mut BTreeSet<String>) -> bool {
     is_taken(&COST, day, told, notes) == Some(true)

@@ -279,6 +279,11 @@ impl Buckets {
         self.starts.get(at + 1).map_or(self.until, |(start, _)| *start)
     }
 
+    /// From where to where each is.
+    pub(crate) fn spans(&self) -> Vec<(UnixMs, UnixMs)> {
+        self.starts.iter().zip(0..).map(|((start, _), at)| (*start, self.end(at))).collect()
+    }
+
     /// What is known of a bucket.
     fn state(&self, at: usize, first_usage: Option<UnixMs>, now: UnixMs) -> &'static str {
         let start = self.starts.get(at).map_or(self.until, |(start, _)| *start);

@@ -21,6 +21,7 @@ mod demo;
 mod discovery;
 mod doctor;
 mod export;
+mod export_tables;
 mod focus_rules;
 mod golden;
 mod home;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use trueup_core::report::{Filter, Window};
 use trueup_core::{Calendar, UnixMs};
@@ -42,7 +43,6 @@ pub(super) enum Kind {
     /// Any text, once.
     Text,
     /// A text that is a part of the path.
-    #[expect(dead_code, reason = "the paths of single things come next")]
     Segment,
     /// Any texts.
     Texts,
@@ -161,8 +161,13 @@ impl Asked {
 
     /// The calendar of the zone that is asked for, or that of the settings.
     pub(super) fn calendar(&self, sight: &Sight<'_>) -> Calendar {
-        let zone = self.text("tz").and_then(|name| crate::config::zone_named(name).ok());
-        Calendar::new(zone.unwrap_or_else(|| sight.zone.clone()))
+        self.calendar_in(sight.zone)
+    }
+
+    /// The same, or that of this zone.
+    pub(super) fn calendar_in(&self, zone: &TimeZone) -> Calendar {
+        let asked = self.text("tz").and_then(|name| crate::config::zone_named(name).ok());
+        Calendar::new(asked.unwrap_or_else(|| zone.clone()))
     }
 
     /// The days that are asked for: from the first with usage, to today, where it does not say.

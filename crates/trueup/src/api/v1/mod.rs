@@ -5,17 +5,24 @@
 //! is the same for all, such as tags and compression, is [`reply`]'s.
 
 mod asked;
+mod errors;
+mod export;
+mod host;
+mod legacy;
+mod live;
 mod openapi;
 mod query;
 mod reply;
+mod session;
 mod sessions;
+mod told;
 mod verbs;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{QueryRejection, RawPathParamsRejection};
 use axum::extract::{Query, RawPathParams, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -29,6 +36,8 @@ use super::{App, Problem};
 use crate::config::Config;
 use crate::question::Question;
 use asked::{Asked, Parameter};
+pub(super) use export::EXPORTS_MAX;
+pub(super) use live::Live;
 pub(super) use reply::{is_known, takes_gzip};
 
 /// What can be asked.
@@ -41,7 +50,14 @@ pub(super) struct Endpoint {
 }
 
 /// All but the verbs, which are in [`verbs::PATHS`].
-const ENDPOINTS: &[Endpoint] = &[query::ENDPOINT, sessions::ENDPOINT];
+const ENDPOINTS: &[Endpoint] = &[
+    query::ENDPOINT,
+    sessions::ENDPOINT,
+    session::ENDPOINT,
+    errors::ENDPOINT,
+    host::ENDPOINT,
+    legacy::ENDPOINT,
+];
 
 /// What an answer is made from.
 struct Sight<'a> {
@@ -102,16 +118,19 @@ type Pairs = Vec<(String, String)>;
 
 /// Every path.
 pub(super) fn routes() -> Router<Arc<App>> {
-    let mut router = Router::new().route(openapi::PATH, get(openapi::answer));
+    let mut router = Router::new()
+        .route(openapi::PATH, get(openapi::answer))
+        .route(live::PATH, get(live::answer))
+        .route(export::PATH, get(export::answer));
     for endpoint in ENDPOINTS {
         router = router.route(
             endpoint.path,
             get(
                 async move |State(app): State<Arc<App>>,
-                            path: RawPathParams,
+                            path: Result<RawPathParams, RawPathParamsRejection>,
                             pairs: Result<Query<Pairs>, QueryRejection>,
                             headers: HeaderMap| {
-                    let mut asked = pairs_of(pairs)?;
+                    let (path, mut asked) = (path.map_err(unread)?, pairs_of(pairs)?);
                     asked.extend(path.iter().map(|(name, value)| (name.into(), value.into())));
                     let asked = Asked::of(endpoint.parameters, asked)?;
                     answer(&app, &headers, move |sight| (endpoint.answer)(&asked, sight)).await
@@ -147,6 +166,12 @@ fn pairs_of(pairs: Result<Query<Pairs>, QueryRejection>) -> Result<Pairs, Proble
         Ok(Query(pairs)) => Ok(pairs),
         Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, error.body_text())),
     }
+}
+
+/// A part of the path is no text.
+#[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` asks for")]
+fn unread(error: RawPathParamsRejection) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, error.body_text())
 }
 
 /// Reads an answer on another thread, and puts it into the form that the client takes.

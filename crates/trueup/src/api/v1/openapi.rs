@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use clap::ValueEnum as _;
 use serde_json::{Map, Value, json};
 
 use super::asked::{Kind, Parameter};
-use super::{App, ENDPOINTS, Endpoint, reply, verbs};
+use super::{App, ENDPOINTS, Endpoint, export, live, reply, verbs};
+use crate::export::Format;
 use crate::question::Question;
 
 pub(super) const PATH: &str = "/openapi.json";
@@ -23,6 +25,7 @@ fn description(questions: &'static [Question]) -> Value {
         let question = questions.iter().find(|question| question.name == *name)?;
         Some(((*path).to_owned(), of_question(question)))
     });
+    let export = [(export::PATH.to_owned(), of_export())];
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -32,7 +35,7 @@ fn description(questions: &'static [Question]) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "paths": own.chain(of_verbs).collect::<Map<_, _>>(),
+        "paths": own.chain(of_verbs).chain(export).chain([of_live()]).collect::<Map<_, _>>(),
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "responses": {
@@ -60,6 +63,19 @@ fn of_endpoint(endpoint: &Endpoint) -> Value {
     operation(endpoint.path, endpoint.about, &parameters.collect())
 }
 
+/// It answers with a file, without a tag.
+fn of_export() -> Value {
+    let parameters = export::PARAMETERS.iter().copied().flatten().map(of_parameter);
+    let mut described = operation(export::PATH, export::ABOUT, &parameters.collect());
+    let kinds = Format::value_variants().iter().map(|format| format.ending_and_type().1);
+    let content: Map<_, _> = kinds.map(|kind| (kind.to_owned(), json!({}))).collect();
+    if let Some(Value::Object(responses)) = described.pointer_mut("/get/responses") {
+        responses.insert("200".to_owned(), json!({"description": "The file", "content": content}));
+        responses.remove("304");
+    }
+    described
+}
+
 fn of_parameter(parameter: &Parameter) -> Value {
     let is_segment = matches!(parameter.kind, Kind::Segment);
     json!({
@@ -71,6 +87,15 @@ fn of_parameter(parameter: &Parameter) -> Value {
     })
 }
 
+/// The one path whose answer does not end.
+fn of_live() -> (String, Value) {
+    let told = json!({
+        "description": "Events named `usage`, for as long as the client listens",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    });
+    (live::PATH.to_owned(), operation_telling(live::PATH, live::ABOUT, &json!([]), &told))
+}
+
 fn of_question(question: &Question) -> Value {
     let parameters = question.properties().into_iter().map(|(name, mut schema)| {
         let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
@@ -80,10 +105,6 @@ fn of_question(question: &Question) -> Value {
 }
 
 fn operation(id: &str, about: &str, parameters: &Value) -> Value {
-    let id: String = id
-        .chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' })
-        .collect();
     let schema = json!({"type": "object", "required": ["schema"],
         "properties": {"schema": {"type": "integer"}}});
     let told = json!({
@@ -91,6 +112,14 @@ fn operation(id: &str, about: &str, parameters: &Value) -> Value {
         "headers": {"ETag": {"schema": {"type": "string"}}},
         "content": {"application/json": {"schema": schema}},
     });
+    operation_telling(id, about, parameters, &told)
+}
+
+fn operation_telling(id: &str, about: &str, parameters: &Value, told: &Value) -> Value {
+    let id: String = id
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' })
+        .collect();
     let of = |name: &str| json!({"$ref": format!("#/components/responses/{name}")});
     json!({"get": {
         "operationId": id.trim_matches('_'),

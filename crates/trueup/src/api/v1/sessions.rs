@@ -5,7 +5,7 @@ use trueup_core::UnixMs;
 use trueup_core::report::{CostMode, Dimension, Pricer, Row};
 
 use super::asked::{Asked, FILTERS, Kind, Parameter, TIME};
-use super::{Endpoint, Failed, Sight};
+use super::{Endpoint, Failed, Sight, told};
 use crate::query::build;
 use crate::render::json;
 use crate::usage::Usage;
@@ -46,9 +46,7 @@ impl Place {
         let place = parts.and_then(|(last, session)| {
             Some(Self { last: UnixMs(last.parse().ok()?), session: session.to_owned() })
         });
-        place.ok_or_else(|| {
-            Failed::Refused("`cursor`: it is not the `next_cursor` of an answer".to_owned())
-        })
+        place.ok_or_else(told::wrong_cursor)
     }
 
     fn text(&self) -> String {

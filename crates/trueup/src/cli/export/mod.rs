@@ -2,6 +2,7 @@
 
 mod chargeback;
 mod focus;
+mod table;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -27,7 +28,7 @@ use crate::render::wrap::wrapped;
 /// Models that are named where calls have no price; more are only counted.
 const MODELS_SHOWN_MAX: usize = 5;
 
-/// Write what usage cost for other tools: FOCUS 1.2, and by cost centre
+/// Write the account for other tools: tables, FOCUS 1.2, and costs by cost centre
 #[derive(Debug, Subcommand)]
 pub(super) enum Export {
     /// Write FOCUS 1.2: one row a day, model, kind of token, tier, project and key
@@ -40,6 +41,14 @@ pub(super) enum Export {
     /// The first rule that takes a row decides. What no rule takes is shown as unallocated. The parts are
     /// the whole to the last digit; docs/exports.md says how rules are written.
     Chargeback(chargeback::Chargeback),
+    /// Write usage: the rows of `trueup report`
+    Usage(Box<table::ExportUsage>),
+    /// Write sessions: what each used, when, and of which models
+    Sessions(Box<table::ExportSessions>),
+    /// Write the errors that agents and clients reported, as they are kept
+    Errors(table::ExportErrors),
+    /// Write the samples that `trueup serve` took of the machine
+    Host(table::ExportHost),
 }
 
 impl Export {
@@ -47,6 +56,10 @@ impl Export {
         match self {
             Self::Focus(focus) => focus.run(config),
             Self::Chargeback(chargeback) => chargeback.run(config),
+            Self::Usage(usage) => usage.run(config),
+            Self::Sessions(sessions) => sessions.run(config),
+            Self::Errors(errors) => errors.run(config),
+            Self::Host(host) => host.run(config),
         }
     }
 }

@@ -1,0 +1,299 @@
+//! `GET /api/v1/errors`: errors by fingerprint, the last first, and calls that failed, by why.
+//!
+//! Clients post whatever they like as a message, keys among it: nothing of it is told that the redactor
+//! of telemetry would not let pass, and a text that it does not finish is not told at all.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use trueup_core::report::Window;
+use trueup_core::{FactId, Text, UnixMs};
+use trueup_ledger::{Reader, StoredError};
+use trueup_telemetry::errors::{Report, frames_of, tell};
+use trueup_telemetry::manifest::ErrorLevel;
+
+use super::asked::{Asked, Kind, Parameter, TIME};
+use super::{Endpoint, Failed, Sight, told};
+
+pub(super) const ENDPOINT: Endpoint = Endpoint {
+    path: "/api/v1/errors",
+    about: "Errors by fingerprint, the last first, and calls that failed",
+    parameters: &[TIME, PART],
+    answer,
+};
+
+/// Errors that one question looks at, the last ones.
+const LOOKED_AT_MAX: u32 = 10_000;
+/// Kinds of failed calls that are told, the most frequent.
+const FAILED_MAX: usize = 200;
+/// Fingerprints of a part, and most of them.
+const LIMIT: u64 = 100;
+const LIMIT_MAX: u64 = 500;
+
+const PART: &[Parameter] = &[
+    Parameter {
+        name: "limit",
+        about: "how many fingerprints at once",
+        kind: Kind::Count(1, LIMIT_MAX, LIMIT),
+    },
+    Parameter { name: "cursor", about: "`next_cursor` of the part before", kind: Kind::Text },
+];
+
+/// Errors of one fingerprint.
+#[derive(Debug)]
+struct Group {
+    fingerprint: String,
+    kind: String,
+    pattern: String,
+    /// Of the last of them.
+    severity: String,
+    text: String,
+    count: u64,
+    first: UnixMs,
+    last: UnixMs,
+    last_id: FactId,
+}
+
+/// A place in the list: behind a group, as the list was when its first part was read. Errors that come
+/// later are in no further part, so that they move nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    edge: FactId,
+    last: UnixMs,
+    fingerprint: String,
+}
+
+impl Place {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '.');
+        let edge = FactId::parse(parts.next()?)?;
+        let last = UnixMs(parts.next()?.parse().ok()?);
+        Some(Self { edge, last, fingerprint: parts.next()?.to_owned() })
+    }
+
+    fn text(&self) -> String {
+        format!("{}.{}.{}", self.edge, self.last.0, self.fingerprint)
+    }
+
+    /// Whether a group lies behind it.
+    fn is_before(&self, group: &Group) -> bool {
+        (group.last, &self.fingerprint) < (self.last, &group.fingerprint)
+    }
+}
+
+fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
+    let place = asked.text("cursor").map(|text| Place::parse(text).ok_or_else(told::wrong_cursor));
+    let place = place.transpose()?;
+    let reader = Reader::open(sight.ledger)?.context("there is no ledger")?;
+    let calendar = asked.calendar(sight);
+    let first_usage = reader.span()?.map(|(first, _)| first);
+    let first = first_usage.into_iter().chain(reader.first_error()?).min();
+    let window = asked.days(&calendar, first, sight.now)?.window;
+    let from = FactId::first_at(window.from);
+    let end = place.as_ref().map_or(LAST, |place| after(place.edge));
+    let until = FactId::first_at(window.until).min(end);
+    let events = reader.error_count(from, until)?;
+    let groups = groups(&reader, from, until)?;
+    let edge = groups.iter().map(|group| group.last_id).max();
+    let mut left =
+        groups.iter().filter(|group| place.as_ref().is_none_or(|place| place.is_before(group)));
+    let limit = asked.count("limit", usize::try_from(LIMIT).unwrap_or(usize::MAX));
+    let part: Vec<&Group> = left.by_ref().take(limit).collect();
+    let has_more = left.next().is_some();
+    let next = part.last().zip(edge).filter(|_| has_more).map(|(group, edge)| {
+        Place { edge, last: group.last, fingerprint: group.fingerprint.clone() }.text()
+    });
+    let rows: Result<Vec<Value>, Failed> =
+        part.into_iter().map(|group| as_json(group, &reader)).collect();
+    let failed = FailedCalls::read(&reader, window)?;
+    Ok(json!({
+        "schema": 1,
+        "tz": calendar.zone_name(),
+        "calls_failed": failed.calls,
+        "events": events,
+        "rows": rows?,
+        "failed_calls": failed.rows,
+        "is_cut": failed.is_cut || events > u64::from(LOOKED_AT_MAX),
+        "next_cursor": next,
+    }))
+}
+
+/// The id that no fact has.
+const LAST: FactId = FactId([0xff; 16]);
+
+/// The id behind another.
+fn after(id: FactId) -> FactId {
+    FactId(u128::from_be_bytes(id.0).saturating_add(1).to_be_bytes())
+}
+
+/// The errors of a time by fingerprint, the last first.
+fn groups(reader: &Reader, from: FactId, until: FactId) -> Result<Vec<Group>, Failed> {
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    // The same error comes again and again: each text is read once.
+    let mut known: HashMap<(String, String), String> = HashMap::new();
+    reader.errors(from, until, LOOKED_AT_MAX, |error| {
+        let StoredError { id, time, error_type, message, severity } = error;
+        let text = (error_type, message);
+        let group = known.get(&text).and_then(|fingerprint| groups.get_mut(fingerprint));
+        if let Some(group) = group {
+            group.count += 1;
+            group.first = group.first.min(time);
+            return;
+        }
+        let new = Group::of(&text, &severity, id, time);
+        known.insert(text, new.fingerprint.clone());
+        match groups.get_mut(&new.fingerprint) {
+            Some(group) => {
+                group.count += 1;
+                group.first = group.first.min(time);
+            }
+            None => drop(groups.insert(new.fingerprint.clone(), new)),
+        }
+    })?;
+    let mut groups: Vec<Group> = groups.into_values().collect();
+    groups
+        .sort_by(|one, other| (other.last, &one.fingerprint).cmp(&(one.last, &other.fingerprint)));
+    Ok(groups)
+}
+
+impl Group {
+    /// A group of this error alone. Those that come after it are older.
+    fn of(
+        (error_type, message): &(String, String),
+        severity: &str,
+        last_id: FactId,
+        last: UnixMs,
+    ) -> Self {
+        let report =
+            Report { kind: error_type, message, template: None, frames: &[], is_handled: true };
+        let told = tell(&report, ErrorLevel::Redacted);
+        let (fingerprint, kind, pattern, text) = told.map_or_else(
+            || ("untold".to_owned(), String::new(), String::new(), String::new()),
+            |told| (told.fingerprint, told.kind, told.pattern, told.text),
+        );
+        let severity = told::error_type(severity);
+        Self { fingerprint, kind, pattern, severity, text, count: 1, first: last, last, last_id }
+    }
+}
+
+fn as_json(group: &Group, reader: &Reader) -> Result<Value, Failed> {
+    let stack = reader.stack_of_error(group.last_id)?.and_then(|stack| shown(&stack));
+    Ok(json!({
+        "fingerprint": group.fingerprint,
+        "type": group.kind,
+        "message": group.pattern,
+        "severity": group.severity,
+        "count": group.count,
+        "first": group.first.to_string(),
+        "last": group.last.to_string(),
+        "sample_message": group.text,
+        "sample_stack": stack,
+    }))
+}
+
+/// The frames of a stack, one a line, the innermost first.
+fn shown(stack: &str) -> Option<String> {
+    let frames = frames_of(stack);
+    let report =
+        Report { kind: "", message: "", template: None, frames: &frames, is_handled: true };
+    let told = tell(&report, ErrorLevel::Redacted)?;
+    let lines: Vec<String> = told.frames.iter().map(ToString::to_string).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The calls of a time that failed.
+struct FailedCalls {
+    calls: u64,
+    rows: Vec<Value>,
+    is_cut: bool,
+}
+
+/// Agent, provider, model, and the kind of error where it is known.
+type Why = (Text, Text, Text, Option<String>);
+
+impl FailedCalls {
+    fn read(reader: &Reader, window: Window) -> Result<Self, Failed> {
+        let series = reader.series()?;
+        let why = |number: &i64, kind: Option<String>| -> Option<Why> {
+            let series = series.get(number)?;
+            let (source, provider) = (Text::clone(&series.source), Text::clone(&series.provider));
+            Some((source, provider, Text::clone(&series.model), kind))
+        };
+        let (found, mut is_cut) = reader.failed_calls(window.from, window.until)?;
+        let mut all: BTreeMap<Why, (u64, Option<UnixMs>)> = BTreeMap::new();
+        let mut unknown = reader.failed_by_series(window.from, window.until)?;
+        let calls = unknown.values().sum();
+        for ((number, kind), (count, last)) in found {
+            let left = unknown.entry(number).or_default();
+            *left = left.saturating_sub(count);
+            if let Some(why) = why(&number, Some(told::error_type(&kind))) {
+                let (calls, latest) = all.entry(why).or_default();
+                *calls += count;
+                *latest = (*latest).max(Some(last));
+            }
+        }
+        for (number, count) in unknown.into_iter().filter(|(_, count)| *count > 0) {
+            if let Some(why) = why(&number, None) {
+                all.entry(why).or_default().0 += count;
+            }
+        }
+        let mut all: Vec<_> = all.into_iter().collect();
+        all.sort_by(|(one, (few, _)), (other, (many, _))| (many, one).cmp(&(few, other)));
+        is_cut |= all.len() > FAILED_MAX;
+        all.truncate(FAILED_MAX);
+        Ok(Self { calls, rows: all.iter().map(failed_as_json).collect(), is_cut })
+    }
+}
+
+fn failed_as_json((why, (calls, last)): &(Why, (u64, Option<UnixMs>))) -> Value {
+    let (agent, provider, model, error_type) = why;
+    json!({
+        "agent": agent,
+        "provider": provider,
+        "model": model,
+        "error_type": error_type,
+        "calls": calls,
+        "last": last.map(|last| last.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(last: i64, fingerprint: &str) -> Group {
+        let mut group =
+            Group::of(&(String::new(), String::new()), "", FactId([0; 16]), UnixMs(last));
+        group.fingerprint = fingerprint.to_owned();
+        group
+    }
+
+    #[test]
+    fn a_place_is_behind_its_group_and_before_older_ones() {
+        let edge = FactId::first_at(UnixMs(9));
+        let place = Place { edge, last: UnixMs(5), fingerprint: "b".to_owned() };
+        assert_eq!(Place::parse(&place.text()), Some(place.clone()));
+        for (last, fingerprint, is_before) in
+            [(5, "a", false), (5, "b", false), (5, "c", true), (4, "a", true), (6, "z", false)]
+        {
+            assert_eq!(
+                place.is_before(&group(last, fingerprint)),
+                is_before,
+                "{last} {fingerprint}"
+            );
+        }
+        for text in ["", ".", "..", "x.1.y", "019e9c31-86f0-7000-8000-000000000000.x.y"] {
+            assert_eq!(Place::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn stacks_are_told_by_their_frames() {
+        let stack = "Error: password=hunter2\n    at open (/home/alice/app/src/db.js:12:9)";
+        let shown = shown(stack).unwrap();
+        assert!(shown.contains("open") && shown.contains("12"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("alice"), "{shown}");
+        assert_eq!(super::shown("nothing that is a frame"), None);
+    }
+}

@@ -1,0 +1,238 @@
+//! `GET /api/v1/live`: an event whenever the account has changed, as server-sent events.
+//!
+//! The writer says that it has committed something, and only that: nothing here looks at the file, or
+//! at the clock, while nobody listens. Of all listeners the first that hears of a change reads what is
+//! new, for all.
+//!
+//! ```text
+//! event: usage
+//! id: 412
+//! data: {"seq":412,"as_of":"2026-11-03T10:00:00.000Z","calls":[]}
+//! ```
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use hyper::body::Frame;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use trueup_core::FactId;
+use trueup_core::prices::PriceBook;
+use trueup_core::report::{CostMode, Pricer};
+use trueup_ledger::{LatestCall, Reader, Writer};
+
+use super::asked::Asked;
+use super::{App, Pairs, Problem, pairs_of, told};
+
+pub(super) const PATH: &str = "/api/v1/live";
+pub(super) const ABOUT: &str = "An event whenever the account has changed";
+
+/// Listeners at once: tabs of a few people.
+const LISTENERS_MAX: usize = 32;
+/// The least time between two events: no more than four a second.
+const GAP: Duration = Duration::from_millis(250);
+/// How long nothing is said before a line says that the connection lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long an event waits for a listener to read the one before; then the listener is let go.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Calls of an event.
+const CALLS_MAX: usize = 20;
+/// Calls that are remembered as told: agents write theirs down in no order among each other.
+const REMEMBERED_MAX: u32 = 200;
+
+/// Changes, and who wants to hear of them.
+pub(in crate::api) struct Live {
+    /// How often the account has changed since the start.
+    changes: watch::Sender<u64>,
+    has_ended: watch::Sender<bool>,
+    places: Arc<Semaphore>,
+    latest: Mutex<Latest>,
+}
+
+/// What was last read.
+#[derive(Default)]
+struct Latest {
+    /// The change after which it was read; `None` where nothing was.
+    seq: Option<u64>,
+    read_at: Option<Instant>,
+    /// What listeners are told of the change.
+    event: Bytes,
+    /// What a new listener is told.
+    start: Bytes,
+    remembered: Arc<BTreeSet<FactId>>,
+}
+
+impl Live {
+    /// Hears of all that this writer commits.
+    pub(in crate::api) fn of(writer: &Writer) -> Self {
+        let changes = watch::Sender::new(0);
+        let told = changes.clone();
+        writer.on_change(move || told.send_modify(|seq| *seq += 1));
+        Self {
+            changes,
+            has_ended: watch::Sender::new(false),
+            places: Arc::new(Semaphore::new(LISTENERS_MAX)),
+            latest: Mutex::new(Latest::default()),
+        }
+    }
+
+    /// Ends all streams, and those to come.
+    pub(in crate::api) fn end(&self) {
+        self.has_ended.send_replace(true);
+    }
+}
+
+/// Begins a stream.
+pub(super) async fn answer(
+    State(app): State<Arc<App>>,
+    pairs: Result<Query<Pairs>, QueryRejection>,
+) -> Result<Response, Problem> {
+    Asked::of(&[], pairs_of(pairs)?)?;
+    let place = Arc::clone(&app.live.places).try_acquire_owned();
+    let place = place.map_err(|_| Problem::busy("too many listen already; close one"))?;
+    let (teller, told) = mpsc::channel(1);
+    drop(tokio::spawn(listen(app, teller, place)));
+    let mut response = Response::new(Body::new(Events(told)));
+    let form = HeaderValue::from_static("text/event-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, form);
+    Ok(response)
+}
+
+/// Events as a body that ends when nobody tells any more.
+struct Events(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Events {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|event| event.map(|event| Ok(Frame::data(event))))
+    }
+}
+
+/// Tells one listener, until it leaves or the process ends.
+async fn listen(app: Arc<App>, teller: mpsc::Sender<Bytes>, place: OwnedSemaphorePermit) {
+    let mut has_ended = app.live.has_ended.subscribe();
+    tokio::select! {
+        () = tell(&app, &teller) => {}
+        () = teller.closed() => {}
+        _ = has_ended.wait_for(|has_ended| *has_ended) => {}
+    }
+    drop(place);
+}
+
+async fn tell(app: &Arc<App>, teller: &mpsc::Sender<Bytes>) {
+    let mut changes = app.live.changes.subscribe();
+    let seq = *changes.borrow_and_update();
+    let (mut told, mut event) = app.latest(seq, |latest| &latest.start).await;
+    loop {
+        if !matches!(timeout(PATIENCE, teller.send(event)).await, Ok(Ok(()))) {
+            return;
+        }
+        event = loop {
+            match timeout(KEEP_ALIVE, changes.changed()).await {
+                Err(_) => break Bytes::from_static(b":\n\n"),
+                Ok(Err(_)) => return,
+                Ok(Ok(())) => {}
+            }
+            let seq = *changes.borrow_and_update();
+            let (seq, event) = app.latest(seq, |latest| &latest.event).await;
+            if seq > told {
+                told = seq;
+                break event;
+            }
+        };
+    }
+}
+
+impl App {
+    /// What is known after this change, or a later one: which one, and a part of it.
+    async fn latest(
+        self: &Arc<Self>,
+        seq: u64,
+        part: impl FnOnce(&Latest) -> &Bytes,
+    ) -> (u64, Bytes) {
+        let mut latest = self.live.latest.lock().await;
+        if latest.seq.is_none_or(|known| known < seq) {
+            if let Some(read_at) = latest.read_at {
+                sleep_until(read_at + GAP).await;
+            }
+            self.read_latest(&mut latest).await;
+        }
+        (latest.seq.unwrap_or(seq), part(&latest).clone())
+    }
+
+    async fn read_latest(self: &Arc<Self>, latest: &mut Latest) {
+        // Before it is read: what changes meanwhile is told again.
+        let seq = *self.live.changes.borrow();
+        let remembered = Arc::clone(&latest.remembered);
+        let read = move |path: &Path, book: &PriceBook| look(path, book, &remembered);
+        // Where the ledger is busy listeners hear of the change alone, and of the calls next time.
+        let look = self.read(read).await.unwrap_or_else(|_| Look {
+            remembered: Arc::clone(&latest.remembered),
+            new: Vec::new(),
+            latest: Vec::new(),
+        });
+        let as_of = self.writer.health().last_commit.max(self.threads.watch.seen().last_sync);
+        let event = |calls: Vec<Value>| {
+            let as_of = as_of.map(|time| time.to_string());
+            let data = json!({"seq": seq, "as_of": as_of, "calls": calls});
+            Bytes::from(format!("event: usage\nid: {seq}\ndata: {data}\n\n"))
+        };
+        *latest = Latest {
+            seq: Some(seq),
+            read_at: Some(Instant::now()),
+            event: event(look.new),
+            start: event(look.latest),
+            remembered: look.remembered,
+        };
+    }
+}
+
+/// What a look at the ledger brings.
+struct Look {
+    remembered: Arc<BTreeSet<FactId>>,
+    /// Calls that were not there before, the last first.
+    new: Vec<Value>,
+    /// The latest calls, the last first.
+    latest: Vec<Value>,
+}
+
+fn look(path: &Path, book: &PriceBook, known: &BTreeSet<FactId>) -> Result<Look> {
+    let reader = Reader::open(path)?.context("there is no ledger")?;
+    let series = reader.series()?;
+    let calls = reader.latest_calls(REMEMBERED_MAX)?;
+    let mut pricer = Pricer::new(book, CostMode::Auto);
+    let mut shown = |LatestCall { call, session }: &LatestCall| {
+        let series = series.get(&call.series)?;
+        Some(json!({
+            "id": call.id.to_string(),
+            "at": call.time.to_string(),
+            "agent": series.source,
+            "model": series.model,
+            "session": session,
+            "total": call.counters.tokens.total(),
+            "cost_usd": told::cost(call, series, &mut pricer),
+        }))
+    };
+    let new = calls.iter().filter(|it| !known.contains(&it.call.id)).take(CALLS_MAX);
+    let new = new.filter_map(&mut shown).collect();
+    let latest = calls.iter().take(CALLS_MAX).filter_map(&mut shown).collect();
+    let remembered = Arc::new(calls.iter().map(|it| it.call.id).collect());
+    Ok(Look { remembered, new, latest })
+}

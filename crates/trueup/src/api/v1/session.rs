@@ -1,0 +1,141 @@
+//! `GET /api/v1/sessions/{session}`: one session, and its calls in order of time, in parts.
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use trueup_core::report::{CostMode, Dimension, Entry, Filter, Pricer, Report, ReportBuilder};
+use trueup_core::{Calendar, FactId, Series, Text};
+use trueup_ledger::{Reader, StoredCall};
+
+use super::asked::{Asked, Kind, Parameter};
+use super::{Endpoint, Failed, Sight, told};
+use crate::render::json;
+
+pub(super) const ENDPOINT: Endpoint = Endpoint {
+    path: "/api/v1/sessions/{session}",
+    about: "One session, and its calls in order of time",
+    parameters: &[PARAMETERS],
+    answer,
+};
+
+/// Calls of a part, and most of them.
+const LIMIT: u64 = 200;
+const LIMIT_MAX: u64 = 1_000;
+
+const PARAMETERS: &[Parameter] = &[
+    Parameter { name: "session", about: "the session's own name", kind: Kind::Segment },
+    Parameter {
+        name: "agent",
+        about: "the agent, where two have a session of one name",
+        kind: Kind::Text,
+    },
+    Parameter {
+        name: "limit",
+        about: "how many calls at once",
+        kind: Kind::Count(1, LIMIT_MAX, LIMIT),
+    },
+    Parameter { name: "cursor", about: "`next_cursor` of the part before", kind: Kind::Text },
+];
+
+fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
+    let name = asked.text("session").unwrap_or_default();
+    let after = asked.text("cursor").map(place).transpose()?;
+    let reader = Reader::open(sight.ledger)?.context("there is no ledger")?;
+    let mut sessions = reader.sessions_named(name)?;
+    let agent = asked.text("agent");
+    sessions.retain(|(_, source)| agent.is_none_or(|agent| agent == &**source));
+    let report = sums(&reader, sight, name, &sessions)?;
+    let Some(row) = report.rows.first() else {
+        return Err(Failed::Missing("there is no session of this name with usage".to_owned()));
+    };
+    let numbers: Vec<i64> = sessions.iter().map(|(number, _)| *number).collect();
+    let limit = asked.count("limit", usize::try_from(LIMIT).unwrap_or(usize::MAX));
+    let part = reader.timeline(&numbers, after, limit)?;
+    let series = reader.series()?;
+    let mut pricer = Pricer::new(sight.book, CostMode::Auto);
+    let calls = part.calls.iter().filter_map(|call| {
+        series.get(&call.series).map(|series| call_as_json(call, series, &mut pricer))
+    });
+    let calls: Vec<Value> = calls.collect();
+    let mut removed = 0_u64;
+    for number in numbers {
+        removed = removed.saturating_add(reader.calls_removed(number)?);
+    }
+    let mut answer = json::sums(&row.sums);
+    let fields = json!({
+        "schema": 1,
+        "session": name,
+        "agents": row.agents,
+        "projects": row.projects,
+        "models": row.models.keys().collect::<Vec<_>>(),
+        "kinds": row.kinds,
+        "first": row.times.0.to_string(),
+        "last": row.times.1.to_string(),
+        "calls": calls,
+        "calls_removed": removed,
+        "next_cursor": part.next.map(|id| id.to_string()),
+    });
+    if let (Value::Object(answer), Value::Object(fields)) = (&mut answer, fields) {
+        answer.extend(fields);
+    }
+    Ok(answer)
+}
+
+fn place(cursor: &str) -> Result<FactId, Failed> {
+    FactId::parse(cursor).ok_or_else(told::wrong_cursor)
+}
+
+/// What the sessions of this name used, as one row; none where they used nothing.
+fn sums(
+    reader: &Reader,
+    sight: &Sight<'_>,
+    name: &str,
+    sessions: &[(i64, Text)],
+) -> Result<Report, Failed> {
+    let filter = Filter::default();
+    let series = reader.series()?;
+    let pricer = Pricer::new(sight.book, CostMode::Auto);
+    let calendar = Calendar::new(sight.zone.clone());
+    let mut report = ReportBuilder::new(vec![Dimension::Session], calendar, &filter, pricer);
+    for (_, source) in sessions {
+        reader.usage_of_session(source, name, |usage| {
+            if let Some(series) = series.get(&usage.series) {
+                let (start, times) = (usage.times.0, usage.times);
+                report.add(Entry {
+                    start,
+                    times,
+                    series,
+                    session: name,
+                    counters: &usage.counters,
+                });
+            }
+        })?;
+    }
+    Ok(report.finish())
+}
+
+fn call_as_json(call: &StoredCall, series: &Series, pricer: &mut Pricer<'_>) -> Value {
+    let tokens = &call.counters.tokens;
+    json!({
+        "id": call.id.to_string(),
+        "at": call.time.to_string(),
+        "agent": series.source,
+        "provider": series.provider,
+        "model": series.model,
+        "project": series.project,
+        "kind": series.kind,
+        "tier": series.class.tier.name(),
+        "input": tokens.input,
+        "cache_read": tokens.cache_read,
+        "cache_write_5m": tokens.cache_write_5m,
+        "cache_write_1h": tokens.cache_write_1h,
+        "cache_write": tokens.cache_write,
+        "output": tokens.output,
+        "reasoning": tokens.reasoning,
+        "total": tokens.total(),
+        "cost_usd": told::cost(call, series, pricer),
+        "latency_ms": call.latency_ms,
+        "time_to_first_token_ms": call.time_to_first_token_ms,
+        "status": if call.error_type.is_some() { "error" } else { "ok" },
+        "error_type": call.error_type.as_deref().map(told::error_type),
+    })
+}
