@@ -2,7 +2,7 @@
 //
 // Counts are numbers, money is decimal text, times are RFC 3339 in UTC, days are those of `tz`.
 
-import { type Changes, scope } from "./url";
+import { type Changes, scope, span, zone, zoneChoice } from "./url";
 
 export interface Sum {
   calls: number;
@@ -408,4 +408,10 @@ export function exportUrl(view: string, format: string, query: Changes = {}): st
   const asked = format === "focus" ? scope() : scope(query);
   const kept = [...asked].filter(([name]) => only?.includes(name) ?? true);
   return at("export", new URLSearchParams([["view", view], ["format", format], ...kept]));
+}
+
+/** The command that prints days of this view, where the answer names none. */
+export function command(verb: string, first = span.value.from, last = span.value.to): string {
+  const options = [first && `--since ${first}`, last && `--until ${last}`, zoneChoice.value !== "settings" && `--tz ${zone.value}`];
+  return [verb, ...options].filter(Boolean).join(" ");
 }

@@ -82,6 +82,8 @@ export interface Answer<T> {
 }
 
 interface State<T> {
+  /** Of which address `data` is. */
+  of: string;
   data: T | null;
   error: Refusal | null;
   isLoading: boolean;
@@ -100,7 +102,7 @@ function learnZone(url: string, data: unknown): void {
 export function useAnswer<T>(url: string, follows: "live" | "once" = "live"): Answer<T> {
   const [state, set] = useState<State<T>>(() => {
     const before = kept.get(url);
-    return { data: before ? (before.data as T) : null, error: null, isLoading: true };
+    return { of: url, data: before ? (before.data as T) : null, error: null, isLoading: true };
   });
   const [attempt, tryAgain] = useState(0);
   const underWay = useRef<{ of: string; abort: AbortController } | null>(null);
@@ -118,14 +120,14 @@ export function useAnswer<T>(url: string, follows: "live" | "once" = "live"): An
         learnZone(url, data);
         if (underWay.current !== mine) return;
         underWay.current = null;
-        set({ data, error: null, isLoading: false });
+        set({ of: url, data, error: null, isLoading: false });
       },
       (cause: unknown) => {
         if (underWay.current !== mine) return;
         underWay.current = null;
         const away = `trueup serve does not answer at ${location.host}: is it still running?`;
         const error = cause instanceof Refusal ? cause : new Refusal(0, away);
-        set((old) => ({ data: beat > 0 ? old.data : null, error, isLoading: false }));
+        set((old) => ({ of: url, data: old.of === url ? old.data : null, error, isLoading: false }));
       },
     );
   }, [url, attempt, beat]);

@@ -33,6 +33,12 @@ export function plusDays(day: string, days: number): string {
   return instant.toISOString().slice(0, 10);
 }
 
+/** The last day of the month of a day. */
+export function lastOfMonth(day: string): string {
+  const [year, month] = day.split("-").map(Number);
+  return new Date(Date.UTC(year ?? 0, month ?? 0, 0)).toISOString().slice(0, 10);
+}
+
 /** How many days there are from `from` to `to`, both included. */
 export function daysBetween(from: string, to: string): number {
   return Math.round((Date.parse(to) - Date.parse(from)) / 86_400_000) + 1;

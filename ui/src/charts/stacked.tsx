@@ -27,7 +27,7 @@ interface Props {
   /** An exact value, as it is read out. */
   say: (value: number | string) => string;
   /** Where a bucket leads to. */
-  onPick?: (bucket: Bucket) => void;
+  hrefOf?: (bucket: Bucket) => string;
 }
 
 const HEIGHT = 260;
@@ -39,7 +39,7 @@ const GROUND = HEIGHT - BOTTOM;
 /** What is named in a readout at most; the rest is in the table. */
 const READ_MAX = 12;
 
-export function Stacked({ title, description, buckets, layers, shape, format, say, onPick }: Props) {
+export function Stacked({ title, description, buckets, layers, shape, format, say, hrefOf }: Props) {
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame, 960);
   const id = useId();
@@ -53,13 +53,16 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
   const y = (value: number) => GROUND - (value / most) * (GROUND - TOP);
   const names = labelled(buckets.length, width - LEFT);
 
+  const open = (bucket: Bucket | undefined) => {
+    if (bucket && hrefOf) location.hash = hrefOf(bucket);
+  };
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>) => {
     const last = buckets.length - 1;
     const from = chosen ?? last + (event.key === "ArrowLeft" ? 1 : 0);
     const moves: Record<string, number> = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: last };
     const next = moves[event.key];
     const bucket = chosen === null ? undefined : buckets[chosen];
-    if (event.key === "Enter" && bucket && onPick) return onPick(bucket);
+    if (event.key === "Enter") return open(bucket);
     if (event.key === "Escape") return choose(null);
     if (next === undefined) return;
     event.preventDefault();
@@ -84,7 +87,7 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
       class="chart"
       ref={frame}
       tabIndex={0}
-      aria-label={`${title}. Arrow keys go from one time to the next${onPick ? ", Enter opens it" : ""}.`}
+      aria-label={`${title}. Arrow keys go from one time to the next${hrefOf ? ", Enter opens it" : ""}.`}
       role="group"
       onKeyDown={onKeyDown}
       onBlur={() => choose(null)}
@@ -97,8 +100,8 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
         viewBox={`0 0 ${width} ${HEIGHT}`}
         onPointerMove={onPointerMove}
         onPointerLeave={() => choose(null)}
-        onClick={() => picked && onPick?.(picked)}
-        class={onPick ? "pickable" : undefined}
+        onClick={() => open(picked)}
+        class={hrefOf ? "pickable" : undefined}
       >
         <title id={`${id}t`}>{title}</title>
         <desc id={`${id}d`}>{description}</desc>

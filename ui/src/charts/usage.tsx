@@ -69,10 +69,11 @@ export function layersOf(usage: Usage, isCumulative: boolean): Layer[] {
 interface Props {
   usage: Usage;
   isCumulative?: boolean;
-  onPick?: (bucket: Bucket) => void;
+  /** Where a bucket leads to. */
+  hrefOf?: (bucket: Bucket) => string;
 }
 
-export function UsageChart({ usage, isCumulative = false, onPick }: Props) {
+export function UsageChart({ usage, isCumulative = false, hrefOf }: Props) {
   const { buckets, metric, bucket } = usage;
   const layers = useMemo(() => layersOf(usage, isCumulative), [usage, isCumulative]);
   const title = `${metricTitle(metric)}${isCumulative ? ", added up" : ""} by ${bucketName(bucket)}${usage.group ? ` and ${usage.group}` : ""}`;
@@ -87,12 +88,12 @@ export function UsageChart({ usage, isCumulative = false, onPick }: Props) {
         <Dense title={title} description={description} buckets={buckets} layers={layers} format={format} />
       ) : (
         <Stacked
-          {...{ title, description, buckets, layers, format, say, ...(onPick && { onPick }) }}
+          {...{ title, description, buckets, layers, format, say, ...(hrefOf && { hrefOf }) }}
           shape={isCumulative ? "area" : "bars"}
         />
       )}
       <Legend layers={isDense ? [] : layers} buckets={buckets} />
-      <Twin caption={title} make={() => table(buckets, layers, say)} />
+      <Twin caption={title} make={() => table(buckets, layers, say, hrefOf)} />
     </>
   );
 }
@@ -130,13 +131,16 @@ export function Legend({ layers, buckets }: { layers: Layer[]; buckets: Bucket[]
   );
 }
 
-function table(buckets: Bucket[], layers: Layer[], say: (value: number | string) => string) {
+function table(buckets: Bucket[], layers: Layer[], say: (value: number | string) => string, hrefOf: Props["hrefOf"]) {
   const columns: Column[] = [{ name: "Time" }, ...layers.map(({ name }) => ({ name, isNumber: true }))];
-  const rows: Row[] = buckets.map(({ key, state }, at) => ({
-    key,
-    look: state,
+  const rows: Row[] = buckets.map((bucket, at) => ({
+    key: bucket.key,
+    look: bucket.state,
     cells: [
-      `${key}${state === "open" ? " (open)" : ""}`,
+      <>
+        {hrefOf ? <a href={hrefOf(bucket)}>{bucket.key}</a> : bucket.key}
+        {bucket.state === "open" && " (open)"}
+      </>,
       ...layers.map(({ values }) => {
         const value = values[at] ?? null;
         return value === null ? <Missing why="not kept" /> : say(value);

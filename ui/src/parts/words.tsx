@@ -70,7 +70,7 @@ export function Cost({ of }: { of: Sum }) {
 /** The change against the time before. */
 export function Delta({ now, before }: { now: string | number; before: string | number }) {
   const text = change(now, before);
-  return <span class="delta">{text ? `${text} against before` : "0 before"}</span>;
+  return <span class="delta">{text ? `${text} vs before` : "0 before"}</span>;
 }
 
 export function Moment({ at }: { at: string | null }) {

@@ -11,8 +11,8 @@ import { Range } from "../parts/range";
 import { NoUsage, NothingHere, Show } from "../parts/show";
 import { Table, number, text } from "../parts/table";
 import { Cost, Count, Delta, Name } from "../parts/words";
-import { FILTERS, go, param, to } from "../url";
-import { dayOfBucket, wasKept } from "./overview";
+import { FILTERS, go, param } from "../url";
+import { sessionsOf, wasKept } from "./overview";
 
 const BUCKETS: Record<string, string> = {
   auto: "as fits",
@@ -122,7 +122,7 @@ function Answer({ usage }: { usage: Usage }) {
           <UsageChart
             usage={usage}
             isCumulative={param("cumulative", "") === "1"}
-            onPick={({ key }) => (location.hash = to("sessions", dayOfBucket(key)))}
+            hrefOf={sessionsOf(usage)}
           />
           <Groups usage={usage} />
         </>

@@ -92,20 +92,20 @@ function Days({ usage, year }: { usage: Usage; year: number }) {
 function Months({ usage, values, say }: { usage: Usage; values: Value[]; say: (value: Value) => string }) {
   const months = [...new Set(usage.buckets.map(({ key }) => key.slice(0, 7)))];
   const most = Math.max(0, ...values.map(height));
-  const rows = months.map((month) => {
+  const rows = months.flatMap((month) => {
     const days = usage.buckets.flatMap(({ key }, at) => (key.startsWith(month) ? [{ key, value: values[at] ?? null }] : []));
     const known = days.filter(({ value }) => value !== null);
-    const total = known.length === 0 ? null : sum(known.map(({ value }) => String(value)));
+    // Months of which there is no account are hatched above, and no row here.
+    if (known.length === 0) return [];
     const top = known.toSorted((one, other) => height(other.value) - height(one.value))[0];
     const used = known.filter(({ value }) => shade(value, most) > 0).length;
-    const none = <Missing why="not kept" />;
     return {
       key: month,
       cells: [
         `${monthName(Number(month.slice(5)) - 1)} ${month.slice(0, 4)}`,
-        total === null ? none : say(total),
-        known.length === 0 ? none : `${used} of ${known.length}`,
-        top && height(top.value) > 0 ? `${top.key}: ${say(top.value)}` : none,
+        say(sum(known.map(({ value }) => String(value)))),
+        `${used} of ${known.length}`,
+        top && height(top.value) > 0 ? `${top.key}: ${say(top.value)}` : "0",
       ],
     };
   });

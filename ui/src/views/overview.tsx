@@ -1,6 +1,6 @@
 // What was used, what it cost, who says so, and what is new.
 
-import { type Cost, type Sum, type Usage, costUrl, usageUrl } from "../api";
+import { type Bucket, type Cost, type Sum, type Usage, costUrl, usageUrl } from "../api";
 import { Spark } from "../charts/spark";
 import { UsageChart, metricTitle, nameOf } from "../charts/usage";
 import { liveCalls } from "../live";
@@ -13,7 +13,7 @@ import { Range } from "../parts/range";
 import { NoUsage, NothingHere, Show } from "../parts/show";
 import { type Row, Table, number, text } from "../parts/table";
 import { Cost as CostOf, Count, Delta, Missing, Moment, Money, Name } from "../parts/words";
-import { daysBetween } from "../time";
+import { daysBetween, lastOfMonth, plusDays } from "../time";
 import { FILTERS, type FilterName, go, here, param, to } from "../url";
 
 const METRICS = ["tokens", "cost", "calls", "errors"];
@@ -57,7 +57,7 @@ function Account({ usage, metric }: { usage: Usage; metric: string }) {
               </select>
             </label>
           </div>
-          <UsageChart usage={usage} onPick={({ key }) => (location.hash = to("sessions", dayOfBucket(key)))} />
+          <UsageChart usage={usage} hrefOf={sessionsOf(usage)} />
         </section>
       )}
       <Witnesses usage={usage} />
@@ -72,10 +72,13 @@ function Account({ usage, metric }: { usage: Usage; metric: string }) {
   );
 }
 
-/** The day in which a bucket begins, as a range. */
-export function dayOfBucket(key: string) {
-  const day = key.slice(0, 10);
-  return { range: null, from: day, to: day };
+/** Where a bucket of a usage leads to: the sessions of its day, or days. */
+export function sessionsOf({ bucket }: Usage): (of: Bucket) => string {
+  return ({ key }) => {
+    const from = key.length === 7 ? `${key}-01` : key.slice(0, 10);
+    const last = bucket === "1mo" ? lastOfMonth(from) : bucket === "1w" ? plusDays(from, 6) : from;
+    return to("sessions", { range: null, from, to: last });
+  };
 }
 
 /** Whether there is an account of the time before. */
@@ -271,7 +274,7 @@ function Latest() {
           rows={calls.slice(0, 8).map((call) => ({
             key: call.id,
             cells: [
-              call.session ? <a href={to("session", { call: call.id }, call.session)}><Moment at={call.at} /></a> : <Moment at={call.at} />,
+              call.session ? <a href={to("session", { call: call.id, owner: call.agent }, call.session)}><Moment at={call.at} /></a> : <Moment at={call.at} />,
               <Name text={call.agent} />,
               <Name text={call.model} />,
               <Count of={call.total} isShort />,

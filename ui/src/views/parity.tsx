@@ -231,7 +231,7 @@ function cellRows(finding: Finding, at: number): Row[] {
       key: `${at} ${quantity}`,
       look: finding.is_named ? "named" : undefined,
       cells: [
-        isFirst ? <Name text={cellName(finding)} /> : "",
+        <span class="cell" dir="auto">{cellName(finding)}</span>,
         isFirst ? (
           <>
             <Badge look={SEVERITIES[finding.severity]}>{finding.class.replaceAll("_", " ")}</Badge>

@@ -1,6 +1,6 @@
 // One session: its calls in order of time, and everything that is known of one of them.
 
-import { type Call, type Session as Told, sessionUrl } from "../api";
+import { type Call, type Session as Told, command, sessionUrl } from "../api";
 import { type Layer, Stacked } from "../charts/stacked";
 import { Legend } from "../charts/usage";
 import { useAnswer } from "../load";
@@ -9,20 +9,23 @@ import { Cli } from "../parts/cli";
 import { Show } from "../parts/show";
 import { Table, number, text } from "../parts/table";
 import { Badge, Cost, Count, Missing, Moment, Money, Name, Names } from "../parts/words";
-import { duration } from "../time";
-import { go, here, param, to, zone } from "../url";
+import { dayOf, duration, moment } from "../time";
+import { here, param, to, zone } from "../url";
 
 /** Calls of a page: as many as a chart can show. */
 const LIMIT = "200";
 
 export function Session({ id }: { id: string }) {
   const query: Record<string, string> = { limit: LIMIT };
-  for (const name of ["agent", "cursor"]) if (param(name, "")) query[name] = param(name, "");
+  const owner = param("owner", "");
+  const cursor = param("cursor", "");
+  if (owner) query["agent"] = owner;
+  if (cursor) query["cursor"] = cursor;
   const session = useAnswer<Told>(sessionUrl(id, query));
   return (
     <>
       <p>
-        <a href={to("sessions", { agent: null })}>All sessions</a>
+        <a href={to("sessions")}>All sessions</a>
       </p>
       <Show of={session} what="the session">
         {(data) => <Detail data={data} />}
@@ -57,10 +60,12 @@ function Detail({ data }: { data: Told }) {
         {param("cursor", "") && <a href={here({ cursor: null, call: null })}>The first calls</a>}
         {data.next_cursor && <a href={here({ cursor: data.next_cursor, call: null })}>Later calls</a>}
       </nav>
-      <Cli command={data.cli} />
+      <Cli command={data.cli ?? command("trueup sessions", dayIn(data.first), dayIn(data.last))} />
     </>
   );
 }
+
+const dayIn = (instant: string | null): string | null => instant && dayOf(new Date(instant), zone.value);
 
 function Fact({ name, children }: { name: string; children: preact.ComponentChildren }) {
   return (
@@ -79,13 +84,14 @@ function Timeline({ calls }: { calls: Call[] }) {
     layer("input", "c0", (call) => call.input),
     layer("output", "c1", (call) => call.output),
   ];
-  const buckets = calls.map(({ at }) => ({ key: at.slice(0, 19).replace("T", " "), start: at, state: "closed" as const }));
-  const title = "Tokens of each call, in order of time (UTC)";
-  const onPick = ({ start }: { start: string }) => go({ call: calls.find(({ at }) => at === start)?.id ?? null });
+  const buckets = calls.map(({ at }) => ({ key: moment(at, zone.value), start: at, state: "closed" as const }));
+  const title = `Tokens of each call in order of time, times of ${zone.value}`;
+  const hrefOf = ({ start }: { start: string }) => here({ call: calls.find(({ at }) => at === start)?.id ?? null });
   return (
     <section aria-label="Timeline">
+      <h2 class="chart-title">{title}</h2>
       <Stacked
-        {...{ title, buckets, layers, onPick }}
+        {...{ title, buckets, layers, hrefOf }}
         description={`${calls.length} calls. The table below has all figures.`}
         shape="bars"
         format={short}
@@ -106,7 +112,7 @@ function Calls({ calls }: { calls: Call[] }) {
         key: call.id,
         look: call.id === param("call", "") ? "chosen" : undefined,
         cells: [
-          <a href={here({ call: call.id })} aria-label={`Call at ${call.at}`}>
+          <a href={here({ call: call.id })}>
             <Moment at={call.at} />
           </a>,
           <Name text={call.model} />,

@@ -62,7 +62,7 @@ function List({ data }: { data: SessionList }) {
         cells: [
           <Moment at={row.last} />,
           row.session ? (
-            <a href={to("session", { agent: row.agents.length === 1 ? (row.agents[0] ?? null) : null }, row.session)}>
+            <a href={to("session", { owner: row.agents.length === 1 ? (row.agents[0] ?? null) : null }, row.session)}>
               <Name text={row.session} />
             </a>
           ) : (

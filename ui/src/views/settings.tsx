@@ -60,8 +60,17 @@ export function Settings() {
       </p>
       <Cli command="trueup telemetry status" />
       <Cli command="trueup telemetry show" />
+      {manifests(config.data).map((path) => (
+        <Cli key={path} command={`trueup telemetry status --manifest '${path.replaceAll("'", "'\\''")}'`} />
+      ))}
     </>
   );
+}
+
+/** Manifests of products whose telemetry the daemon takes. */
+function manifests(config: Config | null): string[] {
+  const setting = config?.["telemetry_manifests"];
+  return isSetting(setting) ? setting.value.split(":").filter((path) => path !== "") : [];
 }
 
 function Daemon({ data }: { data: Health }) {
