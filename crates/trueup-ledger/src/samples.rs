@@ -1,5 +1,7 @@
 //! Samples of the machine, folded: of a stretch of time, what each value was on average and at most.
 
+use std::collections::BTreeSet;
+
 use rusqlite::params;
 use trueup_core::{FactId, UnixMs};
 
@@ -33,34 +35,44 @@ pub const SAMPLED: [&str; 22] = [
 ];
 
 /// What a value was in a stretch of time.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Folded {
-    /// The mean of the samples that have it. It is only ever shown.
-    pub mean: f64,
+    /// How many samples have it.
+    pub samples: u32,
+    /// All of them, added up.
+    pub sum: i128,
     /// The largest.
     pub max: i64,
 }
 
+impl Folded {
+    fn plus(folded: Option<Self>, value: i64) -> Self {
+        let Self { samples, sum, max } =
+            folded.unwrap_or(Self { samples: 0, sum: 0, max: i64::MIN });
+        Self {
+            samples: samples.saturating_add(1),
+            sum: sum.saturating_add(value.into()),
+            max: max.max(value),
+        }
+    }
+}
+
 /// The samples of a stretch of time.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoldedSamples {
-    /// What was measured: `cgroup2`, `cgroup1` or `host`; of several the first and the last.
-    pub scopes: Vec<String>,
+    /// What was measured: `cgroup2`, `cgroup1` or `host`.
+    pub scopes: BTreeSet<String>,
     /// In the order of [`SAMPLED`]; `None` where no sample could read it.
-    pub values: Vec<Option<Folded>>,
+    pub values: [Option<Folded>; SAMPLED.len()],
 }
 
 const COUNT: &str = "SELECT count(*) FROM system_metrics WHERE id >= ?1 AND id < ?2";
 
 const FIRST: &str = "SELECT min(id) FROM system_metrics";
 
-fn fold() -> String {
-    let values: Vec<String> =
-        SAMPLED.iter().map(|column| format!("avg({column}), max({column})")).collect();
-    format!(
-        "SELECT min(scope), max(scope), {} FROM system_metrics WHERE id >= ?1 AND id < ?2",
-        values.join(", ")
-    )
+/// Added up here and not by SQLite, which takes three times as long for it.
+fn select() -> String {
+    format!("SELECT scope, {} FROM system_metrics WHERE id >= ?1 AND id < ?2", SAMPLED.join(", "))
 }
 
 impl Reader {
@@ -93,19 +105,20 @@ impl Reader {
         until: UnixMs,
     ) -> Result<FoldedSamples, LedgerError> {
         let bounds = params![FactId::first_at(from).0, FactId::first_at(until).0];
-        let folded: Vec<FoldedSamples> = self.all(&fold(), bounds, |row| {
-            let scopes: [Option<String>; 2] = [row.get(0)?, row.get(1)?];
-            let mut scopes: Vec<String> = scopes.into_iter().flatten().collect();
-            scopes.dedup();
-            let value = |at: usize| {
-                let (mean, max): (Option<f64>, Option<i64>) =
-                    (row.get(2 + 2 * at)?, row.get(3 + 2 * at)?);
-                Ok(mean.zip(max).map(|(mean, max)| Folded { mean, max }))
-            };
-            let values: rusqlite::Result<_> = (0..SAMPLED.len()).map(value).collect();
-            Ok(FoldedSamples { scopes, values: values? })
+        let mut folded = FoldedSamples::default();
+        self.each(&select(), bounds, |row| {
+            let scope = row.get_ref(0)?.as_str()?;
+            if !folded.scopes.contains(scope) {
+                folded.scopes.insert(scope.to_owned());
+            }
+            for (value, column) in folded.values.iter_mut().zip(1..) {
+                if let Some(read) = row.get(column)? {
+                    *value = Some(Folded::plus(*value, read));
+                }
+            }
+            Ok(())
         })?;
-        Ok(folded.into_iter().next().unwrap_or_default())
+        Ok(folded)
     }
 }
 
@@ -118,7 +131,7 @@ mod tests {
     fn samples_are_found_by_their_time() {
         let mut database = Connection::open_in_memory().unwrap();
         crate::schema::migrate(&mut database, std::path::Path::new("")).unwrap();
-        for sql in [COUNT, FIRST, &fold()] {
+        for sql in [COUNT, FIRST, &select()] {
             let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let values = vec![0; plan.parameter_count()];
             let steps = plan.query_map(params_from_iter(values), |row| row.get(3)).unwrap();

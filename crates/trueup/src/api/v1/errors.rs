@@ -25,6 +25,10 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 
 /// Errors that one question looks at, the last ones.
 const LOOKED_AT_MAX: u32 = 10_000;
+/// Bytes of a message that are looked at: what lies behind them is in no answer.
+const MESSAGE_BYTES_MAX: usize = 1_024;
+/// Texts that differ in more than numbers, of which one question redacts no more.
+const TEXTS_MAX: usize = 2_000;
 /// Kinds of failed calls that are told, the most frequent.
 const FAILED_MAX: usize = 200;
 /// Fingerprints of a part, and most of them.
@@ -94,7 +98,7 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
     let end = place.as_ref().map_or(LAST, |place| after(place.edge));
     let until = FactId::first_at(window.until).min(end);
     let events = reader.error_count(from, until)?;
-    let groups = groups(&reader, from, until)?;
+    let (groups, is_rest_untold) = groups(&reader, from, until)?;
     let edge = groups.iter().map(|group| group.last_id).max();
     let mut left =
         groups.iter().filter(|group| place.as_ref().is_none_or(|place| place.is_before(group)));
@@ -114,7 +118,7 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
         "events": events,
         "rows": rows?,
         "failed_calls": failed.rows,
-        "is_cut": failed.is_cut || events > u64::from(LOOKED_AT_MAX),
+        "is_cut": failed.is_cut || is_rest_untold || events > u64::from(LOOKED_AT_MAX),
         "next_cursor": next,
     }))
 }
@@ -127,44 +131,67 @@ fn after(id: FactId) -> FactId {
     FactId(u128::from_be_bytes(id.0).saturating_add(1).to_be_bytes())
 }
 
-/// The errors of a time by fingerprint, the last first.
-fn groups(reader: &Reader, from: FactId, until: FactId) -> Result<Vec<Group>, Failed> {
-    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
-    // The same error comes again and again: each text is read once.
-    let mut known: HashMap<(String, String), String> = HashMap::new();
-    reader.errors(from, until, LOOKED_AT_MAX, |error| {
-        let StoredError { id, time, error_type, message, severity } = error;
-        let text = (error_type, message);
-        let group = known.get(&text).and_then(|fingerprint| groups.get_mut(fingerprint));
+/// Errors while they are gathered, from the last on.
+#[derive(Default)]
+struct Gathering {
+    groups: BTreeMap<String, Group>,
+    /// The fingerprint of each text. Most errors come again and again, with other numbers in them: one
+    /// of them is redacted, which takes a hundred times as long as to see that they are alike.
+    known: HashMap<(String, String), String>,
+    is_cut: bool,
+}
+
+impl Gathering {
+    fn take(&mut self, error: &StoredError) {
+        let text = (without_numbers(&error.error_type), without_numbers(&error.message));
+        if !self.known.contains_key(&text) {
+            if self.known.len() >= TEXTS_MAX {
+                self.is_cut = true;
+                return;
+            }
+            let new = Group::of(error);
+            self.known.insert(text.clone(), new.fingerprint.clone());
+            self.groups.entry(new.fingerprint.clone()).or_insert(new);
+        }
+        let group = self.known.get(&text).and_then(|known| self.groups.get_mut(known));
         if let Some(group) = group {
             group.count += 1;
-            group.first = group.first.min(time);
-            return;
+            group.first = group.first.min(error.time);
         }
-        let new = Group::of(&text, &severity, id, time);
-        known.insert(text, new.fingerprint.clone());
-        match groups.get_mut(&new.fingerprint) {
-            Some(group) => {
-                group.count += 1;
-                group.first = group.first.min(time);
-            }
-            None => drop(groups.insert(new.fingerprint.clone(), new)),
+    }
+}
+
+/// A text with one sign for each word that has a digit in it.
+fn without_numbers(text: &str) -> String {
+    let mut all = String::with_capacity(text.len());
+    let is_joint = |letter: char| !(letter.is_alphanumeric() || "-_".contains(letter));
+    for word in text.split_inclusive(is_joint) {
+        let end = word.trim_end_matches(is_joint);
+        if end.contains(|letter: char| letter.is_ascii_digit()) {
+            all.push('0');
+            all.push_str(word.get(end.len()..).unwrap_or_default());
+        } else {
+            all.push_str(word);
         }
-    })?;
-    let mut groups: Vec<Group> = groups.into_values().collect();
+    }
+    all
+}
+
+/// The errors of a time by fingerprint, the last first; whether some were not told apart.
+fn groups(reader: &Reader, from: FactId, until: FactId) -> Result<(Vec<Group>, bool), Failed> {
+    let mut gathering = Gathering::default();
+    reader.errors(from, until, LOOKED_AT_MAX, |error| gathering.take(&error))?;
+    let mut groups: Vec<Group> = gathering.groups.into_values().collect();
     groups
         .sort_by(|one, other| (other.last, &one.fingerprint).cmp(&(one.last, &other.fingerprint)));
-    Ok(groups)
+    Ok((groups, gathering.is_cut))
 }
 
 impl Group {
-    /// A group of this error alone. Those that come after it are older.
-    fn of(
-        (error_type, message): &(String, String),
-        severity: &str,
-        last_id: FactId,
-        last: UnixMs,
-    ) -> Self {
+    /// The group of an error, which is not counted yet. Those that come after it are older.
+    fn of(error: &StoredError) -> Self {
+        let StoredError { id, time, error_type, message, severity } = error;
+        let message = beginning(message);
         let report =
             Report { kind: error_type, message, template: None, frames: &[], is_handled: true };
         let told = tell(&report, ErrorLevel::Redacted);
@@ -172,9 +199,28 @@ impl Group {
             || ("untold".to_owned(), String::new(), String::new(), String::new()),
             |told| (told.fingerprint, told.kind, told.pattern, told.text),
         );
-        let severity = told::error_type(severity);
-        Self { fingerprint, kind, pattern, severity, text, count: 1, first: last, last, last_id }
+        Self {
+            fingerprint,
+            kind,
+            pattern,
+            severity: told::error_type(severity),
+            text,
+            count: 0,
+            first: *time,
+            last: *time,
+            last_id: *id,
+        }
     }
+}
+
+/// As much of a message as is told; never a part of a word, because half a secret does not look like one.
+fn beginning(message: &str) -> &str {
+    let cut = message.floor_char_boundary(MESSAGE_BYTES_MAX);
+    if cut == message.len() {
+        return message;
+    }
+    let begin = message.get(..cut).unwrap_or_default();
+    begin.rfind(char::is_whitespace).and_then(|end| begin.get(..end)).unwrap_or_default()
 }
 
 fn as_json(group: &Group, reader: &Reader) -> Result<Value, Failed> {
@@ -262,11 +308,54 @@ fn failed_as_json((why, (calls, last)): &(Why, (u64, Option<UnixMs>))) -> Value 
 mod tests {
     use super::*;
 
-    fn group(last: i64, fingerprint: &str) -> Group {
-        let mut group =
-            Group::of(&(String::new(), String::new()), "", FactId([0; 16]), UnixMs(last));
-        group.fingerprint = fingerprint.to_owned();
-        group
+    fn error(last: i64, message: &str) -> StoredError {
+        StoredError {
+            id: FactId::first_at(UnixMs(last)),
+            time: UnixMs(last),
+            error_type: "llm_error".to_owned(),
+            message: message.to_owned(),
+            severity: "error".to_owned(),
+        }
+    }
+
+    #[test]
+    fn errors_that_differ_in_numbers_are_one_text() {
+        for (text, expected) in [
+            ("after 3 tries, 14 ms", "after 0 tries, 0 ms"),
+            ("id 5f0c-3a1b_x: no", "id 0: no"),
+            ("no numbers", "no numbers"),
+            ("1", "0"),
+            ("שלום 7!", "שלום 0!"),
+            ("", ""),
+        ] {
+            assert_eq!(without_numbers(text), expected);
+        }
+        let mut gathering = Gathering::default();
+        for at in (0..100).rev() {
+            gathering.take(&error(at, &format!("gave up after {at} ms")));
+        }
+        assert_eq!((gathering.known.len(), gathering.is_cut), (1, false));
+        let group = gathering.groups.into_values().next().unwrap();
+        assert_eq!((group.count, group.first, group.last), (100, UnixMs(0), UnixMs(99)));
+        assert_eq!(group.text, "gave up after 99 ms");
+    }
+
+    #[test]
+    fn only_so_many_texts_are_redacted() {
+        let mut gathering = Gathering::default();
+        let letters = |at: usize| format!("{at:b}").replace('0', "a").replace('1', "b");
+        for at in 0..=TEXTS_MAX {
+            gathering.take(&error(7, &letters(at)));
+        }
+        assert_eq!((gathering.known.len(), gathering.is_cut), (TEXTS_MAX, true));
+    }
+
+    #[test]
+    fn long_messages_are_cut_between_words() {
+        let long = format!("{} secret", "x".repeat(MESSAGE_BYTES_MAX - 3));
+        assert_eq!(beginning(&long).len(), MESSAGE_BYTES_MAX - 3);
+        assert_eq!(beginning(&"é".repeat(MESSAGE_BYTES_MAX)), "");
+        assert_eq!(beginning("short"), "short");
     }
 
     #[test]
@@ -277,11 +366,9 @@ mod tests {
         for (last, fingerprint, is_before) in
             [(5, "a", false), (5, "b", false), (5, "c", true), (4, "a", true), (6, "z", false)]
         {
-            assert_eq!(
-                place.is_before(&group(last, fingerprint)),
-                is_before,
-                "{last} {fingerprint}"
-            );
+            let fingerprint = fingerprint.to_owned();
+            let group = Group { fingerprint, ..Group::of(&error(last, "x")) };
+            assert_eq!(place.is_before(&group), is_before, "{group:?}");
         }
         for text in ["", ".", "..", "x.1.y", "019e9c31-86f0-7000-8000-000000000000.x.y"] {
             assert_eq!(Place::parse(text), None, "{text}");

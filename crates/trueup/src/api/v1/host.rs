@@ -95,13 +95,13 @@ fn calls(reader: &Reader, spans: &[(UnixMs, UnixMs)]) -> Result<Vec<u64>, Failed
 
 /// Every metric, by the name of its column.
 fn metrics(samples: &[FoldedSamples]) -> Value {
-    let each = SAMPLED.iter().zip(0..).map(|(column, at)| {
+    let each = SAMPLED.iter().zip(0..).map(|(column, at): (_, usize)| {
         let shown = Shown::of(column);
         let values = |value: fn(&Folded) -> Measured| -> Vec<Value> {
             let folded = samples.iter().map(|samples| samples.values.get(at).copied().flatten());
             folded.map(|folded| folded.map_or(Value::Null, |it| shown.value(value(&it)))).collect()
         };
-        let mean = values(|folded| Measured::Mean(folded.mean));
+        let mean = values(|folded| Measured::Mean(mean(folded)));
         let max = values(|folded| Measured::Whole(folded.max));
         (shown.name.clone(), json!({"unit": shown.unit, "mean": mean, "max": max}))
     });
@@ -160,6 +160,11 @@ impl Shown {
 /// To three places: what is shown is no more exact.
 fn rounded(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "what is only shown")]
+fn mean(folded: &Folded) -> f64 {
+    folded.sum as f64 / f64::from(folded.samples)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "what is only shown")]

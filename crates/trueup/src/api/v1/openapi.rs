@@ -132,6 +132,8 @@ fn operation_telling(id: &str, about: &str, parameters: &Value, told: &Value) ->
             "401": of("forbidden"),
             "403": of("forbidden"),
             "404": of("missing"),
+            "414": {"description": "The address is longer than is read"},
+            "431": {"description": "The address and the headers are longer than is read"},
             "503": of("busy"),
         },
     }})

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -26,6 +27,8 @@ pub(crate) struct Daemon {
     child: Child,
     pub(crate) address: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
+    /// Ends with the process, once all that it has logged is kept.
+    logging: Option<JoinHandle<()>>,
     client: ureq::Agent,
 }
 
@@ -123,7 +126,7 @@ impl Daemon {
         let address = listening["addr"].as_str().unwrap().parse().unwrap();
         let log = Arc::new(Mutex::new(vec![first]));
         let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let logging = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 kept.lock().unwrap().push(line);
             }
@@ -132,7 +135,7 @@ impl Daemon {
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE))
             .build();
-        Self { child, address, log, client: config.into() }
+        Self { child, address, log, logging: Some(logging), client: config.into() }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -237,6 +240,9 @@ impl Daemon {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
+        if let Some(logging) = self.logging.take() {
+            logging.join().unwrap();
+        }
         status.unwrap()
     }
 
