@@ -11,12 +11,19 @@ import dashboard from "./vite.config.ts";
 const ENTRY = "report.html";
 
 /** What a page that is handed on must not do. */
-const UNWANTED = /\b(?:fetch|import|eval|XMLHttpRequest|EventSource|WebSocket|localStorage|sessionStorage)\b/;
+const UNWANTED =
+  /\b(?:fetch|import|eval|XMLHttpRequest|EventSource|WebSocket|localStorage|sessionStorage)\b/;
 
 const hash = (text: string) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
 
 function policy(script: string, style: string): string {
-  const rules = ["default-src 'none'", `script-src ${hash(script)}`, `style-src ${hash(style)}`, "base-uri 'none'", "form-action 'none'"];
+  const rules = [
+    "default-src 'none'",
+    `script-src ${hash(script)}`,
+    `style-src ${hash(style)}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+  ];
   return `<meta http-equiv="Content-Security-Policy" content="${rules.join("; ")}" />`;
 }
 
@@ -35,7 +42,8 @@ const oneFile: Plugin = {
     if (page!.type !== "asset") return;
     const trace = UNWANTED.exec(code)?.[0];
     if (trace) this.error(`the script of ${ENTRY} has \`${trace}\` in it`);
-    if (/<\/?(?:script|style|!--)/i.test(code + rules)) this.error("what is put in would end its element");
+    if (/<\/?(?:script|style|!--)/i.test(code + rules))
+      this.error("what is put in would end its element");
     const frame = String(page!.source)
       .replace(/\s*<script type="module"[^>]*><\/script>/, "")
       .replace(/\s*<link rel="stylesheet"[^>]*>/, "");
@@ -51,7 +59,8 @@ const oneFile: Plugin = {
 const stillChart: Plugin = {
   name: "still-chart",
   enforce: "pre",
-  resolveId: (name) => (name === "./dense" ? fileURLToPath(new URL("src/report/dense.tsx", import.meta.url)) : null),
+  resolveId: (name) =>
+    name === "./dense" ? fileURLToPath(new URL("src/report/dense.tsx", import.meta.url)) : null,
 };
 
 export default defineConfig({

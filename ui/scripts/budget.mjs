@@ -20,7 +20,8 @@ const sum = (all) => all.reduce((total, { bytes }) => total + bytes, 0);
 const initial = sum(sizes.filter(({ file, isInitial }) => isInitial && file.endsWith(".js")));
 const total = sum(sizes);
 
-for (const { file, bytes, isInitial } of sizes) console.log(`${bytes}\t${file}${isInitial ? "" : " (later)"}`);
+for (const { file, bytes, isInitial } of sizes)
+  console.log(`${bytes}\t${file}${isInitial ? "" : " (later)"}`);
 console.log(`initial JavaScript: ${initial} bytes packed, at most ${INITIAL_MAX}`);
 console.log(`all: ${total} bytes packed, at most ${TOTAL_MAX}`);
 const report = statSync(new URL("report.html.gz", dist)).size;

@@ -11,7 +11,11 @@ import { gzipSync } from "node:zlib";
 const SYSTEM_BYTE = 9;
 const UNKNOWN_SYSTEM = 255;
 const REPORT = "report.html";
-const KINDS = { html: "text/html; charset=utf-8", js: "text/javascript; charset=utf-8", css: "text/css; charset=utf-8" };
+const KINDS = {
+  html: "text/html; charset=utf-8",
+  js: "text/javascript; charset=utf-8",
+  css: "text/css; charset=utf-8",
+};
 
 const dist = new URL("../dist/", import.meta.url);
 const names = readdirSync(dist, { recursive: true })

@@ -398,7 +398,7 @@ export function completenessUrl(by: string): string {
 /** What may be asked of a file, by what is in it; of usage and sessions everything. */
 const OF_FILE: Record<string, string[]> = {
   focus: ["from", "to", "provider"],
-  errors: ["from", "to", "tz", "agent"],
+  errors: ["from", "to", "tz"],
   host: ["from", "to", "tz"],
 };
 
@@ -412,6 +412,10 @@ export function exportUrl(view: string, format: string, query: Changes = {}): st
 
 /** The command that prints days of this view, where the answer names none. */
 export function command(verb: string, first = span.value.from, last = span.value.to): string {
-  const options = [first && `--since ${first}`, last && `--until ${last}`, zoneChoice.value !== "settings" && `--tz ${zone.value}`];
+  const options = [
+    first && `--since ${first}`,
+    last && `--until ${last}`,
+    zoneChoice.value !== "settings" && `--tz ${zone.value}`,
+  ];
   return [verb, ...options].filter(Boolean).join(" ");
 }

@@ -29,7 +29,11 @@ const VIEWS: Record<string, View> = {
   overview: { title: "Overview", draw: () => <Overview /> },
   explore: { title: "Explore", draw: () => <Explore /> },
   sessions: { title: "Sessions", draw: () => <Sessions /> },
-  session: { title: "Session", draw: (id) => (id === null ? <NotThere /> : <Session key={id} id={id} />), of: "sessions" },
+  session: {
+    title: "Session",
+    draw: (id) => (id === null ? <NotThere /> : <Session key={id} id={id} />),
+    of: "sessions",
+  },
   year: { title: "Year", draw: () => <Heat /> },
   errors: { title: "Errors", draw: () => <Errors /> },
   host: { title: "Host", draw: () => <Host /> },
@@ -105,7 +109,12 @@ export function App() {
 function ThemeButton() {
   const next = THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length] ?? "auto";
   return (
-    <button type="button" class="theme" onClick={() => chooseTheme(next)} aria-label={`Theme: ${theme.value}. Change to ${next}`}>
+    <button
+      type="button"
+      class="theme"
+      onClick={() => chooseTheme(next)}
+      aria-label={`Theme: ${theme.value}. Change to ${next}`}
+    >
       {{ auto: "◐", light: "☀", dark: "☾" }[theme.value]}
     </button>
   );

@@ -31,10 +31,13 @@ let toldTimer: number | undefined;
 let untold = 0;
 
 function beat(): void {
-  pulseTimer ??= window.setTimeout(() => {
-    pulseTimer = undefined;
-    pulse.value += 1;
-  }, pulse.value === 0 ? 0 : PULSE_MS);
+  pulseTimer ??= window.setTimeout(
+    () => {
+      pulseTimer = undefined;
+      pulse.value += 1;
+    },
+    pulse.value === 0 ? 0 : PULSE_MS,
+  );
 }
 
 function tell(calls: number): void {

@@ -78,6 +78,8 @@ export interface Answer<T> {
   data: T | null;
   error: Refusal | null;
   isLoading: boolean;
+  /** Whether `data` is of the address before. */
+  isOld: boolean;
   retry(): void;
 }
 
@@ -114,7 +116,8 @@ export function useAnswer<T>(url: string, follows: "live" | "once" = "live"): An
     underWay.current?.abort.abort();
     const mine = { of, abort: new AbortController() };
     underWay.current = mine;
-    set((old) => ({ ...old, isLoading: true }));
+    // What is shown stays as it is while it is only looked at again.
+    set((old) => (old.of === url && old.data !== null ? old : { ...old, isLoading: true }));
     ask<T>(url, mine.abort.signal).then(
       (data) => {
         learnZone(url, data);
@@ -133,6 +136,5 @@ export function useAnswer<T>(url: string, follows: "live" | "once" = "live"): An
   }, [url, attempt, beat]);
   useEffect(() => () => underWay.current?.abort.abort(), []);
   const retry = useCallback(() => tryAgain((count) => count + 1), []);
-  return { ...state, retry };
+  return { ...state, isOld: state.of !== url, retry };
 }
-

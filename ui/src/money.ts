@@ -30,7 +30,10 @@ function text(digits: bigint, places: number): string {
 export function sum(amounts: string[]): string {
   const all = amounts.map(decimal);
   const places = Math.max(0, ...all.map((one) => one.places));
-  return text(all.reduce((total, one) => total + at(one, places), 0n), places);
+  return text(
+    all.reduce((total, one) => total + at(one, places), 0n),
+    places,
+  );
 }
 
 /** `left` less `right`, exact. */

@@ -1,4 +1,5 @@
-// The page of `trueup report --html`: an account as it was at one moment, to be kept, sent or printed.
+// The page of `trueup report --html`: an account as it was at one moment, to be kept, sent
+// or printed.
 
 import "./style.css";
 import "./report/report.css";
@@ -24,7 +25,12 @@ function Page({ data }: { data: Data }) {
       </h1>
       <About data={data} />
       <Cards usage={usage} />
-      {isEmpty && <p class="note empty">Nothing was used in these days{Object.keys(data.filters).length > 0 && ", as far as these filters let it pass"}.</p>}
+      {isEmpty && (
+        <p class="note empty">
+          Nothing was used in these days
+          {Object.keys(data.filters).length > 0 && ", as far as these filters let it pass"}.
+        </p>
+      )}
       <section aria-label="Usage over time">
         <div class="row spread">
           <h2>Over time</h2>
@@ -49,14 +55,16 @@ function Page({ data }: { data: Data }) {
       <Times times={data.times} sums={totals} tz={tz} />
       <footer>
         <p class="quiet">
-          Input has what was written to caches; Cached is what was read from them. Claimed tokens are in no other column. Cost is at
-          list prices, or as agents state it; an asterisk marks that calls without a known price are not in it.
+          Input has what was written to caches; Cached is what was read from them. Claimed tokens
+          are in no other column. Cost is at list prices, or as agents state it; an asterisk marks
+          that calls without a known price are not in it.
         </p>
         <div class="cli">
           <code dir="ltr">{data.cli}</code>
         </div>
         <p class="quiet">
-          Written by trueup {data.version}. This page holds its figures itself, and asks nothing of any network.
+          Written by trueup {data.version}. This page holds its figures itself, and asks nothing of
+          any network.
         </p>
       </footer>
     </main>
@@ -68,13 +76,15 @@ function About({ data }: { data: Data }) {
   const usage = data.over_time[0];
   if (!usage) return null;
   const open = usage.buckets.findLast(({ state }) => state === "open");
-  const filters = Object.entries(data.filters).flatMap(([name, all]) => all.map((value) => ({ name, value })));
+  const filters = Object.entries(data.filters).flatMap(([name, all]) =>
+    all.map((value) => ({ name, value })),
+  );
   return (
     <>
       <p class="asof">
         <span>
-          Data as of {moment(usage.as_of ?? data.generated_at, usage.tz)}, written {moment(data.generated_at, usage.tz)}; times and days
-          of {usage.tz}
+          Data as of {moment(usage.as_of ?? data.generated_at, usage.tz)}, written{" "}
+          {moment(data.generated_at, usage.tz)}; times and days of {usage.tz}
         </span>
         {open && (
           <Badge look="open" title="It is not over: its figures may still grow">

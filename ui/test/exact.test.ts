@@ -15,13 +15,25 @@ test("sums lose no digit", () => {
 });
 
 test("halves are rounded away from zero", () => {
-  for (const [amount, cents] of [["1.005", "1.01"], ["1.0049999", "1.00"], ["-1.005", "-1.01"], ["2", "2.00"], ["0", "0.00"]] as const) {
+  for (const [amount, cents] of [
+    ["1.005", "1.01"],
+    ["1.0049999", "1.00"],
+    ["-1.005", "-1.01"],
+    ["2", "2.00"],
+    ["0", "0.00"],
+  ] as const) {
     assert.equal(rounded(amount, 2), cents, amount);
   }
 });
 
 test("dollars are those of the command line", () => {
-  for (const [amount, said] of [["1299.915", "$1,299.92"], ["0.004", "<$0.01"], ["0", "$0.00"], ["-3.5", "-$3.50"], ["1000000", "$1,000,000.00"]] as const) {
+  for (const [amount, said] of [
+    ["1299.915", "$1,299.92"],
+    ["0.004", "<$0.01"],
+    ["0", "$0.00"],
+    ["-3.5", "-$3.50"],
+    ["1000000", "$1,000,000.00"],
+  ] as const) {
     assert.equal(dollars(amount), said, amount);
   }
   assert.equal(dollars("12", "CNY"), "12.00 CNY");
@@ -29,7 +41,15 @@ test("dollars are those of the command line", () => {
 
 test("counts are those of the command line", () => {
   assert.equal(grouped(1314262), "1,314,262");
-  for (const [count, said] of [[0, "0"], [999, "999"], [1000, "1.00K"], [1314262, "1.31M"], [99_960_000, "100M"], [999_999, "1.00M"], [4_500_000_000, "4.50B"]] as const) {
+  for (const [count, said] of [
+    [0, "0"],
+    [999, "999"],
+    [1000, "1.00K"],
+    [1314262, "1.31M"],
+    [99_960_000, "100M"],
+    [999_999, "1.00M"],
+    [4_500_000_000, "4.50B"],
+  ] as const) {
     assert.equal(short(count), said);
   }
   assert.equal(bytes(1_500_000), "1.50 MB");

@@ -66,13 +66,20 @@ function mark(plot: uPlot, buckets: Bucket[], ink: (name: string) => string): vo
 const ended = <T>(values: T[]): T[] => [...values, ...values.slice(-1)];
 
 /** Draws into an element, and says how to end it. Times are the places of their buckets. */
-export function draw(place: HTMLElement, { buckets, layers, format, isLines, behind }: DenseProps): () => void {
+export function draw(
+  place: HTMLElement,
+  { buckets, layers, format, isLines, behind }: DenseProps,
+): () => void {
   const plain = layers.map(({ values }) => values.map((value) => (value === null ? null : height(value))));
   const heights = isLines ? plain : stacked(plain);
   const stepped = uPlot.paths.stepped?.({ align: 1 });
   const bars = uPlot.paths.bars?.({ size: [0.9], align: 1 });
   const ink = (name: string) => colour(name, place);
-  const axis = { stroke: ink("quiet"), grid: { stroke: ink("line"), width: 1 }, ticks: { stroke: ink("line") } };
+  const axis = {
+    stroke: ink("quiet"),
+    grid: { stroke: ink("line"), width: 1 },
+    ticks: { stroke: ink("line") },
+  };
   const keyAt = (at: number | null) => (at === null ? "–" : (buckets[at]?.key ?? buckets.at(-1)?.key ?? "–"));
   const valueOf = (at: number) => (_: uPlot, __: number, ___: number, bucket: number | null) => {
     const told = bucket === null ? null : plain[at]?.[Math.min(bucket, buckets.length - 1)];
@@ -84,12 +91,39 @@ export function draw(place: HTMLElement, { buckets, layers, format, isLines, beh
     const stroke = ink(layers[at]?.look ?? "other");
     const fill = isLines ? {} : { fill: stroke };
     const paths = stepped ? { paths: stepped } : {};
-    return { label: layers[at]?.name ?? "", stroke, width: isLines ? 1.5 : 1, ...fill, ...paths, points: { show: false }, value: valueOf(at) };
+    return {
+      label: layers[at]?.name ?? "",
+      stroke,
+      width: isLines ? 1.5 : 1,
+      ...fill,
+      ...paths,
+      points: { show: false },
+      value: valueOf(at),
+    };
   });
-  const shade = { fill: ink("shade"), stroke: ink("shade"), points: { show: false }, ...(bars && { paths: bars }) };
+  const shade = {
+    fill: ink("shade"),
+    stroke: ink("shade"),
+    points: { show: false },
+    ...(bars && { paths: bars }),
+  };
   const calls: uPlot.Series[] = behind ? [{ label: behind.name, scale: "calls", ...shade }] : [];
-  const callsAxis = behind ? [{ ...axis, scale: "calls", side: 1 as const, grid: { show: false }, label: behind.name, labelSize: 18 }] : [];
-  const upTo = (most: number | null, room: number): [number, number] => [0, most !== null && most > 0 ? most * room : 1];
+  const callsAxis = behind
+    ? [
+        {
+          ...axis,
+          scale: "calls",
+          side: 1 as const,
+          grid: { show: false },
+          label: behind.name,
+          labelSize: 18,
+        },
+      ]
+    : [];
+  const upTo = (most: number | null, room: number): [number, number] => [
+    0,
+    most !== null && most > 0 ? most * room : 1,
+  ];
   const width = () => Math.max(240, place.clientWidth);
   const plot = new uPlot(
     {
@@ -103,7 +137,12 @@ export function draw(place: HTMLElement, { buckets, layers, format, isLines, beh
         calls: { range: (_, __, most) => upTo(most, 2) },
       },
       axes: [
-        { ...axis, incrs: [1, 2, 3, 4, 6, 7, 12, 14, 24, 28, 48, 91], space: 70, values: (_, places) => places.map((at) => axisLabel(buckets[at]?.key ?? "")) },
+        {
+          ...axis,
+          incrs: [1, 2, 3, 4, 6, 7, 12, 14, 24, 28, 48, 91],
+          space: 70,
+          values: (_, places) => places.map((at) => axisLabel(buckets[at]?.key ?? "")),
+        },
         { ...axis, size: 76, values: (_, marks) => marks.map((at) => format(at)) },
         ...callsAxis,
       ],

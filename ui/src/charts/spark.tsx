@@ -16,7 +16,13 @@ export function Spark({ values, name }: { values: (number | string | null)[]; na
     return `M${px(at * step)} ${HEIGHT}v-${px(size)}h${px(Math.max(0.8, step - 0.5))}v${px(size)}z`;
   });
   return (
-    <svg class="spark" role="img" aria-label={`${name}: at most ${short(most)}`} width={WIDTH} height={HEIGHT}>
+    <svg
+      class="spark"
+      role="img"
+      aria-label={`${name}: at most ${short(most)}`}
+      width={WIDTH}
+      height={HEIGHT}
+    >
       <path d={d.join("")} />
     </svg>
   );

@@ -45,7 +45,9 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
   const id = useId();
   const [chosen, choose] = useState<number | null>(null);
 
-  const totals = buckets.map((_, at) => layers.reduce((total, { values }) => total + height(values[at] ?? null), 0));
+  const totals = buckets.map((_, at) =>
+    layers.reduce((total, { values }) => total + height(values[at] ?? null), 0),
+  );
   const marks = ticks(Math.max(0, ...totals));
   const most = marks.at(-1) ?? 1;
   const step = (width - LEFT) / Math.max(1, buckets.length);
@@ -127,12 +129,23 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
           ),
         )}
         {paths.map(({ look, d }, at) => (
-          <path key={at} class={`layer ${look}`} d={d} fill={look === "claimed" ? `url(#${id}claimed)` : undefined} />
+          <path
+            key={at}
+            class={`layer ${look}`}
+            d={d}
+            fill={look === "claimed" ? `url(#${id}claimed)` : undefined}
+          />
         ))}
         <path class="zero" d={zeros(buckets, totals, x, step)} />
         {buckets.map(({ key }, at) =>
           names.has(at) ? (
-            <text class="axis" key={key} x={Math.min(x(at) + step / 2, width - 26)} y={HEIGHT - 6} text-anchor="middle">
+            <text
+              class="axis"
+              key={key}
+              x={Math.min(x(at) + step / 2, width - 26)}
+              y={HEIGHT - 6}
+              text-anchor="middle"
+            >
               {axisLabel(key)}
             </text>
           ) : null,
@@ -150,7 +163,17 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
   );
 }
 
-function Readout({ bucket, at, layers, say }: { bucket: Bucket; at: number; layers: Layer[]; say: Props["say"] }) {
+function Readout({
+  bucket,
+  at,
+  layers,
+  say,
+}: {
+  bucket: Bucket;
+  at: number;
+  layers: Layer[];
+  say: Props["say"];
+}) {
   const told = layers.filter(({ values }) => height(values[at] ?? null) !== 0).reverse();
   return (
     <>
@@ -211,13 +234,31 @@ function zeros(buckets: Bucket[], totals: number[], x: Scales["x"], step: number
 function Patterns({ id }: { id: string }) {
   return (
     <defs>
-      <pattern id={`${id}missing`} width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+      <pattern
+        id={`${id}missing`}
+        width="8"
+        height="8"
+        patternUnits="userSpaceOnUse"
+        patternTransform="rotate(45)"
+      >
         <line class="hatch" x1="0" x2="0" y1="0" y2="8" />
       </pattern>
-      <pattern id={`${id}open`} width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(-45)">
+      <pattern
+        id={`${id}open`}
+        width="6"
+        height="6"
+        patternUnits="userSpaceOnUse"
+        patternTransform="rotate(-45)"
+      >
         <rect class="stripe" width="3" height="6" />
       </pattern>
-      <pattern id={`${id}claimed`} width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+      <pattern
+        id={`${id}claimed`}
+        width="5"
+        height="5"
+        patternUnits="userSpaceOnUse"
+        patternTransform="rotate(45)"
+      >
         <rect class="claim" width="3" height="5" />
       </pattern>
     </defs>

@@ -99,7 +99,13 @@ export function UsageChart({ usage, isCumulative = false, hrefOf }: Props) {
 }
 
 function bucketName(bucket: string): string {
-  const names: Record<string, string> = { "30m": "half hour", "1h": "hour", "1d": "day", "1w": "week", "1mo": "month" };
+  const names: Record<string, string> = {
+    "30m": "half hour",
+    "1h": "hour",
+    "1d": "day",
+    "1w": "week",
+    "1mo": "month",
+  };
   return names[bucket] ?? bucket;
 }
 
@@ -131,7 +137,12 @@ export function Legend({ layers, buckets }: { layers: Layer[]; buckets: Bucket[]
   );
 }
 
-function table(buckets: Bucket[], layers: Layer[], say: (value: number | string) => string, hrefOf: Props["hrefOf"]) {
+function table(
+  buckets: Bucket[],
+  layers: Layer[],
+  say: (value: number | string) => string,
+  hrefOf: Props["hrefOf"],
+) {
   const columns: Column[] = [{ name: "Time" }, ...layers.map(({ name }) => ({ name, isNumber: true }))];
   const rows: Row[] = buckets.map((bucket, at) => ({
     key: bucket.key,
@@ -149,4 +160,3 @@ function table(buckets: Bucket[], layers: Layer[], say: (value: number | string)
   }));
   return { columns, rows };
 }
-

@@ -53,12 +53,20 @@ export function Year({ title, buckets, values, say, onPick }: Props) {
   const weeks = (all.at(-1)?.week ?? 0) + 1;
   const [width, size] = [LEFT + weeks * CELL, TOP + 7 * CELL];
   const stateOf = (at: number) => buckets[at]?.state ?? "missing";
-  const look = (at: number) => (stateOf(at) === "missing" ? "h-missing" : `h${shade(values[at] ?? null, most)}`);
+  const look = (at: number) =>
+    stateOf(at) === "missing" ? "h-missing" : `h${shade(values[at] ?? null, most)}`;
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>) => {
     const last = all.length - 1;
     const known = buckets.findLastIndex(({ state }) => state !== "missing");
     const from = chosen ?? Math.max(0, known);
-    const steps: Record<string, number> = { ArrowLeft: -7, ArrowRight: 7, ArrowUp: -1, ArrowDown: 1, Home: -from, End: last - from };
+    const steps: Record<string, number> = {
+      ArrowLeft: -7,
+      ArrowRight: 7,
+      ArrowUp: -1,
+      ArrowDown: 1,
+      Home: -from,
+      End: last - from,
+    };
     const day = chosen === null ? undefined : all[chosen]?.day;
     if (event.key === "Enter" && day) return onPick(day);
     const step = steps[event.key];
@@ -77,10 +85,22 @@ export function Year({ title, buckets, values, say, onPick }: Props) {
       onBlur={() => choose(null)}
     >
       <div class="scroll">
-        <svg role="img" aria-labelledby={`${id}t`} width={width} height={size} viewBox={`0 0 ${width} ${size}`}>
+        <svg
+          role="img"
+          aria-labelledby={`${id}t`}
+          width={width}
+          height={size}
+          viewBox={`0 0 ${width} ${size}`}
+        >
           <title id={`${id}t`}>{title}</title>
           <defs>
-            <pattern id={`${id}m`} width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+            <pattern
+              id={`${id}m`}
+              width="5"
+              height="5"
+              patternUnits="userSpaceOnUse"
+              patternTransform="rotate(45)"
+            >
               <line class="hatch" x1="0" x2="0" y1="0" y2="5" />
             </pattern>
           </defs>
@@ -115,7 +135,8 @@ export function Year({ title, buckets, values, say, onPick }: Props) {
       <p class="readout" aria-live="polite">
         {told ? (
           <>
-            <strong>{told.day}</strong> {stateOf(told.at) === "missing" ? "not kept" : say(values[told.at] ?? null)}
+            <strong>{told.day}</strong>{" "}
+            {stateOf(told.at) === "missing" ? "not kept" : say(values[told.at] ?? null)}
             {stateOf(told.at) === "open" && " (open, may still grow)"}
           </>
         ) : (

@@ -23,7 +23,9 @@ async function suggest(name: FilterName): Promise<void> {
   if (suggested.value[name]) return;
   try {
     const none = Object.fromEntries(FILTERS.map((one) => [one, null]));
-    const response = await fetch(usageUrl({ ...none, group: name, bucket: "none", top: "50", from: null, to: null }));
+    const response = await fetch(
+      usageUrl({ ...none, group: name, bucket: "none", top: "50", from: null, to: null }),
+    );
     if (!response.ok) return;
     const usage = (await response.json()) as Usage;
     const names = usage.series.flatMap(({ group, is_other }) => (group && !is_other ? [group] : []));

@@ -46,11 +46,19 @@ export function Range({ isUtc }: { isUtc?: boolean }) {
         <>
           <label>
             <span>From</span>
-            <input type="date" value={from ?? ""} onChange={(event) => chooseDay("from", event.currentTarget.value)} />
+            <input
+              type="date"
+              value={from ?? ""}
+              onChange={(event) => chooseDay("from", event.currentTarget.value)}
+            />
           </label>
           <label>
             <span>To</span>
-            <input type="date" value={to ?? ""} onChange={(event) => chooseDay("to", event.currentTarget.value)} />
+            <input
+              type="date"
+              value={to ?? ""}
+              onChange={(event) => chooseDay("to", event.currentTarget.value)}
+            />
           </label>
         </>
       )}

@@ -16,7 +16,7 @@ interface Props<T> {
 
 /** An answer, or why there is none. */
 export function Show<T>({ of, what, refused, children }: Props<T>) {
-  const { data, error, isLoading, retry } = of;
+  const { data, error, isLoading, isOld, retry } = of;
   const isNone = error !== null && [400, 404, 409].includes(error.status);
   if (refused && isNone && !isLoading) return <>{refused(error.message)}</>;
   if (data === null) {
@@ -28,7 +28,7 @@ export function Show<T>({ of, what, refused, children }: Props<T>) {
     );
   }
   return (
-    <div class={isLoading ? "answer busy" : "answer"} aria-busy={isLoading}>
+    <div class={isOld ? "busy" : undefined} aria-busy={isOld}>
       {error && <Failed text={`What is shown is older: ${error.message}`} retry={retry} />}
       {children(data)}
     </div>

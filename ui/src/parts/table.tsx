@@ -23,7 +23,11 @@ interface Props {
 }
 
 export const text = (name: string): Column => ({ name });
-export const number = (name: string, title?: string): Column => ({ name, isNumber: true, ...(title && { title }) });
+export const number = (name: string, title?: string): Column => ({
+  name,
+  isNumber: true,
+  ...(title && { title }),
+});
 
 export function Table({ caption, isCaptionHidden, columns, rows }: Props) {
   const look = (at: number) => (columns[at]?.isNumber ? "number" : undefined);

@@ -58,11 +58,14 @@ export function Money({ of, currency = "USD" }: { of: string | null | undefined;
 /** What a sum cost; a star where calls without a price are not in it. */
 export function Cost({ of }: { of: Sum }) {
   const { calls, unpriced_calls: unpriced } = of;
-  if (calls > 0 && unpriced === calls) return <Missing why={`no price is known of ${grouped(calls)} calls`} />;
+  if (calls > 0 && unpriced === calls)
+    return <Missing why={`no price is known of ${grouped(calls)} calls`} />;
   return (
     <>
       <Money of={of.cost_usd} />
-      {unpriced > 0 && <abbr title={`${grouped(unpriced)} calls have no known price and are not in it`}>*</abbr>}
+      {unpriced > 0 && (
+        <abbr title={`${grouped(unpriced)} calls have no known price and are not in it`}>*</abbr>
+      )}
     </>
   );
 }
@@ -84,7 +87,15 @@ export function Moment({ at }: { at: string | null }) {
 
 export type BadgeLook = "good" | "warn" | "bad" | "plain" | "open";
 
-export function Badge({ look, children, title }: { look: BadgeLook; children: ComponentChildren; title?: string }) {
+export function Badge({
+  look,
+  children,
+  title,
+}: {
+  look: BadgeLook;
+  children: ComponentChildren;
+  title?: string;
+}) {
   return (
     <span class={`badge ${look}`} title={title}>
       {children}

@@ -57,11 +57,15 @@ function OneBudget({ budget }: { budget: Budget }) {
   return (
     <section class="item" aria-label={`Budget ${budget.name}`}>
       <h2>
-        <Name text={budget.name} /> {forecast?.is_over_limit && <Badge look="bad">forecast over the limit</Badge>}
-        {(budget.days_provisional ?? 0) > 0 && <Badge look="open">{budget.days_provisional} days provisional</Badge>}
+        <Name text={budget.name} />{" "}
+        {forecast?.is_over_limit && <Badge look="bad">forecast over the limit</Badge>}
+        {(budget.days_provisional ?? 0) > 0 && (
+          <Badge look="open">{budget.days_provisional} days provisional</Badge>
+        )}
       </h2>
       <p class="quiet" dir="auto">
-        {scopeOf(budget)}; {budget.of === "billed" ? "what providers say was charged" : "by the account"}, days of {budget.tz}
+        {scopeOf(budget)}; {budget.of === "billed" ? "what providers say was charged" : "by the account"},
+        days of {budget.tz}
         {budget.from && `; ${budget.per} from ${budget.from} to ${budget.to}`}
       </p>
       {limit === null ? (
@@ -70,21 +74,46 @@ function OneBudget({ budget }: { budget: Budget }) {
         <>
           <Meter budget={budget} />
           <dl class="cards">
-            <Fact name="Spent"><Money of={spent} /></Fact>
-            <Fact name="Left"><Money of={budget.remaining_usd} /></Fact>
-            <Fact name="A day">{rate ? <Money of={rate.usd_per_day} /> : <Missing why="too few days are known" />}</Fact>
-            <Fact name="Used up">{budget.exhausted_on ?? (rate ? "it lasts" : <Missing why="too few days are known" />)}</Fact>
+            <Fact name="Spent">
+              <Money of={spent} />
+            </Fact>
+            <Fact name="Left">
+              <Money of={budget.remaining_usd} />
+            </Fact>
+            <Fact name="A day">
+              {rate ? <Money of={rate.usd_per_day} /> : <Missing why="too few days are known" />}
+            </Fact>
+            <Fact name="Used up">
+              {budget.exhausted_on ?? (rate ? "it lasts" : <Missing why="too few days are known" />)}
+            </Fact>
             <Fact name="Forecast">
-              {forecast ? <><Money of={forecast.amount_usd} /> <span class="quiet">({dollars(forecast.low_usd)} to {dollars(forecast.high_usd)})</span></> : <Missing why="too few days are known" />}
+              {forecast ? (
+                <>
+                  <Money of={forecast.amount_usd} />{" "}
+                  <span class="quiet">
+                    ({dollars(forecast.low_usd)} to {dollars(forecast.high_usd)})
+                  </span>
+                </>
+              ) : (
+                <Missing why="too few days are known" />
+              )}
             </Fact>
           </dl>
           <Days budget={budget} />
         </>
       )}
       <ul class="quiet">
-        {(budget.unpriced_calls ?? 0) > 0 && <li>{grouped(budget.unpriced_calls ?? 0)} calls without a known price are not in what is spent</li>}
-        {(budget.days_unknown ?? 0) > 0 && <li>{budget.days_unknown} days are not known: that is not zero</li>}
-        {budget.notes.map((note) => <li key={note} dir="auto">{note}</li>)}
+        {(budget.unpriced_calls ?? 0) > 0 && (
+          <li>{grouped(budget.unpriced_calls ?? 0)} calls without a known price are not in what is spent</li>
+        )}
+        {(budget.days_unknown ?? 0) > 0 && (
+          <li>{budget.days_unknown} days are not known: that is not zero</li>
+        )}
+        {budget.notes.map((note) => (
+          <li key={note} dir="auto">
+            {note}
+          </li>
+        ))}
       </ul>
     </section>
   );
@@ -100,18 +129,32 @@ function Fact({ name, children }: { name: string; children: preact.ComponentChil
 }
 
 function Meter({ budget }: { budget: Budget }) {
-  if (budget.used_percent == null) return <p><Missing why="nothing is known of the period yet" /> of {dollars(budget.limit_usd ?? "0")}</p>;
+  if (budget.used_percent == null)
+    return (
+      <p>
+        <Missing why="nothing is known of the period yet" /> of {dollars(budget.limit_usd ?? "0")}
+      </p>
+    );
   const used = Number.parseFloat(budget.used_percent);
   const reached = (budget.thresholds ?? []).filter(({ reached_on }) => reached_on !== null);
   return (
     <>
       <p class="row">
-        <meter min={0} max={100} high={80} optimum={0} value={Math.min(100, used)} aria-label={`${used} % of the limit is used`} />
+        <meter
+          min={0}
+          max={100}
+          high={80}
+          optimum={0}
+          value={Math.min(100, used)}
+          aria-label={`${used} % of the limit is used`}
+        />
         <span>
           {used} % of <Money of={budget.limit_usd} />
         </span>
         {reached.map(({ percent, reached_on }) => (
-          <Badge key={percent} look={percent >= 100 ? "bad" : "warn"}>{percent} % on {reached_on}</Badge>
+          <Badge key={percent} look={percent >= 100 ? "bad" : "warn"}>
+            {percent} % on {reached_on}
+          </Badge>
         ))}
       </p>
     </>
@@ -125,7 +168,9 @@ function Days({ budget }: { budget: Budget }) {
   const expected = new Map(ahead.map((day) => [day.day, day]));
   const days = [...new Set([...spent.keys(), ...expected.keys()])];
   const ofPast = (isSettled: boolean) =>
-    days.map((day) => (spent.get(day)?.is_settled === isSettled ? (spent.get(day)?.amount_usd ?? null) : null));
+    days.map((day) =>
+      spent.get(day)?.is_settled === isSettled ? (spent.get(day)?.amount_usd ?? null) : null,
+    );
   // What is expected of the present day is for all of it: what it has come to is drawn already.
   const ofAhead = (take: (day: ForecastDay) => string) =>
     days.map((day) => {
@@ -135,12 +180,24 @@ function Days({ budget }: { budget: Budget }) {
   const layers: Layer[] = [
     { name: "settled", look: "c0", values: ofPast(true) },
     { name: "may still change", look: "claimed", values: ofPast(false) },
-    { name: "expected", look: "c2", values: ofAhead(({ day, amount_usd }) => less(amount_usd, spent.get(day)?.amount_usd ?? "0")) },
-    { name: "up to the upper quartile", look: "other", values: ofAhead(({ amount_usd, high_usd }) => less(high_usd, amount_usd)) },
+    {
+      name: "expected",
+      look: "c2",
+      values: ofAhead(({ day, amount_usd }) => less(amount_usd, spent.get(day)?.amount_usd ?? "0")),
+    },
+    {
+      name: "up to the upper quartile",
+      look: "other",
+      values: ofAhead(({ amount_usd, high_usd }) => less(high_usd, amount_usd)),
+    },
   ].filter(({ values }) => values.some((value) => value !== null));
   // Of a single day the figures above say all.
   if (days.length < 2) return null;
-  const buckets = days.map((day) => ({ key: day, start: day, state: day === budget.today ? ("open" as const) : ("closed" as const) }));
+  const buckets = days.map((day) => ({
+    key: day,
+    start: day,
+    state: day === budget.today ? ("open" as const) : ("closed" as const),
+  }));
   const title = `${budget.name}: dollars by day, and what is to be expected`;
   return (
     <>
@@ -155,10 +212,37 @@ function Days({ budget }: { budget: Budget }) {
       <Twin
         caption={title}
         make={() => ({
-          columns: [text("Day"), number("Spent"), text("State"), number("Expected"), number("Low"), number("High")],
+          columns: [
+            text("Day"),
+            number("Spent"),
+            text("State"),
+            number("Expected"),
+            number("Low"),
+            number("High"),
+          ],
           rows: [
-            ...past.map(({ day, amount_usd, is_settled }) => ({ key: day, cells: [day, <Money of={amount_usd} />, is_settled ? "settled" : "may still change", "", "", ""] })),
-            ...ahead.map(({ day, amount_usd, low_usd, high_usd }) => ({ key: `${day} ahead`, cells: [day, "", "expected", <Money of={amount_usd} />, <Money of={low_usd} />, <Money of={high_usd} />] })),
+            ...past.map(({ day, amount_usd, is_settled }) => ({
+              key: day,
+              cells: [
+                day,
+                <Money of={amount_usd} />,
+                is_settled ? "settled" : "may still change",
+                "",
+                "",
+                "",
+              ],
+            })),
+            ...ahead.map(({ day, amount_usd, low_usd, high_usd }) => ({
+              key: `${day} ahead`,
+              cells: [
+                day,
+                "",
+                "expected",
+                <Money of={amount_usd} />,
+                <Money of={low_usd} />,
+                <Money of={high_usd} />,
+              ],
+            })),
           ],
         })}
       />

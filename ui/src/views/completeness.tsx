@@ -62,7 +62,13 @@ function Rows({ data, by }: { data: Told; by: string }) {
     <Count of={of.sessions_without_transcript} />,
     <Count of={of.bad_lines} />,
   ];
-  if (data.rows.length === 0) return <><p class="note empty">Nothing was read in these days.</p><Cli command={data.cli} /></>;
+  if (data.rows.length === 0)
+    return (
+      <>
+        <p class="note empty">Nothing was read in these days.</p>
+        <Cli command={data.cli} />
+      </>
+    );
   const rows = data.rows.toReversed().map((row) => ({
     key: `${row[by]} ${row.agent}`,
     look: row.bad_lines + row.sessions_without_transcript > 0 ? "lacking" : undefined,
@@ -88,7 +94,9 @@ function Checks({ data, again }: { data: Doctor; again(): void }) {
     <>
       <p class="row">
         <Badge look={data.ok ? "good" : data.summary.fail > 0 ? "bad" : "warn"}>
-          {data.ok ? "all is well" : `${counted(data.summary.fail, "failure")}, ${counted(data.summary.warn, "warning")}`}
+          {data.ok
+            ? "all is well"
+            : `${counted(data.summary.fail, "failure")}, ${counted(data.summary.warn, "warning")}`}
         </Badge>
         <span class="quiet">
           looked at <Moment at={data.generated_at} />
@@ -97,16 +105,23 @@ function Checks({ data, again }: { data: Doctor; again(): void }) {
           Look again
         </button>
       </p>
-      {checks.filter((check) => !isWell(check)).map((check) => (
-        <OneCheck key={`${check.id} ${check.source}`} check={check} />
-      ))}
+      {checks
+        .filter((check) => !isWell(check))
+        .map((check) => (
+          <OneCheck key={`${check.id} ${check.source}`} check={check} />
+        ))}
       <details class="item">
         <summary>{checks.filter(isWell).length} checks are well</summary>
         <Table
           caption="Checks that are well"
           isCaptionHidden
           columns={[text("Check"), text("Agent"), text("What it says")]}
-          rows={checks.filter(isWell).map(({ id, source, detail }) => ({ key: `${id} ${source}`, cells: [id, <Name text={source} other="all" />, detail] }))}
+          rows={checks
+            .filter(isWell)
+            .map(({ id, source, detail }) => ({
+              key: `${id} ${source}`,
+              cells: [id, <Name text={source} other="all" />, detail],
+            }))}
         />
       </details>
       <Cli command={data.cli} />
@@ -126,8 +141,16 @@ function OneCheck({ check }: { check: Check }) {
       <ul class="plain">
         {items.slice(0, ITEMS_MAX).map((item, at) => (
           <li key={at} class="note">
-            {item.session && <p>Session <Name text={item.session} /></p>}
-            {item.path && <p class="wrap"><code dir="ltr">{item.path}</code></p>}
+            {item.session && (
+              <p>
+                Session <Name text={item.session} />
+              </p>
+            )}
+            {item.path && (
+              <p class="wrap">
+                <code dir="ltr">{item.path}</code>
+              </p>
+            )}
             <p dir="auto">{item.reason}</p>
             {item.first && <p>First {item.first}, then</p>}
             {item.mend ? <Cli command={item.mend} /> : <p class="quiet">Nothing is to be done.</p>}

@@ -21,12 +21,16 @@ export function Errors() {
         {(data) => (
           <>
             <h2>Errors by fingerprint</h2>
-            {data.is_cut && <p class="note">There are more than could be looked at: the oldest are not in these counts.</p>}
+            {data.is_cut && (
+              <p class="note">There are more than could be looked at: the oldest are not in these counts.</p>
+            )}
             {data.rows.length === 0 ? (
               <p class="note empty">0 errors: none were told in these days.</p>
             ) : (
               <>
-                <p class="quiet">{grouped(data.events)} errors, times of {zone.value}.</p>
+                <p class="quiet">
+                  {grouped(data.events)} errors, times of {zone.value}.
+                </p>
                 {data.rows.map((row) => (
                   <Fingerprint key={row.fingerprint} row={row} />
                 ))}
@@ -50,15 +54,42 @@ function Fingerprint({ row }: { row: ErrorRow }) {
   return (
     <details class="item">
       <summary>
-        <Badge look={row.severity === "error" || row.severity === "fatal" ? "bad" : "warn"}>{row.severity}</Badge> <strong>{grouped(row.count)} ×</strong> <Name text={row.type} /> <span class="name wide" dir="auto">{row.message}</span>
+        <Badge look={row.severity === "error" || row.severity === "fatal" ? "bad" : "warn"}>
+          {row.severity}
+        </Badge>{" "}
+        <strong>{grouped(row.count)} ×</strong> <Name text={row.type} />{" "}
+        <span class="name wide" dir="auto">
+          {row.message}
+        </span>
       </summary>
       <dl class="facts">
-        <div><dt>First</dt><dd><Moment at={row.first} /></dd></div>
-        <div><dt>Last</dt><dd><Moment at={row.last} /></dd></div>
-        <div><dt>Fingerprint</dt><dd><code>{row.fingerprint}</code></dd></div>
+        <div>
+          <dt>First</dt>
+          <dd>
+            <Moment at={row.first} />
+          </dd>
+        </div>
+        <div>
+          <dt>Last</dt>
+          <dd>
+            <Moment at={row.last} />
+          </dd>
+        </div>
+        <div>
+          <dt>Fingerprint</dt>
+          <dd>
+            <code>{row.fingerprint}</code>
+          </dd>
+        </div>
       </dl>
-      <p dir="auto" class="wrap">{row.sample_message ?? row.message}</p>
-      {row.sample_stack ? <pre tabIndex={0}>{row.sample_stack}</pre> : <p class="quiet">No stack was told.</p>}
+      <p dir="auto" class="wrap">
+        {row.sample_message ?? row.message}
+      </p>
+      {row.sample_stack ? (
+        <pre tabIndex={0}>{row.sample_stack}</pre>
+      ) : (
+        <p class="quiet">No stack was told.</p>
+      )}
     </details>
   );
 }
@@ -68,7 +99,11 @@ function FailedCalls({ data }: { data: Told }) {
     return (
       <>
         <h2>Calls that failed</h2>
-        <p class="note empty">{data.calls_failed === 0 ? "0 calls failed in these days." : `${grouped(data.calls_failed)} calls failed; their rows are gone.`}</p>
+        <p class="note empty">
+          {data.calls_failed === 0
+            ? "0 calls failed in these days."
+            : `${grouped(data.calls_failed)} calls failed; their rows are gone.`}
+        </p>
       </>
     );
   }
@@ -77,11 +112,20 @@ function FailedCalls({ data }: { data: Told }) {
       <h2>Calls that failed</h2>
       <Table
         caption={`${grouped(data.calls_failed)} calls`}
-        columns={[text("Model"), text("Provider"), text("Agent"), text("Kind of failure"), number("Calls"), text("Last")]}
+        columns={[
+          text("Model"),
+          text("Provider"),
+          text("Agent"),
+          text("Kind of failure"),
+          number("Calls"),
+          text("Last"),
+        ]}
         rows={data.failed_calls.map((row) => ({
           key: [row.agent, row.provider, row.model, row.error_type].join(" "),
           cells: [
-            <a href={to("explore", { metric: "errors", model: row.model || null })}><Name text={row.model} /></a>,
+            <a href={to("explore", { metric: "errors", model: row.model || null })}>
+              <Name text={row.model} />
+            </a>,
             <Name text={row.provider} />,
             <Name text={row.agent} />,
             <Name text={row.error_type} />,

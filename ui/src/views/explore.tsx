@@ -11,7 +11,7 @@ import { Range } from "../parts/range";
 import { NoUsage, NothingHere, Show } from "../parts/show";
 import { Table, number, text } from "../parts/table";
 import { Cost, Count, Delta, Name } from "../parts/words";
-import { FILTERS, go, param } from "../url";
+import { FILTERS, filters, go, param } from "../url";
 import { sessionsOf, wasKept } from "./overview";
 
 const BUCKETS: Record<string, string> = {
@@ -24,7 +24,10 @@ const BUCKETS: Record<string, string> = {
 };
 
 /** Names of groups as the command line has them. */
-const GROUPS: Record<string, string> = Object.fromEntries([["", "nothing"], ...FILTERS.map((name) => [name, name === "kind" ? "session kind" : name])]);
+const GROUPS: Record<string, string> = Object.fromEntries([
+  ["", "nothing"],
+  ...FILTERS.map((name) => [name, name === "kind" ? "session kind" : name]),
+]);
 
 /** Times as reports name them, by the bucket. */
 const BY: Record<string, string> = { "30m": "30m", "1h": "hour", "1d": "day", "1w": "week", "1mo": "month" };
@@ -67,7 +70,12 @@ function Pick({ name, title, value, options, fallback }: PickProps) {
   return (
     <label>
       <span>{title}</span>
-      <select value={value} onChange={({ currentTarget }) => go({ [name]: currentTarget.value === fallback ? null : currentTarget.value })}>
+      <select
+        value={value}
+        onChange={({ currentTarget }) =>
+          go({ [name]: currentTarget.value === fallback ? null : currentTarget.value })
+        }
+      >
         {Object.entries(options).map(([one, said]) => (
           <option key={one} value={one}>
             {said}
@@ -84,15 +92,31 @@ function Pickers({ group, subgroup }: { group: string; subgroup: string }) {
   return (
     <fieldset class="bar">
       <legend class="hidden">What is shown</legend>
-      <Pick name="metric" title="Show" value={param("metric", "tokens")} options={metrics} fallback="tokens" />
+      <Pick
+        name="metric"
+        title="Show"
+        value={param("metric", "tokens")}
+        options={metrics}
+        fallback="tokens"
+      />
       <Pick name="group" title="by" value={group} options={GROUPS} fallback="model" />
       {group && <Pick name="subgroup" title="and" value={subgroup} options={GROUPS} fallback="" />}
       <Pick name="bucket" title="per" value={param("bucket", "auto")} options={BUCKETS} fallback="auto" />
       <Pick name="top" title="Named" value={param("top", "10")} options={tops} fallback="10" />
-      <Pick name="cost" title="Cost" value={param("cost", "auto")} options={{ auto: "as stated, else computed", computed: "computed", reported: "as stated" }} fallback="auto" />
+      <Pick
+        name="cost"
+        title="Cost"
+        value={param("cost", "auto")}
+        options={{ auto: "as stated, else computed", computed: "computed", reported: "as stated" }}
+        fallback="auto"
+      />
       <Check name="cumulative" title="Added up" />
       <label class="check">
-        <input type="checkbox" checked={param("compare", "") !== ""} onChange={({ currentTarget }) => go({ compare: currentTarget.checked ? "previous" : null })} />
+        <input
+          type="checkbox"
+          checked={param("compare", "") !== ""}
+          onChange={({ currentTarget }) => go({ compare: currentTarget.checked ? "previous" : null })}
+        />
         <span>Against the time before</span>
       </label>
     </fieldset>
@@ -102,7 +126,11 @@ function Pickers({ group, subgroup }: { group: string; subgroup: string }) {
 function Check({ name, title }: { name: string; title: string }) {
   return (
     <label class="check">
-      <input type="checkbox" checked={param(name, "") === "1"} onChange={({ currentTarget }) => go({ [name]: currentTarget.checked ? "1" : null })} />
+      <input
+        type="checkbox"
+        checked={param(name, "") === "1"}
+        onChange={({ currentTarget }) => go({ [name]: currentTarget.checked ? "1" : null })}
+      />
       <span>{title}</span>
     </label>
   );
@@ -112,6 +140,8 @@ function Answer({ usage }: { usage: Usage }) {
   const { exact, estimated } = usage.totals;
   const by = [BY[usage.bucket], usage.group, usage.subgroup].filter(Boolean).join(",") || null;
   const cost = param("cost", "") || null;
+  // Bills know providers, and nothing else of what can be filtered by.
+  const isForBills = FILTERS.every((name) => name === "provider" || filters(name).length === 0);
   return (
     <>
       <AsOf asOf={usage.as_of} buckets={usage.buckets} tz={usage.tz} />
@@ -127,7 +157,10 @@ function Answer({ usage }: { usage: Usage }) {
           <Groups usage={usage} />
         </>
       )}
-      <Exports url={(format) => exportUrl("usage", format, { by, cost })} formats={["csv", "json", "ndjson", "parquet", "focus"]} />
+      <Exports
+        url={(format) => exportUrl("usage", format, { by, cost })}
+        formats={["csv", "json", "ndjson", "parquet", ...(isForBills ? ["focus"] : [])]}
+      />
       <Cli command={usage.cli} />
     </>
   );
@@ -183,7 +216,8 @@ function Groups({ usage }: { usage: Usage }) {
       )}
       {previous && wasKept(usage) && (
         <p>
-          Before ({previous.from} to {previous.to}): tokens <Delta now={totals.exact.total} before={previous.totals.exact.total} />, cost{" "}
+          Before ({previous.from} to {previous.to}): tokens{" "}
+          <Delta now={totals.exact.total} before={previous.totals.exact.total} />, cost{" "}
           <Delta now={totals.exact.cost_usd} before={previous.totals.exact.cost_usd} />, calls{" "}
           <Delta now={totals.exact.calls} before={previous.totals.exact.calls} />.
         </p>

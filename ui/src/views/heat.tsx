@@ -18,7 +18,9 @@ export function Heat() {
   const now = Number(dayOf(new Date(), zone.value).slice(0, 4));
   const year = Number(param("year", String(now))) || now;
   const metric = param("metric", "tokens");
-  const usage = useAnswer<Usage>(usageUrl({ from: `${year}-01-01`, to: `${year}-12-31`, bucket: "1d", metric }));
+  const usage = useAnswer<Usage>(
+    usageUrl({ from: `${year}-01-01`, to: `${year}-12-31`, bucket: "1d", metric }),
+  );
   return (
     <>
       <fieldset class="bar">
@@ -49,7 +51,9 @@ export function Heat() {
 
 function Days({ usage, year }: { usage: Usage; year: number }) {
   const { buckets, metric } = usage;
-  const values = buckets.map(({ state }, at) => (state === "missing" ? null : (usage.series[0]?.exact[at] ?? 0)));
+  const values = buckets.map(({ state }, at) =>
+    state === "missing" ? null : (usage.series[0]?.exact[at] ?? 0),
+  );
   const say = (value: Value) => (value === null ? "not kept" : said(value, metric));
   const title = `${metricTitle(metric)} by day in ${year}, days of ${usage.tz}`;
   return (
@@ -61,12 +65,29 @@ function Days({ usage, year }: { usage: Usage; year: number }) {
         onPick={(day) => (location.hash = to("sessions", { range: null, from: day, to: day }))}
       />
       <ul class="legend">
-        <li><i class="swatch missing" />not kept</li>
-        <li><i class="swatch h0" />nothing used</li>
-        <li><i class="swatch h1" />little</li>
-        <li><i class="swatch h3" /></li>
-        <li><i class="swatch h5" />much</li>
-        <li><i class="swatch h-open" />open</li>
+        <li>
+          <i class="swatch missing" />
+          not kept
+        </li>
+        <li>
+          <i class="swatch h0" />
+          nothing used
+        </li>
+        <li>
+          <i class="swatch h1" />
+          little
+        </li>
+        <li>
+          <i class="swatch h3" />
+        </li>
+        <li>
+          <i class="swatch h5" />
+          much
+        </li>
+        <li>
+          <i class="swatch h-open" />
+          open
+        </li>
       </ul>
       <Months usage={usage} values={values} say={say} />
       <Twin
@@ -77,7 +98,9 @@ function Days({ usage, year }: { usage: Usage; year: number }) {
             key,
             look: state,
             cells: [
-              <a href={to("sessions", { range: null, from: key, to: key })}>{`${key}${state === "open" ? " (open)" : ""}`}</a>,
+              <a
+                href={to("sessions", { range: null, from: key, to: key })}
+              >{`${key}${state === "open" ? " (open)" : ""}`}</a>,
               values[at] == null ? <Missing why="not kept" /> : say(values[at] ?? null),
             ],
           })),
@@ -93,7 +116,9 @@ function Months({ usage, values, say }: { usage: Usage; values: Value[]; say: (v
   const months = [...new Set(usage.buckets.map(({ key }) => key.slice(0, 7)))];
   const most = Math.max(0, ...values.map(height));
   const rows = months.flatMap((month) => {
-    const days = usage.buckets.flatMap(({ key }, at) => (key.startsWith(month) ? [{ key, value: values[at] ?? null }] : []));
+    const days = usage.buckets.flatMap(({ key }, at) =>
+      key.startsWith(month) ? [{ key, value: values[at] ?? null }] : [],
+    );
     const known = days.filter(({ value }) => value !== null);
     // Months of which there is no account are hatched above, and no row here.
     if (known.length === 0) return [];
@@ -109,5 +134,11 @@ function Months({ usage, values, say }: { usage: Usage; values: Value[]; say: (v
       ],
     };
   });
-  return <Table caption="By month" columns={[text("Month"), number("In all"), number("Days with usage"), number("The largest day")]} rows={rows} />;
+  return (
+    <Table
+      caption="By month"
+      columns={[text("Month"), number("In all"), number("Days with usage"), number("The largest day")]}
+      rows={rows}
+    />
+  );
 }

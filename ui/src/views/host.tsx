@@ -42,7 +42,8 @@ export function Host() {
               <Charts data={data} />
             ) : (
               <p class="note empty">
-                No sample of these days: <code>trueup serve</code> takes one every 15 s, unless <code>metrics_interval</code> is off.
+                No sample of these days: <code>trueup serve</code> takes one every 15 s, unless{" "}
+                <code>metrics_interval</code> is off.
               </p>
             )}
             {data.sources.length > 0 && <p class="quiet">As {data.sources.join(", ")} tells it.</p>}
@@ -114,10 +115,14 @@ function Charts({ data }: { data: Told }) {
             rows: data.buckets.map(({ key, state }, at) => ({
               key,
               look: state,
-              cells: [key, data.calls[at] ?? <Missing why="not kept" />, ...layers.map(({ values }) => {
-                const value = values[at];
-                return value == null ? <Missing why="no sample" /> : format(Number(value));
-              })],
+              cells: [
+                key,
+                data.calls[at] ?? <Missing why="not kept" />,
+                ...layers.map(({ values }) => {
+                  const value = values[at];
+                  return value == null ? <Missing why="no sample" /> : format(Number(value));
+                }),
+              ],
             })),
           })}
         />

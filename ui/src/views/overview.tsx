@@ -100,13 +100,23 @@ export function Cards({ usage }: { usage: Usage }) {
   return (
     <section aria-label="Totals">
       <dl class="cards">
-        <Card name="Tokens" value={short(exact.total)} title={grouped(exact.total)} delta={delta((sum) => sum.total)}>
+        <Card
+          name="Tokens"
+          value={short(exact.total)}
+          title={grouped(exact.total)}
+          delta={delta((sum) => sum.total)}
+        >
           {estimated.total > 0 && `and ${short(estimated.total)} only claimed`}
         </Card>
         <Card name="Cost, at list prices" value={<CostOf of={exact} />} delta={delta((sum) => sum.cost_usd)}>
           {exact.unpriced_calls > 0 && `${counted(exact.unpriced_calls, "call")} without a price`}
         </Card>
-        <Card name="Calls" value={short(exact.calls)} title={grouped(exact.calls)} delta={delta((sum) => sum.calls)}>
+        <Card
+          name="Calls"
+          value={short(exact.calls)}
+          title={grouped(exact.calls)}
+          delta={delta((sum) => sum.calls)}
+        >
           {estimated.calls > 0 && `and ${counted(estimated.calls, "claimed run")}`}
         </Card>
         <Card
@@ -116,7 +126,12 @@ export function Cards({ usage }: { usage: Usage }) {
         >
           {short(exact.cache_read)} tokens read
         </Card>
-        <Card name="Failed calls" value={short(exact.errors)} title={grouped(exact.errors)} delta={delta((sum) => sum.errors)}>
+        <Card
+          name="Failed calls"
+          value={short(exact.errors)}
+          title={grouped(exact.errors)}
+          delta={delta((sum) => sum.errors)}
+        >
           {exact.calls > 0 && `${divided(String(exact.errors * 100), exact.calls).slice(0, 4)} % of calls`}
         </Card>
         <Card name="Burn rate" value={`${dollars(divided(exact.cost_usd, days))} a day`}>
@@ -125,7 +140,8 @@ export function Cards({ usage }: { usage: Usage }) {
       </dl>
       {usage.previous && (
         <p class="quiet">
-          Before is {usage.previous.from} to {usage.previous.to}{!isKept && ", of which there is no account"}.
+          Before is {usage.previous.from} to {usage.previous.to}
+          {!isKept && ", of which there is no account"}.
         </p>
       )}
     </section>
@@ -164,8 +180,24 @@ function Witnesses({ usage }: { usage: Usage }) {
   const cost = useAnswer<Cost>(costUrl({ by: "month" }), "once");
   const { exact, estimated } = usage.totals;
   const own: Row[] = [
-    { key: "measured", cells: ["Measured", "records of single calls", <Count of={exact.total} isShort />, <CostOf of={exact} />] },
-    { key: "claimed", cells: ["Claimed", "what agents say of runs of which no call was measured", <Count of={estimated.total} isShort />, <CostOf of={estimated} />] },
+    {
+      key: "measured",
+      cells: [
+        "Measured",
+        "records of single calls",
+        <Count of={exact.total} isShort />,
+        <CostOf of={exact} />,
+      ],
+    },
+    {
+      key: "claimed",
+      cells: [
+        "Claimed",
+        "what agents say of runs of which no call was measured",
+        <Count of={estimated.total} isShort />,
+        <CostOf of={estimated} />,
+      ],
+    },
   ];
   const isFiltered = FILTERS.some((name) => param(name, "") !== "");
   return (
@@ -188,7 +220,12 @@ function Witnesses({ usage }: { usage: Usage }) {
 function billed({ data, isLoading }: Answer<Cost>): Row[] {
   if (data === null) {
     if (!isLoading) return [];
-    return [{ key: "billed", cells: ["Billed", "reading…", <Missing why="being read" />, <Missing why="being read" />] }];
+    return [
+      {
+        key: "billed",
+        cells: ["Billed", "reading…", <Missing why="being read" />, <Missing why="being read" />],
+      },
+    ];
   }
   const rows: Row[] = data.totals.map(({ basis, currency, amount, tokens }) => ({
     key: `${basis} ${currency}`,
@@ -201,7 +238,13 @@ function billed({ data, isLoading }: Answer<Cost>): Row[] {
   }));
   if (data.totals.some(({ basis }) => basis === "billed")) return rows;
   const none = <Missing why="no bill is known" />;
-  return [{ key: "billed", cells: ["Billed", "no bill is known: connect a provider, or import a statement", none, none] }, ...rows];
+  return [
+    {
+      key: "billed",
+      cells: ["Billed", "no bill is known: connect a provider, or import a statement", none, none],
+    },
+    ...rows,
+  ];
 }
 
 function TopModels({ usage }: { usage: Usage }) {
@@ -222,9 +265,17 @@ function TopModels({ usage }: { usage: Usage }) {
   return (
     <section aria-label="Models">
       <h2>
-        Models <a class="more" href={to("explore", { group: "model" })}>all</a>
+        Models{" "}
+        <a class="more" href={to("explore", { group: "model" })}>
+          all
+        </a>
       </h2>
-      <Table caption="Models" isCaptionHidden columns={[text("Model"), text("Over time"), number("Tokens"), number("Cost")]} rows={rows} />
+      <Table
+        caption="Models"
+        isCaptionHidden
+        columns={[text("Model"), text("Over time"), number("Tokens"), number("Cost")]}
+        rows={rows}
+      />
     </section>
   );
 }
@@ -234,7 +285,10 @@ function Top({ name, title }: { name: FilterName; title: string }) {
   return (
     <section aria-label={title}>
       <h2>
-        {title} <a class="more" href={to("explore", { group: name })}>all</a>
+        {title}{" "}
+        <a class="more" href={to("explore", { group: name })}>
+          all
+        </a>
       </h2>
       <Show of={usage} what={title.toLowerCase()}>
         {(data) => (
@@ -245,7 +299,13 @@ function Top({ name, title }: { name: FilterName; title: string }) {
             rows={data.series.map((series) => ({
               key: nameOf(series),
               cells: [
-                series.is_other || !series.group ? nameOf(series) : <a href={here({ [name]: series.group })}><Name text={series.group} /></a>,
+                series.is_other || !series.group ? (
+                  nameOf(series)
+                ) : (
+                  <a href={here({ [name]: series.group })}>
+                    <Name text={series.group} />
+                  </a>
+                ),
                 <Count of={series.totals.exact.calls} isShort />,
                 <Count of={series.totals.exact.total} isShort />,
                 <CostOf of={series.totals.exact} />,
@@ -274,7 +334,13 @@ function Latest() {
           rows={calls.slice(0, 8).map((call) => ({
             key: call.id,
             cells: [
-              call.session ? <a href={to("session", { call: call.id, owner: call.agent }, call.session)}><Moment at={call.at} /></a> : <Moment at={call.at} />,
+              call.session ? (
+                <a href={to("session", { call: call.id, owner: call.agent }, call.session)}>
+                  <Moment at={call.at} />
+                </a>
+              ) : (
+                <Moment at={call.at} />
+              ),
               <Name text={call.agent} />,
               <Name text={call.model} />,
               <Count of={call.total} isShort />,
@@ -286,4 +352,3 @@ function Latest() {
     </section>
   );
 }
-

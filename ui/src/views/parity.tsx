@@ -14,7 +14,10 @@ const VERDICTS: Record<string, { look: BadgeLook; what: string }> = {
   parity: { look: "good", what: "no difference over what is tolerated" },
   variance: { look: "bad", what: "something differs" },
   incomplete: { look: "warn", what: "no difference, but days are not known" },
-  schema_drift: { look: "warn", what: "no difference, but the provider told something in a form that is not known" },
+  schema_drift: {
+    look: "warn",
+    what: "no difference, but the provider told something in a form that is not known",
+  },
   tie_out_broken: { look: "bad", what: "amounts do not tie out: trueup itself is wrong" },
 };
 
@@ -94,7 +97,10 @@ function Compared({ one }: { one: Comparison }) {
   return (
     <details class="item" open={one.tie_out.some(({ holds }) => !holds)}>
       <summary>
-        <Name text={one.provider} /> <strong>{side(one.left)} against {side(one.right)}</strong>{" "}
+        <Name text={one.provider} />{" "}
+        <strong>
+          {side(one.left)} against {side(one.right)}
+        </strong>{" "}
         {capture.map(([what, ratio]) => (
           <span key={what} class="told">
             {percent(ratio)} of {what.replaceAll("_", " ")}
@@ -108,7 +114,15 @@ function Compared({ one }: { one: Comparison }) {
       </p>
       <Table
         caption="It ties out: matched, variance and missing are the total of each side"
-        columns={[text("Side"), text("Quantity"), number("Matched"), number("Variance"), number("Missing"), number("Total"), text("Holds")]}
+        columns={[
+          text("Side"),
+          text("Quantity"),
+          number("Matched"),
+          number("Variance"),
+          number("Missing"),
+          number("Total"),
+          text("Holds"),
+        ]}
         rows={one.tie_out.map((line) => ({
           key: `${line.side} ${line.is_estimated} ${line.quantity}`,
           cells: [
@@ -124,13 +138,23 @@ function Compared({ one }: { one: Comparison }) {
       />
       <Table
         caption="By class"
-        columns={[text("Class"), number("Cells"), ...one.quantities.flatMap((quantity) => [number(`${side(one.left)} ${quantity}`), number(`${side(one.right)} ${quantity}`)])]}
+        columns={[
+          text("Class"),
+          number("Cells"),
+          ...one.quantities.flatMap((quantity) => [
+            number(`${side(one.left)} ${quantity}`),
+            number(`${side(one.right)} ${quantity}`),
+          ]),
+        ]}
         rows={Object.entries(one.classes).map(([name, { cells, left, right }]) => ({
           key: name,
           cells: [
             name.replaceAll("_", " "),
             grouped(cells),
-            ...one.quantities.flatMap((quantity) => [amount(left[quantity], quantity), amount(right[quantity], quantity)]),
+            ...one.quantities.flatMap((quantity) => [
+              amount(left[quantity], quantity),
+              amount(right[quantity], quantity),
+            ]),
           ],
         }))}
       />
@@ -147,7 +171,13 @@ function Settled({ one }: { one: Comparison }) {
   );
 }
 
-const SIDES: Record<string, string> = { account: "account", usage: "provider's usage", cost: "provider's cost", statement: "statement", statement_cost: "statement's cost" };
+const SIDES: Record<string, string> = {
+  account: "account",
+  usage: "provider's usage",
+  cost: "provider's cost",
+  statement: "statement",
+  statement_cost: "statement's cost",
+};
 const side = (name: string): string => SIDES[name] ?? name;
 
 /** Findings day by day, each as small as it could be found. */
@@ -162,7 +192,10 @@ function Findings({ data }: { data: Told }) {
         <h2>Where they differ</h2>
         <label>
           <span>Show</span>
-          <select value={severity} onChange={({ currentTarget }) => go({ severity: currentTarget.value || null })}>
+          <select
+            value={severity}
+            onChange={({ currentTarget }) => go({ severity: currentTarget.value || null })}
+          >
             <option value="">all {grouped(data.findings.length)} findings</option>
             <option value="fail">what fails</option>
             <option value="warn">warnings</option>
@@ -172,13 +205,18 @@ function Findings({ data }: { data: Told }) {
       </div>
       {asked.length === 0 && (
         <p class="note empty">
-          {data.findings.length === 0 ? "Nowhere: 0 findings." : "None of these."} {severity && <a href={here({ severity: null })}>All findings</a>}
+          {data.findings.length === 0 ? "Nowhere: 0 findings." : "None of these."}{" "}
+          {severity && <a href={here({ severity: null })}>All findings</a>}
         </p>
       )}
       {[...days].map(([key, findings]) => (
         <Day key={key} findings={findings} />
       ))}
-      {asked.length > shown.length && <p class="quiet">{grouped(asked.length - shown.length)} more are not drawn: the command below prints them.</p>}
+      {asked.length > shown.length && (
+        <p class="quiet">
+          {grouped(asked.length - shown.length)} more are not drawn: the command below prints them.
+        </p>
+      )}
     </>
   );
 }
@@ -191,13 +229,23 @@ function Day({ findings }: { findings: Finding[] }) {
   return (
     <details class="item">
       <summary>
-        <Badge look={SEVERITIES[first.severity]}>{first.severity}</Badge> <strong>{first.day}</strong> <Name text={first.provider} />{" "}
-        {classes} in {counted(findings.length, "cell")}
-        {named > 0 && named < findings.length && `, ${named} of them make up nine tenths`} <Badge look={isOpen(first) ? "open" : "plain"}>{settle(first)}</Badge>
+        <Badge look={SEVERITIES[first.severity]}>{first.severity}</Badge> <strong>{first.day}</strong>{" "}
+        <Name text={first.provider} /> {classes} in {counted(findings.length, "cell")}
+        {named > 0 && named < findings.length && `, ${named} of them make up nine tenths`}{" "}
+        <Badge look={isOpen(first) ? "open" : "plain"}>{settle(first)}</Badge>
       </summary>
       <Table
         caption={`Cells of ${first.day} in which the difference lies`}
-        columns={[text("Cell"), text("Class"), text("Quantity"), number("Left"), number("Claimed"), number("Right"), number("Difference"), text("Told by")]}
+        columns={[
+          text("Cell"),
+          text("Class"),
+          text("Quantity"),
+          number("Left"),
+          number("Claimed"),
+          number("Right"),
+          number("Difference"),
+          text("Told by"),
+        ]}
         rows={findings.flatMap(cellRows)}
       />
     </details>
@@ -215,14 +263,18 @@ function settle(finding: Finding): string {
 function cellName(finding: Finding): string {
   const labels = [finding.model, finding.tier, finding.context, finding.project, finding.key];
   const names = ["model", "tier", "context", "project", "key"];
-  const told = labels.flatMap((label, at) => (label === null ? [] : [`${names[at]} ${label === "" ? "(none)" : label}`]));
+  const told = labels.flatMap((label, at) =>
+    label === null ? [] : [`${names[at]} ${label === "" ? "(none)" : label}`],
+  );
   return told.length === 0 ? "the whole day" : told.join(", ");
 }
 
 function cellRows(finding: Finding, at: number): Row[] {
   const { left_says: left, right_says: right, estimated, told_by } = finding;
   const quantities = [...new Set([...Object.keys(left), ...Object.keys(right), ...Object.keys(estimated)])];
-  const telling = told_by.map(({ project, key }) => [project, key].filter(Boolean).join(" / ") || "no key").join("; ");
+  const telling = told_by
+    .map(({ project, key }) => [project, key].filter(Boolean).join(" / ") || "no key")
+    .join("; ");
   return quantities.map((quantity, line) => {
     const [mine, theirs] = [left[quantity], right[quantity]];
     const difference = less(String(mine ?? 0), String(theirs ?? 0));
@@ -231,11 +283,17 @@ function cellRows(finding: Finding, at: number): Row[] {
       key: `${at} ${quantity}`,
       look: finding.is_named ? "named" : undefined,
       cells: [
-        <span class="cell" dir="auto">{cellName(finding)}</span>,
+        <span class="cell" dir="auto">
+          {cellName(finding)}
+        </span>,
         isFirst ? (
           <>
             <Badge look={SEVERITIES[finding.severity]}>{finding.class.replaceAll("_", " ")}</Badge>
-            {finding.accepted && <Badge look="plain" title={finding.accepted}>accepted</Badge>}
+            {finding.accepted && (
+              <Badge look="plain" title={finding.accepted}>
+                accepted
+              </Badge>
+            )}
           </>
         ) : (
           ""
@@ -277,7 +335,9 @@ function Unconnected({ data }: { data: Told }) {
 }
 
 function Notes({ data }: { data: Told }) {
-  const notices = Object.entries(data.notices).map(([name, { count }]) => `${name.replaceAll("_", " ")}: ${grouped(count)}`);
+  const notices = Object.entries(data.notices).map(
+    ([name, { count }]) => `${name.replaceAll("_", " ")}: ${grouped(count)}`,
+  );
   const notes = [...notices, ...data.notes];
   if (notes.length === 0) return null;
   return (

@@ -40,18 +40,41 @@ function Detail({ data }: { data: Told }) {
   return (
     <>
       <dl class="facts">
-        <Fact name="Session"><Name text={data.session} /></Fact>
-        <Fact name="Agent"><Names list={data.agents} /></Fact>
-        <Fact name="Project"><Names list={data.projects} /></Fact>
-        <Fact name="First call"><Moment at={data.first} /></Fact>
-        <Fact name="Last call"><Moment at={data.last} /></Fact>
-        <Fact name="Calls"><Count of={exact.calls} />{exact.errors > 0 && `, ${grouped(exact.errors)} failed`}</Fact>
-        <Fact name="Tokens"><Count of={exact.total} /></Fact>
-        <Fact name="Cost"><Cost of={exact} /></Fact>
-        {estimated.calls > 0 && <Fact name="Claimed"><Count of={estimated.total} /> tokens, not measured</Fact>}
+        <Fact name="Session">
+          <Name text={data.session} />
+        </Fact>
+        <Fact name="Agent">
+          <Names list={data.agents} />
+        </Fact>
+        <Fact name="Project">
+          <Names list={data.projects} />
+        </Fact>
+        <Fact name="First call">
+          <Moment at={data.first} />
+        </Fact>
+        <Fact name="Last call">
+          <Moment at={data.last} />
+        </Fact>
+        <Fact name="Calls">
+          <Count of={exact.calls} />
+          {exact.errors > 0 && `, ${grouped(exact.errors)} failed`}
+        </Fact>
+        <Fact name="Tokens">
+          <Count of={exact.total} />
+        </Fact>
+        <Fact name="Cost">
+          <Cost of={exact} />
+        </Fact>
+        {estimated.calls > 0 && (
+          <Fact name="Claimed">
+            <Count of={estimated.total} /> tokens, not measured
+          </Fact>
+        )}
       </dl>
       {data.calls_removed > 0 && (
-        <p class="note">The rows of {grouped(data.calls_removed)} calls were removed by retention; the sums have them.</p>
+        <p class="note">
+          The rows of {grouped(data.calls_removed)} calls were removed by retention; the sums have them.
+        </p>
       )}
       {calls.length > 0 && <Timeline calls={calls} />}
       {chosen && <OneCall call={chosen} />}
@@ -77,16 +100,25 @@ function Fact({ name, children }: { name: string; children: preact.ComponentChil
 }
 
 function Timeline({ calls }: { calls: Call[] }) {
-  const layer = (name: string, look: string, of: (call: Call) => number): Layer => ({ name, look, values: calls.map(of) });
+  const layer = (name: string, look: string, of: (call: Call) => number): Layer => ({
+    name,
+    look,
+    values: calls.map(of),
+  });
   const layers = [
     layer("read from a cache", "c2", (call) => call.cache_read),
     layer("written to a cache", "c3", (call) => call.cache_write_5m + call.cache_write_1h + call.cache_write),
     layer("input", "c0", (call) => call.input),
     layer("output", "c1", (call) => call.output),
   ];
-  const buckets = calls.map(({ at }) => ({ key: moment(at, zone.value), start: at, state: "closed" as const }));
+  const buckets = calls.map(({ at }) => ({
+    key: moment(at, zone.value),
+    start: at,
+    state: "closed" as const,
+  }));
   const title = `Tokens of each call in order of time, times of ${zone.value}`;
-  const hrefOf = ({ start }: { start: string }) => here({ call: calls.find(({ at }) => at === start)?.id ?? null });
+  const hrefOf = ({ start }: { start: string }) =>
+    here({ call: calls.find(({ at }) => at === start)?.id ?? null });
   return (
     <section aria-label="Timeline">
       <h2 class="chart-title">{title}</h2>
@@ -107,7 +139,17 @@ function Calls({ calls }: { calls: Call[] }) {
   return (
     <Table
       caption={`Calls, times of ${zone.value}`}
-      columns={[text("When"), text("Model"), text("Status"), number("Input"), number("Cached"), number("Output"), number("Total"), number("Cost"), number("Took")]}
+      columns={[
+        text("When"),
+        text("Model"),
+        text("Status"),
+        number("Input"),
+        number("Cached"),
+        number("Output"),
+        number("Total"),
+        number("Cost"),
+        number("Took"),
+      ]}
       rows={calls.map((call) => ({
         key: call.id,
         look: call.id === param("call", "") ? "chosen" : undefined,

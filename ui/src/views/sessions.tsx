@@ -42,44 +42,50 @@ export function Sessions() {
 function List({ data }: { data: SessionList }) {
   return (
     <div class="narrow">
-    <Table
-      caption={`Sessions, times of ${zone.value}`}
-      columns={[
-        text("Last call"),
-        text("Session"),
-        number("Calls"),
-        number("Failed"),
-        number("Tokens"),
-        number("Cost"),
-        number("Claimed", "tokens that agents claim where no call was measured"),
-        text("Agent"),
-        text("Project"),
-        text("Models"),
-        text("Kind"),
-      ]}
-      rows={data.rows.map((row) => ({
-        key: `${row.agents[0] ?? ""} ${row.session}`,
-        cells: [
-          <Moment at={row.last} />,
-          row.session ? (
-            <a href={to("session", { owner: row.agents.length === 1 ? (row.agents[0] ?? null) : null }, row.session)}>
-              <Name text={row.session} />
-            </a>
-          ) : (
-            <Name text={null} other="none" />
-          ),
-          <Count of={row.exact.calls} />,
-          <Count of={row.exact.errors} />,
-          <Count of={row.exact.total} isShort />,
-          <Cost of={row.exact} />,
-          <Count of={row.estimated.total} isShort />,
-          <Names list={row.agents} />,
-          <Names list={row.projects} />,
-          <Names list={row.models} />,
-          <Names list={row.kinds.filter((kind) => kind !== "")} />,
-        ],
-      }))}
-    />
+      <Table
+        caption={`Sessions, times of ${zone.value}`}
+        columns={[
+          text("Last call"),
+          text("Session"),
+          number("Calls"),
+          number("Failed"),
+          number("Tokens"),
+          number("Cost"),
+          number("Claimed", "tokens that agents claim where no call was measured"),
+          text("Agent"),
+          text("Project"),
+          text("Models"),
+          text("Kind"),
+        ]}
+        rows={data.rows.map((row) => ({
+          key: `${row.agents[0] ?? ""} ${row.session}`,
+          cells: [
+            <Moment at={row.last} />,
+            row.session ? (
+              <a
+                href={to(
+                  "session",
+                  { owner: row.agents.length === 1 ? (row.agents[0] ?? null) : null },
+                  row.session,
+                )}
+              >
+                <Name text={row.session} />
+              </a>
+            ) : (
+              <Name text={null} other="none" />
+            ),
+            <Count of={row.exact.calls} />,
+            <Count of={row.exact.errors} />,
+            <Count of={row.exact.total} isShort />,
+            <Cost of={row.exact} />,
+            <Count of={row.estimated.total} isShort />,
+            <Names list={row.agents} />,
+            <Names list={row.projects} />,
+            <Names list={row.models} />,
+            <Names list={row.kinds.filter((kind) => kind !== "")} />,
+          ],
+        }))}
+      />
     </div>
   );
 }

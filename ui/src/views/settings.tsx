@@ -39,7 +39,12 @@ export function Settings() {
       <h2>This browser</h2>
       <label>
         <span>Theme</span>
-        <select value={theme.value} onChange={({ currentTarget }) => chooseTheme(THEMES.find((one) => one === currentTarget.value) ?? "auto")}>
+        <select
+          value={theme.value}
+          onChange={({ currentTarget }) =>
+            chooseTheme(THEMES.find((one) => one === currentTarget.value) ?? "auto")
+          }
+        >
           <option value="auto">as the system has it</option>
           <option value="light">light</option>
           <option value="dark">dark</option>
@@ -55,8 +60,9 @@ export function Settings() {
       </Show>
       <h2>Telemetry</h2>
       <p>
-        trueup sends nothing about itself: its manifest names no place to send to. No page may ask for telemetry of products; a
-        terminal says whether it is on and who decided, and shows the next request, to the byte.
+        trueup sends nothing about itself: its manifest names no place to send to. No page may ask for
+        telemetry of products; a terminal says whether it is on and who decided, and shows the next request,
+        to the byte.
       </p>
       <Cli command="trueup telemetry status" />
       <Cli command="trueup telemetry show" />
@@ -85,7 +91,14 @@ function Daemon({ data }: { data: Health }) {
     ["Disk", data.disk_status],
     ["Version", data.version],
   ];
-  return <Table caption="Health" isCaptionHidden columns={[text("What"), text("How")]} rows={rows.map(([name, said]) => ({ key: name, cells: [name, said] }))} />;
+  return (
+    <Table
+      caption="Health"
+      isCaptionHidden
+      columns={[text("What"), text("How")]}
+      rows={rows.map(([name, said]) => ({ key: name, cells: [name, said] }))}
+    />
+  );
 }
 
 function Effective({ data }: { data: Config }) {
@@ -96,7 +109,10 @@ function Effective({ data }: { data: Config }) {
         caption="Settings, their values, and where these come from"
         isCaptionHidden
         columns={[text("Setting"), text("Value"), text("From")]}
-        rows={settings.map(([name, { value, from }]) => ({ key: name, cells: [<code>{name}</code>, <Name text={value} other="none" />, <Name text={from} />] }))}
+        rows={settings.map(([name, { value, from }]) => ({
+          key: name,
+          cells: [<code>{name}</code>, <Name text={value} other="none" />, <Name text={from} />],
+        }))}
       />
       <Cli command={typeof data["cli"] === "string" ? data["cli"] : "trueup config"} />
     </>
