@@ -19,7 +19,7 @@ import pyarrow.parquet as parquet
 ROWS = 60_000
 # Rows of the last part, and what may be held while they are written.
 MANY_ROWS = 1_000_000
-RESIDENT_KIB_MAX = 64 << 10
+RESIDENT_KIB_MAX = 32 << 10
 
 TEXTS = [
     "plain",

@@ -12,7 +12,7 @@ const PULSE_MS = 2000;
 const TOLD_MS = 10_000;
 const CALLS_MAX = 20;
 
-export type LiveState = "off" | "waiting" | "on";
+type LiveState = "off" | "waiting" | "on";
 
 /** Counts changes of the account; whoever reads it asks again. */
 export const pulse = signal(0);

@@ -27,7 +27,7 @@ function keep(url: string, etag: string | null, data: unknown): void {
 }
 
 /** Why there is no answer. */
-export class Refusal extends Error {
+class Refusal extends Error {
   readonly status: number;
   constructor(status: number, message: string) {
     super(message);

@@ -20,7 +20,7 @@ const RANGE_DEFAULT: RangeName = "35d";
 /** What goes along from one view to another. */
 const KEPT: readonly string[] = ["range", "from", "to", "tz", ...FILTERS];
 
-export interface Route {
+interface Route {
   view: string;
   /** What comes behind the view, such as a session. */
   id: string | null;

@@ -52,7 +52,7 @@ function cumulated(values: Value[]): Value[] {
 }
 
 /** Layers of a chart: what was measured by group, and what is claimed upon it. */
-export function layersOf(usage: Usage, isCumulative: boolean): Layer[] {
+function layersOf(usage: Usage, isCumulative: boolean): Layer[] {
   const shaped = isCumulative ? cumulated : (values: Value[]) => values;
   const measured = usage.series.map((series, at) => ({
     name: nameOf(series),

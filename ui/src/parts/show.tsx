@@ -75,7 +75,8 @@ export function NothingHere({ first, last }: { first: string | null; last: strin
   return (
     <div class="note empty">
       <p>
-        Nothing of these days{isFiltered && " and filters"}: the account was kept, and nothing was used.{" "}
+        Nothing of these days{isFiltered && " and filters"}
+        {first ? ": the account was kept, and nothing was used. " : "."}
         {first && last && `Usage is known from ${first.slice(0, 10)} to ${last.slice(0, 10)} (UTC).`}
       </p>
       <p class="row">

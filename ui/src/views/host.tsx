@@ -13,7 +13,7 @@ import { Range } from "../parts/range";
 import { Show } from "../parts/show";
 import { Twin, number, text } from "../parts/table";
 import { Missing } from "../parts/words";
-import { param } from "../url";
+import { param, spanDays } from "../url";
 
 /** Which metrics share a chart; the first that fits takes one. */
 const CHARTS: { title: string; fits: RegExp }[] = [
@@ -28,9 +28,15 @@ const CHARTS: { title: string; fits: RegExp }[] = [
 /** Metrics of a chart of which the largest value is a line, too. */
 const WITH_MAX = 2;
 
+/** The finest buckets of which an answer may have enough for so many days (400). */
+function finest(days: number | null): string {
+  if (days === null || days > 16) return "auto";
+  return days > 8 ? "1h" : "30m";
+}
+
 export function Host() {
-  const bucket = param("bucket", "");
-  const host = useAnswer<Told>(hostUrl(bucket ? { bucket } : {}));
+  const bucket = param("bucket", finest(spanDays.value));
+  const host = useAnswer<Told>(hostUrl({ bucket }));
   return (
     <>
       <Range />

@@ -10,11 +10,13 @@ use super::guard::TELEMETRY_PATHS;
 use crate::intake::Kind;
 
 /// Paths that requests are counted by; every other is `other`, so that clients cannot make metrics.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 11] = [
     "/",
     "/api/cron/daily-usage",
+    "/api/usage",
     "/health",
     "/metrics",
+    "/openapi.json",
     "/v1/errors",
     "/v1/events",
     "/v1/push",
@@ -22,10 +24,15 @@ const PATHS: [&str; 9] = [
     "/v1/traces",
 ];
 
+/// What the paths begin with that are counted as one.
+const GROUPS: [(&str, &str); 3] =
+    [(TELEMETRY_PATHS, "/v1/telemetry"), ("/api/v1/", "/api/v1"), ("/assets/", "/assets")];
+
 /// The path as it is counted.
 pub(super) fn known_path(path: &str) -> &'static str {
-    if path.starts_with(TELEMETRY_PATHS) {
-        return "/v1/telemetry";
+    let group = GROUPS.into_iter().find(|(start, _)| path.starts_with(start));
+    if let Some((_, name)) = group {
+        return name;
     }
     PATHS.into_iter().find(|known| *known == path).unwrap_or("other")
 }
