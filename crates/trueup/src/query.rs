@@ -2,6 +2,8 @@
 //!
 //! Refusals are sentences for whoever asked; who that is, and how they are told, is not known here.
 
+pub(crate) mod over_time;
+
 use std::collections::BTreeSet;
 
 use anyhow::Result;
@@ -13,6 +15,7 @@ use trueup_core::report::{
 };
 use trueup_core::{Calendar, Counters, HOUR_MS, QUARTER_MS, Series, UnixMs};
 
+use crate::question::quoted;
 use crate::render::json;
 use crate::usage::{MONTH_MS, Usage};
 
@@ -141,6 +144,22 @@ pub(crate) fn unknown_source(asked: &[String], usage: &Usage) -> Result<Option<S
         let known: Vec<String> = known.iter().cloned().collect();
         format!("`{unknown}` is not an agent; there are {}", known.join(", "))
     }))
+}
+
+/// What passes, but for its time, as options of `trueup report`.
+pub(crate) fn filter_options(filter: &Filter) -> String {
+    let options = [
+        ("source", &filter.sources),
+        ("provider", &filter.providers),
+        ("model", &filter.models),
+        ("project", &filter.projects),
+        ("kind", &filter.kinds),
+        ("tier", &filter.tiers),
+    ];
+    let words = options.into_iter().flat_map(|(name, texts)| {
+        texts.iter().map(move |text| quoted(&format!("--{name}={text}")))
+    });
+    words.fold(String::new(), |line, word| line + " " + &word)
 }
 
 /// The answer as trueup's own JSON: a report, or blocks where there are no dimensions.

@@ -86,7 +86,7 @@ export function wasKept({ previous, first_usage }: Usage): boolean {
   return previous !== null && first_usage !== null && first_usage.slice(0, 10) <= previous.to;
 }
 
-function Cards({ usage }: { usage: Usage }) {
+export function Cards({ usage }: { usage: Usage }) {
   const { exact, estimated } = usage.totals;
   const isKept = wasKept(usage);
   const before = isKept ? usage.previous?.totals.exact : undefined;

@@ -10,12 +10,17 @@ use std::net::IpAddr;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
 use super::{Problem, cron};
 use crate::secret::Secret;
 
 /// The path that is answered to everybody: supervisors have no token.
 pub(super) const HEALTH_PATH: &str = "/health";
+
+/// The path of the dashboard.
+const PAGE_PATH: &str = "/";
 
 /// What the paths begin with that no page may ask, of whatever origin.
 pub(super) const TELEMETRY_PATHS: &str = "/v1/telemetry/";
@@ -36,14 +41,25 @@ impl Token {
         blake3::hash(text.as_bytes()) == self.0
     }
 
-    /// Whether a request shows it, as `Authorization: Bearer …`.
+    /// Whether a request shows it, as `Authorization: Bearer …`, or as the password that a browser asks
+    /// a person for.
     pub(super) fn is_shown(&self, headers: &HeaderMap) -> bool {
         let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let sent = sent.and_then(|value| value.split_once(' '));
-        sent.is_some_and(|(scheme, text)| {
-            scheme.eq_ignore_ascii_case("bearer") && self.is(text.trim())
-        })
+        let Some((scheme, text)) = sent.and_then(|value| value.split_once(' ')) else {
+            return false;
+        };
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return self.is(text.trim());
+        }
+        let password = password(text.trim());
+        scheme.eq_ignore_ascii_case("basic") && password.is_some_and(|text| self.is(&text))
     }
+}
+
+/// The password of basic credentials (RFC 7617), whoever the user is.
+fn password(credentials: &str) -> Option<String> {
+    let plain = String::from_utf8(BASE64_STANDARD.decode(credentials).ok()?).ok()?;
+    plain.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 impl fmt::Debug for Token {
@@ -84,8 +100,10 @@ impl Guard {
         let needs_token = path != HEALTH_PATH && path != cron::PATH;
         if needs_token && !self.knows(headers) {
             let message = "send the token: `Authorization: Bearer …`";
+            // Only the page has a person before it; browsers send what she says to all other paths, too.
+            let challenge = if path == PAGE_PATH { "Basic realm=\"trueup\"" } else { "Bearer" };
             return Err(Problem::new(StatusCode::UNAUTHORIZED, message)
-                .with(header::WWW_AUTHENTICATE, "Bearer"));
+                .with(header::WWW_AUTHENTICATE, challenge));
         }
         Ok(())
     }

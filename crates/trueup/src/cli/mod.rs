@@ -16,6 +16,7 @@ mod load;
 mod mcp;
 mod notes;
 mod own;
+mod page;
 mod parity;
 mod prices;
 mod provider;

@@ -12,12 +12,13 @@ use trueup_core::prices::PriceBook;
 use trueup_core::report::{Dimension, Filter, Pricer, Report, Sums};
 
 use super::load::{self, Loaded};
-use super::{WrongUsage, completeness, notes};
+use super::{WrongUsage, completeness, notes, page};
 use crate::config::Config;
 use crate::export::{self, Format};
+use crate::query::over_time::Question;
 use crate::query::{self, By, Cost, build, day};
 use crate::render::terminal::Terminal;
-use crate::render::{ccusage, json};
+use crate::render::{ccusage, html, json};
 use crate::usage::Usage;
 
 /// Which JSON.
@@ -88,6 +89,10 @@ pub(super) struct ShowReport {
     /// Print CSV
     #[arg(long, conflicts_with = "json")]
     csv: bool,
+    /// Print a page for browsers, with a chart and tables by model, project, agent and time; it needs
+    /// no network
+    #[arg(long, conflicts_with_all = ["by", "by_option", "json", "csv", "breakdown", "compact", "completeness"])]
+    html: bool,
     /// Show each row by model as well
     #[arg(long)]
     breakdown: bool,
@@ -187,6 +192,9 @@ impl ShowReport {
         let pricer = Pricer::new(&book, self.cost.mode());
         let terminal = Terminal::of_stdout(&config.environment);
         let mut out = io::BufWriter::new(io::stdout().lock());
+        if self.html {
+            return self.page(&loaded, calendar, filter, &book, terminal, out);
+        }
         let Some(dimensions) = dimensions else {
             return self.blocks(&loaded, &calendar, &filter, pricer, terminal, out);
         };
@@ -248,6 +256,36 @@ impl ShowReport {
             bail!(WrongUsage("blocks have no CSV; use --json".to_owned()));
         }
         Ok(dimensions)
+    }
+
+    /// The account as a page.
+    fn page(
+        &self,
+        loaded: &Loaded,
+        calendar: Calendar,
+        filter: Filter,
+        book: &PriceBook,
+        terminal: Terminal,
+        mut out: impl Write,
+    ) -> Result<ExitCode> {
+        let (now, span) = (crate::clock::now(), loaded.usage.span()?);
+        let asked = (self.selection.since, self.selection.until);
+        let question = Question {
+            usage: &loaded.usage,
+            book,
+            cost: self.cost,
+            days: page::days(&calendar, asked, span, now)?,
+            calendar,
+            filter,
+            span,
+            now,
+            last_sync: loaded.keeper.is_none().then_some(now),
+        };
+        let page = page::of(&question, asked.0.is_some())?;
+        html::report(&page.data, &mut out)?;
+        out.flush()?;
+        notes::after(loaded, &page.unpriced_models, terminal)?;
+        self.exit_code(loaded, &page.totals)
     }
 
     fn table(&self, report: &Report, terminal: Terminal, out: &mut impl Write) -> Result<()> {

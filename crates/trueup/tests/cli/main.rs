@@ -31,6 +31,7 @@ mod kill;
 mod laws;
 mod mcp;
 mod openclaw;
+mod page;
 mod pipe;
 mod provider_backfill;
 mod provider_prune;

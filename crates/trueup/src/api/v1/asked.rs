@@ -14,7 +14,8 @@ use trueup_core::{Calendar, UnixMs};
 
 use super::{Failed, Sight};
 use crate::query;
-use crate::question::{quoted, refusal};
+use crate::query::over_time::Days;
+use crate::question::refusal;
 
 /// Longest value of a parameter.
 const VALUE_BYTES_MAX: usize = 1_024;
@@ -66,16 +67,6 @@ pub(super) const FILTERS: &[Parameter] = &[
     texts("project", "only this project: a path, its end, or a pattern with `*`"),
     texts("kind", "only this kind of session"),
     texts("tier", "only this tier of service: standard, batch, flex, priority, other"),
-];
-
-/// Each filter with the option of `trueup report` that is the same.
-const OPTIONS: [(&str, &str); 6] = [
-    ("agent", "source"),
-    ("provider", "provider"),
-    ("model", "model"),
-    ("project", "project"),
-    ("kind", "kind"),
-    ("tier", "tier"),
 ];
 
 impl Kind {
@@ -193,7 +184,7 @@ impl Asked {
         if to < from {
             return Err(Failed::Refused(format!("`to`: {to} lies before {from}, the first day")));
         }
-        Ok(Days { from, to, window: Window::of_days(calendar, Some(from), Some(to)) })
+        Ok(Days::of(calendar, from, to))
     }
 
     /// What passes in a time.
@@ -212,25 +203,6 @@ impl Asked {
 
     /// The filters as options of `trueup report`.
     pub(super) fn filter_options(&self) -> String {
-        let options = OPTIONS.into_iter().flat_map(|(name, option)| {
-            let texts = self.texts(name).iter();
-            texts.map(move |text| quoted(&format!("--{option}={text}")))
-        });
-        options.fold(String::new(), |line, option| line + " " + &option)
-    }
-}
-
-/// Days, and the time that they are.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Days {
-    pub(super) from: Date,
-    pub(super) to: Date,
-    pub(super) window: Window,
-}
-
-impl Days {
-    /// As options of `trueup report`.
-    pub(super) fn options(&self, calendar: &Calendar) -> String {
-        format!(" --since {} --until {} --tz {}", self.from, self.to, calendar.zone_name())
+        query::filter_options(&self.filter(Window::ALL))
     }
 }

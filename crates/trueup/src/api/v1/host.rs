@@ -8,7 +8,7 @@ use trueup_core::{DAY_MS, UnixMs, Witness};
 use trueup_ledger::{Folded, FoldedSamples, Reader, SAMPLED, Width};
 
 use super::asked::{Asked, Kind, Parameter, TIME};
-use super::query::Buckets;
+use super::query::buckets;
 use super::{Endpoint, Failed, Sight};
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -32,7 +32,7 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
     let mut calendar = asked.calendar(sight);
     let first = reader.first_sample()?;
     let days = asked.days(&calendar, first, sight.now)?;
-    let buckets = Buckets::of(asked, &mut calendar, &days)?;
+    let buckets = buckets(asked, &mut calendar, &days)?;
     let spans = buckets.spans();
     let (samples, is_cut) = samples(&reader, &spans)?;
     let scopes: BTreeSet<&String> = samples.iter().flat_map(|samples| &samples.scopes).collect();

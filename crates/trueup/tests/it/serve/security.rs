@@ -43,7 +43,20 @@ fn a_token_is_demanded_where_one_is_set() {
     for path in ["/", "/metrics", "/v1/traces", "/nothing"] {
         assert_eq!(daemon.get(path).status, 401, "{path}");
         let wrong = daemon.get_with(path, &[("authorization", "Bearer wrong")]);
-        assert_eq!((wrong.status, wrong.header("www-authenticate")), (401, "Bearer"), "{path}");
+        let challenge = if path == "/" { "Basic realm=\"trueup\"" } else { "Bearer" };
+        assert_eq!((wrong.status, wrong.header("www-authenticate")), (401, challenge), "{path}");
+    }
+    // What a browser sends once somebody has typed the token as the password of any user.
+    for (credentials, status) in [
+        ("Basic bWU6czNjcmV0LXQwa2Vu", 200),
+        ("basic OnMzY3JldC10MGtlbg==", 200),
+        ("Basic bWU6d3Jvbmc=", 401),
+        ("Basic czNjcmV0LXQwa2Vu", 401),
+        ("Basic %%%", 401),
+        ("Basic /w==", 401),
+    ] {
+        let answer = daemon.get_with("/", &[("authorization", credentials)]);
+        assert_eq!(answer.status, status, "{credentials}");
     }
     let right = ("authorization", "Bearer s3cret-t0ken");
     assert_eq!(daemon.get_with("/metrics", &[right]).status, 200);
