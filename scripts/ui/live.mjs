@@ -6,8 +6,8 @@ import { card, figure, open, settled } from "./page.mjs";
 
 /** A new call is seen at most this long after it was posted. */
 const SEEN_MS_MAX = 1000;
-/** Sums are asked for again at most every two seconds (docs/dashboard.md). */
-const SUMS_MS_MAX = 3500;
+/** So do the sums after a quiet time: they are asked for at most every two seconds (docs/dashboard.md). */
+const SUMS_MS_MAX = 1000;
 /** How long a hidden tab is watched. */
 const HIDDEN_MS = 3000;
 

@@ -27,17 +27,17 @@ export const announcement = signal("");
 let source: EventSource | null = null;
 let lastSeq: number | null = null;
 let pulseTimer: number | undefined;
+let lastBeat = -PULSE_MS;
 let toldTimer: number | undefined;
 let untold = 0;
 
+/** At once after a quiet time, and not sooner than views may ask again. */
 function beat(): void {
-  pulseTimer ??= window.setTimeout(
-    () => {
-      pulseTimer = undefined;
-      pulse.value += 1;
-    },
-    pulse.value === 0 ? 0 : PULSE_MS,
-  );
+  const wait = Math.max(0, lastBeat + PULSE_MS - performance.now());
+  pulseTimer ??= window.setTimeout(() => {
+    [pulseTimer, lastBeat] = [undefined, performance.now()];
+    pulse.value += 1;
+  }, wait);
 }
 
 function tell(calls: number): void {

@@ -76,7 +76,7 @@ interface Props {
 export function UsageChart({ usage, isCumulative = false, hrefOf }: Props) {
   const { buckets, metric, bucket } = usage;
   const layers = useMemo(() => layersOf(usage, isCumulative), [usage, isCumulative]);
-  const title = `${metricTitle(metric)}${isCumulative ? ", added up" : ""} by ${bucketName(bucket)}${usage.group ? ` and ${usage.group}` : ""}`;
+  const title = `${metricTitle(metric)}${isCumulative ? ", added up" : ""} by ${[bucketName(bucket), usage.group, usage.subgroup].filter(Boolean).join(" and ")}`;
   const description = `${usage.from} to ${usage.to}, days of ${usage.tz}; ${layers.length} layers over ${buckets.length} buckets. The table below has all figures.`;
   const format = (value: number) => (metric === "cost" ? `$${short(value)}` : short(value));
   const say = (value: number | string) => said(value, metric);

@@ -29,7 +29,7 @@ export function Errors() {
             ) : (
               <>
                 <p class="quiet">
-                  {grouped(data.events)} errors, times of {zone.value}.
+                  {grouped(data.events)} errors, the latest first, times of {zone.value}.
                 </p>
                 {data.rows.map((row) => (
                   <Fingerprint key={row.fingerprint} row={row} />

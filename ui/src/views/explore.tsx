@@ -167,7 +167,7 @@ function Answer({ usage }: { usage: Usage }) {
 }
 
 function Groups({ usage }: { usage: Usage }) {
-  const { series, totals, previous, group } = usage;
+  const { series, totals, previous, group, subgroup } = usage;
   const sums = (of: Usage["totals"]) => [
     <Count of={of.exact.calls} />,
     <Count of={of.exact.errors} />,
@@ -197,7 +197,7 @@ function Groups({ usage }: { usage: Usage }) {
       <Table
         caption={`${usage.from} to ${usage.to}, days of ${usage.tz}`}
         columns={[
-          text(group ?? "all"),
+          text([group, subgroup].filter(Boolean).join(" / ") || "all"),
           number("Calls"),
           number("Failed"),
           number("Input", "prompts, with what was written to caches"),
