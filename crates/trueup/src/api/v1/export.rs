@@ -395,11 +395,12 @@ mod tests {
     #[test]
     fn who_hangs_up_or_takes_nothing_ends_the_writing() {
         run(async {
+            // What there is room for, whoever is faster.
+            let held_max = (PARTS_WAITING_MAX + 2) * (PART_BYTES_MIN + 10) / 10;
             let (body, writing) = written(usize::MAX, Ok(()));
             drop(body);
-            assert!(writing.await.unwrap() < 10_000);
+            assert!(writing.await.unwrap() < held_max);
             let (body, writing) = written(usize::MAX, Ok(()));
-            let held_max = (PARTS_WAITING_MAX + 2) * (PART_BYTES_MIN + 10) / 10;
             assert!(writing.await.unwrap() < held_max);
             assert!(body.collect().await.is_err());
         });

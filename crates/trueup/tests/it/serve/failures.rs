@@ -25,7 +25,7 @@ fn errors_are_told_by_their_pattern_and_without_secrets() {
         error(
             4,
             "crash",
-            "cannot open /home/alice/acme/plan.md: api_key=sk-ant-api03-Zm9vYmFyYmF6cXV4MTIz",
+            "cannot open /home/alice/acme/plan.md: api_key=sk-ant-api03-Zm9vYmFyYmF6cXV4Zm9v",
             &format!(r#","stack_trace":{stack}"#),
         ),
         error(5, "<script>alert(1)</script>", "שלום <b>bold</b> 👩‍👩‍👧", ""),
