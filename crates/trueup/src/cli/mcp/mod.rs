@@ -1,7 +1,7 @@
 //! `trueup mcp`: the account as tools of the Model Context Protocol, over standard input and output.
 //!
 //! Each tool is a [question](crate::question): what an agent is told is what its user is, to the byte
-//! ([`tools`] tells it in parts). The protocol ([`protocol`]) knows nothing of either.
+//! ([`mod@tools`] tells it in parts). The protocol ([`protocol`]) knows nothing of either.
 
 mod protocol;
 mod tools;
