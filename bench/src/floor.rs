@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use rusqlite::{Connection, params};
 use trueup_core::{
-    Batch, Billing, Call, Fact, Key, Origin, Outcome, Owner, Rank, Text, Tokens, UnixMs, Variant,
+    Batch, Billing, Call, Fact, Key, Origin, Outcome, Owner, Rank, Tokens, UnixMs, Variant,
 };
 use trueup_ledger::{Ledger, OpenOptions};
 
@@ -70,7 +70,19 @@ fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
 /// One call, as a client posts it: in order of time, of a few models and projects.
 fn call(rng: &mut Rng, row: u64) -> Call {
     let time = UnixMs(FIRST_MS + row.cast_signed() * 80);
-    let session = Text::from(format!("session-{}", row / CALLS_PER_SESSION));
+    let origin = Origin {
+        source: "bench".into(),
+        provider: "anthropic".into(),
+        model: format!("model-{}", rng.below(4)).into(),
+        project: format!("/home/dev/project-{}", row / CALLS_PER_SESSION % 6).into(),
+        session: format!("session-{}", row / CALLS_PER_SESSION).into(),
+        kind: "main".into(),
+    };
+    posted(rng, time, origin)
+}
+
+/// A call of some tokens.
+pub(crate) fn posted(rng: &mut Rng, time: UnixMs, origin: Origin) -> Call {
     let tokens = Tokens {
         input: rng.below(9_000),
         cache_read: rng.below(130_000),
@@ -81,16 +93,9 @@ fn call(rng: &mut Rng, row: u64) -> Call {
     Call {
         key: Key::fresh(time, u128::from(rng.below(u64::MAX))),
         variant: Variant(0),
-        rank: Rank::new(0, &tokens, false, Owner::new(UnixMs(0), &session)),
+        rank: Rank::new(0, &tokens, false, Owner::new(UnixMs(0), &origin.session)),
         time,
-        origin: Origin {
-            source: "bench".into(),
-            provider: "anthropic".into(),
-            model: format!("model-{}", rng.below(4)).into(),
-            project: format!("/home/dev/project-{}", row / CALLS_PER_SESSION % 6).into(),
-            session,
-            kind: "main".into(),
-        },
+        origin,
         tokens,
         billing: Billing::default(),
         reported_cost: None,

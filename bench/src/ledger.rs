@@ -7,11 +7,10 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use trueup_core::{
-    Batch, Billing, Call, Fact, Key, Origin, Outcome, Owner, Rank, Text, Tokens, UnixMs, Variant,
-};
+use trueup_core::{Batch, Call, Fact, Origin, UnixMs};
 use trueup_ledger::{Ledger, OpenOptions};
 
+use crate::floor::posted;
 use crate::rng::Rng;
 
 /// Calls of one session.
@@ -69,36 +68,15 @@ fn call(rng: &mut Rng, row: u64, time: UnixMs) -> Call {
     let number = row / SESSIONS_AT_ONCE / CALLS_PER_SESSION * SESSIONS_AT_ONCE + lane;
     let model = usize::try_from(number + rng.below(2)).unwrap_or(0);
     let model = MODELS.iter().cycle().nth(model % MODELS.len()).copied().unwrap_or_default();
-    let tokens = Tokens {
-        input: rng.below(9_000),
-        cache_read: rng.below(130_000),
-        cache_write_5m: rng.below(5_000),
-        output: rng.below(900),
-        ..Tokens::ZERO
+    let origin = Origin {
+        source: format!("agent-{}", number % AGENTS).into(),
+        provider: "gateway".into(),
+        model: model.into(),
+        project: format!("/home/dev/project-{}", number % PROJECTS).into(),
+        session: format!("session-{number}").into(),
+        kind: "main".into(),
     };
-    let session = Text::from(format!("session-{number}"));
-    Call {
-        key: Key::fresh(time, u128::from(rng.below(u64::MAX))),
-        variant: Variant(0),
-        rank: Rank::new(0, &tokens, false, Owner::new(UnixMs(0), &session)),
-        time,
-        origin: Origin {
-            source: format!("agent-{}", number % AGENTS).into(),
-            provider: "gateway".into(),
-            model: model.into(),
-            project: format!("/home/dev/project-{}", number % PROJECTS).into(),
-            session,
-            kind: "main".into(),
-        },
-        tokens,
-        billing: Billing::default(),
-        reported_cost: None,
-        latency_ms: Some(1_200),
-        time_to_first_token_ms: None,
-        outcome: Outcome::Ok,
-        trace_id: None,
-        body: None,
-    }
+    posted(rng, time, origin)
 }
 
 #[cfg(test)]
