@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::sync::Arc;
 
 use crate::{
     Batch, Call, ClaimedRun, Counters, Fact, Key, MeasuredCall, NanoUsd, Origin, Outcome, Problem,
@@ -18,7 +19,7 @@ pub struct Account {
     /// The first row of each key; further variants of it follow by `Row::next`.
     by_key: HashMap<Key, u32, BuildHasherDefault<KeyHasher>>,
     rows: Vec<Row>,
-    series: Names<Series>,
+    series: Names<Arc<Series>>,
     sessions: Names<(Text, Text)>,
     /// Claimed runs, by their keys.
     claims: BTreeMap<Key, Claim>,
@@ -116,7 +117,7 @@ pub struct Counted<'a> {
     /// When it was answered.
     pub time: UnixMs,
     /// What it belongs to.
-    pub series: &'a Series,
+    pub series: &'a Arc<Series>,
     /// The source and the session.
     pub session: &'a (Text, Text),
     /// What it adds.
@@ -286,7 +287,7 @@ impl Account {
             time: call.time,
             tokens: call.tokens,
             reported_cost: call.reported_cost.unwrap_or_default(),
-            series: self.series.number(|last| last.is_of(call), || Series::of_call(call)),
+            series: self.series.number(|last| last.is_of(call), || Series::of_call(call).into()),
             session: self.sessions.number(
                 |last| last.0 == *source && last.1 == *session,
                 || (Text::clone(source), Text::clone(session)),
@@ -311,7 +312,7 @@ impl Account {
         let parent = (!claim.parent.is_empty()).then(|| session(&claim.parent));
         let session = session(&claim.origin.session);
         let series = Series::of_claim(claim);
-        let series = self.series.number(|last| *last == series, || series.clone());
+        let series = self.series.number(|last| **last == series, || series.clone().into());
         let used = (claim.tokens.input, claim.tokens.output);
         let run = ClaimedRun { time: claim.time, started: claim.started, used };
         let counters = Counters::of_claim(claim);

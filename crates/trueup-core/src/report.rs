@@ -5,16 +5,19 @@
 //! price is not known is counted as unpriced, never as free.
 
 mod blocks;
+mod builder;
 mod completeness;
 mod cost;
 mod filter;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::prices::YoctoUsd;
-use crate::{Bucket, Calendar, Counters, NanoUsd, Series, Text, Tokens, UnixMs, Witness};
+use crate::{Bucket, Counters, NanoUsd, Series, Text, Tokens, UnixMs, Witness};
 
 pub use blocks::{BLOCK_MS, Block, blocks};
+pub use builder::ReportBuilder;
 pub use completeness::{ClaimSeen, Completeness, CompletenessBuilder, CompletenessReport};
 pub use cost::{CostMode, Pricer};
 pub use filter::{Filter, Window, matches};
@@ -112,7 +115,7 @@ pub struct Entry<'a> {
     /// The first and the last call in it.
     pub times: (UnixMs, UnixMs),
     /// What it is a sum of.
-    pub series: &'a Series,
+    pub series: &'a Arc<Series>,
     /// The session; empty in sums over time.
     pub session: &'a str,
     /// The sum.
@@ -218,149 +221,4 @@ pub struct Report {
     pub totals: Sums,
     /// Models without a known price, and how many calls of theirs are unpriced.
     pub unpriced_models: BTreeMap<Text, u64>,
-}
-
-/// Folds sums into a report.
-#[derive(Debug)]
-pub struct ReportBuilder<'a> {
-    by: Vec<Dimension>,
-    calendar: Calendar,
-    filter: &'a Filter,
-    pricer: Pricer<'a>,
-    rows: BTreeMap<Vec<Text>, Row>,
-    totals: Sums,
-    unpriced_models: BTreeMap<Text, u64>,
-    last_label: Text,
-}
-
-impl<'a> ReportBuilder<'a> {
-    /// A report by `by`, of what passes `filter`.
-    #[must_use]
-    pub fn new(
-        by: Vec<Dimension>,
-        calendar: Calendar,
-        filter: &'a Filter,
-        pricer: Pricer<'a>,
-    ) -> Self {
-        Self {
-            by,
-            calendar,
-            filter,
-            pricer,
-            rows: BTreeMap::new(),
-            totals: Sums::default(),
-            unpriced_models: BTreeMap::new(),
-            last_label: Text::default(),
-        }
-    }
-
-    /// Adds one sum.
-    pub fn add(&mut self, entry: Entry<'_>) {
-        let series = entry.series;
-        if !self.filter.takes_series(series) || !self.filter.window.contains(entry.start) {
-            return;
-        }
-        let sum = self.pricer.price(entry.start, series, entry.counters);
-        if sum.unpriced_calls > 0 {
-            *self.unpriced_models.entry(Text::clone(&series.model)).or_default() +=
-                sum.unpriced_calls;
-        }
-        let keys = (0..self.by.len()).map(|at| self.key(at, entry)).collect();
-        self.totals.add(series.witness, &sum);
-        let row = self.rows.entry(keys).or_insert_with_key(|keys| Row {
-            keys: keys.clone(),
-            sums: Sums::default(),
-            models: BTreeMap::new(),
-            agents: BTreeSet::new(),
-            projects: BTreeSet::new(),
-            kinds: BTreeSet::new(),
-            times: entry.times,
-        });
-        row.sums.add(series.witness, &sum);
-        row.times = (row.times.0.min(entry.times.0), row.times.1.max(entry.times.1));
-        row.agents.insert(Text::clone(&series.source));
-        row.projects.insert(Text::clone(&series.project));
-        row.kinds.insert(Text::clone(&series.kind));
-        row.models.entry(Text::clone(&series.model)).or_default().add(series.witness, &sum);
-    }
-
-    fn key(&mut self, at: usize, entry: Entry<'_>) -> Text {
-        let Some(dimension) = self.by.get(at) else { return Text::default() };
-        if let Some(bucket) = dimension.bucket() {
-            let label = self.calendar.label(bucket, entry.start);
-            if *self.last_label != *label {
-                self.last_label = label.into();
-            }
-            return Text::clone(&self.last_label);
-        }
-        match dimension {
-            Dimension::Agent => Text::clone(&entry.series.source),
-            Dimension::Model => Text::clone(&entry.series.model),
-            Dimension::Project => Text::clone(&entry.series.project),
-            Dimension::Session => entry.session.into(),
-            Dimension::Kind => Text::clone(&entry.series.kind),
-            Dimension::Provider => Text::clone(&entry.series.provider),
-            Dimension::Tier => entry.series.class.tier.name().into(),
-            Dimension::HalfHour
-            | Dimension::Hour
-            | Dimension::Day
-            | Dimension::Week
-            | Dimension::Month => Text::default(),
-        }
-    }
-
-    /// The report: rows of time in order of time, sessions in order of their last call, others by
-    /// their tokens.
-    #[must_use]
-    pub fn finish(self) -> Report {
-        let mut rows: Vec<Row> = self.rows.into_values().collect();
-        match self.by.first() {
-            Some(Dimension::Session) => {
-                let mut ends: BTreeMap<Option<Text>, UnixMs> = BTreeMap::new();
-                for row in &rows {
-                    let end = ends.entry(row.keys.first().cloned()).or_insert(row.times.1);
-                    *end = (*end).max(row.times.1);
-                }
-                // The rows of one session stay together, wherever its calls lie among others'.
-                rows.sort_by_cached_key(|row| {
-                    let session = row.keys.first().cloned();
-                    (ends.get(&session).copied(), session, row.times.1, row.keys.clone())
-                });
-            }
-            Some(
-                Dimension::Agent
-                | Dimension::Model
-                | Dimension::Project
-                | Dimension::Kind
-                | Dimension::Provider
-                | Dimension::Tier,
-            ) if self.by.len() == 1 => {
-                rows.sort_by(|a, b| {
-                    (b.sums.total_tokens(), &a.keys).cmp(&(a.sums.total_tokens(), &b.keys))
-                });
-            }
-            // Keys of time sort by time; with several dimensions, rows of one first key stay together.
-            Some(
-                Dimension::HalfHour
-                | Dimension::Hour
-                | Dimension::Day
-                | Dimension::Week
-                | Dimension::Month
-                | Dimension::Agent
-                | Dimension::Model
-                | Dimension::Project
-                | Dimension::Kind
-                | Dimension::Provider
-                | Dimension::Tier,
-            )
-            | None => {}
-        }
-        Report {
-            by: self.by,
-            zone: self.calendar.zone_name(),
-            rows,
-            totals: self.totals,
-            unpriced_models: self.unpriced_models,
-        }
-    }
 }

@@ -234,6 +234,12 @@ impl Calendar {
         self.last.as_ref().map_or("", |span| &span.label)
     }
 
+    /// Where the bucket that `time` falls into ends; a little after `time` in an hour in which clocks change.
+    pub fn end(&mut self, bucket: Bucket, time: UnixMs) -> UnixMs {
+        self.label(bucket, time);
+        self.last.as_ref().map_or(time, |span| span.end)
+    }
+
     /// The buckets between two instants, each with where it begins there and its label, in order;
     /// `None` where there are more than `most`. Where clocks go back, a label stands for both hours.
     pub fn buckets(

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use trueup_core::{Call, PriceClass, Series, Text, Witness};
@@ -271,7 +272,7 @@ pub(crate) const SERIES_COLUMNS: &str =
     "id, witness, source, provider, model, project, kind, price_class, has_reported_cost";
 
 /// A row of `SELECT` [`SERIES_COLUMNS`] `FROM series`.
-pub(crate) fn series_of_row(row: &Row<'_>) -> rusqlite::Result<(i64, Series)> {
+pub(crate) fn series_of_row(row: &Row<'_>) -> rusqlite::Result<(i64, Arc<Series>)> {
     let text = |at: usize| row.get_ref(at)?.as_str().map(Text::from).map_err(rusqlite::Error::from);
     let series = Series {
         witness: if row.get::<_, i64>(1)? == 0 { Witness::Measured } else { Witness::Claimed },
@@ -283,5 +284,5 @@ pub(crate) fn series_of_row(row: &Row<'_>) -> rusqlite::Result<(i64, Series)> {
         class: PriceClass::from_code(row.get(7)?).unwrap_or_default(),
         has_reported_cost: row.get(8)?,
     };
-    Ok((row.get(0)?, series))
+    Ok((row.get(0)?, Arc::new(series)))
 }

@@ -28,6 +28,7 @@ mod row;
 mod samples;
 mod schema;
 mod stated;
+mod stretches;
 mod timeline;
 mod volume;
 mod writer;
@@ -46,7 +47,9 @@ pub use outgoing::{Destination, Identity, Outgoing, PushAttempt, Quarantined, Sn
 pub use positions::StoredPositions;
 pub use push::{Ack, Effect, Frozen, Outcome, Postponed, Rejected};
 pub use queue::{Done, Limits, Offered};
-pub use reader::{CallRow, Check, Reader, SessionUsage, SourceState, StoredProblem, TimeUsage};
+pub use reader::{
+    CallRow, Check, Held, Reader, SessionUsage, SourceState, StoredProblem, TimeUsage,
+};
 pub use reconciled::Reconciled;
 pub use records::Records;
 pub use retention::{BallastState, LOST, REMOVED, Removed, Retention};

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
 use trueup_core::{Counters, FactId, Position, ProblemKind, Quota, Series, StoreId, Text, UnixMs};
@@ -62,6 +63,9 @@ fn joined(mut spans: Vec<(UnixMs, UnixMs)>) -> Vec<(UnixMs, UnixMs)> {
     joined
 }
 
+/// How often two readers are opened that must see the same commit.
+const PAIR_TRIES: u32 = 4;
+
 /// A connection that only reads.
 #[derive(Debug)]
 pub struct Reader {
@@ -98,6 +102,12 @@ pub struct SessionUsage {
     /// The first and the last call.
     pub times: (UnixMs, UnixMs),
 }
+
+/// While it is there, everything is read as it was at the first reading after it was made.
+#[derive(Debug)]
+pub struct Held<'a>(
+    #[expect(dead_code, reason = "its end is what matters")] rusqlite::Transaction<'a>,
+);
 
 /// One call, or one claim that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,17 +186,67 @@ impl Reader {
         Ok((version > 0).then(|| Self { path: path.to_path_buf(), database }))
     }
 
+    /// Two readers for two threads, which see the same commit for as long as they live; `None` where
+    /// there is no ledger, or others commit so often that none was found.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn pair(path: &Path) -> Result<Option<(Self, Self)>, LedgerError> {
+        Self::pair_around(path, || {})
+    }
+
+    /// The same; `meanwhile` is done when one of the two sees what it will see, and the other not yet.
+    fn pair_around(
+        path: &Path,
+        mut meanwhile: impl FnMut(),
+    ) -> Result<Option<(Self, Self)>, LedgerError> {
+        for _ in 0..PAIR_TRIES {
+            let (Some(one), Some(other)) = (Self::open(path)?, Self::open(path)?) else {
+                return Ok(None);
+            };
+            // It moves on whenever another connection has committed.
+            let before = other.data_version()?;
+            one.stay()?;
+            meanwhile();
+            other.stay()?;
+            if other.data_version()? == before {
+                return Ok(Some((one, other)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn data_version(&self) -> Result<i64, LedgerError> {
+        let version = self.database.query_row("PRAGMA data_version", [], |row| row.get(0));
+        version.map_err(LedgerError::sqlite(&self.path))
+    }
+
+    /// Sees what is committed now, whatever others commit from now on.
+    fn stay(&self) -> Result<(), LedgerError> {
+        let begun = self.database.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema");
+        begun.map_err(LedgerError::sqlite(&self.path))
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// Holds what is committed as it is, for several readings that must agree. Not for long: the
+    /// write-ahead log grows meanwhile.
+    ///
+    /// # Errors
+    /// What SQLite says, such as that it is held already.
+    pub fn hold(&self) -> Result<Held<'_>, LedgerError> {
+        self.database.unchecked_transaction().map(Held).map_err(LedgerError::sqlite(&self.path))
+    }
+
     /// Every series, by its number.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn series(&self) -> Result<HashMap<i64, Series>, LedgerError> {
+    pub fn series(&self) -> Result<HashMap<i64, Arc<Series>>, LedgerError> {
         self.all(&format!("SELECT {SERIES_COLUMNS} FROM series"), [], series_of_row)
     }
 
@@ -255,6 +315,41 @@ impl Reader {
                 counters: counters_of_row(row, 4)?,
                 times: (UnixMs(row.get(14)?), UnixMs(row.get(15)?)),
             });
+            Ok(())
+        })
+    }
+
+    /// Hands the number of each session that used something of some series in `from..until` to `each`, by
+    /// number, with its last call of them; that may lie behind `until`.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn session_ends(
+        &self,
+        series: &BTreeSet<i64>,
+        from: UnixMs,
+        until: UnixMs,
+        mut each: impl FnMut(i64, UnixMs),
+    ) -> Result<(), LedgerError> {
+        let numbers: Vec<String> = series.iter().map(ToString::to_string).collect();
+        let sql = format!(
+            "SELECT session, max(last_ms) FROM usage_session
+             WHERE last_ms >= ?1 AND first_ms < ?2 AND series IN ({}) GROUP BY session",
+            numbers.join(",")
+        );
+        self.each(&sql, [from.0, until.0], |row| {
+            each(row.get(0)?, UnixMs(row.get(1)?));
+            Ok(())
+        })
+    }
+
+    /// Hands the number and the own name of each session to `each`, by number.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn session_names(&self, mut each: impl FnMut(i64, &str)) -> Result<(), LedgerError> {
+        self.each("SELECT id, session FROM sessions ORDER BY id", [], |row| {
+            each(row.get(0)?, row.get_ref(1)?.as_str()?);
             Ok(())
         })
     }
@@ -364,7 +459,9 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn span(&self) -> Result<Option<(UnixMs, UnixMs)>, LedgerError> {
-        let sql = "SELECT min(start_ms), max(start_ms) FROM usage_time WHERE width_minutes = 1440";
+        // Each end alone is one step; both in one question are a walk over all days.
+        let sql = "SELECT (SELECT min(start_ms) FROM usage_time WHERE width_minutes = 1440),
+             (SELECT max(start_ms) FROM usage_time WHERE width_minutes = 1440)";
         let span = self.database.query_row(sql, [], |row| {
             Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
         });
@@ -578,4 +675,49 @@ fn open_read_only(path: &Path) -> Result<Connection, LedgerError> {
         path.display().to_string().replace('%', "%25").replace('?', "%3f")
     );
     connect(Path::new(&uri), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
+}
+
+#[cfg(test)]
+mod tests {
+    use trueup_core::{Batch, CustomEvent, Fact, Key};
+
+    use super::*;
+    use crate::{Ledger, OpenOptions};
+
+    #[test]
+    fn two_readers_see_the_same_commit_or_there_is_no_pair() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+        let mut events = 0_u64;
+        let mut commit = || {
+            events += 1;
+            let event = CustomEvent {
+                key: Key::of("test", &[&events.to_be_bytes()]),
+                time: UnixMs(1_795_000_000_000),
+                trace_id: None,
+                source: "test".into(),
+                session: Text::default(),
+                name: "e".into(),
+                metadata: None,
+            };
+            let facts = vec![Fact::Event(Box::new(event))];
+            ledger.append(&[&Batch { facts, ..Batch::default() }], UnixMs(1)).unwrap();
+        };
+        let seen = |reader: &Reader| -> i64 {
+            let sql = "SELECT count(*) FROM custom_events";
+            reader.database.query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        let mut left = 2;
+        let pair = Reader::pair_around(&path, || {
+            if left > 0 {
+                left -= 1;
+                commit();
+            }
+        });
+        let (one, other) = pair.unwrap().unwrap();
+        commit();
+        assert_eq!((seen(&one), seen(&other)), (2, 2));
+        assert!(Reader::pair_around(&path, &mut commit).unwrap().is_none());
+    }
 }

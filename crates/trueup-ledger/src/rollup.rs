@@ -106,11 +106,11 @@ struct Cell {
 }
 
 /// A map whose keys are a few numbers of our own making: nobody can choose them so that they collide.
-type ByNumbers<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+pub(crate) type ByNumbers<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 
 /// Mixes a few numbers, at less than it costs to look one up.
 #[derive(Debug, Default)]
-struct NumberHasher(u64);
+pub(crate) struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
     fn write(&mut self, bytes: &[u8]) {

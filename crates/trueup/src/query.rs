@@ -3,8 +3,10 @@
 //! Refusals are sentences for whoever asked; who that is, and how they are told, is not known here.
 
 pub(crate) mod over_time;
+pub(crate) mod sessions;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -13,11 +15,11 @@ use serde_json::Value;
 use trueup_core::report::{
     self, Block, CostMode, Dimension, Entry, Filter, Pricer, Report, ReportBuilder, Sums, Window,
 };
-use trueup_core::{Calendar, Counters, HOUR_MS, QUARTER_MS, Series, UnixMs};
+use trueup_core::{Bucket, Calendar, Counters, QUARTER_MS, Series, UnixMs};
 
 use crate::question::quoted;
 use crate::render::json;
-use crate::usage::{MONTH_MS, Usage};
+use crate::usage::Usage;
 
 /// What the rows are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -188,42 +190,18 @@ pub(crate) fn build(
     filter: &Filter,
     pricer: Pricer<'_>,
 ) -> Result<Report> {
-    let has_time = by.iter().any(|dimension| dimension.bucket().is_some());
+    let buckets: Vec<Bucket> = by.iter().filter_map(|dimension| dimension.bucket()).collect();
     let is_by_session = by.contains(&Dimension::Session);
-    let width_ms = match usage.span()? {
-        _ if !has_time && filter.window.is_all() && !pricer.has_changes() => MONTH_MS,
-        Some((first, last)) => {
-            let finest = calendar.finest_needed_ms(first, last);
-            by.iter().copied().filter_map(kept_ms).fold(finest, i64::min)
-        }
-        None => QUARTER_MS,
-    };
+    let of_buckets = calendar.clone();
     let mut report = ReportBuilder::new(by, calendar, filter, pricer);
     let mut each = |entry: Entry<'_>| report.add(entry);
+    let _held = usage.hold()?;
     if is_by_session {
-        usage.by_session(filter.window, &mut each)?;
+        usage.by_sessions(&[i64::MIN..=i64::MAX], filter.window, &mut each)?;
     } else {
-        usage.by_time(width_ms, filter.window, &mut each)?;
+        usage.by_buckets(&buckets, &of_buckets, filter.window, &mut each)?;
     }
     Ok(report.finish())
-}
-
-/// The widest sums that a dimension of less than a day can be made of.
-const fn kept_ms(dimension: Dimension) -> Option<i64> {
-    match dimension {
-        Dimension::HalfHour => Some(QUARTER_MS),
-        Dimension::Hour => Some(HOUR_MS),
-        Dimension::Day
-        | Dimension::Week
-        | Dimension::Month
-        | Dimension::Agent
-        | Dimension::Model
-        | Dimension::Project
-        | Dimension::Session
-        | Dimension::Kind
-        | Dimension::Provider
-        | Dimension::Tier => None,
-    }
 }
 
 /// The blocks of five hours with usage that passes, and their sums.
@@ -247,7 +225,7 @@ pub(crate) fn blocks(
 pub(crate) struct Kept {
     start: UnixMs,
     times: (UnixMs, UnixMs),
-    series: Series,
+    series: Arc<Series>,
     counters: Counters,
 }
 
@@ -270,7 +248,7 @@ pub(crate) fn quarters(usage: &Usage, window: Window) -> Result<Vec<Kept>> {
         kept.push(Kept {
             start: entry.start,
             times: entry.times,
-            series: entry.series.clone(),
+            series: Arc::clone(entry.series),
             counters: *entry.counters,
         });
     })?;

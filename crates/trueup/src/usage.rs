@@ -1,13 +1,18 @@
 //! Where reports take usage from: the ledger, or an account in memory.
 
+mod in_two;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use trueup_core::report::{Entry, Window};
-use trueup_core::{Account, Counted, Counters, DAY_MS, QUARTER_MS, Quota, Series, Text, UnixMs};
-use trueup_ledger::{Reader, SessionUsage, Width};
+use trueup_core::{
+    Account, Bucket, Calendar, Counted, Counters, DAY_MS, QUARTER_MS, Quota, Series, Text, UnixMs,
+};
+use trueup_ledger::{Held, Reader, SessionUsage, TimeUsage, Width};
 
 /// Usage, wherever it is kept.
 #[derive(Debug)]
@@ -26,6 +31,14 @@ impl Usage {
         Ok(Self::Ledger(Box::new(reader)))
     }
 
+    /// Holds the ledger as it is now, for several readings that must agree.
+    pub(crate) fn hold(&self) -> Result<Option<Held<'_>>> {
+        Ok(match self {
+            Self::Ledger(reader) => Some(reader.hold()?),
+            Self::Memory(_) => None,
+        })
+    }
+
     /// Hands sums over buckets of at most `width_ms` in `window` to `each`.
     pub(crate) fn by_time(
         &self,
@@ -36,27 +49,47 @@ impl Usage {
         match self {
             Self::Ledger(reader) => {
                 let series = reader.series()?;
-                reader.usage_by_time(width(width_ms), window.from, window.until, |usage| {
-                    if let Some(series) = series.get(&usage.series) {
-                        let (start, times) = (usage.start, usage.times);
-                        each(Entry {
-                            start,
-                            times,
-                            series,
-                            session: "",
-                            counters: &usage.counters,
-                        });
-                    }
-                })?;
+                let each = |usage| each_usage(&series, &usage, each);
+                reader.usage_by_time(width(width_ms), window.from, window.until, each)?;
             }
-            Self::Memory(account) => by_bucket(account, width_ms, window, each),
+            Self::Memory(account) => by_width(account, width_ms, window, each),
         }
         Ok(())
     }
 
-    /// Hands the sums of each session in `window` to `each`.
-    pub(crate) fn by_session(&self, window: Window, each: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
-        self.by_sessions(i64::MIN..=i64::MAX, window, each)
+    /// Hands sums in `window` to `each`, the widest of which none reaches over the end of one of these
+    /// buckets, or over midnight in UTC: prices change there.
+    pub(crate) fn by_buckets(
+        &self,
+        buckets: &[Bucket],
+        calendar: &Calendar,
+        window: Window,
+        each: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<()> {
+        let is_short = |bucket: &Bucket| matches!(bucket, Bucket::HalfHour | Bucket::Hour);
+        if buckets.iter().any(is_short) {
+            return self.by_time(QUARTER_MS, window, each);
+        }
+        match self {
+            Self::Ledger(reader) => {
+                if let Some(parts) = in_two::Parts::of(reader, window)? {
+                    return parts.read(buckets, calendar, each);
+                }
+                let series = reader.series()?;
+                let each = |usage| each_usage(&series, &usage, each);
+                reader.usage_between(window.from, window.until, edges(buckets, calendar), each)?;
+            }
+            Self::Memory(account) => {
+                let width_ms = match self.span()? {
+                    Some((first, last)) if !(buckets.is_empty() && window.is_all()) => {
+                        calendar.finest_needed_ms(first, last)
+                    }
+                    _ => DAY_MS,
+                };
+                by_width(account, width_ms, window, each);
+            }
+        }
+        Ok(())
     }
 
     /// Numbers of sessions of which some are read at a time, and then the next ones.
@@ -72,7 +105,7 @@ impl Usage {
     /// which has no numbers, those of all.
     pub(crate) fn by_sessions(
         &self,
-        numbers: RangeInclusive<i64>,
+        numbers: &[RangeInclusive<i64>],
         window: Window,
         each: &mut dyn FnMut(Entry<'_>),
     ) -> Result<()> {
@@ -157,19 +190,49 @@ const fn width(width_ms: i64) -> Width {
     }
 }
 
+/// Hands a sum of the ledger on, with the names of its series.
+fn each_usage(
+    series: &HashMap<i64, Arc<Series>>,
+    usage: &TimeUsage,
+    each: &mut dyn FnMut(Entry<'_>),
+) {
+    if let Some(series) = series.get(&usage.series) {
+        let TimeUsage { start, times, ref counters, .. } = *usage;
+        each(Entry { start, times, series, session: "", counters });
+    }
+}
+
+/// Where buckets end within a day, given where that begins in UTC.
+fn edges(buckets: &[Bucket], calendar: &Calendar) -> impl FnMut(UnixMs) -> Vec<UnixMs> + use<> {
+    let of_bucket = |bucket: &Bucket| (*bucket, calendar.clone());
+    let mut calendars: Vec<(Bucket, Calendar)> = buckets.iter().map(of_bucket).collect();
+    move |day| {
+        let end = UnixMs(day.0.saturating_add(DAY_MS));
+        let mut edges = Vec::new();
+        for (bucket, calendar) in &mut calendars {
+            let next = |edge: &UnixMs| {
+                let next = calendar.end(*bucket, *edge);
+                (*edge < next && next < end).then_some(next)
+            };
+            edges.extend(std::iter::successors(Some(day), next).skip(1));
+        }
+        edges
+    }
+}
+
 /// Asks for the widest sums there are: for reports without any time in them.
 pub(crate) const MONTH_MS: i64 = 28 * DAY_MS;
 
-fn by_bucket(account: &Account, width_ms: i64, window: Window, each: &mut dyn FnMut(Entry<'_>)) {
+fn by_width(account: &Account, width_ms: i64, window: Window, each: &mut dyn FnMut(Entry<'_>)) {
     let width_ms = width_ms.clamp(QUARTER_MS, DAY_MS);
     let mut sums: HashMap<(UnixMs, *const Series), Sum<'_>> = HashMap::new();
     for call in account.counted() {
         if window.contains(call.time) {
-            add(sums.entry((call.time.floor(width_ms), std::ptr::from_ref(call.series))), &call);
+            add(sums.entry((call.time.floor(width_ms), Arc::as_ptr(call.series))), &call);
         }
     }
     // By time and then by what: reports must not depend on where a hasher put things.
-    let places = places(sums.values().map(|sum| sum.series).collect());
+    let places = places(sums.values().map(|sum| &**sum.series).collect());
     let mut sums: Vec<_> = sums.into_iter().collect();
     sums.sort_by_cached_key(|((start, series), _)| (*start, places.get(series)));
     for ((start, _), sum) in &sums {
@@ -193,7 +256,7 @@ fn places(mut series: Vec<&Series>) -> HashMap<*const Series, usize> {
 
 /// A sum that grows.
 struct Sum<'a> {
-    series: &'a Series,
+    series: &'a Arc<Series>,
     counters: Counters,
     times: (UnixMs, UnixMs),
 }
@@ -212,7 +275,7 @@ fn sessions_of_memory(account: &Account, window: Window, each: &mut dyn FnMut(En
     let mut sums: HashMap<(&str, &str, *const Series), Sum<'_>> = HashMap::new();
     for call in account.counted().filter(|call| window.contains(call.time)) {
         let (source, session) = call.session;
-        add(sums.entry((source, session, std::ptr::from_ref(call.series))), &call);
+        add(sums.entry((source, session, Arc::as_ptr(call.series))), &call);
     }
     let mut sums: Vec<_> = sums.into_iter().map(|((_, session, _), sum)| (session, sum)).collect();
     sums.sort_unstable_by(|(a, one), (b, other)| (a, one.series).cmp(&(b, other.series)));
@@ -232,13 +295,16 @@ fn sessions_of_memory(account: &Account, window: Window, each: &mut dyn FnMut(En
 /// calls in it are read one by one, and those whose rows are gone by the quarter of an hour.
 fn sessions_of_ledger(
     reader: &Reader,
-    numbers: RangeInclusive<i64>,
+    numbers: &[RangeInclusive<i64>],
     window: Window,
     each: &mut dyn FnMut(Entry<'_>),
 ) -> Result<()> {
     let series = reader.series()?;
     let mut sums: Vec<SessionUsage> = Vec::new();
-    reader.usage_of_sessions(numbers, window.from, window.until, |usage| sums.push(usage))?;
+    for numbers in numbers {
+        let (from, until) = (window.from, window.until);
+        reader.usage_of_sessions(numbers.clone(), from, until, |usage| sums.push(usage))?;
+    }
     let is_across =
         |usage: &SessionUsage| !(window.contains(usage.times.0) && window.contains(usage.times.1));
     let across: BTreeMap<i64, Text> = sums

@@ -92,19 +92,21 @@ pub fn blocks(entries: &[Entry<'_>], filter: &Filter, pricer: &mut Pricer<'_>) -
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::prices::PriceBook;
     use crate::report::CostMode;
     use crate::{Counters, Series, Tokens};
 
-    fn entry<'a>(series: &'a Series, counters: &'a Counters, minute: i64) -> Entry<'a> {
+    fn entry<'a>(series: &'a Arc<Series>, counters: &'a Counters, minute: i64) -> Entry<'a> {
         let time = UnixMs(1_795_212_000_000 + minute * 60_000);
         Entry { start: time, times: (time, time), series, session: "", counters }
     }
 
     #[test]
     fn a_block_ends_after_five_hours_or_five_idle_hours() {
-        let series = Series::default();
+        let series = Arc::new(Series::default());
         let counters = Counters {
             calls: 1,
             tokens: Tokens { output: 600, ..Tokens::ZERO },

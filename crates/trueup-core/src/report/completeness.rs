@@ -165,6 +165,8 @@ impl<'a> CompletenessBuilder<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::report::Window;
     use crate::{Counters, Series};
@@ -217,7 +219,7 @@ mod tests {
             ("codex", "2026-11-21T00:00:00Z"),
             ("openclaw", "2026-11-20T00:00:00Z"),
         ] {
-            let series = Series { source: source.into(), ..Series::default() };
+            let series = Arc::new(Series { source: source.into(), ..Series::default() });
             let counters = Counters { calls: 7, ..Counters::default() };
             let start = time(start);
             let times = (start, start);

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::Sum;
 use crate::prices::{Listing, PriceBook, YoctoUsd};
-use crate::{Counters, NanoUsd, Series, Text, Tokens, UnixMs};
+use crate::{Calendar, Counters, NanoUsd, Series, Text, Tokens, UnixMs};
 
 /// Which cost a report shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,7 +26,8 @@ pub enum CostMode {
 pub struct Pricer<'a> {
     book: &'a PriceBook,
     mode: CostMode,
-    change_days: Vec<Date>,
+    /// Where the days begin on which prices change.
+    changes: Vec<UnixMs>,
     listings: HashMap<(Text, Text, usize), Option<Listing<'a>>>,
 }
 
@@ -34,33 +35,55 @@ impl<'a> Pricer<'a> {
     /// Prices by a book, in a mode.
     #[must_use]
     pub fn new(book: &'a PriceBook, mode: CostMode) -> Self {
-        let change_days = book.change_days().collect();
-        Self { book, mode, change_days, listings: HashMap::new() }
+        let utc = Calendar::new(TimeZone::UTC);
+        let changes = book.change_days().map(|day| utc.start_of_day(day)).collect();
+        Self { book, mode, changes, listings: HashMap::new() }
     }
 
-    /// Whether prices change on some day: then sums over more than a day cannot be priced.
-    #[must_use]
-    pub fn has_changes(&self) -> bool {
-        !self.change_days.is_empty()
+    /// What sums of series that are priced alike must share as well: those that do may be added up
+    /// first and priced then.
+    pub(super) fn likeness(&self, time: UnixMs, tokens: &Tokens) -> Likeness {
+        let Tokens { input, cache_read, cache_write_5m, cache_write_1h, cache_write, .. } = *tokens;
+        let used = [
+            input,
+            cache_read,
+            cache_write_5m.max(cache_write),
+            cache_write_1h,
+            tokens.output.saturating_sub(tokens.reasoning),
+            tokens.reasoning.min(tokens.output),
+            // More than there was output: it is priced as if all of that had been reasoning.
+            tokens.reasoning.saturating_sub(tokens.output),
+        ];
+        let bits = used.iter().zip(0_u8..).map(|(used, bit)| u8::from(*used > 0) << bit);
+        Likeness { epoch: self.epoch(time), kinds: bits.fold(0, |all, bit| all | bit) }
+    }
+
+    /// How often prices have changed until then.
+    fn epoch(&self, time: UnixMs) -> usize {
+        self.changes.iter().filter(|change| **change <= time).count()
     }
 
     /// A sum with its cost. `time` decides which of a model's dated prices holds.
     pub fn price(&mut self, time: UnixMs, series: &Series, counters: &Counters) -> Sum {
+        let mode = self.mode;
+        let listing = self.listing(time, series);
         let mut sum = Sum {
             calls: counters.calls,
             errors: counters.errors,
             tokens: counters.tokens,
             cost: YoctoUsd::ZERO,
             unpriced_calls: 0,
-            cache_saved: self.cache_saved(time, series, counters),
+            cache_saved: cache_saved(listing, series, counters),
         };
-        let is_reported = series.has_reported_cost && self.mode != CostMode::Computed;
+        let is_reported = series.has_reported_cost && mode != CostMode::Computed;
         let cost = if is_reported {
             Some(of_nano(counters.reported_cost))
-        } else if self.mode == CostMode::Reported {
+        } else if mode == CostMode::Reported {
             None
+        } else if counters.tokens.total() == 0 {
+            Some(YoctoUsd::ZERO)
         } else {
-            self.computed(time, series, counters)
+            listing.and_then(|listing| listing.cost(series.class, &counters.tokens).ok())
         };
         match cost {
             Some(cost) => sum.cost = cost,
@@ -69,39 +92,36 @@ impl<'a> Pricer<'a> {
         sum
     }
 
-    fn computed(&mut self, time: UnixMs, series: &Series, counters: &Counters) -> Option<YoctoUsd> {
-        if counters.tokens.total() == 0 {
-            return Some(YoctoUsd::ZERO);
-        }
-        self.listing(time, series)?.cost(series.class, &counters.tokens).ok()
-    }
-
-    /// What tokens read from a cache would have cost more as plain input.
-    fn cache_saved(&mut self, time: UnixMs, series: &Series, counters: &Counters) -> YoctoUsd {
-        let cached = Tokens { cache_read: counters.tokens.cache_read, ..Tokens::default() };
-        if cached.cache_read == 0 {
-            return YoctoUsd::ZERO;
-        }
-        let plain = Tokens { input: cached.cache_read, ..Tokens::default() };
-        let listing = self.listing(time, series);
-        let cost = |tokens: &Tokens| listing?.cost(series.class, tokens).ok();
-        let saved = cost(&plain).zip(cost(&cached));
-        saved.map_or(YoctoUsd::ZERO, |(plain, cached)| YoctoUsd(plain.0.saturating_sub(cached.0)))
-    }
-
     /// The prices of a model on the day of `time`.
     fn listing(&mut self, time: UnixMs, series: &Series) -> Option<&Listing<'a>> {
-        let day = if self.change_days.is_empty() {
-            Date::ZERO
-        } else {
-            time.zoned(&TimeZone::UTC).date()
-        };
-        let epoch = self.change_days.iter().filter(|change| **change <= day).count();
+        let (book, epoch) = (self.book, self.epoch(time));
+        let has_changes = !self.changes.is_empty();
         let name = (Text::clone(&series.provider), Text::clone(&series.model), epoch);
-        let book = self.book;
         let listing = self.listings.entry(name);
-        listing.or_insert_with(|| book.find(&series.provider, &series.model, day)).as_ref()
+        let find = || {
+            let day = if has_changes { time.zoned(&TimeZone::UTC).date() } else { Date::ZERO };
+            book.find(&series.provider, &series.model, day)
+        };
+        listing.or_insert_with(find).as_ref()
     }
+}
+
+/// What must be alike of sums that are priced as one: the prices of the time, and which kinds of tokens
+/// were used, for a price may be known of some kinds and not of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Likeness {
+    epoch: usize,
+    kinds: u8,
+}
+
+/// What tokens read from a cache would have cost more as plain input.
+fn cache_saved(listing: Option<&Listing<'_>>, series: &Series, counters: &Counters) -> YoctoUsd {
+    let cached = Tokens { cache_read: counters.tokens.cache_read, ..Tokens::default() };
+    let plain = Tokens { input: cached.cache_read, ..Tokens::default() };
+    let cost = |tokens: &Tokens| listing?.cost(series.class, tokens).ok();
+    let is_cached = cached.cache_read > 0;
+    let saved = is_cached.then(|| cost(&plain).zip(cost(&cached))).flatten();
+    saved.map_or(YoctoUsd::ZERO, |(plain, cached)| YoctoUsd(plain.0.saturating_sub(cached.0)))
 }
 
 fn of_nano(cost: NanoUsd) -> YoctoUsd {

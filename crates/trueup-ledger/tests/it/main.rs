@@ -21,5 +21,6 @@ mod rebuild;
 mod reconciled;
 mod retention;
 mod stated;
+mod stretches;
 mod timeline;
 mod writer;

@@ -12,7 +12,7 @@ use trueup_core::budget::{Days, Span};
 use trueup_core::prices::provider_key;
 use trueup_core::reconcile::{Coverage, DayState, Quantity};
 use trueup_core::report::{Entry, Pricer, Window, matches};
-use trueup_core::{Calendar, Decimal, Series, UnixMs, Witness};
+use trueup_core::{Bucket, Calendar, Decimal, Series, UnixMs, Witness};
 use trueup_ledger::Reader;
 
 use super::Settings;
@@ -167,8 +167,7 @@ fn account(
     let mut first_use = is_older.then(|| calendar.day(window.from));
     let mut of_account: Vec<(&Settings, &mut Known)> =
         budgets.iter().zip(known).filter(|(_, one)| one.of == Of::Account).collect();
-    let width_ms = calendar.finest_needed_ms(window.from, window.until);
-    usage.by_time(width_ms, window, &mut |entry| {
+    usage.by_buckets(&[Bucket::Day], &calendar, window, &mut |entry| {
         let date = calendar.day(entry.start);
         first_use = Some(first_use.map_or(date, |first| first.min(date)));
         let mut priced = None;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use trueup_core::report::{
     ClaimSeen, Completeness, CompletenessBuilder, CompletenessReport, Dimension, Filter,
 };
-use trueup_core::{Bucket, Calendar, QUARTER_MS};
+use trueup_core::{Bucket, Calendar};
 use trueup_ledger::Reader;
 
 use super::load::Loaded;
@@ -66,7 +66,7 @@ fn look(selection: &Selection, by: Option<&[Dimension]>, config: &Config) -> Res
     let (name, bucket) = bucket(by)?;
     check(selection)?;
     let Chosen { calendar, filter, loaded, .. } = selection.choose(config)?;
-    let report = build(&loaded.usage, bucket, calendar, &filter)?;
+    let report = build(&loaded.usage, bucket, &calendar, &filter)?;
     Ok(Looked { name, report, loaded })
 }
 
@@ -100,17 +100,15 @@ fn check(selection: &Selection) -> Result<()> {
 fn build(
     usage: &Usage,
     bucket: Bucket,
-    calendar: Calendar,
+    calendar: &Calendar,
     filter: &Filter,
 ) -> Result<CompletenessReport> {
     let Usage::Ledger(reader) = usage else {
         bail!("another process is about to make the ledger; ask again in a moment")
     };
     let reader: &Reader = reader;
-    let width_ms =
-        usage.span()?.map_or(QUARTER_MS, |(first, last)| calendar.finest_needed_ms(first, last));
-    let mut report = CompletenessBuilder::new(bucket, calendar, filter);
-    usage.by_time(width_ms, filter.window, &mut |entry| report.usage(&entry))?;
+    let mut report = CompletenessBuilder::new(bucket, calendar.clone(), filter);
+    usage.by_buckets(&[bucket], calendar, filter.window, &mut |entry| report.usage(&entry))?;
     reader.claims(filter.window.from, filter.window.until, |claim| {
         report.claim(&ClaimSeen {
             source: &claim.source,

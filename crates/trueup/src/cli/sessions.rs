@@ -7,13 +7,13 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 use trueup_core::Text;
-use trueup_core::report::{CostMode, Dimension, Pricer, Report, Row, Sums};
+use trueup_core::report::{CostMode, Pricer, Report, Row};
 
 use super::load::Loaded;
 use super::notes;
 use super::report::{Chosen, Selection};
 use crate::config::Config;
-use crate::query::build;
+use crate::query::sessions;
 use crate::render::json;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
@@ -57,26 +57,14 @@ impl Sessions {
     fn look(&self, config: &Config) -> Result<(Report, Loaded)> {
         let Chosen { calendar, filter, book, loaded } = self.selection.choose(config)?;
         let pricer = Pricer::new(&book, CostMode::Auto);
-        let mut report = build(&loaded.usage, vec![Dimension::Session], calendar, &filter, pricer)?;
-        if self.last > 0 {
-            keep_last(&mut report, self.last);
-        }
-        Ok((report, loaded))
+        let most = if self.last == 0 { usize::MAX } else { self.last };
+        let part = sessions::part(&loaded.usage, calendar, &filter, pricer, None, most)?;
+        Ok((part.report, loaded))
     }
 }
 
 fn as_json(report: &Report) -> Value {
     json::report(report, true)
-}
-
-/// Only the last rows, and their sums.
-fn keep_last(report: &mut Report, count: usize) {
-    report.rows.drain(..report.rows.len().saturating_sub(count));
-    report.totals = Sums::default();
-    for row in &report.rows {
-        report.totals.plus(&row.sums);
-    }
-    report.unpriced_models = notes::unpriced(report.rows.iter().flat_map(|row| &row.models));
 }
 
 fn table(report: &Report, zone: &jiff::tz::TimeZone, terminal: Terminal) -> String {

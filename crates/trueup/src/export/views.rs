@@ -68,7 +68,7 @@ pub(crate) fn sessions(
         let by = vec![Dimension::Session, Dimension::Agent];
         let pricer = Pricer::new(asked.book, asked.cost);
         let mut report = ReportBuilder::new(by, asked.calendar.clone(), asked.filter, pricer);
-        usage.by_sessions(numbers, asked.filter.window, &mut |entry| report.add(entry))?;
+        usage.by_sessions(&[numbers], asked.filter.window, &mut |entry| report.add(entry))?;
         for row in &report.finish().rows {
             put_session(row, &mut table)?;
         }

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 use trueup_core::UnixMs;
-use trueup_core::report::{CostMode, Dimension, Pricer, Row};
+use trueup_core::report::{CostMode, Pricer, Row};
 
 use super::asked::{Asked, FILTERS, Kind, Parameter, TIME};
 use super::{Endpoint, Failed, Sight, told};
-use crate::query::build;
+use crate::query::sessions::{self, Place};
 use crate::render::json;
 use crate::usage::Usage;
 
@@ -26,56 +26,34 @@ const PART: &[Parameter] = &[
     Parameter { name: "cursor", about: "`next_cursor` of the part before", kind: Kind::Text },
 ];
 
-/// The place of a session in the list: behind those that ended later.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    last: UnixMs,
-    session: String,
+fn parse_place(text: &str) -> Result<Place, Failed> {
+    let parts = text.split_once('.');
+    let place = parts.and_then(|(last, session)| {
+        Some(Place { last: UnixMs(last.parse().ok()?), session: session.into() })
+    });
+    place.ok_or_else(told::wrong_cursor)
 }
 
-impl Place {
-    fn of(row: &Row) -> Self {
-        Self {
-            last: row.times.1,
-            session: row.keys.first().map(ToString::to_string).unwrap_or_default(),
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, Failed> {
-        let parts = text.split_once('.');
-        let place = parts.and_then(|(last, session)| {
-            Some(Self { last: UnixMs(last.parse().ok()?), session: session.to_owned() })
-        });
-        place.ok_or_else(told::wrong_cursor)
-    }
-
-    fn text(&self) -> String {
-        format!("{}.{}", self.last.0, self.session)
-    }
+fn place_text(place: &Place) -> String {
+    format!("{}.{}", place.last.0, place.session)
 }
 
 fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
-    let behind = asked.text("cursor").map(Place::parse).transpose()?;
+    let behind = asked.text("cursor").map(parse_place).transpose()?;
     let usage = Usage::of_ledger(sight.ledger)?;
     let calendar = asked.calendar(sight);
     let first_usage = usage.span()?.map(|(first, _)| first);
     let days = asked.days(&calendar, first_usage, sight.now)?;
     let pricer = Pricer::new(sight.book, CostMode::Auto);
     let filter = asked.filter(days.window);
-    let report = build(&usage, vec![Dimension::Session], calendar.clone(), &filter, pricer)?;
-    let mut rows: Vec<(Place, &Row)> =
-        report.rows.iter().map(|row| (Place::of(row), row)).collect();
-    rows.sort_by(|one, other| other.0.cmp(&one.0));
-    let mut left = rows.iter().filter(|(place, _)| behind.as_ref().is_none_or(|it| place < it));
     let limit = asked.count("limit", LIMIT);
-    let part: Vec<&(Place, &Row)> = left.by_ref().take(limit).collect();
-    let next = part.last().filter(|_| left.next().is_some()).map(|(place, _)| place.text());
+    let part = sessions::part(&usage, calendar.clone(), &filter, pricer, behind.as_ref(), limit)?;
     Ok(json!({
         "schema": 1,
         "tz": calendar.zone_name(),
-        "total": rows.len(),
-        "rows": part.iter().map(|(_, row)| as_json(row)).collect::<Vec<_>>(),
-        "next_cursor": next,
+        "total": part.total,
+        "rows": part.report.rows.iter().rev().map(as_json).collect::<Vec<_>>(),
+        "next_cursor": part.next.as_ref().map(place_text),
         "cli": format!(
             "trueup sessions --last {limit}{}{}",
             days.options(&calendar),
