@@ -136,29 +136,37 @@ function Compared({ one }: { one: Comparison }) {
           ],
         }))}
       />
-      <Table
-        caption="By class"
-        columns={[
-          text("Class"),
-          number("Cells"),
-          ...one.quantities.flatMap((quantity) => [
-            number(`${side(one.left)} ${quantity}`),
-            number(`${side(one.right)} ${quantity}`),
-          ]),
-        ]}
-        rows={Object.entries(one.classes).map(([name, { cells, left, right }]) => ({
-          key: name,
-          cells: [
-            name.replaceAll("_", " "),
-            grouped(cells),
-            ...one.quantities.flatMap((quantity) => [
-              amount(left[quantity], quantity),
-              amount(right[quantity], quantity),
-            ]),
-          ],
-        }))}
-      />
+      <ByClass one={one} />
     </details>
+  );
+}
+
+/** A row for each class and quantity: side by side, the quantities of one class are wider than a page. */
+function ByClass({ one }: { one: Comparison }) {
+  const rows = Object.entries(one.classes).flatMap(([name, { cells, left, right }]) =>
+    one.quantities.map((quantity, line) => ({
+      key: `${name} ${quantity}`,
+      cells: [
+        name.replaceAll("_", " "),
+        line === 0 ? grouped(cells) : "",
+        quantity,
+        amount(left[quantity], quantity),
+        amount(right[quantity], quantity),
+      ],
+    })),
+  );
+  return (
+    <Table
+      caption="By class"
+      columns={[
+        text("Class"),
+        number("Cells"),
+        text("Quantity"),
+        number(side(one.left)),
+        number(side(one.right)),
+      ]}
+      rows={rows}
+    />
   );
 }
 
@@ -342,7 +350,7 @@ function Notes({ data }: { data: Told }) {
   if (notes.length === 0) return null;
   return (
     <details class="item">
-      <summary>{notes.length} notes on what was taken and left out</summary>
+      <summary>{counted(notes.length, "note")} on what was taken and left out</summary>
       <ul>
         {notes.map((note) => (
           <li key={note} dir="auto">
