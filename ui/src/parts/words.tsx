@@ -7,11 +7,18 @@ import { change, dollars, grouped, short } from "../money";
 import { moment } from "../time";
 import { zone } from "../url";
 
+interface NameProps {
+  text: string | null;
+  other?: string | undefined;
+  /** On as many lines as it takes, rather than cut. */
+  isWhole?: boolean;
+}
+
 /** A name of any length, in any script. */
-export function Name({ text, other }: { text: string | null; other?: string | undefined }) {
+export function Name({ text, other, isWhole }: NameProps) {
   if (text === null || text === "") return <span class="quiet">{other ?? "not said"}</span>;
   return (
-    <span class="name" dir="auto" title={text}>
+    <span class={isWhole ? "name whole" : "name"} dir="auto" title={text}>
       {text}
     </span>
   );

@@ -41,7 +41,7 @@ function Detail({ data }: { data: Told }) {
     <>
       <dl class="facts">
         <Fact name="Session">
-          <Name text={data.session} />
+          <Name text={data.session} isWhole />
         </Fact>
         <Fact name="Agent">
           <Names list={data.agents} />
@@ -49,10 +49,10 @@ function Detail({ data }: { data: Told }) {
         <Fact name="Project">
           <Names list={data.projects} />
         </Fact>
-        <Fact name="First call">
+        <Fact name={`First call, ${zone.value}`}>
           <Moment at={data.first} />
         </Fact>
-        <Fact name="Last call">
+        <Fact name={`Last call, ${zone.value}`}>
           <Moment at={data.last} />
         </Fact>
         <Fact name="Calls">
@@ -205,7 +205,7 @@ const FIELDS: (keyof Call)[] = [
   "id",
 ];
 
-/** Every field, as it was told. */
+/** Every field, as it was told, but for its time, which is of the zone of this view as all others are. */
 function OneCall({ call }: { call: Call }) {
   return (
     <section class="note" aria-label="One call">
@@ -215,8 +215,8 @@ function OneCall({ call }: { call: Call }) {
       </div>
       <dl class="facts">
         {FIELDS.map((name) => (
-          <Fact key={name} name={name.replaceAll("_", " ")}>
-            <Value of={call[name]} />
+          <Fact key={name} name={name === "at" ? `at, ${zone.value}` : name.replaceAll("_", " ")}>
+            {name === "at" ? <Moment at={call.at} /> : <Value of={call[name]} />}
           </Fact>
         ))}
       </dl>
@@ -226,5 +226,5 @@ function OneCall({ call }: { call: Call }) {
 
 function Value({ of }: { of: Call[keyof Call] }) {
   if (of === null) return <Missing why="not told" />;
-  return <Name text={typeof of === "number" ? grouped(of) : of} />;
+  return <Name text={typeof of === "number" ? grouped(of) : of} isWhole />;
 }
