@@ -73,7 +73,7 @@ function OneBudget({ budget }: { budget: Budget }) {
       ) : (
         <>
           <Meter budget={budget} />
-          <dl class="cards">
+          <dl class="cards of-five">
             <Fact name="Spent">
               <Money of={spent} />
             </Fact>
@@ -86,17 +86,11 @@ function OneBudget({ budget }: { budget: Budget }) {
             <Fact name="Used up">
               {budget.exhausted_on ?? (rate ? "it lasts" : <Missing why="too few days are known" />)}
             </Fact>
-            <Fact name="Forecast">
-              {forecast ? (
-                <>
-                  <Money of={forecast.amount_usd} />{" "}
-                  <span class="quiet">
-                    ({dollars(forecast.low_usd)} to {dollars(forecast.high_usd)})
-                  </span>
-                </>
-              ) : (
-                <Missing why="too few days are known" />
-              )}
+            <Fact
+              name="Forecast"
+              more={forecast && `${dollars(forecast.low_usd)} to ${dollars(forecast.high_usd)}`}
+            >
+              {forecast ? <Money of={forecast.amount_usd} /> : <Missing why="too few days are known" />}
             </Fact>
           </dl>
           <Days budget={budget} />
@@ -119,11 +113,19 @@ function OneBudget({ budget }: { budget: Budget }) {
   );
 }
 
-function Fact({ name, children }: { name: string; children: preact.ComponentChildren }) {
+interface FactProps {
+  name: string;
+  /** What stands below the figure. */
+  more?: string | null | undefined;
+  children: preact.ComponentChildren;
+}
+
+function Fact({ name, more, children }: FactProps) {
   return (
     <div class="card">
       <dt>{name}</dt>
       <dd class="value small">{children}</dd>
+      {more && <dd class="quiet">{more}</dd>}
     </div>
   );
 }
