@@ -3,7 +3,7 @@
 import "uplot/dist/uPlot.min.css";
 import uPlot from "uplot";
 import type { Bucket } from "../api";
-import { height } from "../money";
+import { grouped, height } from "../money";
 import { axisLabel } from "../time";
 import type { DenseProps } from "./dense";
 
@@ -81,10 +81,13 @@ export function draw(
     ticks: { stroke: ink("line") },
   };
   const keyAt = (at: number | null) => (at === null ? "–" : (buckets[at]?.key ?? buckets.at(-1)?.key ?? "–"));
-  const valueOf = (at: number) => (_: uPlot, __: number, ___: number, bucket: number | null) => {
-    const told = bucket === null ? null : plain[at]?.[Math.min(bucket, buckets.length - 1)];
-    return told == null ? "–" : format(told);
-  };
+  type Say = (value: number) => string;
+  const valueOf =
+    (values: (number | null)[] | undefined, say: Say) =>
+    (_: uPlot, __: number, ___: number, bucket: number | null) => {
+      const told = bucket === null ? null : values?.[Math.min(bucket, buckets.length - 1)];
+      return told == null ? "–" : say(told);
+    };
   // The uppermost layer first, so that each covers what lies above its own.
   const order = isLines ? layers.map((_, at) => at) : layers.map((_, at) => layers.length - 1 - at);
   const series: uPlot.Series[] = order.map((at) => {
@@ -98,7 +101,7 @@ export function draw(
       ...fill,
       ...paths,
       points: { show: false },
-      value: valueOf(at),
+      value: valueOf(plain[at], format),
     };
   });
   const shade = {
@@ -107,7 +110,10 @@ export function draw(
     points: { show: false },
     ...(bars && { paths: bars }),
   };
-  const calls: uPlot.Series[] = behind ? [{ label: behind.name, scale: "calls", ...shade }] : [];
+  const counts = behind?.values.map((value) => (value === null ? null : height(value)));
+  const calls: uPlot.Series[] = behind
+    ? [{ label: behind.name, scale: "calls", value: valueOf(counts, grouped), ...shade }]
+    : [];
   const callsAxis = behind
     ? [
         {
@@ -150,7 +156,7 @@ export function draw(
     },
     [
       ended(buckets).map((_, at) => at),
-      ...(behind ? [ended(behind.values.map((value) => (value === null ? null : height(value))))] : []),
+      ...(counts ? [ended(counts)] : []),
       ...order.map((at) => ended(heights[at] ?? [])),
     ],
     place,

@@ -1,5 +1,6 @@
 // The machine: what agents left of it, with their calls behind.
 
+import { useMemo } from "preact/hooks";
 import { type Host as Told, type HostMetric, command, exportUrl, hostUrl } from "../api";
 import { Dense } from "../charts/dense";
 import type { Layer } from "../charts/stacked";
@@ -24,6 +25,9 @@ const CHARTS: { title: string; fits: RegExp }[] = [
   { title: "The ledger's volume", fits: /^disk/ },
   { title: "Processes", fits: /./ },
 ];
+
+/** Charts of one title stand in this order of their units; the others follow. */
+const UNITS = ["percent", "bytes per second", "bytes"];
 
 /** Metrics of a chart of which the largest value is a line, too. */
 const WITH_MAX = 2;
@@ -69,16 +73,18 @@ interface Chart {
 }
 
 function charts(metrics: Told["metrics"]): Chart[] {
-  const all = new Map<string, Chart>();
+  const all = new Map<string, Chart & { order: number }>();
   for (const [name, metric] of Object.entries(metrics)) {
     if (metric.mean.every((value) => value === null)) continue;
     const order = CHARTS.findIndex(({ fits }) => fits.test(name));
-    const key = `${order} ${metric.unit}`;
-    const chart = all.get(key) ?? { title: CHARTS[order]?.title ?? name, unit: metric.unit, metrics: [] };
+    const { unit } = metric;
+    const key = `${order} ${unit}`;
+    const chart = all.get(key) ?? { order, title: CHARTS[order]?.title ?? name, unit, metrics: [] };
     chart.metrics.push([name, metric]);
     all.set(key, chart);
   }
-  return [...all].sort(([one], [other]) => one.localeCompare(other)).map(([, chart]) => chart);
+  const rank = ({ unit }: Chart) => (UNITS.includes(unit) ? UNITS.indexOf(unit) : UNITS.length);
+  return [...all.values()].sort((one, other) => one.order - other.order || rank(one) - rank(other));
 }
 
 function said(value: number, unit: string): string {
@@ -91,7 +97,12 @@ const title = (name: string): string =>
   name.replace(/_(milli)?percent$|_bytes(_per_second)?$/, "").replaceAll("_", " ");
 
 function Charts({ data }: { data: Told }) {
-  const behind: Layer = { name: "calls", look: "shade", values: data.calls };
+  // Where no sample was kept, calls lie behind nothing: the table below has them.
+  const behind: Layer = useMemo(() => {
+    const isKept = (at: number) => data.buckets[at]?.state !== "missing";
+    const values = data.calls.map((calls, at) => (isKept(at) ? calls : null));
+    return { name: "calls", look: "shade", values };
+  }, [data]);
   return charts(data.metrics).map(({ title: heading, unit, metrics }) => {
     const withMax = metrics.length <= WITH_MAX;
     const layers: Layer[] = metrics.flatMap(([name, { mean, max }], at) => [
