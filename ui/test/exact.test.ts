@@ -1,8 +1,9 @@
-// Amounts are exact, and are written as the command line writes them.
+// Amounts are exact, and are written as the command line writes them; keys lead where they say.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ticks } from "../src/charts/scale";
+import { placeAfter } from "../src/charts/walk";
 import { bytes, change, divided, dollars, grouped, less, rounded, short, sum } from "../src/money";
 
 test("sums lose no digit", () => {
@@ -66,4 +67,22 @@ test("an axis has round numbers and reaches its most", () => {
   assert.deepEqual(ticks(100), [0, 25, 50, 75, 100]);
   assert.deepEqual(ticks(0), [0, 1]);
   for (const most of [0.003, 7, 14_808_652, 1e15]) assert.ok((ticks(most).at(-1) ?? 0) >= most);
+});
+
+test("keys walk over a chart, and stay on it", () => {
+  const ground = { last: 9, begin: 7, steps: { ArrowLeft: -7, ArrowRight: 7, ArrowUp: -1 } };
+  for (const [key, from, to] of [
+    ["ArrowLeft", null, 7],
+    ["ArrowRight", null, 7],
+    ["ArrowLeft", 7, 0],
+    ["ArrowLeft", 3, 0],
+    ["ArrowRight", 3, 9],
+    ["ArrowUp", 7, 6],
+    ["Home", null, 0],
+    ["End", 2, 9],
+    ["ArrowDown", 2, null],
+    ["a", null, null],
+  ] as const) {
+    assert.equal(placeAfter(key, from, ground), to, `${key} from ${from}`);
+  }
 });

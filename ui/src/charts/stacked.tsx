@@ -3,12 +3,13 @@
 // Buckets before the account began, or that are still to come, are hatched; the one that is not over is
 // striped; zero is a line on the ground. With the keyboard, arrows go from bucket to bucket.
 
-import type { TargetedKeyboardEvent, TargetedPointerEvent } from "preact";
-import { useId, useRef, useState } from "preact/hooks";
+import type { TargetedPointerEvent } from "preact";
+import { useId, useRef } from "preact/hooks";
 import type { Bucket } from "../api";
 import { height } from "../money";
 import { axisLabel } from "../time";
 import { labelled, px, ticks, useWidth } from "./scale";
+import { useWalk } from "./walk";
 
 export interface Layer {
   name: string;
@@ -43,7 +44,13 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame, 960);
   const id = useId();
-  const [chosen, choose] = useState<number | null>(null);
+  const last = buckets.length - 1;
+  const open = (at: number | null) => {
+    const bucket = at === null ? undefined : buckets[at];
+    if (bucket && hrefOf) location.hash = hrefOf(bucket);
+  };
+  const ground = { last, begin: last, steps: { ArrowLeft: -1, ArrowRight: 1 } };
+  const { chosen, choose, onKeyDown } = useWalk(ground, open);
 
   const totals = buckets.map((_, at) =>
     layers.reduce((total, { values }) => total + height(values[at] ?? null), 0),
@@ -55,21 +62,6 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
   const y = (value: number) => GROUND - (value / most) * (GROUND - TOP);
   const names = labelled(buckets.length, width - LEFT);
 
-  const open = (bucket: Bucket | undefined) => {
-    if (bucket && hrefOf) location.hash = hrefOf(bucket);
-  };
-  const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>) => {
-    const last = buckets.length - 1;
-    const from = chosen ?? last + (event.key === "ArrowLeft" ? 1 : 0);
-    const moves: Record<string, number> = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: last };
-    const next = moves[event.key];
-    const bucket = chosen === null ? undefined : buckets[chosen];
-    if (event.key === "Enter") return open(bucket);
-    if (event.key === "Escape") return choose(null);
-    if (next === undefined) return;
-    event.preventDefault();
-    choose(Math.min(last, Math.max(0, next)));
-  };
   const onPointerMove = (event: TargetedPointerEvent<SVGSVGElement>) => {
     const at = Math.floor((event.offsetX - LEFT) / step);
     choose(at >= 0 && at < buckets.length ? at : null);
@@ -102,7 +94,7 @@ export function Stacked({ title, description, buckets, layers, shape, format, sa
         viewBox={`0 0 ${width} ${HEIGHT}`}
         onPointerMove={onPointerMove}
         onPointerLeave={() => choose(null)}
-        onClick={() => open(picked)}
+        onClick={() => open(chosen)}
         class={hrefOf ? "pickable" : undefined}
       >
         <title id={`${id}t`}>{title}</title>

@@ -2,11 +2,11 @@
 //
 // Five shades by the largest day; a day without usage is empty, one that was not kept is hatched.
 
-import type { TargetedKeyboardEvent } from "preact";
-import { useId, useState } from "preact/hooks";
+import { useId } from "preact/hooks";
 import type { Bucket, Value } from "../api";
 import { height } from "../money";
 import { monthName } from "../time";
+import { useWalk } from "./walk";
 
 const CELL = 15;
 const LEFT = 34;
@@ -47,7 +47,6 @@ export function shade(value: Value, most: number): number {
 
 export function Year({ title, buckets, values, say, onPick }: Props) {
   const id = useId();
-  const [chosen, choose] = useState<number | null>(null);
   const all = cells(buckets);
   const most = Math.max(0, ...values.map(height));
   const weeks = (all.at(-1)?.week ?? 0) + 1;
@@ -55,25 +54,13 @@ export function Year({ title, buckets, values, say, onPick }: Props) {
   const stateOf = (at: number) => buckets[at]?.state ?? "missing";
   const look = (at: number) =>
     stateOf(at) === "missing" ? "h-missing" : `h${shade(values[at] ?? null, most)}`;
-  const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>) => {
-    const last = all.length - 1;
-    const known = buckets.findLastIndex(({ state }) => state !== "missing");
-    const from = chosen ?? Math.max(0, known);
-    const steps: Record<string, number> = {
-      ArrowLeft: -7,
-      ArrowRight: 7,
-      ArrowUp: -1,
-      ArrowDown: 1,
-      Home: -from,
-      End: last - from,
-    };
-    const day = chosen === null ? undefined : all[chosen]?.day;
-    if (event.key === "Enter" && day) return onPick(day);
-    const step = steps[event.key];
-    if (step === undefined) return;
-    event.preventDefault();
-    choose(chosen === null ? from : Math.min(last, Math.max(0, from + step)));
-  };
+  const known = buckets.findLastIndex(({ state }) => state !== "missing");
+  const steps = { ArrowLeft: -7, ArrowRight: 7, ArrowUp: -1, ArrowDown: 1 };
+  const ground = { last: all.length - 1, begin: Math.max(0, known), steps };
+  const { chosen, choose, onKeyDown } = useWalk(ground, (at) => {
+    const day = all[at]?.day;
+    if (day) onPick(day);
+  });
   const told = chosen === null ? undefined : all[chosen];
   return (
     <div
