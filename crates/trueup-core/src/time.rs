@@ -251,6 +251,8 @@ impl Calendar {
     ) -> Option<Vec<(UnixMs, String)>> {
         let mut buckets: Vec<(UnixMs, String)> = Vec::new();
         let mut at = from;
+        // Behind the last time of the calendar no label ever changes.
+        let until = until.min(UnixMs(Timestamp::MAX.as_millisecond().saturating_add(1)));
         while at < until {
             let label = self.label(bucket, at).to_owned();
             let is_known = buckets.iter().rev().take(REPEATED).any(|(_, known)| *known == label);
@@ -267,10 +269,12 @@ impl Calendar {
         Some(buckets)
     }
 
-    /// The first instant of a calendar day.
+    /// The first instant of a calendar day; of a day at an end of the calendar that has none in this
+    /// zone, that end.
     #[must_use]
     pub fn start_of_day(&self, day: Date) -> UnixMs {
-        first_midnight(day, &self.zone).unwrap_or(UnixMs(0))
+        let end = if day.year() < 0 { i64::MIN } else { i64::MAX };
+        first_midnight(day, &self.zone).unwrap_or(UnixMs(end))
     }
 
     /// The calendar day of an instant.
@@ -450,6 +454,24 @@ mod tests {
             assert_eq!(calendar.buckets(bucket, from, until, expected - 1), None);
         }
         assert_eq!(calendar("UTC").buckets(Bucket::Day, until, from, 0), Some(Vec::new()));
+    }
+
+    /// The last time of the calendar is 9999-12-30T22:00:00.999Z.
+    #[test]
+    fn the_calendar_has_ends() {
+        let day = |text: &str| text.parse::<Date>().unwrap();
+        let mut utc = calendar("UTC");
+        assert_eq!(utc.start_of_day(day("9999-12-31")), UnixMs(i64::MAX));
+        assert_eq!(utc.start_of_day(day("-009999-01-01")), UnixMs(i64::MIN));
+        let last = utc.start_of_day(day("9999-12-30"));
+        let hours = utc.buckets(Bucket::Hour, last, UnixMs(i64::MAX), 100).unwrap();
+        assert_eq!(hours.len(), 23, "{hours:?}");
+        let mut east = calendar("Pacific/Kiritimati");
+        let last = east.start_of_day(day("9999-12-31"));
+        let halves = east.buckets(Bucket::HalfHour, last, UnixMs(i64::MAX), 100).unwrap();
+        assert_eq!(halves.last().unwrap().1, "9999-12-31 12:00");
+        let days = east.buckets(Bucket::Day, last, UnixMs(i64::MAX), 100).unwrap();
+        assert_eq!(days.len(), 1);
     }
 
     #[test]

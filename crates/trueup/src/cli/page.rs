@@ -44,7 +44,11 @@ pub(super) fn days(
     if to < from {
         bail!(WrongUsage(format!("--since {from} lies after {to}, the last day")));
     }
-    Ok(Days::of(calendar, from, to))
+    let days = Days::of(calendar, from, to);
+    match days.beyond_time() {
+        Some(why) => bail!(WrongUsage(format!("--since {why}"))),
+        None => Ok(days),
+    }
 }
 
 /// Answers all that the page shows. `is_compared`: whether there is a time before it.

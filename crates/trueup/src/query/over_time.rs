@@ -151,6 +151,12 @@ impl Days {
         Self { from, to, window: Window::of_days(calendar, Some(from), Some(to)) }
     }
 
+    /// Why they are no time at all: the calendar ends before them.
+    pub(crate) fn beyond_time(&self) -> Option<String> {
+        let is_beyond = self.window.from >= self.window.until;
+        is_beyond.then(|| format!("{} lies behind the last day that there is a time of", self.from))
+    }
+
     /// As options of `trueup report`.
     pub(crate) fn options(&self, calendar: &Calendar) -> String {
         format!(" --since {} --until {} --tz {}", self.from, self.to, calendar.zone_name())

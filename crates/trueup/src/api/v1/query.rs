@@ -110,6 +110,9 @@ pub(super) fn buckets(
     calendar: &mut Calendar,
     days: &Days,
 ) -> Result<Buckets, Failed> {
+    if let Some(why) = days.beyond_time() {
+        return Err(Failed::Refused(format!("`from`: {why}")));
+    }
     let asked = asked.text("bucket").unwrap_or("auto");
     Buckets::of(asked, calendar, days).map_err(|TooMany { fitting }| {
         let remedy = fitting.map(|name| format!("`{name}` would fit"));
