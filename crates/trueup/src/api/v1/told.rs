@@ -1,5 +1,7 @@
 //! What several answers tell alike: a call's cost, a kind of error, a cursor that is none.
 
+use std::sync::LazyLock;
+
 use trueup_core::Series;
 use trueup_core::report::Pricer;
 use trueup_ledger::StoredCall;
@@ -18,8 +20,9 @@ pub(super) fn cost(call: &StoredCall, series: &Series, pricer: &mut Pricer<'_>) 
 
 /// The kind of an error, which clients name as they like, without what looks like a secret.
 pub(super) fn error_type(text: &str) -> String {
+    static REDACTOR: LazyLock<Redactor> = LazyLock::new(|| Redactor::new(Level::Redacted));
     let limits = Limits { redacted_bytes_max: ERROR_TYPE_BYTES_MAX, ..Limits::MESSAGE };
-    Redactor::new(Level::Redacted).redact(text, limits).unwrap_or_default()
+    REDACTOR.redact(text, limits).unwrap_or_default()
 }
 
 pub(super) fn wrong_cursor() -> Failed {
