@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use trueup_core::report::{Block, Dimension, Report, Row, Sum, Sums};
-use trueup_core::{NanoUsd, UnixMs};
+use trueup_core::{NanoUsd, Tokens, UnixMs};
 
 /// The version of the shape. It changes only when a reader of an older one would misread.
 const SCHEMA: u32 = 1;
@@ -91,22 +91,32 @@ pub(crate) fn sums(of: &Sums) -> Value {
 
 /// One of the two.
 pub(crate) fn sum(sum: &Sum) -> Value {
-    let tokens = &sum.tokens;
-    json!({
+    let fields = json!({
         "calls": sum.calls,
         "errors": sum.errors,
-        "input": tokens.input,
-        "cache_read": tokens.cache_read,
-        "cache_write_5m": tokens.cache_write_5m,
-        "cache_write_1h": tokens.cache_write_1h,
-        "cache_write": tokens.cache_write,
-        "output": tokens.output,
-        "reasoning": tokens.reasoning,
-        "total": tokens.total(),
         "cost_usd": sum.cost_nanousd().to_string(),
         "unpriced_calls": sum.unpriced_calls,
         "cache_saved_usd": sum.cache_saved.to_nano().to_string(),
-    })
+    });
+    with_tokens(fields, &sum.tokens)
+}
+
+/// An object with a field for each kind of tokens more, and their total.
+pub(crate) fn with_tokens(mut object: Value, tokens: &Tokens) -> Value {
+    let all = [
+        ("input", tokens.input),
+        ("cache_read", tokens.cache_read),
+        ("cache_write_5m", tokens.cache_write_5m),
+        ("cache_write_1h", tokens.cache_write_1h),
+        ("cache_write", tokens.cache_write),
+        ("output", tokens.output),
+        ("reasoning", tokens.reasoning),
+        ("total", tokens.total()),
+    ];
+    if let Value::Object(fields) = &mut object {
+        fields.extend(all.map(|(name, count)| (name.to_owned(), json!(count))));
+    }
+    object
 }
 
 fn time(time: UnixMs) -> Value {

@@ -93,7 +93,8 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
     let calendar = asked.calendar(sight);
     let first_usage = reader.span()?.map(|(first, _)| first);
     let first = first_usage.into_iter().chain(reader.first_error()?).min();
-    let window = asked.days(&calendar, first, sight.now)?.window;
+    let days = asked.days(&calendar, first, sight.now)?;
+    let window = days.window;
     let from = FactId::first_at(window.from);
     let end = place.as_ref().map_or(LAST, |place| after(place.edge));
     let until = FactId::first_at(window.until).min(end);
@@ -120,6 +121,7 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
         "failed_calls": failed.rows,
         "is_cut": failed.is_cut || is_rest_untold || events > u64::from(LOOKED_AT_MAX),
         "next_cursor": next,
+        "cli": format!("trueup export errors{}", days.options(&calendar)),
     }))
 }
 

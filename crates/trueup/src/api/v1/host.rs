@@ -47,6 +47,7 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
         "metrics": metrics(&samples),
         "sources": scopes,
         "is_cut": is_cut,
+        "cli": format!("trueup export host{}", days.options(&calendar)),
     }))
 }
 

@@ -2,12 +2,14 @@
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use trueup_core::report::{CostMode, Dimension, Entry, Filter, Pricer, Report, ReportBuilder};
+use trueup_core::report::{CostMode, Dimension, Entry, Filter, Pricer, Report, ReportBuilder, Row};
 use trueup_core::{Calendar, FactId, Series, Text};
 use trueup_ledger::{Reader, StoredCall};
 
 use super::asked::{Asked, Kind, Parameter};
 use super::{Endpoint, Failed, Sight, told};
+use crate::query::filter_options;
+use crate::query::over_time::Days;
 use crate::render::json;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
@@ -73,11 +75,24 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
         "calls": calls,
         "calls_removed": removed,
         "next_cursor": part.next.map(|id| id.to_string()),
+        "tz": Calendar::new(sight.zone.clone()).zone_name(),
+        "cli": command_line(row, sight),
     });
     if let (Value::Object(answer), Value::Object(fields)) = (&mut answer, fields) {
         answer.extend(fields);
     }
     Ok(answer)
+}
+
+/// The command that lists the session, among those of the same agents and days.
+fn command_line(row: &Row, sight: &Sight<'_>) -> String {
+    let calendar = Calendar::new(sight.zone.clone());
+    let (first, last) = row.times;
+    let days = Days::of(&calendar, calendar.day(first), calendar.day(last));
+    let sources = row.agents.iter().map(ToString::to_string).collect();
+    let filter = Filter { sources, ..Filter::default() };
+    let options = format!("{}{}", days.options(&calendar), filter_options(&filter));
+    format!("trueup sessions --last 0{options}")
 }
 
 fn place(cursor: &str) -> Result<FactId, Failed> {
@@ -114,8 +129,7 @@ fn sums(
 }
 
 fn call_as_json(call: &StoredCall, series: &Series, pricer: &mut Pricer<'_>) -> Value {
-    let tokens = &call.counters.tokens;
-    json!({
+    let fields = json!({
         "id": call.id.to_string(),
         "at": call.time.to_string(),
         "agent": series.source,
@@ -124,18 +138,11 @@ fn call_as_json(call: &StoredCall, series: &Series, pricer: &mut Pricer<'_>) -> 
         "project": series.project,
         "kind": series.kind,
         "tier": series.class.tier.name(),
-        "input": tokens.input,
-        "cache_read": tokens.cache_read,
-        "cache_write_5m": tokens.cache_write_5m,
-        "cache_write_1h": tokens.cache_write_1h,
-        "cache_write": tokens.cache_write,
-        "output": tokens.output,
-        "reasoning": tokens.reasoning,
-        "total": tokens.total(),
         "cost_usd": told::cost(call, series, pricer),
         "latency_ms": call.latency_ms,
         "time_to_first_token_ms": call.time_to_first_token_ms,
         "status": if call.error_type.is_some() { "error" } else { "ok" },
         "error_type": call.error_type.as_deref().map(told::error_type),
-    })
+    });
+    json::with_tokens(fields, &call.counters.tokens)
 }
