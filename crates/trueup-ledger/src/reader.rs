@@ -454,19 +454,32 @@ impl Reader {
         })
     }
 
-    /// The first and the last day with usage, in UTC.
+    /// The first and the last moment with usage.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn span(&self) -> Result<Option<(UnixMs, UnixMs)>, LedgerError> {
-        // Each end alone is one step; both in one question are a walk over all days.
-        let sql = "SELECT (SELECT min(start_ms) FROM usage_time WHERE width_minutes = 1440),
-             (SELECT max(start_ms) FROM usage_time WHERE width_minutes = 1440)";
+        // The first and the last quarter are looked up by the key; their sums say when in them.
+        let sql = "SELECT
+            (SELECT min(first_ms) FROM usage_time WHERE width_minutes = 15 AND start_ms =
+                (SELECT min(start_ms) FROM usage_time WHERE width_minutes = 15)),
+            (SELECT max(last_ms) FROM usage_time WHERE width_minutes = 15 AND start_ms =
+                (SELECT max(start_ms) FROM usage_time WHERE width_minutes = 15))";
         let span = self.database.query_row(sql, [], |row| {
             Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
         });
         let span = span.map_err(LedgerError::sqlite(&self.path))?;
         Ok(span.map(|(first, last)| (UnixMs(first), UnixMs(last))))
+    }
+
+    /// When something new was last read of a store.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn last_read(&self) -> Result<Option<UnixMs>, LedgerError> {
+        let sql = "SELECT max(read_at) FROM positions";
+        let last = self.database.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+        Ok(last.map_err(LedgerError::sqlite(&self.path))?.map(UnixMs))
     }
 
     /// How far every store was read.

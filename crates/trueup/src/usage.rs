@@ -153,7 +153,15 @@ impl Usage {
         })
     }
 
-    /// The first and the last moment with usage, roughly.
+    /// When something new was last read of an agent's store, as far as the ledger knows.
+    pub(crate) fn last_read(&self) -> Result<Option<UnixMs>> {
+        Ok(match self {
+            Self::Ledger(reader) => reader.last_read()?,
+            Self::Memory(_) => None,
+        })
+    }
+
+    /// The first and the last moment with usage.
     pub(crate) fn span(&self) -> Result<Option<(UnixMs, UnixMs)>> {
         Ok(match self {
             Self::Ledger(reader) => reader.span()?,

@@ -279,7 +279,11 @@ impl ShowReport {
             filter,
             span,
             now,
-            last_sync: loaded.keeper.is_none().then_some(now),
+            // Who keeps the ledger alone knows when it last looked; the ledger, when that brought something.
+            last_sync: match &loaded.keeper {
+                None => Some(now),
+                Some(_) => loaded.usage.last_read()?,
+            },
         };
         let page = page::of(&question, asked.0.is_some())?;
         html::report(&page.data, &mut out)?;
