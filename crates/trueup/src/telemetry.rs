@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow, bail};
 use serde_json::{Value as Json, json};
 use trueup_telemetry::manifest::{Drops, Input, Manifest};
-use trueup_telemetry::product::{Environment, Options};
+use trueup_telemetry::product::{Environment, Options, Telemetry};
 use trueup_telemetry::redact::{Level, Limits, Redactor};
 
 use crate::clock;
@@ -49,6 +49,12 @@ pub(crate) fn options(manifest: Manifest, config: &Config) -> Options {
     let base = machine(&manifest);
     let clock = Arc::new(clock::now);
     Options { base, clock, ..Options::new(Arc::new(manifest), &folder, environment) }
+}
+
+/// A product's telemetry, to look at: nothing is made, changed, deleted or sent.
+pub(crate) fn look(manifest: Manifest, config: &Config) -> Telemetry {
+    let options = options(manifest, config);
+    Telemetry::open(Options { is_driven: true, is_onlooker: true, ..options })
 }
 
 /// What every event of a product says of this machine, as far as its manifest asks for it.

@@ -1,12 +1,14 @@
-//! How telemetry stands, as JSON for programs.
+//! How telemetry stands, and what it would send next: as JSON for programs, and as it goes over the wire.
 
+use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use trueup_telemetry::consent::{Content, StateFile};
+use trueup_telemetry::consent::{Content, Mode, StateFile};
 use trueup_telemetry::identity::Found;
 use trueup_telemetry::manifest::Manifest;
-use trueup_telemetry::product::{Flushed, Shown, Status};
+use trueup_telemetry::product::{Flushed, Shown, Status, Telemetry};
+use trueup_telemetry::sink::Request;
 
 use crate::clock;
 
@@ -91,4 +93,66 @@ pub(crate) fn flushed(flushed: &Flushed) -> Value {
     json!({
         "queued": queued, "kept": kept, "requests": requests, "sent": sent, "problem": problem,
     })
+}
+
+/// What a mode means, in words.
+pub(crate) const fn meaning(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Off => "nothing is recorded or sent",
+        Mode::Local => "it may be recorded on this machine, and nothing is sent",
+        Mode::On => "it may be sent",
+    }
+}
+
+/// The next request, as JSON.
+pub(crate) fn next(next: Option<&Shown>) -> Value {
+    let sha256 = next.map(|shown| &shown.item.sha256);
+    let request = next.and_then(|shown| shown.request.as_ref()).map(|request| {
+        let headers: Map<String, Value> =
+            request.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        json!({
+            "method": request.method,
+            "url": request.url,
+            "headers": headers,
+            "body": String::from_utf8_lossy(&request.body),
+            "sha256": sha256,
+        })
+    });
+    json!({"schema": 1, "request": request})
+}
+
+/// The next request as it goes over the wire, but for `Host` and `Content-Length`, which follow from it;
+/// where there is none, why.
+pub(crate) fn write_next(
+    next: Option<&Shown>,
+    telemetry: &Telemetry,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
+    let Some(shown) = next else {
+        return writeln!(out, "{}", nothing(&telemetry.status()));
+    };
+    if let Some(Request { method, url, headers, .. }) = &shown.request {
+        writeln!(out, "{method} {url}")?;
+        for (name, value) in headers {
+            writeln!(out, "{name}: {value}")?;
+        }
+        writeln!(out)?;
+    }
+    out.write_all(&shown.body)?;
+    if !shown.body.ends_with(b"\n") {
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// Why there is nothing to show.
+fn nothing(status: &Status) -> String {
+    let why = match status.mode {
+        Mode::On if status.queued > 0 => {
+            "what waits is not due yet, or the day's budget is used up"
+        }
+        Mode::On => "nothing has ended that is to be sent",
+        Mode::Off | Mode::Local => meaning(status.mode),
+    };
+    format!("Telemetry of {} is {}: {why}.", status.product, status.mode)
 }

@@ -15,6 +15,7 @@ mod query;
 mod reply;
 mod session;
 mod sessions;
+mod telemetry;
 mod told;
 mod verbs;
 
@@ -56,6 +57,7 @@ const ENDPOINTS: &[Endpoint] = &[
     session::ENDPOINT,
     errors::ENDPOINT,
     host::ENDPOINT,
+    telemetry::ENDPOINT,
     legacy::ENDPOINT,
 ];
 

@@ -29,6 +29,7 @@ use trueup_telemetry::product::{Options, Status, Telemetry};
 
 use crate::config::Config;
 use crate::telemetry;
+use crate::telemetry::shown::meaning;
 
 /// Look at what telemetry may tell, and decide on it
 #[derive(Debug, Args)]
@@ -130,7 +131,7 @@ impl Which {
 
     /// A product's telemetry, to look at: nothing is made, changed or deleted.
     fn look(&self, config: &Config) -> Result<Telemetry> {
-        Ok(Telemetry::open(Options { is_onlooker: true, ..self.options(config)? }))
+        Ok(telemetry::look(self.manifest()?, config))
     }
 }
 
@@ -143,15 +144,6 @@ fn decided_by(status: &Status, manifest: &Manifest) -> String {
         Layer::File => format!("the decision in {}", status.file.display()),
         Layer::Ci => "the variable CI".to_owned(),
         Layer::Default => "the manifest: nobody has decided".to_owned(),
-    }
-}
-
-/// What a mode means, in words.
-const fn meaning(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Off => "nothing is recorded or sent",
-        Mode::Local => "it may be recorded on this machine, and nothing is sent",
-        Mode::On => "it may be sent",
     }
 }
 
