@@ -141,7 +141,7 @@ async fn tell(app: &Arc<App>, teller: &mpsc::Sender<Bytes>) {
     let seq = *changes.borrow_and_update();
     let (mut told, mut event) = app.latest(seq, |latest| &latest.start).await;
     loop {
-        if !matches!(timeout(PATIENCE, teller.send(event)).await, Ok(Ok(()))) {
+        if !is_taken(teller, event, PATIENCE).await {
             return;
         }
         event = loop {
@@ -158,6 +158,11 @@ async fn tell(app: &Arc<App>, teller: &mpsc::Sender<Bytes>) {
             }
         };
     }
+}
+
+/// Hands an event over; false where the listener has left, or has not read the one before for so long.
+async fn is_taken(teller: &mpsc::Sender<Bytes>, event: Bytes, patience: Duration) -> bool {
+    matches!(timeout(patience, teller.send(event)).await, Ok(Ok(())))
 }
 
 impl App {
@@ -235,4 +240,32 @@ fn look(path: &Path, book: &PriceBook, known: &BTreeSet<FactId>) -> Result<Look>
     let latest = calls.iter().take(CALLS_MAX).filter_map(&mut shown).collect();
     let remembered = Arc::new(calls.iter().map(|it| it.call.id).collect());
     Ok(Look { remembered, new, latest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A body that nobody polls holds one event; the next one waits for it as long as patience lasts.
+    #[test]
+    fn a_listener_that_reads_nothing_is_let_go_and_a_slow_one_is_not() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let patience = Duration::from_millis(200);
+            let event = || Bytes::from_static(b"event");
+            let (teller, mut told) = mpsc::channel(1);
+            let start = Instant::now();
+            assert!(is_taken(&teller, event(), patience).await, "there is room for one");
+            assert!(!is_taken(&teller, event(), patience).await, "nobody has read it");
+            assert!(start.elapsed() >= patience);
+            let slow = async {
+                tokio::time::sleep(patience / 4).await;
+                told.recv().await
+            };
+            let (is_taken_now, read) = tokio::join!(is_taken(&teller, event(), patience), slow);
+            assert!(is_taken_now && read.is_some(), "it read in time");
+            drop(told);
+            assert!(!is_taken(&teller, event(), patience).await, "it has left");
+        });
+    }
 }
