@@ -153,6 +153,11 @@ fn ten_years_are_months_and_too_many_buckets_are_refused_with_what_fits() {
     let error = refused.json()["error"].as_str().unwrap().to_owned();
     assert_eq!(refused.status, 400);
     assert!(error.contains("more than 400") && error.contains("`1d` would fit"), "{error}");
+    // The last hours of the calendar, in the zone that has the most of them.
+    let last = "from=9999-12-31&to=9999-12-31&tz=Pacific/Kiritimati";
+    let answer = get(&daemon, &format!("usage/query?{last}"));
+    assert_eq!(answer["bucket"], "30m");
+    assert_eq!(answer["buckets"][0]["key"], "9999-12-31 00:00");
 }
 
 #[test]
@@ -208,6 +213,77 @@ fn verbs_are_answered_as_they_print() {
     }
 }
 
+/// What a view shows has a command of its own beside it, and that prints the same.
+#[test]
+fn errors_samples_and_a_session_name_their_commands() {
+    let (home, daemon) = home();
+    let failed =
+        r#"{"timestamp":"2026-10-26T12:00:00Z","error_type":"crash","message":"x","agent":"iris"}"#;
+    daemon.post_durably("/v1/errors", failed);
+    let errors = get(&daemon, "errors?from=2026-10-26&tz=Asia/Kathmandu");
+    let printed_errors = printed(&home, &errors["cli"], "--format json");
+    assert_eq!(errors["events"], printed_errors["rows"].as_array().unwrap().len());
+    assert_eq!(errors["events"], 1);
+    let told = errors["cli"].as_str().unwrap();
+    assert!(
+        told.contains(" --since 2026-10-26 ") && told.contains("--tz Asia/Kathmandu"),
+        "{told}"
+    );
+    let host = get(&daemon, "metrics/host?from=2026-10-26&to=2026-10-27");
+    assert_eq!(host["cli"], "trueup export host --since 2026-10-26 --until 2026-10-27 --tz UTC",);
+    assert_eq!(run(&home, &host["cli"], "--format json").status.code(), Some(0));
+    for path in ["s-1", "s-2", "s%2F3%20%3F"] {
+        let session = get(&daemon, &format!("sessions/{path}"));
+        assert_eq!(session["tz"], "UTC");
+        let list = printed(&home, &session["cli"], "--json");
+        let rows = list["rows"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["session"] == session["session"]);
+        let row = row.unwrap_or_else(|| panic!("{path}: {list:#}"));
+        for name in ["exact", "estimated", "first", "last", "agents"] {
+            assert_eq!(session[name], row[name], "{path}: {name}");
+        }
+    }
+}
+
+/// Whoever looks at the settings sees what a terminal shows.
+#[test]
+fn telemetry_is_shown_as_the_program_shows_it_and_nothing_is_made() {
+    for mode in ["", "on", "off"] {
+        let home = Home::with(&[("TZ", "UTC"), ("TRUEUP_TELEMETRY", mode)]);
+        let daemon = home.start();
+        let answer = get(&daemon, "telemetry");
+        let shown = run(&home, &answer["cli"], "");
+        assert_eq!(answer["shown"], String::from_utf8(shown.stdout).unwrap(), "{mode}");
+        let status = printed(&home, &"trueup telemetry status".into(), "--json");
+        for name in ["product", "mode", "decided_by", "sinks", "id", "file"] {
+            assert_eq!(answer["status"][name], status[name], "{mode}: {name}");
+        }
+        let expected = if mode.is_empty() { "local" } else { mode };
+        assert_eq!(answer["status"]["mode"], expected);
+        assert_eq!(answer["status"]["id"]["state"], "not_yet", "a look makes no id");
+        assert_eq!(daemon.get("/api/v1/telemetry?product=other").status, 400);
+    }
+}
+
+/// A page that is written beside `serve` is as new as what `serve` has written.
+#[test]
+fn a_page_beside_the_daemon_says_when_its_data_are_of() {
+    let (home, daemon) = home();
+    let output = home.verb("report").arg("--html").output().unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    let (_, data) = page.split_once(r#"id="data">"#).unwrap();
+    let (data, _) = data.split_once("</script>").unwrap();
+    let data: Value = serde_json::from_str(data).unwrap();
+    let of_page = &data["over_time"][0];
+    assert_eq!(of_page["as_of"], "2026-10-27T12:00:00.000Z", "when the last record was");
+    let answer = get(&daemon, "usage/query?metric=tokens");
+    for name in ["first_usage", "last_usage"] {
+        assert_eq!(of_page[name], answer[name], "{name}");
+    }
+    assert_eq!(answer["first_usage"], "2026-10-25T00:10:00.000Z");
+    assert!(answer["as_of"].as_str() >= of_page["as_of"].as_str(), "{answer}");
+}
+
 #[test]
 fn wrong_parameters_are_named_and_never_a_failure_of_ours() {
     let (_home, daemon) = home();
@@ -216,6 +292,8 @@ fn wrong_parameters_are_named_and_never_a_failure_of_ours() {
         ("usage/query?from=yesterday", "`from`: a day is written like"),
         ("usage/query?from=2026-11-02&to=2026-11-01", "`to`: 2026-11-01 lies before"),
         ("usage/query?from=2026-11-01&from=2026-11-02", "`from`: it is given too often"),
+        ("usage/query?from=9999-12-31&to=9999-12-31", "`from`: 9999-12-31 lies behind the last"),
+        ("metrics/host?from=9999-12-31&to=9999-12-31", "`from`: 9999-12-31 lies behind the last"),
         ("usage/query?tz=Mars/Olympus", "`tz`: `Mars/Olympus` is not a time zone"),
         ("usage/query?bucket=2h", "`bucket`: `2h` is not one of auto, 30m"),
         ("usage/query?group=colour", "`group`: `colour` is not one of agent"),
