@@ -2,7 +2,7 @@
 //
 // Counts are numbers, money is decimal text, times are RFC 3339 in UTC, days are those of `tz`.
 
-import { type Changes, scope, span, zone, zoneChoice } from "./url";
+import { type Changes, scope } from "./url";
 
 export interface Sum {
   calls: number;
@@ -107,6 +107,7 @@ export interface Call {
 }
 
 export interface Session extends Sums {
+  tz: string;
   session: string;
   agents: string[];
   projects: string[];
@@ -344,6 +345,26 @@ export interface Setting {
   from: string;
 }
 
+/** What trueup may tell of itself, and what it would tell next. */
+export interface Telemetry {
+  status: {
+    mode: "off" | "local" | "on";
+    decided_by: string;
+    awaits_notice: boolean;
+    errors: boolean;
+    /** Places that the manifest names. */
+    sinks: string[];
+    sent_today: { events: number; hard_cap: number; bytes: number; bytes_per_day: number };
+    queued: number;
+    kept: number;
+    warnings: string[];
+    problem: string | null;
+  };
+  /** The next request to the byte, or why there is none. */
+  shown: string;
+  cli?: string;
+}
+
 export interface LiveCall {
   id: string;
   at: string;
@@ -386,6 +407,7 @@ export const parityUrl = () => at("parity", days({}, false));
 export const doctorUrl = () => "/api/v1/doctor";
 export const budgetsUrl = () => "/api/v1/budgets";
 export const configUrl = () => "/api/v1/config";
+export const telemetryUrl = () => "/api/v1/telemetry";
 
 /** Completeness is a report, whose days are called `since` and `until`. */
 export function completenessUrl(by: string): string {
@@ -408,14 +430,4 @@ export function exportUrl(view: string, format: string, query: Changes = {}): st
   const asked = format === "focus" ? scope() : scope(query);
   const kept = [...asked].filter(([name]) => only?.includes(name) ?? true);
   return at("export", new URLSearchParams([["view", view], ["format", format], ...kept]));
-}
-
-/** The command that prints days of this view, where the answer names none. */
-export function command(verb: string, first = span.value.from, last = span.value.to): string {
-  const options = [
-    first && `--since ${first}`,
-    last && `--until ${last}`,
-    zoneChoice.value !== "settings" && `--tz ${zone.value}`,
-  ];
-  return [verb, ...options].filter(Boolean).join(" ");
 }

@@ -92,7 +92,7 @@ interface State<T> {
 }
 
 /** Answers whose days are of the zone of the settings, where none was asked for. */
-const OF_ZONE = /\/(usage\/query|sessions|errors|metrics\/host|completeness)(\?|$)/;
+const OF_ZONE = /\/(usage\/query|sessions(\/[^?]*)?|errors|metrics\/host|completeness)(\?|$)/;
 
 function learnZone(url: string, data: unknown): void {
   const zone = (data as { tz?: unknown }).tz;

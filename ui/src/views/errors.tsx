@@ -1,6 +1,6 @@
 // What failed: errors that were told, by fingerprint, and calls without an answer.
 
-import { type ErrorRow, type Errors as Told, command, errorsUrl, exportUrl } from "../api";
+import { type ErrorRow, type Errors as Told, errorsUrl, exportUrl } from "../api";
 import { useAnswer } from "../load";
 import { grouped } from "../money";
 import { Cli } from "../parts/cli";
@@ -42,7 +42,7 @@ export function Errors() {
             </nav>
             <FailedCalls data={data} />
             <Exports url={(format) => exportUrl("errors", format)} />
-            <Cli command={data.cli ?? command("trueup export errors")} />
+            <Cli command={data.cli} />
           </>
         )}
       </Show>

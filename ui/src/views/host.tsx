@@ -1,7 +1,7 @@
 // The machine: what agents left of it, with their calls behind.
 
 import { useMemo } from "preact/hooks";
-import { type Host as Told, type HostMetric, command, exportUrl, hostUrl } from "../api";
+import { type Host as Told, type HostMetric, exportUrl, hostUrl } from "../api";
 import { Dense } from "../charts/dense";
 import type { Layer } from "../charts/stacked";
 import { Legend } from "../charts/usage";
@@ -58,7 +58,7 @@ export function Host() {
             )}
             {data.sources.length > 0 && <p class="quiet">As {data.sources.join(", ")} tells it.</p>}
             <Exports url={(format) => exportUrl("host", format)} />
-            <Cli command={data.cli ?? command("trueup export host")} />
+            <Cli command={data.cli} />
           </>
         )}
       </Show>

@@ -1,6 +1,6 @@
 // One session: its calls in order of time, and everything that is known of one of them.
 
-import { type Call, type Session as Told, command, sessionUrl } from "../api";
+import { type Call, type Session as Told, sessionUrl } from "../api";
 import { type Layer, Stacked } from "../charts/stacked";
 import { Legend } from "../charts/usage";
 import { useAnswer } from "../load";
@@ -9,7 +9,7 @@ import { Cli } from "../parts/cli";
 import { Show } from "../parts/show";
 import { Table, number, text } from "../parts/table";
 import { Badge, Cost, Count, Missing, Moment, Money, Name, Names } from "../parts/words";
-import { dayOf, duration, moment } from "../time";
+import { duration, moment } from "../time";
 import { here, param, to, zone } from "../url";
 
 /** Calls of a page: as many as a chart can show. */
@@ -83,12 +83,10 @@ function Detail({ data }: { data: Told }) {
         {param("cursor", "") && <a href={here({ cursor: null, call: null })}>The first calls</a>}
         {data.next_cursor && <a href={here({ cursor: data.next_cursor, call: null })}>Later calls</a>}
       </nav>
-      <Cli command={data.cli ?? command("trueup sessions", dayIn(data.first), dayIn(data.last))} />
+      <Cli command={data.cli} />
     </>
   );
 }
-
-const dayIn = (instant: string | null): string | null => instant && dayOf(new Date(instant), zone.value);
 
 function Fact({ name, children }: { name: string; children: preact.ComponentChildren }) {
   return (

@@ -1,13 +1,14 @@
 // What holds and where it comes from; how the daemon is; what telemetry would tell.
 
-import { type Setting, configUrl } from "../api";
+import { type Setting, type Telemetry as Told, configUrl, telemetryUrl } from "../api";
 import { useAnswer } from "../load";
-import { bytes, grouped } from "../money";
+import { bytes, counted, grouped } from "../money";
 import { Cli } from "../parts/cli";
 import { Show } from "../parts/show";
 import { Table, text } from "../parts/table";
 import { Badge, Moment, Name } from "../parts/words";
 import { THEMES, chooseTheme, theme } from "../theme";
+import { zone } from "../url";
 
 type Config = Record<string, unknown>;
 
@@ -34,6 +35,7 @@ function isSetting(value: unknown): value is Setting {
 export function Settings() {
   const config = useAnswer<Config>(configUrl(), "once");
   const health = useAnswer<Health>("/health");
+  const telemetry = useAnswer<Told>(telemetryUrl());
   return (
     <>
       <h2>This browser</h2>
@@ -59,16 +61,10 @@ export function Settings() {
         {(data) => <Effective data={data} />}
       </Show>
       <h2>Telemetry</h2>
-      <p>
-        trueup sends nothing about itself: its manifest names no place to send to. No page may ask for
-        telemetry of products; a terminal says whether it is on and who decided, and shows the next request,
-        to the byte.
-      </p>
-      <Cli command="trueup telemetry status" />
-      <Cli command="trueup telemetry show" />
-      {manifests(config.data).map((path) => (
-        <Cli key={path} command={`trueup telemetry status --manifest '${path.replaceAll("'", "'\\''")}'`} />
-      ))}
+      <Show of={telemetry} what="telemetry">
+        {(data) => <Telemetry data={data} />}
+      </Show>
+      <Products paths={manifests(config.data)} />
     </>
   );
 }
@@ -79,14 +75,68 @@ function manifests(config: Config | null): string[] {
   return isSetting(setting) ? setting.value.split(":").filter((path) => path !== "") : [];
 }
 
+/** Who decides, as `trueup telemetry status` names it. */
+const DECIDERS: Record<string, string> = {
+  do_not_track: "the variable DO_NOT_TRACK",
+  variable: "the variable TRUEUP_TELEMETRY",
+  policy: "a policy of this machine",
+  file: "a decision that was made here",
+  ci: "the variable CI",
+  default: "the manifest: nobody has decided",
+};
+
+function Telemetry({ data: { status, shown, cli } }: { data: Told }) {
+  const { mode, sinks, sent_today: today } = status;
+  const places = sinks.length === 0 ? "nowhere: its manifest names no place" : sinks.join(", ");
+  const rows: [string, preact.ComponentChildren][] = [
+    ["Mode", <Badge look={mode === "on" ? "warn" : "good"}>{mode}</Badge>],
+    ["Decided by", DECIDERS[status.decided_by] ?? status.decided_by],
+    ["Goes to", mode === "on" || sinks.length === 0 ? places : `${places}, if it were on`],
+    ["Errors", status.errors ? "may be told" : "are not told"],
+    ["Sent today", `${grouped(today.events)} of ${grouped(today.hard_cap)} events`],
+    ["Waits", `${counted(status.queued, "request")}, and ${counted(status.kept, "event")} kept here`],
+    ...status.warnings.map((warning): [string, string] => ["Warning", warning]),
+    ...(status.problem ? [["Problem", status.problem] as [string, string]] : []),
+  ];
+  return (
+    <>
+      <Table
+        caption="What trueup may tell of itself"
+        columns={[text("What"), text("How")]}
+        rows={rows.map(([name, said], at) => ({ key: `${at}`, cells: [name, said] }))}
+      />
+      <Cli command="trueup telemetry status" />
+      <h3 id="next">What it would send next</h3>
+      <pre class="wrap" tabIndex={0} aria-labelledby="next">
+        {shown}
+      </pre>
+      <Cli command={cli} />
+    </>
+  );
+}
+
+/** Products that tell of themselves by this daemon: each its own, which no page may ask for. */
+function Products({ paths }: { paths: string[] }) {
+  if (paths.length === 0) return null;
+  return (
+    <>
+      <h3>Products of others</h3>
+      <p>Their telemetry is shown in a terminal alone: no page may ask for it.</p>
+      {paths.map((path) => (
+        <Cli key={path} command={`trueup telemetry show --manifest '${path.replaceAll("'", "'\\''")}'`} />
+      ))}
+    </>
+  );
+}
+
 function Daemon({ data }: { data: Health }) {
   const rows: [string, preact.ComponentChildren][] = [
     ["Status", <Badge look={data.status === "ok" ? "good" : "bad"}>{data.status}</Badge>],
     ["Problem", data.db_error ?? data.sync_error ?? "none"],
-    ["Stores read", <Moment at={data.last_sync} />],
+    [`Stores read, ${zone.value}`, <Moment at={data.last_sync} />],
     ["Queue", `${grouped(data.queue_depth)} of ${grouped(data.queue_capacity)} records`],
     ["Dropped", grouped(data.dropped_total)],
-    ["Ledger", <Name text={data.ledger} other="not shown" />],
+    ["Ledger", <Name text={data.ledger} other="not shown" isWhole />],
     ["Size", bytes(data.db_size_bytes + data.wal_size_bytes)],
     ["Disk", data.disk_status],
     ["Version", data.version],
@@ -111,7 +161,7 @@ function Effective({ data }: { data: Config }) {
         columns={[text("Setting"), text("Value"), text("From")]}
         rows={settings.map(([name, { value, from }]) => ({
           key: name,
-          cells: [<code>{name}</code>, <Name text={value} other="none" />, <Name text={from} />],
+          cells: [<code>{name}</code>, <Name text={value} other="none" isWhole />, <Name text={from} isWhole />],
         }))}
       />
       <Cli command={typeof data["cli"] === "string" ? data["cli"] : "trueup config"} />
