@@ -210,8 +210,8 @@ async function sessions({ page, machine }) {
     await link.click();
     await page.waitForURL(/#\/session\//);
     await settled(page);
-    const report = await machine.json("trueup report session --json");
-    const row = report.rows.find(({ session }) => session === id);
+    const list = await machine.json(`${await command(page, "trueup sessions")} --json`);
+    const row = list.rows.find(({ session }) => session === id);
     const shown = await table(page, "Calls, times of");
     const { rows } = shown;
     assert.equal(rows.length, row.exact.calls);
@@ -263,7 +263,7 @@ async function year({ page, machine }) {
 async function errors({ page, machine }) {
   await check("Errors: fingerprints add up to the errors that are exported, and failed calls to the report", async () => {
     await open(page, machine.url, "#/errors");
-    const { rows } = await machine.json(`trueup export errors --since ${since(34)} --format json`);
+    const { rows } = await machine.json(`${await command(page, "trueup export errors")} --format json`);
     const counts = await page.locator("details.item summary strong").allInnerTexts();
     const total = counts.reduce((all, one) => all + Number(one.replace(/[^\d]/g, "")), 0);
     assert.equal(total, rows.length);
@@ -287,7 +287,7 @@ function since(back) {
 async function host({ page, machine }) {
   await check("Host: means are those of the samples that are exported", async () => {
     await open(page, machine.url, "#/host?range=7d");
-    const { rows } = await machine.json(`trueup export host --since ${since(6)} --format json`);
+    const { rows } = await machine.json(`${await command(page, "trueup export host")} --format json`);
     assert(rows.length > 800, `${rows.length} samples`);
     const answer = await (await machine.get(`/api/v1/metrics/host?from=${since(6)}&bucket=30m`)).json();
     const shown = await page.locator("section h2").allInnerTexts();
@@ -385,6 +385,14 @@ async function settings({ page, machine }) {
       assert.deepEqual(row, [name, value === "" ? "none" : value, from]);
     }
     return `${expected.length} settings`;
+  });
+  await check("Settings: what telemetry would send, to the byte, and how it stands", async () => {
+    const shown = await page.locator("pre[aria-labelledby=next]").evaluate((one) => one.textContent);
+    assert.equal(shown, (await machine.run(await command(page, "trueup telemetry show"))).toString());
+    const status = await machine.json(`${await command(page, "trueup telemetry status")} --json`);
+    const { rows } = await table(page, "What trueup may tell of itself");
+    assert.equal(rows[0].cells[1].text, status.mode);
+    return shown.split("\n")[0];
   });
 }
 

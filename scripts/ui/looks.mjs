@@ -6,10 +6,10 @@ import { axeSource } from "./browser.mjs";
 import { check } from "./checks.mjs";
 import { VIEWS, open } from "./page.mjs";
 
-const NARROW = { width: 400, height: 800 };
-const WIDE = { width: 1280, height: 800 };
+export const NARROW = { width: 400, height: 800 };
+export const WIDE = { width: 1280, height: 800 };
 
-const MEDIA = {
+export const MEDIA = {
   light: { colorScheme: "light", forcedColors: "none", contrast: "no-preference" },
   dark: { colorScheme: "dark", forcedColors: "none", contrast: "no-preference" },
   "more contrast": { colorScheme: "light", forcedColors: "none", contrast: "more" },
@@ -17,7 +17,7 @@ const MEDIA = {
   "forced colours": { colorScheme: "dark", forcedColors: "active", contrast: "no-preference" },
 };
 
-const told = (violations) =>
+export const told = (violations) =>
   violations
     .map(({ id, help, nodes }) => `${id} (${help}), ${nodes.length}: ${nodes.slice(0, 3).map(({ target, any }) => `${target.join(" ")}: ${any[0]?.message ?? ""}`).join(" | ")}`)
     .join("\n");
@@ -26,12 +26,24 @@ const told = (violations) =>
 const OF_COLOUR = ["color-contrast", "link-in-text-block"];
 
 /** What axe finds in the whole page, by all of its rules or by some. */
-async function violations(page, rules = null) {
+export async function violations(page, rules = null) {
   if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axeSource());
   const options = { resultTypes: ["violations"], ...(rules && { runOnly: { type: "rule", values: rules } }) };
   const { violations, passes } = await page.evaluate((options) => window.axe.run(document, options), options);
   assert(passes.length > (rules ? 0 : 10), "axe has looked at the page");
   return violations;
+}
+
+/** What axe finds in any theme: by all of its rules in the first, by those of colours in the others. */
+export async function violationsOfThemes(page) {
+  const found = [];
+  for (const [look, media] of Object.entries(MEDIA)) {
+    await page.emulateMedia(media);
+    const words = told(await violations(page, look === "light" ? null : OF_COLOUR));
+    if (words) found.push(`${look}: ${words}`);
+  }
+  await page.emulateMedia(MEDIA.light);
+  return found.join("\n");
 }
 
 export async function looks({ page, machine, views }) {
@@ -42,14 +54,7 @@ export async function looks({ page, machine, views }) {
       await open(page, machine.url, hash);
       await page.evaluate(() => document.querySelectorAll("main details").forEach((one) => (one.open = true)));
       await page.waitForTimeout(100);
-      const found = [];
-      for (const [look, media] of Object.entries(MEDIA)) {
-        await page.emulateMedia(media);
-        const words = told(await violations(page, look === "light" ? null : OF_COLOUR));
-        if (words) found.push(`${look}: ${words}`);
-      }
-      await page.emulateMedia(MEDIA.light);
-      assert.equal(found.join("\n"), "");
+      assert.equal(await violationsOfThemes(page), "");
     });
     await check(`${NARROW.width} px wide, ${name}: the page does not scroll sideways, and axe finds nothing`, async () => {
       await page.setViewportSize(NARROW);

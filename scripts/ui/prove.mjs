@@ -14,6 +14,7 @@ import { keyboard } from "./keyboard.mjs";
 import { live } from "./live.mjs";
 import { addresses, looks } from "./looks.mjs";
 import { pictures } from "./pictures.mjs";
+import { report } from "./report.mjs";
 import { post, postHostile, prepare } from "./seed.mjs";
 import { emptiness, outage, states, zones } from "./states.mjs";
 
@@ -34,13 +35,13 @@ const bare = new Machine(join(folder, "bare"), trueup);
 const browser = await launch();
 
 /** A tab of its own for a part, which is watched. */
-async function part(name, title, body, { of = machine, context: more = {}, refusals = false } = {}) {
+async function part(name, title, body, { of = machine, context: more = {}, refusals = false, allowed = of.url } = {}) {
   if (!isWanted(name)) return;
   begin(title);
   const context = await browser.newContext({ ...CONTEXT, ...more });
   context.setDefaultTimeout(10_000);
   const fence = await watch(context);
-  fence.allow(of.url);
+  fence.allow(allowed);
   const page = await context.newPage();
   await body({ page, machine: of, now, views: of === machine ? await addresses(machine) : {} });
   await silence(fence, { refusals });
@@ -60,6 +61,7 @@ try {
   await part("names", "Names that hurt", names);
   await part("keyboard", "Keyboard", keyboard);
   await part("looks", "Looks", looks);
+  await part("report", "The page of report --html", report, { allowed: "file:///" });
   await part("live", "Live", live);
   if (isWanted("bare")) {
     await bare.serve();
