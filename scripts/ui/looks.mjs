@@ -67,6 +67,40 @@ export async function looks({ page, machine, views }) {
       assert.equal(told(await violations(page, ["color-contrast", "target-size", "scrollable-region-focusable"])), "");
     });
   }
+  await check("Rows of cards are even at every width", async () => {
+    for (const width of [1280, 1100, 800, NARROW.width]) {
+      await page.setViewportSize({ width, height: 800 });
+      for (const hash of [views.overview, views.budgets]) {
+        await open(page, machine.url, hash);
+        // The last card of each row ends where the row does.
+        const ends = await page.locator(".cards").evaluateAll((all) =>
+          all.map((cards) => {
+            const rows = new Map([...cards.children].map((card) => [card.offsetTop, card.getBoundingClientRect().right]));
+            return [...rows.values()].map((right) => Math.round(cards.getBoundingClientRect().right - right));
+          }),
+        );
+        assert(ends.length > 0 && ends.flat().every((gap) => Math.abs(gap) <= 1), `${hash} at ${width} px: ${JSON.stringify(ends)}`);
+      }
+    }
+  });
+  await check("What is wider than its box says so, and classes of parity and sessions are not, at 1,280 px", async () => {
+    await page.setViewportSize(WIDE);
+    const fits = async (caption) => {
+      const box = page.locator("main .scroll", { has: page.locator("caption", { hasText: caption }) }).first();
+      return box.evaluate((one) => one.scrollWidth <= one.clientWidth);
+    };
+    await open(page, machine.url, views.parity);
+    await page.locator("details.item > summary").first().click();
+    assert(await fits("By class"));
+    await open(page, machine.url, "#/sessions");
+    await page.setViewportSize(NARROW);
+    assert(!(await fits("Sessions, times of")));
+    const box = page.locator("main .scroll").first();
+    assert.notEqual(await box.evaluate((one) => getComputedStyle(one).boxShadow), "none", "no edge is marked");
+    await box.focus();
+    await page.keyboard.press("ArrowRight");
+    await page.waitForFunction(() => document.querySelector("main .scroll").scrollLeft > 0);
+  });
   await page.setViewportSize(WIDE);
 }
 
