@@ -7,7 +7,9 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use trueup_core::{Batch, Call, Fact, Origin, UnixMs};
+use trueup_core::{
+    Batch, Call, DAY_MS, ErrorEvent, Fact, HostMetric, Key, Origin, Outcome, Pressure, Text, UnixMs,
+};
 use trueup_ledger::{Ledger, OpenOptions};
 
 use crate::floor::posted;
@@ -43,24 +45,94 @@ const MODELS: [&str; 20] = [
     "house-mistral",
 ];
 const PROJECTS: u64 = 40;
+/// Of so many calls one fails, and is told as an error.
+const CALLS_PER_FAILURE: u64 = 500;
+/// How long back the machine was sampled, and how often.
+const SAMPLED_DAYS: i64 = 35;
+const SAMPLE_MS: i64 = 15_000;
 
-/// Fills a new ledger with calls that end at `until` and began `days` before.
+/// Fills a new ledger with calls that end at `until` and began `days` before, their errors, and samples
+/// of the machine of the last weeks.
 pub(crate) fn fill(file: &Path, calls: u64, days: u64, until: UnixMs) -> Result<()> {
     ensure!(!file.exists(), "{} exists already: name a new file", file.display());
     let mut ledger = Ledger::open(file, OpenOptions::default())?;
-    let first = until.0 - days.cast_signed() * trueup_core::DAY_MS;
+    let first = until.0 - days.cast_signed() * DAY_MS;
     let step = (until.0 - first).cast_unsigned() / calls.max(1);
     let (mut rng, mut written) = (Rng::new(42, 0), 0);
     while written < calls {
         let end = calls.min(written + BATCH);
         let at = |row: u64| UnixMs(first + (row * step).cast_signed());
-        let facts = (written..end).map(|row| Fact::Call(Box::new(call(&mut rng, row, at(row)))));
-        let batch = Batch { facts: facts.collect(), ..Batch::default() };
-        ledger.append(&[&batch], at(written))?;
+        let facts = (written..end).flat_map(|row| {
+            let mut call = call(&mut rng, row, at(row));
+            let error = row.is_multiple_of(CALLS_PER_FAILURE).then(|| fail(&mut call, row));
+            std::iter::once(Fact::Call(Box::new(call))).chain(error)
+        });
+        append(&mut ledger, facts.collect(), at(written))?;
         written = end;
+    }
+    let sampled = SAMPLED_DAYS.min(days.cast_signed()) * DAY_MS / SAMPLE_MS;
+    let samples = (0..sampled).map(|back| UnixMs(until.0 - (sampled - back) * SAMPLE_MS));
+    let samples: Vec<Fact> = samples.map(|time| Fact::Host(Box::new(sample(time)))).collect();
+    for part in samples.chunks(1_024) {
+        append(&mut ledger, part.to_vec(), until)?;
     }
     println!("{calls} calls of {days} days in {}", file.display());
     Ok(())
+}
+
+fn append(ledger: &mut Ledger, facts: Vec<Fact>, now: UnixMs) -> Result<()> {
+    ledger.append(&[&Batch { facts, ..Batch::default() }], now)?;
+    Ok(())
+}
+
+/// Lets a call fail; the error that tells of it.
+fn fail(call: &mut Call, row: u64) -> Fact {
+    let number = row / CALLS_PER_FAILURE % 60;
+    call.outcome = Outcome::Failed { error_type: format!("kind_{}", number % 4).into() };
+    Fact::Error(Box::new(ErrorEvent {
+        key: Key::fresh(call.time, u128::from(row)),
+        time: call.time,
+        trace_id: None,
+        source: Text::clone(&call.origin.source),
+        session: Text::clone(&call.origin.session),
+        error_type: "llm_error".into(),
+        message: format!("the upstream of pool {number} did not answer within {row} ms"),
+        stack_trace: None,
+        severity: "error".into(),
+        metadata: None,
+    }))
+}
+
+/// A machine at work: figures that go up and down.
+fn sample(time: UnixMs) -> HostMetric {
+    let wave = time.0 / SAMPLE_MS % 1_000;
+    let (small, large) = (u32::try_from(wave).ok(), u64::try_from(wave << 20).ok());
+    let pressure = Pressure { some_millipercent: small, full_millipercent: small };
+    HostMetric {
+        key: Key::fresh(time, 7),
+        time,
+        scope: "cgroup2".into(),
+        cpu_millipercent: small,
+        cpu_capacity_millicores: Some(2_000),
+        mem_rss_bytes: large,
+        mem_working_set_bytes: large,
+        mem_limit_bytes: Some(1 << 30),
+        cpu_pressure: pressure,
+        mem_pressure: pressure,
+        io_pressure: pressure,
+        disk_used_bytes: large,
+        disk_available_bytes: large,
+        disk_total_bytes: Some(1 << 40),
+        disk_read_bytes_per_second: large,
+        disk_write_bytes_per_second: large,
+        net_rx_bytes_per_second: large,
+        net_tx_bytes_per_second: large,
+        processes: large,
+        threads: large,
+        zombies: Some(0),
+        oom_kills: Some(0),
+        metadata: None,
+    }
 }
 
 fn call(rng: &mut Rng, row: u64, time: UnixMs) -> Call {
@@ -93,11 +165,11 @@ mod tests {
         let one = |sql: &str| -> i64 { database.query_row(sql, [], |row| row.get(0)).unwrap() };
         assert_eq!(one("SELECT count(*) FROM llm_calls"), 10_000);
         assert_eq!(one("SELECT count(*) FROM sessions"), 100);
+        assert_eq!(one("SELECT count(*) FROM error_events"), 20);
+        assert_eq!(one("SELECT count(*) FROM llm_calls WHERE error_type IS NOT NULL"), 20);
+        assert_eq!(one("SELECT count(*) FROM system_metrics"), 30 * 5_760);
         assert!(one("SELECT max(created_at) FROM llm_calls") < until.0);
-        assert_eq!(
-            one("SELECT min(created_at) FROM llm_calls"),
-            until.0 - 30 * trueup_core::DAY_MS
-        );
+        assert_eq!(one("SELECT min(created_at) FROM llm_calls"), until.0 - 30 * DAY_MS);
         assert!(fill(&file, 1, 1, until).is_err());
     }
 }
