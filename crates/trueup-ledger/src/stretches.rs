@@ -4,6 +4,8 @@
 //! is read as one. Of one that is cut, the quarters of all stretches but the longest are read, and what
 //! they leave of the day is the longest.
 
+use std::hash::BuildHasherDefault;
+
 use trueup_core::{Counters, DAY_MS, UnixMs};
 
 use crate::rollup::ByNumbers;
@@ -92,7 +94,7 @@ impl Reader {
             if rest == Some(at) || (rest.is_none() && !stretch.is_asked) {
                 continue;
             }
-            let sums = self.quarters_of_stretch(stretch)?;
+            let sums = self.quarters_of_stretch(stretch, day.len())?;
             for (usage, left) in day.iter().zip(&mut left) {
                 *left = sums.get(&usage.series).map_or(*left, |sum| left.minus(sum));
             }
@@ -107,13 +109,17 @@ impl Reader {
         Ok(())
     }
 
-    /// The sums of the quarters in a stretch.
-    fn quarters_of_stretch(&self, stretch: &Stretch) -> Result<BySeries, LedgerError> {
+    /// The sums of the quarters in a stretch, of about so many series.
+    fn quarters_of_stretch(
+        &self,
+        stretch: &Stretch,
+        series: usize,
+    ) -> Result<BySeries, LedgerError> {
         let sql = format!(
             "SELECT series, {COUNTER_COLUMNS} FROM usage_time
              WHERE width_minutes = ?1 AND start_ms >= ?2 AND start_ms < ?3"
         );
-        let mut sums = BySeries::default();
+        let mut sums = BySeries::with_capacity_and_hasher(series, BuildHasherDefault::default());
         let bounds = [Width::Quarter.minutes(), stretch.from.0, stretch.until.0];
         self.each(&sql, bounds, |row| {
             let sum = sums.entry(row.get(0)?).or_default();

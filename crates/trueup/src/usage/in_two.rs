@@ -17,8 +17,8 @@ const FILE_BYTES_MIN: u64 = 64 << 20;
 const DAYS_MIN: i64 = 28;
 
 /// Sums that are handed over at once, and how often before the other side must have taken some.
-const AT_ONCE: usize = 1_024;
-const WAITING_MAX: usize = 4;
+const AT_ONCE: usize = 256;
+const WAITING_MAX: usize = 8;
 
 /// Two readers, and what each reads.
 pub(super) struct Parts([(Reader, Window); 2]);
