@@ -319,23 +319,26 @@ impl Reader {
         })
     }
 
-    /// Hands the number of each session that used something of some series in `from..until` to `each`, by
-    /// number, with its last call of them; that may lie behind `until`.
+    /// Hands the number of each session that used something in `from..until` to `each`, by number, with
+    /// its last call; that may lie behind `until`. Where `series` are named, only what is of them.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn session_ends(
         &self,
-        series: &BTreeSet<i64>,
+        series: Option<&BTreeSet<i64>>,
         from: UnixMs,
         until: UnixMs,
         mut each: impl FnMut(i64, UnixMs),
     ) -> Result<(), LedgerError> {
-        let numbers: Vec<String> = series.iter().map(ToString::to_string).collect();
+        let numbers = |series: &BTreeSet<i64>| {
+            let numbers: Vec<String> = series.iter().map(ToString::to_string).collect();
+            format!("AND series IN ({})", numbers.join(","))
+        };
         let sql = format!(
             "SELECT session, max(last_ms) FROM usage_session
-             WHERE last_ms >= ?1 AND first_ms < ?2 AND series IN ({}) GROUP BY session",
-            numbers.join(",")
+             WHERE last_ms >= ?1 AND first_ms < ?2 {} GROUP BY session",
+            series.map(numbers).unwrap_or_default()
         );
         self.each(&sql, [from.0, until.0], |row| {
             each(row.get(0)?, UnixMs(row.get(1)?));

@@ -4,10 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use anyhow::Result;
 use trueup_core::report::{Dimension, Filter, Pricer, Report, ReportBuilder};
-use trueup_core::{Calendar, Text, UnixMs};
+use trueup_core::{Calendar, Series, Text, UnixMs};
 use trueup_ledger::Reader;
 
 use crate::usage::Usage;
@@ -109,12 +110,13 @@ fn of_ledger(reader: &Reader, filter: &Filter) -> Result<Vec<Ended>> {
 /// When each session made its last call that passes, by its number.
 fn ends(reader: &Reader, filter: &Filter) -> Result<Vec<(i64, UnixMs)>> {
     let window = filter.window;
-    let mut series = reader.series()?;
-    series.retain(|_, series| filter.takes_series(series));
-    let series: BTreeSet<i64> = series.into_keys().collect();
+    let all = reader.series()?;
+    let is_taken = |series: &(&i64, &Arc<Series>)| filter.takes_series(series.1);
+    let series: BTreeSet<i64> = all.iter().filter(is_taken).map(|(number, _)| *number).collect();
+    let named = Some(&series).filter(|series| series.len() < all.len());
     let mut ends: Vec<(i64, UnixMs)> = Vec::new();
     let mut across: BTreeSet<i64> = BTreeSet::new();
-    reader.session_ends(&series, window.from, window.until, |session, last| {
+    reader.session_ends(named, window.from, window.until, |session, last| {
         if window.contains(last) {
             ends.push((session, last));
         } else {
