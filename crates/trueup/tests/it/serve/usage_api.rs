@@ -190,6 +190,61 @@ fn parts_of_sessions_are_all_of_them_once_while_others_come() {
     }
 }
 
+/// A list of sessions reads only what it tells of; a report reads all that there is.
+#[test]
+fn sessions_at_the_edges_of_a_time_are_those_of_the_report() {
+    let (home, daemon) = home();
+    // Of sessions that begin before the second and end after it, with one model or two.
+    for (session, agent, days) in [
+        ("over", "iris", "1 2 3 4"),
+        ("behind", "iris", "1 3"),
+        ("around", "iris", "1 4"),
+        ("within", "iris", "2"),
+        ("twice", "iris", "1 2"),
+        ("twice", "otto", "2 3"),
+    ] {
+        for (at, day) in days.split(' ').enumerate() {
+            let body = format!(
+                r#"{{"timestamp":"2026-11-0{day}T12:00:0{at}Z","agent":"{agent}","model":"m-{}","provider":"p",
+                    "session_id":"{session}","prompt_tokens":{day}}}"#,
+                at % 2
+            );
+            daemon.post_durably("/v1/traces", &body);
+        }
+    }
+    for days in ["02..02", "02..03", "01..04", "03..03"] {
+        let (from, to) = days.split_once("..").unwrap();
+        for model in ["m-0", "m-1", "*"] {
+            let asked = format!("from=2026-11-{from}&to=2026-11-{to}&tz=UTC&model={model}");
+            let report = get(&daemon, &format!("usage/query?{asked}&bucket=none"));
+            let line = format!(
+                "trueup report --by session --since 2026-11-{from} --until 2026-11-{to} --tz UTC '--model={model}'"
+            );
+            let printed = printed(&home, &Value::from(line), "--json");
+            let mut expected: Vec<Value> = printed["rows"].as_array().unwrap().clone();
+            expected.reverse();
+            let (mut seen, mut cursor, mut calls) = (Vec::new(), String::new(), 0);
+            loop {
+                let answer = get(&daemon, &format!("sessions?{asked}&limit=2{cursor}"));
+                assert_eq!(answer["total"], expected.len(), "{asked}");
+                for row in answer["rows"].as_array().unwrap() {
+                    calls += row["exact"]["calls"].as_u64().unwrap();
+                    seen.push(row.clone());
+                }
+                let Some(next) = answer["next_cursor"].as_str() else { break };
+                cursor = format!("&cursor={next}");
+            }
+            assert_eq!(seen.len(), expected.len(), "{asked}");
+            for (row, expected) in seen.iter().zip(&expected) {
+                for field in ["session", "agents", "first", "last", "exact", "estimated"] {
+                    assert_eq!(row[field], expected[field], "{asked}: {field}");
+                }
+            }
+            assert_eq!(report["totals"]["exact"]["calls"], calls, "{asked}");
+        }
+    }
+}
+
 #[test]
 fn verbs_are_answered_as_they_print() {
     let (home, daemon) = home();
