@@ -163,8 +163,17 @@ fn of_json(json: &str, expected: Option<Signal>, each: Each<'_>) -> Result<Signa
             }
         }
     }
-    found.or(expected).ok_or(Refusal::NoSignal)
+    // An export may be empty; what is something else would be lost if it were taken for one.
+    let is_nothing = json.bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(*b"{}");
+    match (found, expected) {
+        (Some(signal), _) => Ok(signal),
+        (None, Some(signal)) if is_nothing => Ok(signal),
+        (None, None) if is_nothing => Err(Refusal::NoSignal),
+        (None, _) => Err(Refusal::NotJson(NO_NAME.to_owned())),
+    }
 }
+
+const NO_NAME: &str = "none of resourceSpans, resourceLogs and resourceMetrics is in it";
 
 fn record_of(record: &RawValue, signal: Signal) -> Result<Record<'_>, serde_json::Error> {
     let json = record.get();

@@ -89,7 +89,13 @@ fn cut_bodies_are_refused_and_messages_hold_nothing_of_them() {
         let refusal = refused(&whole[..length]);
         assert!(!refusal.to_string().contains("SECRET"), "{refusal}");
     }
-    for json in [r#"{"resourceLogs":"SECRET"}"#, r#"{"resourceLogs":[{"#, "SECRET", "[]"] {
+    for json in [
+        r#"{"resourceLogs":"SECRET"}"#,
+        r#"{"resourceLogs":[{"#,
+        "SECRET",
+        "[]",
+        r#"{"provider":"SECRET"}"#,
+    ] {
         let refusal = read_json(Signal::Logs, json).unwrap_err();
         assert!(!refusal.to_string().contains("SECRET"), "{refusal}");
     }

@@ -187,9 +187,6 @@ pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let media = full.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media.as_str() {
         "" | "application/json" | "application/x-ndjson" | "text/plain" => Ok(()),
-        "application/x-protobuf" | "application/protobuf" => Err(Problem::unsupported(
-            "this is OTLP, which this version of trueup does not support: send JSON; see docs/http.md",
-        )),
         _ => Err(Problem::unsupported(format!(
             "Content-Type `{media}` is not read: send application/json or application/x-ndjson"
         ))),

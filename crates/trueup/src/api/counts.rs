@@ -10,7 +10,7 @@ use super::guard::TELEMETRY_PATHS;
 use crate::intake::Kind;
 
 /// Paths that requests are counted by; every other is `other`, so that clients cannot make metrics.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 13] = [
     "/",
     "/api/cron/daily-usage",
     "/api/usage",
@@ -19,14 +19,21 @@ const PATHS: [&str; 11] = [
     "/openapi.json",
     "/v1/errors",
     "/v1/events",
+    "/v1/logs",
+    "/v1/metrics",
     "/v1/push",
     "/v1/report",
     "/v1/traces",
 ];
 
 /// What the paths begin with that are counted as one.
-const GROUPS: [(&str, &str); 3] =
-    [(TELEMETRY_PATHS, "/v1/telemetry"), ("/api/v1/", "/api/v1"), ("/assets/", "/assets")];
+const GROUPS: [(&str, &str); 5] = [
+    (TELEMETRY_PATHS, "/v1/telemetry"),
+    ("/api/v1/", "/api/v1"),
+    ("/api/public/otel/", "/api/public/otel"),
+    ("/assets/", "/assets"),
+    ("/opentelemetry.proto.collector.", "grpc"),
+];
 
 /// The path as it is counted.
 pub(super) fn known_path(path: &str) -> &'static str {

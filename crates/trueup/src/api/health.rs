@@ -17,7 +17,7 @@ use serde::Serialize;
 use trueup_core::UnixMs;
 use trueup_ledger::{BallastState, SCHEMA_VERSION, WriterState};
 
-use super::App;
+use super::{App, otlp};
 
 /// A write that takes longer is waiting for another program.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -52,6 +52,8 @@ pub(super) struct Health {
     pub(super) pull_status: &'static str,
     pub(super) pull_error: Option<String>,
     pub(super) log_reader: &'static str,
+    /// What came by OpenTelemetry since the start.
+    pub(super) otlp: otlp::Summary,
     pub(super) version: &'static str,
     pub(super) schema_version: i64,
     /// Only for those who know the token.
@@ -120,6 +122,7 @@ impl App {
             last_pull_time: pull.last_pull,
             pull_status: pull.status(),
             pull_error: pull.error(),
+            otlp: self.otlp.counts.seen().summary(),
             log_reader: if self.threads.gateway_log.is_some() { "on" } else { "off" },
             version: env!("CARGO_PKG_VERSION"),
             schema_version: SCHEMA_VERSION,

@@ -8,6 +8,7 @@
 
 mod alerts;
 mod host;
+mod otlp;
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
@@ -43,6 +44,7 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     text.of_settle_lags(&lags.unwrap_or_default());
     text.of_alerts(&app.threads.alerts.seen());
     text.of_counts(&app.counts);
+    text.of_otlp(&app.otlp.counts.seen());
     if let Some(log) = &app.threads.gateway_log {
         text.of_gateway_log(log);
     }

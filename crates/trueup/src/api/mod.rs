@@ -12,6 +12,7 @@ mod guard;
 mod health;
 mod ledger;
 mod metrics;
+mod otlp;
 mod post;
 mod problem;
 mod push;
@@ -68,6 +69,7 @@ pub(crate) struct App {
     /// One permit for each file that is being written for a client.
     exports: Arc<Semaphore>,
     telemetry: telemetry::Intake,
+    otlp: otlp::Intake,
     live: v1::Live,
 }
 
@@ -104,6 +106,7 @@ impl App {
         let bytes_in_flight_max = settings.body_bytes_max.saturating_mul(BODIES_IN_FLIGHT_MAX);
         Arc::new(Self {
             telemetry: telemetry::Intake::new(Arc::clone(&threads.telemetry)),
+            otlp: otlp::Intake::new(settings.otlp.text),
             live: v1::Live::of(&writer),
             settings,
             guard,
@@ -119,6 +122,11 @@ impl App {
             reading: Arc::new(Semaphore::new(1)),
             exports: Arc::new(Semaphore::new(v1::EXPORTS_MAX)),
         })
+    }
+
+    /// Ports that exporters know, to be listened on beside the own one.
+    pub(crate) fn otlp_ports(&self) -> Vec<u16> {
+        self.settings.otlp.ports.clone()
     }
 
     /// Ends the streams, which would go on for ever.
@@ -141,8 +149,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(cron::PATH, get(cron::answer).post(cron::answer))
         .route(guard::HEALTH_PATH, get(health::get))
         .route("/metrics", get(metrics::get))
-        .route("/", get(dashboard::get))
+        .route("/", get(dashboard::get).post(otlp::at_root))
         .route("/assets/{name}", get(dashboard::get))
+        .merge(otlp::routes())
         .merge(telemetry::routes())
         .merge(v1::routes())
         .fallback(async || Problem::not_found())

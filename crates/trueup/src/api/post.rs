@@ -19,7 +19,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use trueup_core::{Fact, Text};
 use uuid::Uuid;
 
+use trueup_otlp::Signal;
+
 use super::admit::{self, Admitted, Limits};
+use super::otlp::{self, Media};
 use super::{App, Problem};
 use crate::clock;
 use crate::intake::{self, Arrival, Kind, Received};
@@ -32,7 +35,7 @@ const WAIT_MAX: Duration = Duration::from_mins(1);
 /// How long a waiting client's records stay outside a full queue before they are tried again.
 const ROOM_PAUSE: Duration = Duration::from_millis(5);
 /// Bodies above this size are read on another thread: parsing them would keep others waiting.
-const PARSED_HERE_BYTES_MAX: usize = 64 << 10;
+pub(super) const PARSED_HERE_BYTES_MAX: usize = 64 << 10;
 
 /// Takes records.
 pub(super) async fn post(app: Arc<App>, kind: Kind, request: Request) -> Response {
@@ -43,10 +46,18 @@ pub(super) async fn post(app: Arc<App>, kind: Kind, request: Request) -> Respons
 }
 
 async fn take(app: &Arc<App>, kind: Kind, request: Request) -> Result<Response, Problem> {
+    if Media::is_certain(request.headers()) {
+        return Ok(otlp::export(Arc::clone(app), signal(kind), request).await);
+    }
     admit::check_type(request.headers())?;
     let wait = wait(request.uri(), request.headers());
     let limits = Limits::new(app.settings.body_bytes_max, Arc::clone(&app.bodies));
-    let Admitted { bytes, room } = admit::read(&limits, request).await?;
+    let headers = request.headers().clone();
+    let admitted = admit::read(&limits, request).await?;
+    if otlp::is_shape(&admitted.bytes) || otlp::is_greeting(&headers, &admitted.bytes) {
+        return Ok(otlp::of_body(app, Media::JSON, signal(kind), admitted).await);
+    }
+    let Admitted { bytes, room } = admitted;
     let received = parse(app, kind, bytes).await?;
     let (ids, facts): (Vec<_>, _) =
         received.into_iter().map(|one| (one.trace_id, one.fact)).unzip();
@@ -57,6 +68,14 @@ async fn take(app: &Arc<App>, kind: Kind, request: Request) -> Result<Response, 
     drop(room);
     app.counts.accepted(kind, taken.accepted);
     Ok(answer(&taken, &ids, wait.is_some()))
+}
+
+/// What of OpenTelemetry's is expected on a path of ours.
+const fn signal(kind: Kind) -> Option<Signal> {
+    match kind {
+        Kind::Trace => Some(Signal::Traces),
+        Kind::Error | Kind::Event => None,
+    }
 }
 
 /// How long a client asks to wait: `?wait=1`, or `Prefer: wait` (RFC 7240), with seconds or without.
@@ -129,7 +148,8 @@ async fn feed(app: &App, facts: Vec<Fact>, patience: Duration) -> Result<Taken, 
     }
 }
 
-async fn feed_all(app: &App, rest: &mut Vec<Fact>) -> Result<(), Problem> {
+/// Queues all of the facts as room appears, and waits until they are written.
+pub(super) async fn feed_all(app: &App, rest: &mut Vec<Fact>) -> Result<(), Problem> {
     while !rest.is_empty() {
         let before = rest.len();
         let (done, is_written) = app.acks.expect();

@@ -48,6 +48,29 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     }
 
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The answer with a body of another form.
+    pub(super) fn into_response_of(
+        self,
+        media: &'static str,
+        body: impl FnOnce(StatusCode, &str) -> Vec<u8>,
+    ) -> Response {
+        let body = body(self.status, &self.message);
+        let mut response = self.into_response();
+        *response.body_mut() = body.into();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+        headers.remove(header::CONTENT_LENGTH);
+        response
+    }
+
     /// There is no room now.
     pub(super) fn busy(message: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message).with(header::RETRY_AFTER, "1")
@@ -57,11 +80,11 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
-            Refusal::Otlp => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::TooManyRecords => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Empty
             | Refusal::NotJson { .. }
             | Refusal::NotAnObject { .. }
+            | Refusal::Otlp
             | Refusal::Field { .. } => StatusCode::BAD_REQUEST,
         };
         Self::new(status, refusal.to_string())

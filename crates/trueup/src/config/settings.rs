@@ -105,6 +105,27 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "How often serve and sync --watch look for new records that the system has not told of",
     ),
     setting(
+        "otlp_http_port",
+        "TRUEUP_OTLP_HTTP_PORT",
+        &[],
+        "4318",
+        "The port of OTLP over HTTP that serve listens on, too, where it is free; off for not",
+    ),
+    setting(
+        "otlp_grpc_port",
+        "TRUEUP_OTLP_GRPC_PORT",
+        &[],
+        "4317",
+        "The port of OTLP over gRPC that serve listens on, too, where it is free; off for not",
+    ),
+    setting(
+        "otlp_text",
+        "TRUEUP_OTLP_TEXT",
+        &[],
+        "off",
+        "What is kept of prompts and completions in OTLP: off, truncated (to max_text_bytes) or full",
+    ),
+    setting(
         "log_path",
         "TRUEUP_LOG_PATH",
         &["TRACE_LOG_PATH", "OCT_LOG_PATH"],

@@ -8,12 +8,13 @@ use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
 
 use crate::api::Peer;
 
@@ -39,6 +40,12 @@ const CONNECTIONS_MAX: usize = 256;
 const HEAD_TIME_MAX: Duration = Duration::from_mins(1);
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// The same in HTTP/2.
+const HEAD_BYTES_MAX_HTTP2: u32 = 64 << 10;
+/// Requests at once on one connection of HTTP/2; exporters send one after the other.
+const STREAMS_MAX: u32 = 16;
+/// Wait for the rest of a client's first four bytes.
+const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 /// Wait after an accept that failed: there may be no file descriptor left for a while.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -57,30 +64,35 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
 
 /// A socket that is being served.
 pub(crate) struct Server {
-    accepting: tokio::task::JoinHandle<()>,
+    accepting: Vec<tokio::task::JoinHandle<()>>,
     stop: watch::Sender<bool>,
     places: Arc<Semaphore>,
     connections_max: u32,
 }
 
 impl Server {
-    /// Serves in the background.
-    pub(crate) fn start(listener: TcpListener, router: Router, limits: Limits) -> Self {
+    /// Serves in the background: the same on each socket, within the limits of one.
+    pub(crate) fn start(listeners: Vec<TcpListener>, router: &Router, limits: Limits) -> Self {
         let (stop, stopping) = watch::channel(false);
         let places = Arc::new(Semaphore::new(limits.connections_max));
-        let accepting =
-            tokio::spawn(accept(listener, router, limits, Arc::clone(&places), stopping));
+        let accepting = listeners.into_iter().map(|listener| {
+            let (router, places) = (router.clone(), Arc::clone(&places));
+            tokio::spawn(accept(listener, router, limits, places, stopping.clone()))
+        });
+        let accepting = accepting.collect();
         let connections_max = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
         Self { accepting, stop, places, connections_max }
     }
 
     /// Lets nobody in any more, and waits for the requests under way.
     pub(crate) async fn stop(self, patience: Duration) {
-        self.accepting.abort();
-        let _is_over = self.accepting.await.is_err();
+        for accepting in self.accepting {
+            accepting.abort();
+            let _is_over = accepting.await.is_err();
+        }
         self.stop.send_replace(true);
         let all_gone = self.places.acquire_many(self.connections_max);
-        let _is_in_time = tokio::time::timeout(patience, all_gone).await.is_ok();
+        let _is_in_time = timeout(patience, all_gone).await.is_ok();
     }
 }
 
@@ -123,24 +135,65 @@ async fn connection(
 ) {
     // An answer is one small packet: waiting for more would cost every request 40 ms.
     let _is_quick = stream.set_nodelay(true).is_ok();
-    let mut serving = http1::Builder::new();
-    serving.timer(TokioTimer::new()).header_read_timeout(limits.head_time_max);
-    serving.max_buf_size(HEAD_BYTES_MAX);
+    let Ok(is_http2) = timeout(limits.head_time_max, speaks_http2(&stream)).await else { return };
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         service.call(request)
     });
-    let mut connection = std::pin::pin!(serving.serve_connection(TokioIo::new(stream), service));
+    let stream = TokioIo::new(stream);
     // How a client leaves is its own affair: a connection's error is no event.
-    let _is_orderly = tokio::select! {
-        result = connection.as_mut() => result.is_ok(),
-        () = stopped(&mut stopping) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await.is_ok()
+    let _is_orderly = if is_http2 {
+        let mut connection = std::pin::pin!(of_http2(limits).serve_connection(stream, service));
+        tokio::select! {
+            result = connection.as_mut() => result.is_ok(),
+            () = stopped(&mut stopping) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await.is_ok()
+            }
+        }
+    } else {
+        let mut connection = std::pin::pin!(of_http1(limits).serve_connection(stream, service));
+        tokio::select! {
+            result = connection.as_mut() => result.is_ok(),
+            () = stopped(&mut stopping) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await.is_ok()
+            }
         }
     };
     drop(place);
+}
+
+fn of_http1(limits: Limits) -> http1::Builder {
+    let mut serving = http1::Builder::new();
+    serving.timer(TokioTimer::new()).header_read_timeout(limits.head_time_max);
+    serving.max_buf_size(HEAD_BYTES_MAX);
+    serving
+}
+
+/// What gRPC needs; a client that is silent for long is asked whether it lives.
+fn of_http2(limits: Limits) -> http2::Builder<TokioExecutor> {
+    let mut serving = http2::Builder::new(TokioExecutor::new());
+    serving.timer(TokioTimer::new()).keep_alive_interval(limits.head_time_max);
+    serving.max_concurrent_streams(STREAMS_MAX);
+    serving.max_header_list_size(HEAD_BYTES_MAX_HTTP2);
+    serving
+}
+
+/// Whether a client speaks HTTP/2 at once (RFC 9113, 3.3), as gRPC does without TLS: no method of
+/// HTTP/1 begins so.
+async fn speaks_http2(stream: &TcpStream) -> bool {
+    const PREFACE: &[u8] = b"PRI ";
+    let mut start = [0; PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut start).await.unwrap_or(0);
+        let (said, _) = start.split_at(length);
+        if length == PREFACE.len() || !PREFACE.starts_with(said) || length == 0 {
+            return said == PREFACE;
+        }
+        tokio::time::sleep(PREFACE_PAUSE).await;
+    }
 }
 
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
@@ -172,7 +225,7 @@ mod tests {
             let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
             let address = listener.local_addr().unwrap();
             let router = Router::new().route("/", get(async || "hello"));
-            let server = Server::start(listener, router, limits);
+            let server = Server::start(vec![listener], &router, limits);
             test(address, server).await;
         });
     }
@@ -215,7 +268,7 @@ mod tests {
             };
             let router = Router::new().route("/", get(slow));
             let limits = Limits { head_time_max: Duration::from_millis(50), ..Limits::default() };
-            let _server = Server::start(listener, router, limits);
+            let _server = Server::start(vec![listener], &router, limits);
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(REQUEST).await.unwrap();
             let answer = read_all(stream).await;

@@ -12,6 +12,7 @@ mod host;
 mod listen;
 mod log;
 mod monitor;
+mod otlp;
 mod pull;
 mod push;
 mod settings;
@@ -110,7 +111,9 @@ async fn run(
         tracing::warn!("cron_secret_too_short");
     }
     let router = api::router(Arc::clone(&app));
-    let server = listen::Server::start(listener, router, Limits::default());
+    let mut listeners = vec![listener];
+    listeners.extend(otlp::listeners(address.ip(), &app.otlp_ports()).await);
+    let server = listen::Server::start(listeners, &router, Limits::default());
     let reason = tokio::select! {
         reason = signals.next() => reason,
         () = monitor::run(Arc::clone(&writer)) => "nothing",

@@ -10,7 +10,7 @@ use tracing::Level;
 use trueup_ledger::Limits;
 use trueup_telemetry::manifest::Manifest;
 
-use super::{alerts, upkeep};
+use super::{alerts, otlp, upkeep};
 use crate::api::{CronDoor, Token};
 use crate::config::Config;
 use crate::secret::Secret;
@@ -58,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) alerts: Option<alerts::Settings>,
     /// The products whose telemetry is taken.
     pub(crate) telemetry: Vec<Manifest>,
+    /// How OpenTelemetry is taken.
+    pub(crate) otlp: otlp::Settings,
     /// How the ledger is kept within bounds.
     pub(crate) upkeep: upkeep::Settings,
     /// The least severe event that is logged.
@@ -97,6 +99,7 @@ impl Settings {
             cron: CronDoor::of(Secret::of(config, "cron_secret", "cron_secret_file")?.as_ref()),
             alerts: alerts::Settings::of(config)?,
             telemetry: telemetry::manifests(config)?,
+            otlp: otlp::Settings::of(config)?,
             upkeep: upkeep::Settings::of(config)?,
             log_level: level(config)?,
         })

@@ -110,8 +110,8 @@ pub(crate) enum Refusal {
     /// It holds more records than are taken at once.
     #[error("the body has more than {RECORDS_PER_BODY_MAX} records: send fewer in one request")]
     TooManyRecords,
-    /// It is OpenTelemetry's protocol.
-    #[error("this is OTLP, which this version of trueup does not support; see docs/http.md")]
+    /// It is OpenTelemetry's protocol, somewhere within records of our own.
+    #[error("a record is OTLP: send an export alone, or to /v1/traces; see docs/otlp.md")]
     Otlp,
 }
 

@@ -13,6 +13,7 @@ mod lack;
 mod legacy;
 mod life;
 mod live;
+mod otlp;
 mod posts;
 mod providers;
 mod push;

@@ -77,6 +77,9 @@ impl Home {
             .env("TRUEUP_PORT", "0")
             // Samples of the machine come when they like; the name that any other wins over.
             .env("OCT_METRICS_INTERVAL", "off")
+            // One of many daemons on this machine.
+            .env("TRUEUP_OTLP_HTTP_PORT", "off")
+            .env("TRUEUP_OTLP_GRPC_PORT", "off")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .arg(verb);
         command

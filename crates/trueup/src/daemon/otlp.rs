@@ -1,0 +1,58 @@
+//! Settings of what comes by OpenTelemetry.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Result, bail};
+use tokio::net::TcpListener;
+use trueup_otlp::Text;
+
+use super::listen::bind;
+use super::settings::number;
+use crate::config::Config;
+
+/// Where OpenTelemetry is taken beside the port of everything else, and what is kept of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// What of prompts and completions is kept.
+    pub(crate) text: Text,
+    /// Ports to listen on where they are free: those that exporters know.
+    pub(crate) ports: Vec<u16>,
+}
+
+impl Settings {
+    pub(super) fn of(config: &Config) -> Result<Self> {
+        let mut ports = Vec::new();
+        for key in ["otlp_http_port", "otlp_grpc_port"] {
+            if config.value(key).0 != "off" {
+                ports.push(config.parse(key, "a port, 1 to 65535, or off")?);
+            }
+        }
+        ports.retain(|port| *port != 0);
+        Ok(Self { text: text(config)?, ports })
+    }
+}
+
+/// Sockets on those of the ports that are free.
+pub(super) async fn listeners(ip: IpAddr, ports: &[u16]) -> Vec<TcpListener> {
+    let mut listeners = Vec::new();
+    for port in ports {
+        if let Ok(listener) = bind(SocketAddr::new(ip, *port)).await {
+            tracing::info!(port, "listening_for_otlp");
+            listeners.push(listener);
+        } else {
+            // Some collector has it: exporters are told the port of everything else then.
+            tracing::info!(port, "otlp_port_taken");
+        }
+    }
+    listeners
+}
+
+fn text(config: &Config) -> Result<Text> {
+    let (value, origin) = config.value("otlp_text");
+    Ok(match value {
+        "off" => Text::Off,
+        "truncated" => Text::Truncated(number(config, "max_text_bytes", 0, usize::MAX)?),
+        "full" => Text::Full,
+        _ => bail!("otlp_text (from {origin}): `{value}` is not off, truncated or full"),
+    })
+}
