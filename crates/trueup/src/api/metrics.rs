@@ -45,6 +45,9 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     text.of_alerts(&app.threads.alerts.seen());
     text.of_counts(&app.counts);
     text.of_otlp(&app.otlp.counts.seen());
+    if let Some(forward) = &app.threads.forward {
+        text.of_otlp_forward(&forward.results());
+    }
     if let Some(log) = &app.threads.gateway_log {
         text.of_gateway_log(log);
     }

@@ -40,7 +40,7 @@ pub(crate) use guard::{Guard, Token};
 use problem::Problem;
 
 use crate::config::Config;
-use crate::daemon::{Alerts, GatewayLog, Host, Pull, Push, Settings, Watch};
+use crate::daemon::{Alerts, Forward, GatewayLog, Host, Pull, Push, Settings, Watch};
 use crate::intake::Kind;
 use crate::question::Question;
 use crate::telemetry::products::Products;
@@ -91,6 +91,8 @@ pub(crate) struct Threads {
     pub(crate) alerts: Arc<Alerts>,
     /// One for each product that has recorded something.
     pub(crate) telemetry: Arc<Products>,
+    /// `None` where no collector is to see what comes by OpenTelemetry.
+    pub(crate) forward: Option<Arc<Forward>>,
 }
 
 impl App {

@@ -126,6 +126,13 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "What is kept of prompts and completions in OTLP: off, truncated (to max_text_bytes) or full",
     ),
     setting(
+        "otlp_forward",
+        "TRUEUP_OTLP_FORWARD",
+        &[],
+        "",
+        "The address of a collector to which serve hands on all OTLP as it came (docs/otlp.md)",
+    ),
+    setting(
         "log_path",
         "TRUEUP_LOG_PATH",
         &["TRACE_LOG_PATH", "OCT_LOG_PATH"],

@@ -42,6 +42,7 @@ pub(crate) use alerts::{Alerts, BudgetSeen, Seen as AlertsSeen, check as check_a
 pub(crate) use gateway_log::GatewayLog;
 pub(crate) use host::Host;
 pub(crate) use listen::{Limits, bind};
+pub(crate) use otlp::{FORWARDED, Forward, Passed};
 pub(crate) use pull::{Pull, Seen as PullSeen};
 pub(crate) use push::{Push, Seen as PushSeen};
 pub(crate) use settings::Settings;
@@ -202,6 +203,14 @@ fn keep(config: &Config, mut settings: Settings, known: Known, address: IpAddr) 
     let push = start_push(&settings, &writer)?;
     let pull = start_pull(config, &settings, &writer, &mut tickers)?;
     let alerts = start_alerts(&settings, &writer, &known.book, &watch, &mut tickers)?;
+    let forward = match &settings.otlp.forward {
+        Some(base) => {
+            let ticker = Arc::new(Ticker::new(Duration::ZERO));
+            tickers.push(Arc::clone(&ticker));
+            Some(Forward::start(base, ticker)?)
+        }
+        None => None,
+    };
     let guard = Guard::new(settings.token.clone(), address);
     let telemetry = Products::open(std::mem::take(&mut settings.telemetry), config);
     let telemetry = Arc::new(telemetry);
@@ -213,6 +222,7 @@ fn keep(config: &Config, mut settings: Settings, known: Known, address: IpAddr) 
         pull,
         alerts,
         telemetry: Arc::clone(&telemetry),
+        forward,
     };
     let own = config.clone().kept_here();
     let app = App::new((settings, own), guard, Arc::clone(&writer), threads, counts, known);

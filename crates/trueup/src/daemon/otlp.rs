@@ -1,5 +1,7 @@
 //! Settings of what comes by OpenTelemetry.
 
+mod forward;
+
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Result, bail};
@@ -9,6 +11,8 @@ use trueup_otlp::Text;
 use super::listen::bind;
 use super::settings::number;
 use crate::config::Config;
+use crate::net::Address;
+pub(crate) use forward::{Forward, MARK as FORWARDED, Passed};
 
 /// Where OpenTelemetry is taken beside the port of everything else, and what is kept of it.
 #[derive(Debug, Clone)]
@@ -17,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) text: Text,
     /// Ports to listen on where they are free: those that exporters know.
     pub(crate) ports: Vec<u16>,
+    /// The address of a collector that is to see the exports, too.
+    pub(crate) forward: Option<String>,
 }
 
 impl Settings {
@@ -28,8 +34,21 @@ impl Settings {
             }
         }
         ports.retain(|port| *port != 0);
-        Ok(Self { text: text(config)?, ports })
+        Ok(Self { text: text(config)?, ports, forward: forward(config)? })
     }
+}
+
+fn forward(config: &Config) -> Result<Option<String>> {
+    let Some(base) = config.text("otlp_forward") else { return Ok(None) };
+    let origin = config.value("otlp_forward").1;
+    let address = Address::of(base).ok().filter(|address| !address.has_query());
+    if address.is_none() {
+        bail!(
+            "otlp_forward (from {origin}): it must be an address such as http://127.0.0.1:14318, \
+               without a password and a query"
+        );
+    }
+    Ok(Some(base.to_owned()))
 }
 
 /// Sockets on those of the ports that are free.

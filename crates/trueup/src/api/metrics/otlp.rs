@@ -1,5 +1,7 @@
 //! What came by OpenTelemetry, and what was not taken of it.
 
+use std::collections::BTreeMap;
+
 use super::super::otlp::Seen;
 use super::{Exposition, Type};
 
@@ -47,5 +49,18 @@ impl Exposition {
         }
         let help = "Exports that were of another signal than their path.";
         self.single("trueup_otlp_misrouted_total", Type::Counter, help, seen.misrouted);
+    }
+
+    /// What became of exports that were to be handed on.
+    pub(super) fn of_otlp_forward(&mut self, results: &BTreeMap<&'static str, u64>) {
+        let name = "trueup_otlp_forwarded_total";
+        self.family(
+            name,
+            Type::Counter,
+            "Exports handed on to the collector, or dropped, by reason.",
+        );
+        for (result, exports) in results {
+            self.sample(name, &[("result", result)], exports);
+        }
     }
 }

@@ -65,7 +65,8 @@ async fn call(app: &Arc<App>, signal: Signal, request: Request) -> Result<(Signa
     let Admitted { bytes, room } = admitted.map_err(|problem| Refused::of("body", problem))?;
     let (is_packed, message) = unframed(bytes)?;
     let packing = packing.filter(|_| is_packed);
-    take(app, Media { encoding: Encoding::Protobuf, packing }, Some(signal), message, room).await
+    let media = Media { encoding: Encoding::Protobuf, packing, is_passed: false };
+    take(app, media, Some(signal), message, room).await
 }
 
 /// The one message of a body, and whether it is packed.

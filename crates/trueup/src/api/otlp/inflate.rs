@@ -1,5 +1,6 @@
 //! Packed bodies: unpacked up to a bound, whatever they become beyond it.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use axum::http::StatusCode;
@@ -18,17 +19,18 @@ const WINDOW_LOG_MAX: u32 = 23;
 const STEP_BYTES: u64 = 1 << 20;
 
 /// The body as it was before it was packed.
-pub(super) fn plain(body: Vec<u8>, packing: Option<Packing>) -> Result<Vec<u8>, Refused> {
-    match packing {
-        None => Ok(body),
-        Some(Packing::Gzip) => unpacked(MultiGzDecoder::new(&body[..]), "gzip"),
+pub(super) fn plain(body: &[u8], packing: Option<Packing>) -> Result<Cow<'_, [u8]>, Refused> {
+    let unpacked = match packing {
+        None => return Ok(Cow::Borrowed(body)),
+        Some(Packing::Gzip) => unpacked(MultiGzDecoder::new(body), "gzip"),
         Some(Packing::Zstd) => {
-            let mut decoder =
-                zstd::stream::read::Decoder::new(&body[..]).map_err(|_| damaged("zstd"))?;
+            let decoder = zstd::stream::read::Decoder::new(body);
+            let mut decoder = decoder.map_err(|_| damaged("zstd"))?;
             decoder.window_log_max(WINDOW_LOG_MAX).map_err(|_| damaged("zstd"))?;
             unpacked(decoder, "zstd")
         }
-    }
+    };
+    unpacked.map(Cow::Owned)
 }
 
 fn unpacked(mut decoder: impl Read, packing: &str) -> Result<Vec<u8>, Refused> {
@@ -67,27 +69,27 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn reason(body: Vec<u8>, packing: Packing) -> &'static str {
+    fn reason(body: &[u8], packing: Packing) -> &'static str {
         plain(body, Some(packing)).err().map_or("", |refused| refused.reason)
     }
 
     #[test]
     fn what_was_packed_comes_back() {
         let body = b"telemetry ".repeat(300_000);
-        assert_eq!(plain(gzip(&body), Some(Packing::Gzip)).ok().as_deref(), Some(&body[..]));
+        assert_eq!(plain(&gzip(&body), Some(Packing::Gzip)).ok().as_deref(), Some(&body[..]));
         let packed = zstd::encode_all(&body[..], 3).unwrap();
-        assert_eq!(plain(packed, Some(Packing::Zstd)).ok().as_deref(), Some(&body[..]));
+        assert_eq!(plain(&packed, Some(Packing::Zstd)).ok().as_deref(), Some(&body[..]));
     }
 
     #[test]
     fn bombs_and_damage_are_refused() {
         let bomb = vec![0; INFLATED_BYTES_MAX + 1];
-        assert_eq!(reason(gzip(&bomb), Packing::Gzip), "inflated");
-        assert_eq!(reason(zstd::encode_all(&bomb[..], 1).unwrap(), Packing::Zstd), "inflated");
+        assert_eq!(reason(&gzip(&bomb), Packing::Gzip), "inflated");
+        assert_eq!(reason(&zstd::encode_all(&bomb[..], 1).unwrap(), Packing::Zstd), "inflated");
         let mut cut = gzip(b"telemetry");
         cut.truncate(cut.len() - 9);
-        assert_eq!(reason(cut, Packing::Gzip), "packing");
-        assert_eq!(reason(b"plain".to_vec(), Packing::Gzip), "packing");
-        assert_eq!(reason(b"plain".to_vec(), Packing::Zstd), "packing");
+        assert_eq!(reason(&cut, Packing::Gzip), "packing");
+        assert_eq!(reason(b"plain", Packing::Gzip), "packing");
+        assert_eq!(reason(b"plain", Packing::Zstd), "packing");
     }
 }

@@ -4,12 +4,15 @@ use axum::http::{HeaderMap, header};
 use trueup_otlp::Encoding;
 
 use super::super::Problem;
+use crate::daemon::FORWARDED;
 
 /// How a body is written and packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::api) struct Media {
     pub(in crate::api) encoding: Encoding,
     pub(in crate::api) packing: Option<Packing>,
+    /// Whether another trueup has handed it on.
+    pub(in crate::api) is_passed: bool,
 }
 
 /// How a body is packed.
@@ -20,6 +23,14 @@ pub(in crate::api) enum Packing {
 }
 
 impl Packing {
+    /// The name that HTTP has for it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
     /// Of the name that HTTP and gRPC have for it; `None` for none.
     pub(super) fn named(name: &str) -> Result<Option<Self>, Problem> {
         match name.trim().to_ascii_lowercase().as_str() {
@@ -39,7 +50,8 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
 
 impl Media {
     /// Plain JSON.
-    pub(in crate::api) const JSON: Self = Self { encoding: Encoding::Json, packing: None };
+    pub(in crate::api) const JSON: Self =
+        Self { encoding: Encoding::Json, packing: None, is_passed: false };
 
     /// What the headers of an export say.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
@@ -55,13 +67,14 @@ impl Media {
                 )));
             }
         };
-        Ok(Self { encoding, packing })
+        Ok(Self { encoding, packing, is_passed: headers.contains_key(FORWARDED) })
     }
 
     /// Whether headers on a path of the native API say that this is none of it: it has neither protobuf
     /// nor packed bodies.
     pub(in crate::api) fn is_certain(headers: &HeaderMap) -> bool {
-        Self::of(headers).is_ok_and(|media| media != Self::JSON)
+        let is_ours = |media: Self| media.encoding == Encoding::Json && media.packing.is_none();
+        Self::of(headers).is_ok_and(|media| !is_ours(media))
     }
 }
 
@@ -97,7 +110,7 @@ mod tests {
 
     #[test]
     fn bodies_are_told_apart_by_their_headers() {
-        let protobuf = |packing| Media { encoding: Encoding::Protobuf, packing };
+        let protobuf = |packing| Media { encoding: Encoding::Protobuf, packing, is_passed: false };
         for (media, packing, expected) in [
             ("application/x-protobuf", "gzip", Some(protobuf(Some(Packing::Gzip)))),
             ("application/protobuf; x=y", "", Some(protobuf(None))),

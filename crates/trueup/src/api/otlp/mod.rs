@@ -31,7 +31,9 @@ use super::admit::{self, Admitted, Limits, Room};
 use super::post::{PARSED_HERE_BYTES_MAX, feed_all};
 use super::{App, Problem};
 use crate::clock;
+use crate::daemon::Passed;
 pub(super) use counts::{Counts, Seen, Summary};
+use media::Packing;
 pub(super) use media::{Media, is_greeting, is_shape};
 
 /// How long an exporter waits for its records to be written: half of what exporters themselves wait.
@@ -139,7 +141,7 @@ async fn take(
     bytes: Vec<u8>,
     room: Room,
 ) -> Result<(Signal, u64), Refused> {
-    let export = parse(app, media, expected, bytes).await?;
+    let (bytes, export) = parse(app, media, expected, bytes).await?;
     let Export { signal, rejected, .. } = export;
     app.otlp.counts.took(expected, &export);
     let calls = export.calls.into_iter().map(|call| Fact::Call(Box::new(call.call)));
@@ -150,6 +152,15 @@ async fn take(
     is_written
         .unwrap_or_else(|_| Err(Problem::busy("the records are not written yet; send them again")))
         .map_err(|problem| Refused::of("busy", problem))?;
+    // Behind the answer of the ledger: what is sent again is handed on once.
+    if let Some(forward) = app.threads.forward.as_ref().filter(|_| !media.is_passed) {
+        forward.offer(Passed {
+            signal: signal.name(),
+            media: media_type(media.encoding),
+            packing: media.packing.map(Packing::name),
+            body: bytes,
+        });
+    }
     Ok((signal, rejected))
 }
 
@@ -158,13 +169,15 @@ async fn parse(
     media: Media,
     expected: Option<Signal>,
     bytes: Vec<u8>,
-) -> Result<Export, Refused> {
+) -> Result<(Vec<u8>, Export), Refused> {
     let text = app.otlp.text;
     let is_small = media.packing.is_none() && bytes.len() <= PARSED_HERE_BYTES_MAX;
     let parse = move || {
         let reading = Reading { now: clock::now(), text };
-        let bytes = inflate::plain(bytes, media.packing)?;
-        read(&bytes, media.encoding, expected, &reading).map_err(Refused::from)
+        let plain = inflate::plain(&bytes, media.packing)?;
+        let export = read(&plain, media.encoding, expected, &reading)?;
+        drop(plain);
+        Ok((bytes, export))
     };
     if is_small {
         return parse();

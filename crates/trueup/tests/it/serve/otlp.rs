@@ -8,6 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 
 use super::daemon::{Answer, Daemon, Home, trace, until};
+use super::receiver::Receiver;
 
 const TRACE: [u8; 16] = [0x5b; 16];
 const CALLS: &str = "SELECT count(*) FROM llm_traces";
@@ -312,6 +313,31 @@ fn everything_else_is_counted_by_its_instrumentation() {
         assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
     }
     assert_eq!(home.number(CALLS), 1);
+}
+
+#[test]
+fn exports_are_handed_on_as_they_came() {
+    let receiver = Receiver::start(r#"{"status":200}"#);
+    let base = format!("http://127.0.0.1:{}", receiver.port);
+    let home = Home::with(&[("TRUEUP_OTLP_FORWARD", &base)]);
+    let daemon = home.start();
+    let body = gzip(&export(&[span(1, &[])]));
+    let packed = [PROTOBUF, ("content-encoding", "gzip")];
+    assert!(is_ok(&post(&daemon, "/v1/traces", &packed, &body)));
+    assert!(!is_ok(&post(&daemon, "/v1/traces", &packed, b"garbage")));
+    let logs = br#"{"resourceLogs":[]}"#;
+    assert!(is_ok(&post(&daemon, "/v1/logs", &[JSON, ("x-trueup-forwarded", "1")], logs)));
+    assert!(is_ok(&post(&daemon, "/v1/logs", &[JSON], logs)));
+    until("both have arrived", || receiver.received().len() == 2);
+    let received = receiver.received();
+    assert_eq!((&*received[0].path, &received[0].raw), ("/v1/traces", &body));
+    assert_eq!(received[0].header("content-encoding"), "gzip");
+    assert_eq!(received[0].header("content-type"), PROTOBUF.1);
+    assert_eq!((&*received[1].path, &received[1].raw[..]), ("/v1/logs", &logs[..]));
+    let line = r#"trueup_otlp_forwarded_total{result="ok"} 2"#;
+    until("both are counted", || daemon.get("/metrics").text.contains(line));
+    let refused = Home::with(&[("TRUEUP_OTLP_FORWARD", "collector:4318")]).refusal(&[]);
+    assert!(refused.contains("otlp_forward (from TRUEUP_OTLP_FORWARD)"), "{refused}");
 }
 
 /// What gRPC answers: the message, and status and words behind it.
