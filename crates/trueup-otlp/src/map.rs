@@ -293,6 +293,9 @@ impl<'r> Told<'r> {
         let (attributes, names) = (&self.attributes, self.names);
         let provider = attributes.name(names.provider).to_ascii_lowercase();
         let provider = if provider.is_empty() { names.provider_default } else { &provider };
+        // Vercel's SDK tells the interface, too: `openai.chat`.
+        let interface = provider.split_once('.').filter(|_| self.dialect == Dialect::VercelAi);
+        let provider = interface.map_or(provider, |(provider, _)| provider);
         Origin {
             source: self.dialect.source().into(),
             provider: provider.into(),

@@ -47,33 +47,58 @@ const SELLERS: &[Seller] = &[
         sets_own_prices: false,
     },
     Seller {
-        names: &["google", "gemini", "gemini-cli", "google-gemini", "google-gemini-cli"],
+        names: &[
+            "google",
+            "gemini",
+            "gemini-cli",
+            "google-gemini",
+            "google-gemini-cli",
+            "gcp.gemini",
+            "gcp.gen_ai",
+        ],
         prefixes: &["gemini/"],
         column: "gemini",
         sets_own_prices: false,
     },
     Seller {
-        names: &["vertex", "vertex_ai", "vertexai", "google-vertex", "google-vertex-anthropic"],
+        names: &[
+            "vertex",
+            "vertex_ai",
+            "vertexai",
+            "google-vertex",
+            "google-vertex-anthropic",
+            "gcp.vertex_ai",
+        ],
         prefixes: &["vertex_ai/", ""],
         column: "vertex_ai",
         sets_own_prices: false,
     },
     Seller {
-        names: &["bedrock", "amazon-bedrock", "aws-bedrock", "aws"],
+        names: &["bedrock", "amazon-bedrock", "aws-bedrock", "aws", "aws.bedrock"],
         prefixes: &["", "bedrock/", "bedrock_mantle/"],
         column: "bedrock",
         sets_own_prices: true,
     },
     Seller {
-        names: &["azure", "azure_ai", "azure-openai", "azure-openai-responses", "azure-foundry"],
+        names: &[
+            "azure",
+            "azure_ai",
+            "azure-openai",
+            "azure-openai-responses",
+            "azure-foundry",
+            "azure.ai.openai",
+            "azure.ai.inference",
+            "az.ai.openai",
+            "az.ai.inference",
+        ],
         prefixes: &["azure/", "azure_ai/"],
         column: "azure",
         sets_own_prices: true,
     },
-    own_prefix(&["xai", "x-ai", "grok"], &["xai/"], "xai"),
+    own_prefix(&["xai", "x-ai", "x_ai", "grok"], &["xai/"], "xai"),
     own_prefix(&["moonshot", "moonshotai", "kimi"], &["moonshot/"], "moonshot"),
     own_prefix(&["zai", "z-ai", "z.ai", "zhipu"], &["zai/"], "zai"),
-    own_prefix(&["mistral", "mistralai"], &["mistral/"], "mistral"),
+    own_prefix(&["mistral", "mistralai", "mistral_ai"], &["mistral/"], "mistral"),
     own_prefix(&["dashscope", "alibaba", "qwen"], &["dashscope/"], "dashscope"),
     own_prefix(&["vercel", "vercel-ai-gateway"], &["vercel_ai_gateway/"], "vercel_ai_gateway"),
     Seller {
@@ -288,6 +313,9 @@ mod tests {
         }
         assert_eq!(provider_key("OpenAI-Codex"), "openai");
         assert_eq!(provider_key("somebody"), "somebody");
+        // As the conventions of OpenTelemetry have them.
+        assert_eq!(provider_key("azure.ai.openai"), "azure");
+        assert_eq!(provider_key("gcp.gemini"), "google");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod codecs;
 mod dialects;
+mod fixtures;
 mod hostile;
 
 use trueup_core::UnixMs;
