@@ -201,9 +201,18 @@ impl<'r> Told<'r> {
         };
         Identity {
             request_id: id(self.names.request_id),
-            response_id: id(self.names.response_id),
+            response_id: id(self.names.response_id).or_else(|| self.id_of_answer()),
             span: self.span.clone(),
         }
+    }
+
+    /// OpenInference tells the id of an answer only within the answer.
+    fn id_of_answer(&self) -> Option<Arc<str>> {
+        let is_its = self.dialect == Dialect::OpenInference;
+        let json = self.attributes.get("output.value").and_then(as_text).filter(|_| is_its)?;
+        let answer = serde_json::from_str::<WithId>(json).ok()?;
+        let is_id = !answer.id.is_empty() && answer.id.len() <= ID_BYTES_MAX;
+        is_id.then(|| answer.id.into())
     }
 
     /// A request that failed before anything was used is an error of an agent, and a call of an SDK,
@@ -230,10 +239,13 @@ impl<'r> Told<'r> {
         let (attributes, names) = (&self.attributes, self.names);
         let first_token_s = || attributes.milliseconds(names.first_token_s, 3);
         let ids = self.ids();
+        // Of two instrumentations that watch one call, one may tell less of it.
+        let is_detailed = reported_cost.is_some()
+            || tokens.cache_read + tokens.cache_write + tokens.reasoning > 0;
         let call = Call {
             key: key::of_call(self.dialect, &ids, || self.own_key()),
             variant: Variant::default(),
-            rank: Rank::new(standing, &tokens, reported_cost.is_some(), Owner::new(UnixMs(0), "")),
+            rank: Rank::new(standing, &tokens, is_detailed, Owner::new(UnixMs(0), "")),
             time,
             origin: self.origin(),
             tokens,
@@ -299,11 +311,21 @@ impl<'r> Told<'r> {
         Origin {
             source: self.dialect.source().into(),
             provider: provider.into(),
-            model: attributes.name(names.model).into(),
+            model: self.model().into(),
             project: self.project().into(),
             session: attributes.name(names.session).into(),
             kind: "".into(),
         }
+    }
+
+    /// The model; of a failed call some say it only among its parameters.
+    fn model(&self) -> Cow<'r, str> {
+        let stated = self.attributes.name(self.names.model);
+        let of_parameters = || {
+            let json = self.attributes.first(self.names.parameters).and_then(as_text)?;
+            serde_json::from_str::<WithModel>(json).ok().map(|parameters| parameters.model.into())
+        };
+        Some(stated).filter(|model| !model.is_empty()).or_else(of_parameters).unwrap_or_default()
     }
 
     /// What an SDK's calls are told apart by: the program, or else the agent within it. Agents do not
@@ -352,9 +374,7 @@ impl<'r> Told<'r> {
         let message = stated.unwrap_or(&self.error.1);
         let cut = message.floor_char_boundary(MESSAGE_BYTES_MAX);
         let mut said = self.metadata(&self.ids());
-        for (name, value) in
-            [("model", attributes.name(names.model)), ("error_type", self.error_type())]
-        {
+        for (name, value) in [("model", self.model()), ("error_type", self.error_type())] {
             said.insert(name.to_owned(), value.into_owned().into());
         }
         Mapped::Error(Box::new(ErrorEvent {
@@ -443,6 +463,18 @@ impl<'r> Told<'r> {
             (!texts.is_empty()).then(|| texts.join("\n"))
         })
     }
+}
+
+/// The parameters of a call.
+#[derive(serde::Deserialize)]
+struct WithModel {
+    model: String,
+}
+
+/// A provider's answer.
+#[derive(serde::Deserialize)]
+struct WithId {
+    id: String,
 }
 
 /// Longest id that is kept, in bytes.

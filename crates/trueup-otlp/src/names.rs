@@ -18,6 +18,8 @@ pub(crate) struct Names {
     pub(crate) provider: Row,
     /// The model that answered, then the one that was asked.
     pub(crate) model: Row,
+    /// JSON in which the model is, where nothing else names it.
+    pub(crate) parameters: Row,
     pub(crate) input: Row,
     pub(crate) cache_read: Row,
     pub(crate) cache_write: Row,
@@ -50,6 +52,7 @@ const NOTHING: Names = Names {
     provider_default: "",
     provider: &[],
     model: &["model"],
+    parameters: &[],
     input: &[],
     cache_read: &[],
     cache_write: &[],
@@ -172,6 +175,7 @@ pub(crate) const SDK: Names = Names {
         "ai.model.id",
         "model",
     ],
+    parameters: &["llm.invocation_parameters", "embedding.invocation_parameters"],
     input: &[
         "gen_ai.usage.input_tokens",
         "gen_ai.usage.prompt_tokens",

@@ -241,6 +241,13 @@ fn openinference() {
     );
     assert_eq!((&*call.call.origin.session, &*call.call.origin.project), ("s9", ""));
     assert!(!format!("{call:?}").contains("SECRET"));
+    // The answer's id stands in the answer; of a failed call the model among its parameters.
+    let of = json!({ "openinference.span.kind": "LLM", "output.value": "{\"id\":\"chatcmpl-1\",\"n\":1}",
+        "llm.invocation_parameters": "{\"model\":\"gpt-5.5\"}" });
+    let export = span("app", "ChatCompletion", &of);
+    let call = only(&export);
+    assert_eq!(call.ids.response_id.as_deref(), Some("chatcmpl-1"));
+    assert_eq!(&*call.call.origin.model, "gpt-5.5");
     let of = json!({ "openinference.span.kind": "AGENT", "llm.token_count.prompt": 1_020 });
     assert_eq!(span("app", "agent", &of).evidence[&Dialect::OpenInference], 1);
 }
