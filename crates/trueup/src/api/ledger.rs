@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::time::timeout;
-use trueup_core::prices::PriceBook;
-use trueup_core::report::Window;
-use trueup_core::{Counters, Text};
+use trueup_core::prices::{PriceBook, YoctoUsd};
+use trueup_core::report::{CostMode, Pricer, Window};
+use trueup_core::{Counters, DAY_MS, Text};
 use trueup_ledger::{Reader, SettleLag};
 
 use super::App;
 use crate::clock;
 use crate::completeness::{self, Lack};
-use crate::usage::{MONTH_MS, Usage};
+use crate::usage::Usage;
 
 /// How long an answer waits for the ledger.
 const READ_TIME_MAX: Duration = Duration::from_secs(2);
@@ -60,10 +60,19 @@ pub(super) struct Labels {
 /// Kinds of usage that metrics tell apart; further ones are summed up under `other`.
 pub(super) const LABELS_MAX: usize = 500;
 
+/// Usage, and what it cost.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Total {
+    pub(super) counters: Counters,
+    /// As it was reported, or else at the prices of the table.
+    pub(super) cost: YoctoUsd,
+}
+
 /// All usage there is, measured and claimed, by what metrics tell apart.
-pub(super) fn all_usage(path: &Path) -> Result<BTreeMap<Labels, Counters>> {
-    let mut sums: BTreeMap<Labels, Counters> = BTreeMap::new();
-    Usage::of_ledger(path)?.by_time(MONTH_MS, Window::ALL, &mut |entry| {
+pub(super) fn all_usage(path: &Path, book: &PriceBook) -> Result<BTreeMap<Labels, Total>> {
+    let mut sums: BTreeMap<Labels, Total> = BTreeMap::new();
+    let mut pricer = Pricer::new(book, CostMode::Auto);
+    Usage::of_ledger(path)?.by_time(DAY_MS, Window::ALL, &mut |entry| {
         let series = entry.series;
         let labels = Labels {
             agent: Text::clone(&series.source),
@@ -73,7 +82,8 @@ pub(super) fn all_usage(path: &Path) -> Result<BTreeMap<Labels, Counters>> {
         let is_known = sums.len() < LABELS_MAX || sums.contains_key(&labels);
         let labels = if is_known { labels } else { Labels::other() };
         let sum = sums.entry(labels).or_default();
-        *sum = sum.plus(entry.counters);
+        sum.counters = sum.counters.plus(entry.counters);
+        sum.cost = sum.cost.plus(pricer.price(entry.start, series, entry.counters).cost);
     })?;
     Ok(sums)
 }

@@ -7,6 +7,7 @@
 //! ```
 
 mod alerts;
+mod gen_ai;
 mod host;
 mod otlp;
 
@@ -17,19 +18,19 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use trueup_core::{Counters, Text};
+use trueup_core::Text;
 use trueup_ledger::SettleLag;
 
 use super::App;
 use super::counts::Counts;
 use super::health::Health;
-use super::ledger::{self, Labels};
+use super::ledger::{self, Labels, Total};
 use crate::completeness::Lack;
 use crate::daemon::{GatewayLog, PullSeen, PushSeen};
 use crate::pull::Lags;
 
 pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
-    let usage = app.read(|path, _| ledger::all_usage(path)).await;
+    let usage = app.read(ledger::all_usage).await;
     let lacks = app.read(|path, _| ledger::lacks(path)).await;
     let pulled = app.threads.pull.seen();
     let lags = match pulled.connections {
@@ -56,6 +57,7 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     }
     if let Ok(usage) = usage {
         text.of_usage(&usage);
+        text.of_gen_ai(&usage, &app.durations.seen());
     }
     if let Ok(lacks) = lacks {
         text.of_lacks(&lacks);
@@ -72,6 +74,7 @@ struct Exposition(String);
 enum Type {
     Counter,
     Gauge,
+    Histogram,
 }
 
 impl Exposition {
@@ -79,6 +82,7 @@ impl Exposition {
         let kind = match kind {
             Type::Counter => "counter",
             Type::Gauge => "gauge",
+            Type::Histogram => "histogram",
         };
         self.line(format_args!("# HELP {name} {help}"));
         self.line(format_args!("# TYPE {name} {kind}"));
@@ -247,14 +251,14 @@ impl Exposition {
         }
     }
 
-    fn of_usage(&mut self, usage: &BTreeMap<Labels, Counters>) {
-        let calls = |sum: &Counters| vec![("", sum.calls.to_string())];
+    fn of_usage(&mut self, usage: &BTreeMap<Labels, Total>) {
+        let calls = |sum: &Total| vec![("", sum.counters.calls.to_string())];
         self.usage("trueup_calls_total", "Model calls, failed ones included.", usage, calls);
-        let errors = |sum: &Counters| vec![("", sum.errors.to_string())];
+        let errors = |sum: &Total| vec![("", sum.counters.errors.to_string())];
         self.usage("trueup_call_errors_total", "Failed model calls.", usage, errors);
         let help = "Tokens; the kinds are disjoint.";
         self.usage("trueup_tokens_total", help, usage, |sum| {
-            let tokens = sum.tokens;
+            let tokens = sum.counters.tokens;
             let kinds = [
                 ("input", tokens.input),
                 ("cache_read", tokens.cache_read),
@@ -265,7 +269,11 @@ impl Exposition {
         });
         let help = "What agents or gateways said that their calls cost.";
         self.usage("trueup_reported_cost_usd_total", help, usage, |sum| {
-            vec![("", sum.reported_cost.to_string())]
+            vec![("", sum.counters.reported_cost.to_string())]
+        });
+        let help = "What calls cost: as it was reported, or else at the prices of the table.";
+        self.usage("trueup_cost_usd_total", help, usage, |sum| {
+            vec![("", sum.cost.to_nano().to_string())]
         });
     }
 
@@ -302,8 +310,8 @@ impl Exposition {
         &mut self,
         name: &str,
         help: &str,
-        usage: &BTreeMap<Labels, Counters>,
-        values: impl Fn(&Counters) -> Vec<(&'static str, String)>,
+        usage: &BTreeMap<Labels, Total>,
+        values: impl Fn(&Total) -> Vec<(&'static str, String)>,
     ) {
         self.family(name, Type::Counter, help);
         for (labels, sum) in usage {
@@ -329,7 +337,8 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trueup_core::{NanoUsd, Tokens};
+    use trueup_core::prices::YoctoUsd;
+    use trueup_core::{Counters, NanoUsd, Tokens};
 
     #[test]
     fn names_are_escaped_and_amounts_exact() {
@@ -342,13 +351,15 @@ mod tests {
             reported_cost: NanoUsd(1_500_000),
         };
         let mut text = Exposition::default();
-        text.of_usage(&BTreeMap::from([(labels, counters)]));
+        let total = Total { counters, cost: YoctoUsd(2_250_000_000_000_000_000_000) };
+        text.of_usage(&BTreeMap::from([(labels, total)]));
         let series = r#"{agent="http",provider="a\"b\\c",model="x\ny""#;
         for line in [
             format!("trueup_calls_total{series}}} 2"),
             format!("trueup_call_errors_total{series}}} 1"),
             format!("trueup_tokens_total{series},kind=\"cache_write\"}} 7"),
             format!("trueup_reported_cost_usd_total{series}}} 0.0015"),
+            format!("trueup_cost_usd_total{series}}} 0.00225"),
         ] {
             assert!(text.0.lines().any(|found| found == line), "{line}\n{}", text.0);
         }

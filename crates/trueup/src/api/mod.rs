@@ -8,6 +8,7 @@ mod admit;
 mod counts;
 mod cron;
 mod dashboard;
+mod durations;
 mod guard;
 mod health;
 mod ledger;
@@ -36,6 +37,7 @@ use trueup_ledger::Writer;
 use acks::Acks;
 pub(crate) use counts::Counts;
 pub(crate) use cron::{CronDoor, Peer};
+use durations::Durations;
 pub(crate) use guard::{Guard, Token};
 use problem::Problem;
 
@@ -70,6 +72,7 @@ pub(crate) struct App {
     exports: Arc<Semaphore>,
     telemetry: telemetry::Intake,
     otlp: otlp::Intake,
+    durations: Durations,
     live: v1::Live,
 }
 
@@ -109,6 +112,7 @@ impl App {
         Arc::new(Self {
             telemetry: telemetry::Intake::new(Arc::clone(&threads.telemetry)),
             otlp: otlp::Intake::new(settings.otlp.text),
+            durations: Durations::default(),
             live: v1::Live::of(&writer),
             settings,
             guard,

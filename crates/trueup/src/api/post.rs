@@ -59,8 +59,9 @@ async fn take(app: &Arc<App>, kind: Kind, request: Request) -> Result<Response, 
     }
     let Admitted { bytes, room } = admitted;
     let received = parse(app, kind, bytes).await?;
-    let (ids, facts): (Vec<_>, _) =
+    let (ids, facts): (Vec<_>, Vec<_>) =
         received.into_iter().map(|one| (one.trace_id, one.fact)).unzip();
+    app.durations.note(&facts);
     let taken = match wait {
         None => offer(app, facts).await?,
         Some(wait) => feed(app, facts, wait).await?,

@@ -148,6 +148,7 @@ async fn take(
     let errors = export.errors.into_iter().map(|error| Fact::Error(Box::new(error)));
     let mut facts: Vec<Fact> = calls.chain(errors).collect();
     drop(room);
+    app.durations.note(&facts);
     let is_written = timeout(PATIENCE, feed_all(app, &mut facts)).await;
     is_written
         .unwrap_or_else(|_| Err(Problem::busy("the records are not written yet; send them again")))

@@ -167,6 +167,8 @@ fn one_call_is_the_same_however_it_comes_and_counts_once() {
         r#"trueup_otlp_records_total{role="call",dialect="gen_ai"} 11"#,
         r#"trueup_otlp_exports_total{signal="traces"} 11"#,
         "trueup_otlp_misrouted_total 1",
+        r#"gen_ai_client_operation_duration_seconds_count{gen_ai_provider_name="openai",gen_ai_response_model="gpt-5.5"} 1"#,
+        r#"gen_ai_client_token_usage_sum{gen_ai_provider_name="openai",gen_ai_response_model="gpt-5.5",gen_ai_token_type="input"} 120"#,
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
     }
