@@ -10,6 +10,7 @@ mod alerts;
 mod gen_ai;
 mod host;
 mod otlp;
+mod otlp_push;
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
@@ -20,6 +21,8 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use trueup_core::Text;
 use trueup_ledger::SettleLag;
+
+pub(crate) use otlp_push::start as push_by_otlp;
 
 use super::App;
 use super::counts::Counts;

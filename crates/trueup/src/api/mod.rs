@@ -31,6 +31,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
+use trueup_core::UnixMs;
 use trueup_core::prices::PriceBook;
 use trueup_ledger::Writer;
 
@@ -39,8 +40,10 @@ pub(crate) use counts::Counts;
 pub(crate) use cron::{CronDoor, Peer};
 use durations::Durations;
 pub(crate) use guard::{Guard, Token};
+pub(crate) use metrics::push_by_otlp;
 use problem::Problem;
 
+use crate::clock;
 use crate::config::Config;
 use crate::daemon::{Alerts, Forward, GatewayLog, Host, Pull, Push, Settings, Watch};
 use crate::intake::Kind;
@@ -61,6 +64,7 @@ pub(crate) struct App {
     config: Config,
     known: Known,
     start: Instant,
+    start_time: UnixMs,
     acks: Arc<Acks>,
     /// One permit for each byte of a body that may be held.
     bodies: Arc<Semaphore>,
@@ -122,6 +126,7 @@ impl App {
             config,
             known,
             start: Instant::now(),
+            start_time: clock::now(),
             acks: Acks::start(),
             bodies: Arc::new(Semaphore::new(bytes_in_flight_max)),
             cron_limiter: cron::Limiter::default(),

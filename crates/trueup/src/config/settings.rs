@@ -133,6 +133,20 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "The address of a collector to which serve hands on all OTLP as it came (docs/otlp.md)",
     ),
     setting(
+        "otlp_metrics_endpoint",
+        "TRUEUP_OTLP_METRICS_ENDPOINT",
+        &[],
+        "",
+        "The address of a collector to which serve sends gen_ai metrics by OTLP (docs/otlp.md)",
+    ),
+    setting(
+        "otlp_metrics_interval",
+        "TRUEUP_OTLP_METRICS_INTERVAL",
+        &[],
+        "1m",
+        "How often serve sends them",
+    ),
+    setting(
         "log_path",
         "TRUEUP_LOG_PATH",
         &["TRACE_LOG_PATH", "OCT_LOG_PATH"],

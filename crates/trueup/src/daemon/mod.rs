@@ -112,6 +112,7 @@ async fn run(
         tracing::warn!("cron_secret_too_short");
     }
     let router = api::router(Arc::clone(&app));
+    api::push_by_otlp(&app);
     let mut listeners = vec![listener];
     listeners.extend(otlp::listeners(address.ip(), &app.otlp_ports()).await);
     let server = listen::Server::start(listeners, &router, Limits::default());

@@ -3,13 +3,14 @@
 mod forward;
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tokio::net::TcpListener;
 use trueup_otlp::Text;
 
 use super::listen::bind;
-use super::settings::number;
+use super::settings::{interval, number};
 use crate::config::Config;
 use crate::net::Address;
 pub(crate) use forward::{Forward, MARK as FORWARDED, Passed};
@@ -23,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) ports: Vec<u16>,
     /// The address of a collector that is to see the exports, too.
     pub(crate) forward: Option<String>,
+    /// The address of a collector that metrics are sent to, and how often.
+    pub(crate) metrics: Option<(String, Duration)>,
 }
 
 impl Settings {
@@ -34,17 +37,21 @@ impl Settings {
             }
         }
         ports.retain(|port| *port != 0);
-        Ok(Self { text: text(config)?, ports, forward: forward(config)? })
+        let metrics = match address(config, "otlp_metrics_endpoint")? {
+            Some(base) => Some((base, interval(config, "otlp_metrics_interval")?)),
+            None => None,
+        };
+        Ok(Self { text: text(config)?, ports, forward: address(config, "otlp_forward")?, metrics })
     }
 }
 
-fn forward(config: &Config) -> Result<Option<String>> {
-    let Some(base) = config.text("otlp_forward") else { return Ok(None) };
-    let origin = config.value("otlp_forward").1;
+fn address(config: &Config, key: &str) -> Result<Option<String>> {
+    let Some(base) = config.text(key) else { return Ok(None) };
+    let origin = config.value(key).1;
     let address = Address::of(base).ok().filter(|address| !address.has_query());
     if address.is_none() {
         bail!(
-            "otlp_forward (from {origin}): it must be an address such as http://127.0.0.1:14318, \
+            "{key} (from {origin}): it must be an address such as http://127.0.0.1:14318, \
                without a password and a query"
         );
     }

@@ -68,7 +68,7 @@ impl Exposition {
 }
 
 /// The conventions do not tell agents apart.
-fn by_model(usage: &BTreeMap<Labels, Total>) -> BTreeMap<(&str, &str), Counters> {
+pub(super) fn by_model(usage: &BTreeMap<Labels, Total>) -> BTreeMap<(&str, &str), Counters> {
     let mut sums: BTreeMap<(&str, &str), Counters> = BTreeMap::new();
     for (labels, total) in usage {
         let sum = sums.entry((&labels.provider, &labels.model)).or_default();

@@ -8,6 +8,13 @@ use super::{Exposition, Type};
 impl Exposition {
     /// Nothing where nothing came.
     pub(super) fn of_otlp(&mut self, seen: &Seen) {
+        if !seen.pushed.is_empty() {
+            let name = "trueup_otlp_metrics_pushed_total";
+            self.family(name, Type::Counter, "Attempts to send metrics to a collector.");
+            for (result, attempts) in &seen.pushed {
+                self.sample(name, &[("result", result)], attempts);
+            }
+        }
         if seen.exports.is_empty() && seen.refused.is_empty() {
             return;
         }

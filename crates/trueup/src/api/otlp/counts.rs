@@ -36,6 +36,8 @@ pub(in crate::api) struct Seen {
     pub(in crate::api) problems: BTreeMap<&'static str, u64>,
     /// Exports refused.
     pub(in crate::api) refused: BTreeMap<&'static str, u64>,
+    /// Attempts to send metrics to a collector, by what became of them.
+    pub(in crate::api) pushed: BTreeMap<&'static str, u64>,
     /// Everything else, by scope.
     pub(in crate::api) others: BTreeMap<String, u64>,
 }
@@ -85,6 +87,11 @@ impl Counts {
     /// An export was refused.
     pub(super) fn refused(&self, reason: &'static str) {
         *self.lock().refused.entry(reason).or_default() += 1;
+    }
+
+    /// Metrics were sent to a collector, or not.
+    pub(in crate::api) fn pushed(&self, result: &'static str) {
+        *self.lock().pushed.entry(result).or_default() += 1;
     }
 
     /// What they say now.

@@ -342,6 +342,36 @@ fn exports_are_handed_on_as_they_came() {
     assert!(refused.contains("otlp_forward (from TRUEUP_OTLP_FORWARD)"), "{refused}");
 }
 
+#[test]
+fn metrics_are_sent_to_a_collector() {
+    let receiver = Receiver::start(r#"{"status":200}"#);
+    let base = format!("http://127.0.0.1:{}", receiver.port);
+    let home = Home::with(&[
+        ("TRUEUP_OTLP_METRICS_ENDPOINT", &base),
+        ("TRUEUP_OTLP_METRICS_INTERVAL", "200ms"),
+    ]);
+    let daemon = home.start();
+    assert_eq!(daemon.post("/v1/traces", &json_export(&[json_span(1)])).status, 200);
+    let point = |metrics: &Value, at: usize, kind: &str| metrics[at][kind]["dataPoints"][0].clone();
+    let mut metrics = Value::Null;
+    until("the call is told of", || {
+        let Some(last) = receiver.received().pop() else { return false };
+        assert_eq!(last.path, "/v1/metrics");
+        let body: Value = serde_json::from_slice(&last.raw).unwrap();
+        metrics = body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].clone();
+        !point(&metrics, 0, "histogram").is_null()
+    });
+    let tokens = point(&metrics, 0, "histogram");
+    assert_eq!((&tokens["count"], &tokens["sum"]), (&json!("1"), &json!(120)));
+    let duration = point(&metrics, 1, "histogram");
+    assert_eq!((&duration["count"], &duration["sum"]), (&json!("1"), &json!(0.5)));
+    assert_eq!(duration["bucketCounts"].as_array().unwrap().len(), 15);
+    assert_eq!(metrics[2]["name"], "trueup.cost");
+    until("it is counted", || {
+        daemon.get("/metrics").text.contains("metrics_pushed_total{result=\"ok\"}")
+    });
+}
+
 /// What gRPC answers: the message, and status and words behind it.
 fn grpc(
     daemon: &Daemon,
