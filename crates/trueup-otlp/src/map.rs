@@ -348,9 +348,8 @@ impl<'r> Told<'r> {
     }
 
     fn has_failed(&self) -> bool {
-        self.is_error
-            || self.attributes.has(&["error.type"])
-            || self.attributes.has(self.names.error_message)
+        let says = |names: Row| self.attributes.first(names).and_then(as_text).is_some();
+        self.is_error || says(&["error.type"]) || says(self.names.error_message)
     }
 
     fn error_type(&self) -> Cow<'r, str> {
@@ -371,10 +370,12 @@ impl<'r> Told<'r> {
     fn failure(&self, problems: &mut Vec<Problem>) -> Mapped {
         let (attributes, names) = (&self.attributes, self.names);
         let stated = attributes.first(names.error_message).and_then(as_text);
+        let error_type = self.error_type();
         let message = stated.unwrap_or(&self.error.1);
+        let message = if message.is_empty() { &error_type } else { message };
         let cut = message.floor_char_boundary(MESSAGE_BYTES_MAX);
         let mut said = self.metadata(&self.ids());
-        for (name, value) in [("model", self.model()), ("error_type", self.error_type())] {
+        for (name, value) in [("model", self.model()), ("error_type", error_type.clone())] {
             said.insert(name.to_owned(), value.into_owned().into());
         }
         Mapped::Error(Box::new(ErrorEvent {

@@ -225,6 +225,8 @@ pub(crate) const SDK: Names = Names {
     cost_micros: &["cost_usd_micros"],
     cost: &["cost_usd", "gen_ai.usage.cost", "llm.cost.total"],
     latency_ms: &[],
+    // Not `error`, which OpenTracing's bridges set to a truth value.
+    error_message: &["error.message"],
     first_token_ms: &["ai.response.msToFirstChunk"],
     first_token_s: &["gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token"],
     session: &[

@@ -285,6 +285,8 @@ fn failed_calls_say_why() {
     let of = json!({ "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-5.5" });
     let failed = |more| span_with("app", "chat", &of, &more);
     let status = json!({ "status": { "code": 2, "message": "no" } });
+    let bridged = json!({ "gen_ai.operation.name": "chat", "error": "false", "error.type": "" });
+    assert_eq!(only(&span("app", "chat", &bridged)).call.outcome, Outcome::Ok);
     let exception = json!({ "status": { "code": 2 }, "events": [{ "name": "exception",
         "attributes": attributes(&json!({ "exception.type": "openai.RateLimitError" })) }] });
     for (more, expected) in [(status, "error"), (exception, "openai.RateLimitError")] {
