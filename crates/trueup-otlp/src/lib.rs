@@ -33,6 +33,7 @@ mod model;
 mod names;
 mod protobuf;
 mod reply;
+mod texts;
 mod tokens;
 mod wire;
 

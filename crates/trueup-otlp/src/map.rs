@@ -15,6 +15,7 @@ use crate::export::{Identity, MappedCall, Problem};
 use crate::key;
 use crate::model::{Attribute, LogRecord, Record, Resource, Scope, Span, Value};
 use crate::names::{Names, Row};
+use crate::texts::Texts;
 use crate::tokens::Stated;
 
 /// What records are read with beside their own bytes.
@@ -433,6 +434,7 @@ impl<'r> Told<'r> {
             Text::Truncated(bytes_max) => bytes_max,
             Text::Full => usize::MAX,
         };
+        let texts = Texts { here: self.attributes.record, within: &self.within };
         let mut bounded = |text: Option<String>| {
             text.map(|mut text| {
                 body.is_text_cut |= text.len() > bytes_max;
@@ -441,28 +443,11 @@ impl<'r> Told<'r> {
             })
         };
         body.input_text =
-            bounded(self.text(self.names.input_text, &["gen_ai.prompt.", "llm.input_messages."]));
+            bounded(texts.find(self.names.input_text, &["gen_ai.prompt.", "llm.input_messages."]));
         body.output_text = bounded(
-            self.text(self.names.output_text, &["gen_ai.completion.", "llm.output_messages."]),
+            texts.find(self.names.output_text, &["gen_ai.completion.", "llm.output_messages."]),
         );
         body
-    }
-
-    /// A text under one of its names, or in numbered pieces, here or in the events within.
-    fn text(&self, names: Row, pieces: &[&str]) -> Option<String> {
-        let here = Attributes { record: self.attributes.record, resource: &[] };
-        let within = self.within.iter().map(|record| Attributes { record, resource: &[] });
-        let all = || std::iter::once(here).chain(within.clone());
-        let whole = all().find_map(|attributes| attributes.first(names)).map(shown);
-        whole.or_else(|| {
-            let is_piece = |attribute: &&Attribute<'_>| {
-                attribute.key.ends_with("content")
-                    && pieces.iter().any(|piece| attribute.key.starts_with(piece))
-            };
-            let found = here.record.iter().filter(is_piece);
-            let texts: Vec<_> = found.map(|attribute| shown(&attribute.value)).collect();
-            (!texts.is_empty()).then(|| texts.join("\n"))
-        })
     }
 }
 
@@ -480,27 +465,3 @@ struct WithId {
 
 /// Longest id that is kept, in bytes.
 const ID_BYTES_MAX: usize = 256;
-
-/// A value as a text: what is no text is JSON.
-fn shown(value: &Value<'_>) -> String {
-    if let Value::Text(text) = value {
-        text.clone().into_owned()
-    } else {
-        as_json(value).to_string()
-    }
-}
-
-fn as_json(value: &Value<'_>) -> serde_json::Value {
-    match value {
-        Value::Empty => serde_json::Value::Null,
-        Value::Text(text) => (**text).into(),
-        Value::Bool(is_true) => (*is_true).into(),
-        Value::Int(number) => (*number).into(),
-        Value::Double(number) => (*number).into(),
-        Value::List(values) => values.iter().map(as_json).collect(),
-        Value::Map(members) => members
-            .iter()
-            .map(|member| (member.key.0.clone().into_owned(), as_json(&member.value)))
-            .collect(),
-    }
-}
