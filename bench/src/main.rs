@@ -15,6 +15,7 @@ mod http_floor;
 mod instant;
 mod ledger;
 mod openclaw;
+mod otlp;
 mod post;
 mod read;
 mod redact;
@@ -128,6 +129,16 @@ enum Verb {
     Redact {
         /// Lines of text, of JSON with a field `text`, or a JSON list of such; perhaps `.zst`.
         files: Vec<PathBuf>,
+        #[arg(long, default_value_t = 7)]
+        rounds: u32,
+    },
+    /// Read exports of OpenTelemetry, and print how long their calls took.
+    Otlp {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// When they are read: times after that are taken for wrong.
+        #[arg(long, default_value = "2026-11-22T12:00:00Z")]
+        now: String,
         #[arg(long, default_value_t = 7)]
         rounds: u32,
     },
@@ -264,6 +275,10 @@ fn main() -> Result<ExitCode> {
             ledger::fill(&file, calls, days, until)?;
         }
         Verb::Redact { files, rounds } => redact::print(&files, rounds)?,
+        Verb::Otlp { files, now, rounds } => {
+            let now = UnixMs::parse_rfc3339(&now).context("--now is not an RFC 3339 time")?;
+            otlp::print(&files, now, rounds)?;
+        }
         Verb::HttpFloor => http_floor::serve()?,
         Verb::Post(args) => args.run()?,
         Verb::RowsFloor { file, batch, text_bytes, seconds } => {

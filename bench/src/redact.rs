@@ -63,7 +63,7 @@ fn time(texts: &[String], way: Way<'_>) -> Duration {
 }
 
 /// How long this thread was on a processor: others on the machine do not count.
-fn processor_time() -> Duration {
+pub(crate) fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), nanos)
