@@ -228,9 +228,6 @@ fn edges(buckets: &[Bucket], calendar: &Calendar) -> impl FnMut(UnixMs) -> Vec<U
     }
 }
 
-/// Asks for the widest sums there are: for reports without any time in them.
-pub(crate) const MONTH_MS: i64 = 28 * DAY_MS;
-
 fn by_width(account: &Account, width_ms: i64, window: Window, each: &mut dyn FnMut(Entry<'_>)) {
     let width_ms = width_ms.clamp(QUARTER_MS, DAY_MS);
     let mut sums: HashMap<(UnixMs, *const Series), Sum<'_>> = HashMap::new();

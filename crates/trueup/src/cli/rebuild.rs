@@ -7,9 +7,8 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 use trueup_agents::Agent;
-use trueup_core::Counters;
-use trueup_core::Witness;
 use trueup_core::report::Window;
+use trueup_core::{Counters, DAY_MS, Witness};
 use trueup_ledger::{Ledger, OpenOptions, Reader};
 
 use super::backfill::{COPY, copy_of_ledger, problems_note, read_anew, read_note};
@@ -19,7 +18,7 @@ use crate::render::number;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
 use crate::sync::{self, Synced};
-use crate::usage::{MONTH_MS, Usage};
+use crate::usage::Usage;
 
 /// Drop what was read of an agent, and read it anew
 #[derive(Debug, Args)]
@@ -97,7 +96,7 @@ impl Totals {
     /// What the ledger holds of a source.
     fn of(agent: &dyn Agent, path: &Path) -> Result<Self> {
         let mut totals = Self::default();
-        Usage::of_ledger(path)?.by_time(MONTH_MS, Window::ALL, &mut |entry| {
+        Usage::of_ledger(path)?.by_time(DAY_MS, Window::ALL, &mut |entry| {
             if *entry.series.source == *agent.id() {
                 let sum = match entry.series.witness {
                     Witness::Measured => &mut totals.exact,
