@@ -79,6 +79,9 @@ fn metrics_are_in_the_format_of_prometheus() {
 /// `name{label="value",…} number`, with quotes, backslashes and line ends escaped.
 fn check_sample(line: &str, family: &str) {
     let rest = line.strip_prefix(family).unwrap_or_else(|| panic!("{line} is not of {family}"));
+    // Of a histogram.
+    let parts = ["_bucket", "_sum", "_count"];
+    let rest = parts.iter().find_map(|part| rest.strip_prefix(part)).unwrap_or(rest);
     let (labels, value) = rest.rsplit_once(' ').unwrap();
     assert!(value.parse::<f64>().is_ok(), "{line}");
     if labels.is_empty() {
