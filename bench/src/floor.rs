@@ -100,6 +100,7 @@ pub(crate) fn posted(rng: &mut Rng, time: UnixMs, origin: Origin) -> Call {
         billing: Billing::default(),
         reported_cost: None,
         latency_ms: Some(1_200),
+        twin: None,
         time_to_first_token_ms: None,
         outcome: Outcome::Ok,
         trace_id: None,

@@ -20,7 +20,7 @@ use memchr::memmem::Finder;
 use serde::Deserialize;
 use trueup_core::{
     Billing, Call, Key, NanoUsd, Origin, Outcome, Owner, ProblemKind, Rank, Region, ServiceTier,
-    Speed, Text, Tokens, UnixMs, Variant,
+    Speed, Text, Tokens, Twin, UnixMs, Variant,
 };
 
 use crate::agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
@@ -83,6 +83,7 @@ struct ClaudeCodeDecoder {
     /// What the ids of the last answer hash to: its lines follow each other.
     key: Option<(String, Key)>,
     variant: Option<(String, Variant)>,
+    twin: Option<(String, Key)>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -231,6 +232,7 @@ impl ClaudeCodeDecoder {
             owner: Owner::new(UnixMs(0), session),
             key: None,
             variant: None,
+            twin: None,
         }
     }
 
@@ -312,19 +314,28 @@ impl ClaudeCodeDecoder {
                 (standing::MAIN_REQUEST, hashed(&mut self.variant, request, Variant::of))
             }
         };
+        let tokens = usage.tokens();
+        // Platforms that write no request id tell none in their telemetry, either.
+        let twin = match answer.request_id {
+            Some(request) => {
+                hashed(&mut self.twin, request, |request| Twin::of_request(SOURCE, request))
+            }
+            None => Twin::of_usage(SOURCE, &session, &tokens),
+        };
         let billing = Billing {
             tier: ServiceTier::of_source(usage.service_tier.filled().unwrap_or_default()),
             speed: Speed::of_source(usage.speed.filled().unwrap_or_default()),
             region: Region::of_source(usage.inference_geo.filled().unwrap_or_default()),
         };
         let is_detailed = usage.speed.0.is_some();
-        let mut push = |key: Key, model: &Str<'_>, tokens: Tokens, cost: Option<NanoUsd>| {
+        let mut push = |key: Key, model: &Str<'_>, tokens: Tokens, cost: Option<NanoUsd>, twin| {
             let has_known_cost =
                 cost.is_some_and(|cost| cost != NanoUsd::ZERO || tokens.total() == 0);
             found.call(Call {
                 key,
                 variant,
                 rank: Rank::new(standing, &tokens, is_detailed, self.owner),
+                twin,
                 time: answer.time,
                 origin: Origin { model: self.model(model), ..self.last.clone() },
                 tokens,
@@ -337,12 +348,12 @@ impl ClaudeCodeDecoder {
                 body: None,
             });
         };
-        push(key, &answer.message.model, usage.tokens(), answer.cost);
+        push(key, &answer.message.model, tokens, answer.cost, Some(Twin::Covers(twin)));
         let advisors = usage.iterations.0.iter().filter(|step| step.r#type.is("advisor_message"));
         for (at, step) in advisors.enumerate() {
             let at = at.to_string();
             let parts = [parts, &["advisor", &at]].concat();
-            push(Key::of(SOURCE, &parts), &step.model, step.tokens(), None);
+            push(Key::of(SOURCE, &parts), &step.model, step.tokens(), None, None);
         }
     }
 

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trueup_core::{
-    Billing, Call, Key, Origin, Outcome, Owner, ProblemKind, Rank, ServiceTier, Text, UnixMs,
+    Billing, Call, Key, Origin, Outcome, Owner, ProblemKind, Rank, ServiceTier, Text, Twin, UnixMs,
 };
 
 use self::counter::{Counter, Step};
@@ -304,6 +304,7 @@ impl CodexDecoder {
             ),
             variant: lineage.variant(),
             rank: Rank::new(lineage.standing(), &tokens, false, self.owner.1),
+            twin: Some(Twin::Covers(Twin::of_usage(SOURCE, session, &tokens))),
             time: self.time_or_earlier(time),
             origin: self.origin(),
             tokens,

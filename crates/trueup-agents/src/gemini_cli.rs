@@ -18,7 +18,8 @@ use std::sync::Arc;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use trueup_core::{
-    Billing, Call, Key, Origin, Outcome, Owner, ProblemKind, Rank, Text, Tokens, UnixMs, Variant,
+    Billing, Call, Key, Origin, Outcome, Owner, ProblemKind, Rank, Text, Tokens, Twin, UnixMs,
+    Variant,
 };
 
 use crate::agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
@@ -244,6 +245,7 @@ impl Reader {
             // A message's tokens are told once and kept; where two copies differ, the one that says more
             // is the later one. Equal copies in two chats belong to the chat that began first.
             rank: Rank::new(0, &tokens, !model.is_empty(), owner),
+            twin: Some(Twin::Covers(Twin::of_usage(SOURCE, session, &tokens))),
             time: message.timestamp.0.or(self.chat.start).unwrap_or(self.modified),
             origin: Origin { session: Arc::clone(session), ..self.last.clone() },
             tokens,

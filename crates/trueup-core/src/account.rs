@@ -1,6 +1,7 @@
 //! An account in memory: what a ledger keeps, for machines that cannot be written to.
 //!
-//! The same facts in any order give the same account as the ledger would hold. Rows are kept small:
+//! The same facts in any order give the same account as the ledger would hold. Twins are not looked at: all
+//! that comes here is read from files, and nothing covers that. Rows are kept small:
 //! a gigabyte of sessions is some tens of thousands of calls.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

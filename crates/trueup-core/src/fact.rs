@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::prices::ContextBand;
 use crate::{
-    FactId, Key, NanoUsd, PriceClass, Rank, Region, ServiceTier, Speed, Tokens, UnixMs, Variant,
+    FactId, Key, NanoUsd, PriceClass, Rank, Region, ServiceTier, Speed, Tokens, Twin, UnixMs,
+    Variant,
 };
 
 /// A short text that many facts share: a model, a project, a session. Empty where the source does
@@ -77,6 +78,8 @@ pub struct Call {
     pub variant: Variant,
     /// Which copy of it counts.
     pub rank: Rank,
+    /// What another way of telling makes of the same call; `None` where there is no other.
+    pub twin: Option<Twin>,
     /// When it was answered, by the source's own record.
     pub time: UnixMs,
     /// Where it belongs.

@@ -23,6 +23,7 @@ pub mod report;
 mod stated;
 mod time;
 mod tokens;
+mod twin;
 mod usage;
 
 pub use account::{Account, Counted};
@@ -46,4 +47,5 @@ pub use rank::{Owner, Rank, Variant, Verdict, settle};
 pub use stated::{StatedFact, StatedSums};
 pub use time::{Bucket, Calendar, DAY_MS, HOUR_MS, QUARTER_MS, UnixMs};
 pub use tokens::{SUM_MAX, TOKENS_MAX, Tokens};
+pub use twin::Twin;
 pub use usage::{Counters, Series, Witness};

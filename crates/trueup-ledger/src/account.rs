@@ -5,13 +5,14 @@
 
 pub(crate) mod claims;
 mod drop_source;
+mod twins;
 
 use std::collections::BTreeSet;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use trueup_core::{
     Batch, Call, CallBody, Counters, CustomEvent, ErrorEvent, Fact, FactId, HostMetric, Key,
-    NanoUsd, Outcome, Quota, Rank, UnixMs, Variant, Verdict, settle,
+    NanoUsd, Outcome, Quota, Rank, Twin, UnixMs, Variant, Verdict, settle,
 };
 
 pub(crate) use drop_source::{drop_source, lost};
@@ -19,6 +20,7 @@ pub(crate) use drop_source::{drop_source, lost};
 use crate::intern::{Names, Numbers};
 use crate::rollup::{Changes, KnownSums, Place};
 use crate::row::{signed, token_values, tokens_of_row};
+use twins::Twins;
 
 /// What was written of some facts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,6 +68,7 @@ pub(crate) struct Account<'a> {
     changes: Changes,
     /// Sessions whose claims must be held against their calls.
     unsettled: BTreeSet<i64>,
+    twins: Twins,
     now: UnixMs,
     written: Written,
 }
@@ -111,6 +114,7 @@ impl<'a> Account<'a> {
             has_outbox,
             changes: Changes::default(),
             unsettled: BTreeSet::new(),
+            twins: Twins::default(),
             now,
             written: Written::default(),
         })
@@ -128,7 +132,9 @@ impl<'a> Account<'a> {
                 Fact::Quota(quota) => self.quota(quota)?,
             }
         }
-        // Each table is walked in its own order, so that a batch touches each of its pages once.
+        // Each table is walked in its own order, so that a batch touches each of its pages once. What is
+        // covered comes first: a call and what covers it may come together.
+        self.cover(&calls)?;
         let (calls, copies) = settled(calls);
         self.written.known += copies;
         let mut new = Vec::with_capacity(calls.len());
@@ -144,6 +150,7 @@ impl<'a> Account<'a> {
     /// Brings the sums up to the facts; the last step of the transaction.
     pub(crate) fn finish(mut self) -> rusqlite::Result<Written> {
         self.settle_claims()?;
+        self.tell_sessions()?;
         self.changes.write(self.database, self.sums)?;
         Ok(self.written)
     }
@@ -166,12 +173,18 @@ impl<'a> Account<'a> {
             Verdict::Replace(at) => counted.get(at..=at).unwrap_or_default(),
             Verdict::ReplaceAll => &counted,
         };
-        if !self.are_there(displaced)? {
+        if !self.are_there(displaced)? || self.is_stood_in_for(call) {
             self.written.known += 1;
             return Ok(false);
         }
         self.displace(call, displaced)?;
         self.remember(call.key, call.variant, call.rank, call.id())?;
+        if let Some(Twin::CoveredBy(key)) = call.twin
+            && self.is_covered(call, key, displaced)?
+        {
+            self.written.known += 1;
+            return Ok(false);
+        }
         if displaced.is_empty() {
             self.written.added += 1;
         } else {

@@ -46,6 +46,21 @@ pub struct ClaimRow {
     pub is_session_measured: bool,
 }
 
+/// A session of which its agent told by telemetry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldSession {
+    /// The source id.
+    pub source: Text,
+    /// The session's own name.
+    pub session: Text,
+    /// Calls that were told, each once.
+    pub told: u64,
+    /// Those of them that a file holds, too.
+    pub matched: u64,
+    /// Calls that count otherwise: those that files hold, and those that clients posted.
+    pub of_files: u64,
+}
+
 /// How many sessions of one source are claimed, and how they stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClaimCounts {
@@ -109,6 +124,50 @@ impl Reader {
             Ok(())
         })?;
         Ok(open)
+    }
+
+    /// The sessions of which agents told by telemetry, by source and name.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn told_sessions(&self) -> Result<Vec<ToldSession>, LedgerError> {
+        if !self.has_table("told_sessions")? {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT n.source, n.session, t.calls, t.matched, {CALLS} - (t.calls - t.matched)
+             FROM told_sessions t JOIN sessions n ON n.id = t.session ORDER BY n.source, n.session"
+        );
+        let mut sessions = Vec::new();
+        let count = |number: i64| number.max(0).cast_unsigned();
+        self.each(&sql, [], |row| {
+            sessions.push(ToldSession {
+                source: row.get_ref(0)?.as_str()?.into(),
+                session: row.get_ref(1)?.as_str()?.into(),
+                told: count(row.get(2)?),
+                matched: count(row.get(3)?),
+                of_files: count(row.get(4)?),
+            });
+            Ok(())
+        })?;
+        Ok(sessions)
+    }
+
+    /// Whether calls of a source count that its telemetry has not told.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn has_calls_of_files(&self, source: &str) -> Result<bool, LedgerError> {
+        let sql = format!(
+            "SELECT coalesce(sum({CALLS}), 0) > coalesce(sum(t.calls - t.matched), 0)
+             FROM sessions n LEFT JOIN told_sessions t ON t.session = n.id WHERE n.source = ?1"
+        );
+        let mut has = false;
+        self.each(&sql, [source], |row| {
+            has = row.get(0)?;
+            Ok(())
+        })?;
+        Ok(has)
     }
 
     /// Hands the runs that were claimed in `from..until` to `each`.

@@ -39,7 +39,7 @@ pub use billed::{
     Pulling, RowCounts, SETTLE_AGE_MS, SettleLag, StoredIssue, ToldDay, ToldName, ToldRow,
     ToldState,
 };
-pub use completeness::{ClaimCounts, ClaimRow, Newest, OpenSession};
+pub use completeness::{ClaimCounts, ClaimRow, Newest, OpenSession, ToldSession};
 pub use error::LedgerError;
 pub use failures::{FailedCalls, StoredError};
 pub use ledger::{Appended, Ledger, OpenOptions, Rebuild, write_ahead_log};

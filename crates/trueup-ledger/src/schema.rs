@@ -25,6 +25,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/010_alerts.sql"),
     include_str!("schema/011_provider_issues.sql"),
     include_str!("schema/012_claimed.sql"),
+    include_str!("schema/013_told.sql"),
 ];
 
 /// The newest schema version that this program knows.

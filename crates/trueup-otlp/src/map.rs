@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use trueup_core::{
     Billing, Call, CallBody, DAY_MS, ErrorEvent, Key, NanoUsd, Origin, Outcome, Owner, Rank, Speed,
-    UnixMs, Variant,
+    Tokens, Twin, UnixMs, Variant,
 };
 
 use crate::attributes::{Attributes, Wrong};
@@ -243,10 +243,12 @@ impl<'r> Told<'r> {
         // Of two instrumentations that watch one call, one may tell less of it.
         let is_detailed = reported_cost.is_some()
             || tokens.cache_read + tokens.cache_write + tokens.reasoning > 0;
-        let call = Call {
-            key: key::of_call(self.dialect, &ids, || self.own_key()),
+        let key = key::of_call(self.dialect, &ids, || self.own_key());
+        let mut call = Call {
+            key,
             variant: Variant::default(),
             rank: Rank::new(standing, &tokens, is_detailed, Owner::new(UnixMs(0), "")),
+            twin: self.twin(&ids, &tokens, key),
             time,
             origin: self.origin(),
             tokens,
@@ -260,7 +262,25 @@ impl<'r> Told<'r> {
             trace_id: None,
             body: Some(Box::new(self.body(&ids))),
         };
+        // As a client is told that sends none: a call without one is taken to be read from a file.
+        call.trace_id = Some(call.id().to_string().into());
         MappedCall { dialect: self.dialect, ids, call }
+    }
+
+    /// By what a session file of the same agent knows the call.
+    fn twin(&self, ids: &Identity, tokens: &Tokens, own: Key) -> Option<Twin> {
+        let source = self.dialect.source();
+        let of_usage = || Twin::of_usage(source, &self.attributes.name(self.names.session), tokens);
+        let key = match (self.dialect, &ids.request_id) {
+            (Dialect::ClaudeCode, Some(request)) => Twin::of_request(source, request),
+            (Dialect::ClaudeCode | Dialect::Codex | Dialect::GeminiCli, _) => of_usage(),
+            (Dialect::OpenClaw, _) => Twin::of_none(own),
+            (
+                Dialect::OpenInference | Dialect::OpenLlmetry | Dialect::VercelAi | Dialect::GenAi,
+                _,
+            ) => return None,
+        };
+        Some(Twin::CoveredBy(key))
     }
 
     fn stated(&self) -> Result<Stated, Wrong> {

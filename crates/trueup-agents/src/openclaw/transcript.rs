@@ -203,6 +203,7 @@ impl TranscriptDecoder {
             key: self.key(event, message, &tokens),
             variant: Variant(0),
             rank: if self.last.kind.is_empty() { rank } else { rank.with_kind() },
+            twin: None,
             time,
             origin: self.last.clone(),
             tokens,

@@ -227,6 +227,7 @@ impl Message<'_> {
             key: Key::of(SOURCE, &[id]),
             variant: Variant(0),
             rank,
+            twin: None,
             time: created.unwrap_or(place.time),
             origin: Origin { source: found.source(), ..origin },
             tokens: used.tokens,

@@ -48,6 +48,7 @@ pub(crate) fn plain_call(key: Key, time: UnixMs, origin: Origin, tokens: Tokens)
         key,
         variant: Variant(0),
         rank: Rank::new(0, &tokens, false, Owner::new(UnixMs(0), &origin.session)),
+        twin: None,
         time,
         origin,
         tokens,

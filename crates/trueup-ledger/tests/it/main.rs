@@ -23,4 +23,5 @@ mod retention;
 mod stated;
 mod stretches;
 mod timeline;
+mod twin_laws;
 mod writer;

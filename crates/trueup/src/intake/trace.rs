@@ -41,6 +41,7 @@ pub(super) fn read(fields: &mut Fields<'_>, arrival: &Arrival<'_>) -> Result<Rec
         key,
         variant: Variant::default(),
         rank: rank(&tokens, reported_cost.is_some()),
+        twin: None,
         time: when.time,
         origin,
         tokens,

@@ -1,0 +1,132 @@
+//! Calls that an agent's files and its telemetry both tell of: the file's counts.
+//!
+//! Under a twin key `fact_keys` holds either the calls of telemetry that count, each under a variant made of
+//! its own key, or one row that says that a file has the call. The latter stays for good, whatever becomes
+//! of the call: what the account holds does not depend on which of the two came first, nor on how often.
+//!
+//! ```text
+//! twin key of req_01 | variant of the event's key | rank 0…   | id of the event's row
+//! twin key of req_02 | 0                          | rank ff…  | 0…
+//! ```
+//!
+//! What retention has taken cannot be taken out of the sums: such a call of telemetry stays, and stands in
+//! for the file's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::{OptionalExtension as _, params};
+use trueup_core::{Call, FactId, Key, Rank, Twin, Variant};
+
+use super::{Account, Kind};
+
+/// The rank of the row that says that a file has the call.
+const COVER: Rank = Rank(u128::MAX);
+/// Where that row points to: nowhere.
+const NO_ROW: FactId = FactId([0; 16]);
+
+/// What one transaction learns of twins.
+#[derive(Debug, Default)]
+pub(super) struct Twins {
+    /// Twin keys of calls that count as telemetry told them, for good.
+    stood_in: BTreeSet<Key>,
+    /// What is to be added to the numbers of sessions: calls told, and calls matched.
+    sessions: BTreeMap<i64, (u64, u64)>,
+}
+
+impl Account<'_> {
+    /// Notes what calls of files cover, and takes out of the account what telemetry told of them. Copies
+    /// that do not count cover, too: which of them came first must not matter.
+    pub(super) fn cover(&mut self, calls: &[&Call]) -> rusqlite::Result<()> {
+        let mut keys: Vec<Key> =
+            calls.iter().filter_map(|call| call.twin.and_then(Twin::covers)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.into_iter().try_for_each(|key| self.cover_key(key))
+    }
+
+    fn cover_key(&mut self, key: Key) -> rusqlite::Result<()> {
+        let known = self.counted(key)?;
+        let mut is_covered = false;
+        for (variant, rank, id) in known {
+            if rank == COVER {
+                is_covered = true;
+            } else if let Some(session) = self.session_of(id)? {
+                self.remove_call(id)?;
+                self.queue(Kind::TakenBack, id)?;
+                self.forget(key, variant)?;
+                self.twins.sessions.entry(session).or_default().1 += 1;
+            } else {
+                self.twins.stood_in.insert(key);
+            }
+        }
+        if is_covered { Ok(()) } else { self.remember(key, Variant(0), COVER, NO_ROW) }
+    }
+
+    /// Whether a call of telemetry that retention has taken counts in the place of this one.
+    pub(super) fn is_stood_in_for(&self, call: &Call) -> bool {
+        call.twin.and_then(Twin::covers).is_some_and(|key| self.twins.stood_in.contains(&key))
+    }
+
+    /// Whether a file has a call that telemetry tells of. If not, it is remembered, for one may come.
+    /// `displaced` are the copies of it that it takes the place of.
+    pub(super) fn is_covered(
+        &mut self,
+        call: &Call,
+        key: Key,
+        displaced: &[(Variant, Rank, FactId)],
+    ) -> rusqlite::Result<bool> {
+        let is_covered = self.counted(key)?.iter().any(|(_, rank, _)| *rank == COVER);
+        if displaced.is_empty() {
+            let origin = &call.origin;
+            let session = self.names.session(self.database, &origin.source, &origin.session)?;
+            let (told, matched) = self.twins.sessions.entry(session).or_default();
+            *told += 1;
+            *matched += u64::from(is_covered);
+        }
+        for (variant, _, _) in displaced {
+            self.forget(key, variant_of(call.key, *variant))?;
+        }
+        if !is_covered {
+            self.remember(key, variant_of(call.key, call.variant), Rank(0), call.id())?;
+        }
+        Ok(is_covered)
+    }
+
+    fn forget(&self, key: Key, variant: Variant) -> rusqlite::Result<()> {
+        self.database
+            .prepare_cached("DELETE FROM fact_keys WHERE key = ?1 AND variant = ?2")?
+            .execute(params![key.0, variant.0])?;
+        Ok(())
+    }
+
+    /// The session of a call, where its row is still there.
+    fn session_of(&self, id: FactId) -> rusqlite::Result<Option<i64>> {
+        self.database
+            .prepare_cached("SELECT session FROM llm_calls WHERE id = ?1")?
+            .query_row([id.0], |row| row.get(0))
+            .optional()
+    }
+
+    /// Brings the numbers of sessions up to what was told.
+    pub(super) fn tell_sessions(&mut self) -> rusqlite::Result<()> {
+        for (session, (told, matched)) in std::mem::take(&mut self.twins.sessions) {
+            self.database
+                .prepare_cached(
+                    "INSERT INTO told_sessions (session, calls, matched) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (session) DO UPDATE SET calls = calls + excluded.calls,
+                     matched = matched + excluded.matched",
+                )?
+                .execute(params![session, told.cast_signed(), matched.cast_signed()])?;
+        }
+        Ok(())
+    }
+}
+
+/// What tells apart the calls that share a twin key. Zero is the row that covers them.
+fn variant_of(key: Key, variant: Variant) -> Variant {
+    let of_key = key.0.first_chunk().map_or(0, |first| i64::from_be_bytes(*first));
+    Variant(match of_key.wrapping_add(variant.0) {
+        0 => 1,
+        other => other,
+    })
+}

@@ -1,0 +1,6 @@
+-- What agents told of their sessions by telemetry, beside what their files hold: one row a session.
+CREATE TABLE told_sessions (
+    session INTEGER NOT NULL PRIMARY KEY REFERENCES sessions (id),
+    calls INTEGER NOT NULL,             -- told, each once
+    matched INTEGER NOT NULL            -- those of them that a file holds, too: they count as the file has them
+) STRICT;
