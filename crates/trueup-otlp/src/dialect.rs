@@ -64,7 +64,9 @@ impl Dialect {
         if self.is_agent() { self.name() } else { "otlp" }
     }
 
-    pub(crate) const fn is_agent(self) -> bool {
+    /// Whether it is that of an agent, rather than of an SDK.
+    #[must_use]
+    pub const fn is_agent(self) -> bool {
         match self {
             Self::ClaudeCode | Self::Codex | Self::GeminiCli | Self::OpenClaw => true,
             Self::OpenInference | Self::OpenLlmetry | Self::VercelAi | Self::GenAi => false,

@@ -117,6 +117,16 @@ pub fn read(
 }
 
 impl Export {
+    /// Takes the calls of a dialect for evidence: something else is the record of them.
+    pub fn leave(&mut self, dialect: Dialect) {
+        let before = self.calls.len();
+        self.calls.retain(|call| call.dialect != dialect);
+        let left = before - self.calls.len();
+        if left > 0 {
+            *self.evidence.entry(dialect).or_default() += left as u64;
+        }
+    }
+
     fn take(
         &mut self,
         resource: &Resource<'_>,

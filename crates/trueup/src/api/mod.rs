@@ -115,7 +115,7 @@ impl App {
         let bytes_in_flight_max = settings.body_bytes_max.saturating_mul(BODIES_IN_FLIGHT_MAX);
         Arc::new(Self {
             telemetry: telemetry::Intake::new(Arc::clone(&threads.telemetry)),
-            otlp: otlp::Intake::new(settings.otlp.text),
+            otlp: otlp::Intake::new(&settings.otlp),
             durations: Durations::default(),
             live: v1::Live::of(&writer),
             settings,

@@ -126,6 +126,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "What is kept of prompts and completions in OTLP: off, truncated (to max_text_bytes) or full",
     ),
     setting(
+        "otlp_count",
+        "TRUEUP_OTLP_COUNT",
+        &[],
+        "openclaw=auto",
+        "What counts of calls that an agent's files tell of, too: agent=merge, files or auto, with commas \
+         between agents; merge where none is said (docs/otlp.md)",
+    ),
+    setting(
         "otlp_forward",
         "TRUEUP_OTLP_FORWARD",
         &[],

@@ -42,7 +42,7 @@ pub(crate) use alerts::{Alerts, BudgetSeen, Seen as AlertsSeen, check as check_a
 pub(crate) use gateway_log::GatewayLog;
 pub(crate) use host::Host;
 pub(crate) use listen::{Limits, bind};
-pub(crate) use otlp::{FORWARDED, Forward, Passed};
+pub(crate) use otlp::{Counting, FORWARDED, Forward, Passed, Settings as OtlpSettings};
 pub(crate) use pull::{Pull, Seen as PullSeen};
 pub(crate) use push::{Push, Seen as PushSeen};
 pub(crate) use settings::Settings;

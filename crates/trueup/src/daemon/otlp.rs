@@ -5,9 +5,9 @@ mod forward;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use tokio::net::TcpListener;
-use trueup_otlp::Text;
+use trueup_otlp::{Dialect, Text};
 
 use super::listen::bind;
 use super::settings::{interval, number};
@@ -22,10 +22,23 @@ pub(crate) struct Settings {
     pub(crate) text: Text,
     /// Ports to listen on where they are free: those that exporters know.
     pub(crate) ports: Vec<u16>,
+    /// What counts of the calls of agents whose files may tell of them, too.
+    pub(crate) counting: Vec<(Dialect, Counting)>,
     /// The address of a collector that is to see the exports, too.
     pub(crate) forward: Option<String>,
     /// The address of a collector that metrics are sent to, and how often.
     pub(crate) metrics: Option<(String, Duration)>,
+}
+
+/// What counts of an agent's calls that come by OpenTelemetry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counting {
+    /// All but those that a file has, too.
+    Merge,
+    /// None: its files are the record.
+    Files,
+    /// None once calls were read from its files; all until then.
+    Auto,
 }
 
 impl Settings {
@@ -41,8 +54,39 @@ impl Settings {
             Some(base) => Some((base, interval(config, "otlp_metrics_interval")?)),
             None => None,
         };
-        Ok(Self { text: text(config)?, ports, forward: address(config, "otlp_forward")?, metrics })
+        Ok(Self {
+            text: text(config)?,
+            ports,
+            counting: counting(config)?,
+            forward: address(config, "otlp_forward")?,
+            metrics,
+        })
     }
+}
+
+fn counting(config: &Config) -> Result<Vec<(Dialect, Counting)>> {
+    let (value, origin) = config.value("otlp_count");
+    let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let one = |part: &str| {
+        let (agent, counting) = part.split_once('=')?;
+        let mut agents = Dialect::ALL.into_iter().filter(|dialect| dialect.is_agent());
+        let counting = match counting.trim() {
+            "merge" => Counting::Merge,
+            "files" => Counting::Files,
+            "auto" => Counting::Auto,
+            _ => return None,
+        };
+        Some((agents.find(|dialect| dialect.name() == agent.trim())?, counting))
+    };
+    let read = |part| {
+        one(part).with_context(|| {
+            format!(
+                "otlp_count (from {origin}): `{part}` is not an agent and merge, files or auto, such as \
+                 openclaw=files; agents are claude-code, codex, gemini-cli and openclaw"
+            )
+        })
+    };
+    parts.map(read).collect()
 }
 
 fn address(config: &Config, key: &str) -> Result<Option<String>> {

@@ -17,6 +17,7 @@ mod provider;
 mod push;
 mod sight;
 mod stores;
+mod told;
 mod transcripts;
 
 use std::path::Path;
@@ -177,6 +178,7 @@ static CHECKS: &[Check] = &[
     general("alert_delivery", alerts::alert_delivery),
     general("provider_usage", provider::provider_usage),
     general("statements", provider::statements),
+    general("told_twice", told::told_twice),
     general("paths_readable", stores::paths_readable),
     general("schema_unknown", stores::schema_unknown),
     general("bad_lines", stores::bad_lines),

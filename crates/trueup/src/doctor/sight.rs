@@ -9,6 +9,7 @@ use trueup_agents::Inventory;
 use trueup_core::{Text, UnixMs};
 use trueup_ledger::{
     ClaimCounts, Newest, OpenSession, Reader, SourceState, StoredPositions, StoredProblem,
+    ToldSession,
 };
 
 use super::alerts::Untold;
@@ -57,6 +58,8 @@ pub(crate) struct Sight<'a> {
     pub(super) claims: BTreeMap<Text, ClaimCounts>,
     pub(super) sources: Vec<SourceState>,
     pub(super) newest: Newest,
+    /// What agents told by OpenTelemetry, beside what their files hold.
+    pub(super) told: Vec<ToldSession>,
     /// What the ledger tells of its destination, where it has one.
     pub(super) sent: Option<Sent>,
     /// What the ledger tells of alerts.
@@ -78,6 +81,8 @@ impl<'a> Sight<'a> {
     ) -> Result<Self> {
         let mut problems = problems::present(&reader)?;
         problems.retain(|problem| asked.is_none_or(|asked| *problem.store.source == *asked));
+        let mut told = reader.told_sessions()?;
+        told.retain(|session| asked.is_none_or(|asked| *session.source == *asked));
         Ok(Self {
             config,
             now,
@@ -91,6 +96,7 @@ impl<'a> Sight<'a> {
             claims: reader.claim_counts()?,
             sources: reader.sources()?,
             newest: reader.newest()?,
+            told,
             sent: Sent::read(&reader)?,
             untold: Untold::read(&reader)?,
             billed: Billed::read(&reader)?,

@@ -14,6 +14,7 @@ mod legacy;
 mod life;
 mod live;
 mod otlp;
+mod otlp_files;
 mod posts;
 mod providers;
 mod push;

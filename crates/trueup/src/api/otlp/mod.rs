@@ -9,6 +9,7 @@
 //! ```
 
 mod counts;
+mod files;
 mod grpc;
 mod inflate;
 mod media;
@@ -31,8 +32,9 @@ use super::admit::{self, Admitted, Limits, Room};
 use super::post::{PARSED_HERE_BYTES_MAX, feed_all};
 use super::{App, Problem};
 use crate::clock;
-use crate::daemon::Passed;
+use crate::daemon::{OtlpSettings as Settings, Passed};
 pub(super) use counts::{Counts, Seen, Summary};
+use files::Files;
 use media::Packing;
 pub(super) use media::{Media, is_greeting, is_shape};
 
@@ -45,13 +47,19 @@ pub(super) struct Intake {
     /// What of prompts and completions is kept.
     text: Text,
     pub(super) counts: Counts,
+    files: Files,
     /// One permit: large bodies and packed ones are read one at a time, so that only one is unpacked.
     reading: Semaphore,
 }
 
 impl Intake {
-    pub(super) fn new(text: Text) -> Self {
-        Self { text, counts: Counts::default(), reading: Semaphore::new(1) }
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            text: settings.text,
+            counts: Counts::default(),
+            files: Files::of(settings),
+            reading: Semaphore::new(1),
+        }
     }
 }
 
@@ -141,7 +149,8 @@ async fn take(
     bytes: Vec<u8>,
     room: Room,
 ) -> Result<(Signal, u64), Refused> {
-    let (bytes, export) = parse(app, media, expected, bytes).await?;
+    let (bytes, mut export) = parse(app, media, expected, bytes).await?;
+    files::leave_to(app, &mut export).await?;
     let Export { signal, rejected, .. } = export;
     app.otlp.counts.took(expected, &export);
     let calls = export.calls.into_iter().map(|call| Fact::Call(Box::new(call.call)));
