@@ -293,9 +293,12 @@ fn name(outcome: &Outcome) -> String {
 
 /// The first line of a text, cut to its column.
 fn shortened(text: &str, columns: usize) -> String {
-    let mut lines = wrapped(text, columns, 0).into_iter();
-    let first = lines.next().unwrap_or_default();
-    if lines.next().is_none() { first } else { format!("{first}…") }
+    let lines = wrapped(text, columns, 0);
+    let is_cut = lines.len() > 1;
+    // What says so needs a column, too.
+    let lines = if is_cut { wrapped(text, columns.saturating_sub(1), 0) } else { lines };
+    let first = lines.into_iter().next().unwrap_or_default();
+    if is_cut { first + "…" } else { first }
 }
 
 struct Page<'a> {
