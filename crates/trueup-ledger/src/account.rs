@@ -48,6 +48,8 @@ enum Kind {
 pub(crate) struct Memory {
     names: Names,
     sums: KnownSums,
+    /// Whether telemetry has told of any call; nothing until it is asked for.
+    has_told: Option<bool>,
 }
 
 impl Memory {
@@ -55,6 +57,7 @@ impl Memory {
     pub(crate) fn clear(&mut self) {
         self.names.clear();
         self.sums.clear();
+        self.has_told = None;
     }
 }
 
@@ -64,6 +67,7 @@ pub(crate) struct Account<'a> {
     hot: Hot<'a>,
     names: &'a mut Names,
     sums: &'a mut KnownSums,
+    has_told: &'a mut Option<bool>,
     has_outbox: bool,
     changes: Changes,
     /// Sessions whose claims must be held against their calls.
@@ -77,6 +81,7 @@ pub(crate) struct Account<'a> {
 struct Hot<'a> {
     counted: CachedStatement<'a>,
     remember: CachedStatement<'a>,
+    cover: CachedStatement<'a>,
     insert: CachedStatement<'a>,
     insert_body: CachedStatement<'a>,
 }
@@ -94,6 +99,8 @@ impl<'a> Account<'a> {
             remember: database.prepare_cached(
                 "INSERT INTO fact_keys (key, variant, rank, id) VALUES (?1, ?2, ?3, ?4)",
             )?,
+            cover: database
+                .prepare_cached("INSERT OR IGNORE INTO covered_calls (twin) VALUES (?1)")?,
             insert: database.prepare_cached(
                 "INSERT INTO llm_calls (id, created_at, series, session, input, cache_read,
                  cache_write_5m, cache_write_1h, cache_write, output, reasoning,
@@ -111,6 +118,7 @@ impl<'a> Account<'a> {
             hot,
             names: &mut memory.names,
             sums: &mut memory.sums,
+            has_told: &mut memory.has_told,
             has_outbox,
             changes: Changes::default(),
             unsettled: BTreeSet::new(),

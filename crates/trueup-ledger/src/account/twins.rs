@@ -1,12 +1,11 @@
 //! Calls that an agent's files and its telemetry both tell of: the file's counts.
 //!
-//! Under a twin key `fact_keys` holds either the calls of telemetry that count, each under a variant made of
-//! its own key, or one row that says that a file has the call. The latter stays for good, whatever becomes
-//! of the call: what the account holds does not depend on which of the two came first, nor on how often.
+//! `covered_calls` says of which twin keys a file has the call. It says so for good, whatever becomes of the
+//! call: what the account holds does not depend on which of the two came first, nor on how often. Calls of
+//! telemetry that count stand in `fact_keys` under their twin key, each under a variant made of its own key:
 //!
 //! ```text
-//! twin key of req_01 | variant of the event's key | rank 0…   | id of the event's row
-//! twin key of req_02 | 0                          | rank ff…  | 0…
+//! twin key of req_01 | variant of the event's key | rank 0… | id of the event's row
 //! ```
 //!
 //! What retention has taken cannot be taken out of the sums: such a call of telemetry stays, and stands in
@@ -18,11 +17,6 @@ use rusqlite::{OptionalExtension as _, params};
 use trueup_core::{Call, FactId, Key, Rank, Twin, Variant};
 
 use super::{Account, Kind};
-
-/// The rank of the row that says that a file has the call.
-const COVER: Rank = Rank(u128::MAX);
-/// Where that row points to: nowhere.
-const NO_ROW: FactId = FactId([0; 16]);
 
 /// What one transaction learns of twins.
 #[derive(Debug, Default)]
@@ -37,20 +31,34 @@ impl Account<'_> {
     /// Notes what calls of files cover, and takes out of the account what telemetry told of them. Copies
     /// that do not count cover, too: which of them came first must not matter.
     pub(super) fn cover(&mut self, calls: &[&Call]) -> rusqlite::Result<()> {
-        let mut keys: Vec<Key> =
-            calls.iter().filter_map(|call| call.twin.and_then(Twin::covers)).collect();
+        let covers = calls.iter().filter_map(|call| call.twin.and_then(Twin::covers));
+        let mut keys: Vec<(i64, Key)> = covers.map(|key| (number(key), key)).collect();
         keys.sort_unstable();
         keys.dedup();
-        keys.into_iter().try_for_each(|key| self.cover_key(key))
+        for (number, _) in &keys {
+            self.hot.cover.execute([number])?;
+        }
+        // On most machines nothing ever tells.
+        if !keys.is_empty() && self.has_told()? {
+            keys.into_iter().try_for_each(|(_, key)| self.take_out(key))?;
+        }
+        Ok(())
     }
 
-    fn cover_key(&mut self, key: Key) -> rusqlite::Result<()> {
-        let known = self.counted(key)?;
-        let mut is_covered = false;
-        for (variant, rank, id) in known {
-            if rank == COVER {
-                is_covered = true;
-            } else if let Some(session) = self.session_of(id)? {
+    fn has_told(&mut self) -> rusqlite::Result<bool> {
+        if let Some(known) = *self.has_told {
+            return Ok(known);
+        }
+        let mut told = self.database.prepare("SELECT 1 FROM told_sessions")?;
+        let has_told = told.exists([])?;
+        *self.has_told = Some(has_told);
+        Ok(has_told)
+    }
+
+    /// Takes out what telemetry told under a twin key.
+    fn take_out(&mut self, key: Key) -> rusqlite::Result<()> {
+        for (variant, _, id) in self.counted(key)? {
+            if let Some(session) = self.session_of(id)? {
                 self.remove_call(id)?;
                 self.queue(Kind::TakenBack, id)?;
                 self.forget(key, variant)?;
@@ -59,7 +67,7 @@ impl Account<'_> {
                 self.twins.stood_in.insert(key);
             }
         }
-        if is_covered { Ok(()) } else { self.remember(key, Variant(0), COVER, NO_ROW) }
+        Ok(())
     }
 
     /// Whether a call of telemetry that retention has taken counts in the place of this one.
@@ -75,7 +83,11 @@ impl Account<'_> {
         key: Key,
         displaced: &[(Variant, Rank, FactId)],
     ) -> rusqlite::Result<bool> {
-        let is_covered = self.counted(key)?.iter().any(|(_, rank, _)| *rank == COVER);
+        *self.has_told = Some(true);
+        let is_covered = self
+            .database
+            .prepare_cached("SELECT 1 FROM covered_calls WHERE twin = ?1")?
+            .exists([number(key)])?;
         if displaced.is_empty() {
             let origin = &call.origin;
             let session = self.names.session(self.database, &origin.source, &origin.session)?;
@@ -122,11 +134,12 @@ impl Account<'_> {
     }
 }
 
-/// What tells apart the calls that share a twin key. Zero is the row that covers them.
+/// What tells apart the calls that share a twin key.
 fn variant_of(key: Key, variant: Variant) -> Variant {
-    let of_key = key.0.first_chunk().map_or(0, |first| i64::from_be_bytes(*first));
-    Variant(match of_key.wrapping_add(variant.0) {
-        0 => 1,
-        other => other,
-    })
+    Variant(number(key).wrapping_add(variant.0))
+}
+
+/// A key as a number: with a billion calls two of them share one with a chance of 1 to 37.
+fn number(key: Key) -> i64 {
+    key.0.first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
 }
