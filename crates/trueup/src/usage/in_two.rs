@@ -110,6 +110,7 @@ mod tests {
             key: Key::of("test", &[&hour.to_be_bytes()]),
             variant: Variant(0),
             rank: Rank::new(0, &tokens, false, Owner::new(UnixMs(0), "s")),
+            twin: None,
             time: UnixMs(1_795_000_000_000 + hour * HOUR_MS),
             origin: Origin { source: "test".into(), model: model.into(), ..Origin::default() },
             tokens,
