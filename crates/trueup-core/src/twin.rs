@@ -1,6 +1,6 @@
 //! The same call, told by two ways: by the agent's own files, and by the telemetry that it sends.
 //!
-//! The two have no [`Key`](crate::Key) in common: a file knows the message, telemetry the request. What
+//! The two have no [`Key`] in common: a file knows the message, telemetry the request. What
 //! both know makes a *twin key*. Files say more, and say it of the past, so that theirs is the copy that
 //! counts: a call of a file *covers* its twin key, a call of telemetry is *covered by* it. Whatever covers
 //! once covers for good, so that the order in which the two come does not matter.
