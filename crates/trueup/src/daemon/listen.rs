@@ -135,7 +135,11 @@ async fn connection(
 ) {
     // An answer is one small packet: waiting for more would cost every request 40 ms.
     let _is_quick = stream.set_nodelay(true).is_ok();
-    let Ok(is_http2) = timeout(limits.head_time_max, speaks_http2(&stream)).await else { return };
+    let spoken = tokio::select! {
+        spoken = timeout(limits.head_time_max, speaks_http2(&stream)) => spoken.ok(),
+        () = stopped(&mut stopping) => None,
+    };
+    let Some(is_http2) = spoken else { return };
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
