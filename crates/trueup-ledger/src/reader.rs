@@ -261,6 +261,17 @@ impl Reader {
         until: UnixMs,
         mut each: impl FnMut(TimeUsage),
     ) -> Result<(), LedgerError> {
+        self.by_time(width, from, until, &mut each)
+    }
+
+    /// The same, made here and not where it is called: a program may be built for size.
+    fn by_time(
+        &self,
+        width: Width,
+        from: UnixMs,
+        until: UnixMs,
+        each: &mut dyn FnMut(TimeUsage),
+    ) -> Result<(), LedgerError> {
         let sql = select(
             "start_ms, series",
             "usage_time WHERE width_minutes = ?1 AND start_ms >= ?2 AND start_ms < ?3",

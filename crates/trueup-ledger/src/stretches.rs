@@ -30,7 +30,7 @@ impl Stretch {
         &self,
         day: &[TimeUsage],
         parts: impl IntoIterator<Item = Counters>,
-        each: &mut impl FnMut(TimeUsage),
+        each: &mut dyn FnMut(TimeUsage),
     ) {
         let inside = |time: UnixMs| time.clamp(self.from, UnixMs(self.until.0 - 1));
         for (usage, counters) in day.iter().zip(parts).filter(|(_, part)| part.calls > 0) {
@@ -53,12 +53,23 @@ impl Reader {
         mut edges: impl FnMut(UnixMs) -> Vec<UnixMs>,
         mut each: impl FnMut(TimeUsage),
     ) -> Result<(), LedgerError> {
+        self.between(from, until, &mut edges, &mut each)
+    }
+
+    /// The same, made here and not where it is called: a program may be built for size.
+    fn between(
+        &self,
+        from: UnixMs,
+        until: UnixMs,
+        edges: &mut dyn FnMut(UnixMs) -> Vec<UnixMs>,
+        each: &mut dyn FnMut(TimeUsage),
+    ) -> Result<(), LedgerError> {
         let first = UnixMs(from.0.saturating_sub(DAY_MS - 1));
         let mut day = Vec::new();
         let mut cut = |day: &mut Vec<TimeUsage>| -> Result<(), LedgerError> {
             if let Some(start) = day.first().map(|usage: &TimeUsage| usage.start) {
                 let stretches = stretches(start, edges(start), from, until);
-                self.usage_of_stretches(day, &stretches, &mut each)?;
+                self.usage_of_stretches(day, &stretches, each)?;
             }
             day.clear();
             Ok(())
@@ -81,7 +92,7 @@ impl Reader {
         &self,
         day: &[TimeUsage],
         stretches: &[Stretch],
-        each: &mut impl FnMut(TimeUsage),
+        each: &mut dyn FnMut(TimeUsage),
     ) -> Result<(), LedgerError> {
         if let [Stretch { is_asked: true, .. }] = stretches {
             day.iter().copied().for_each(each);
