@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::Sum;
@@ -95,14 +94,10 @@ impl<'a> Pricer<'a> {
     /// The prices of a model on the day of `time`.
     fn listing(&mut self, time: UnixMs, series: &Series) -> Option<&Listing<'a>> {
         let (book, epoch) = (self.book, self.epoch(time));
-        let has_changes = !self.changes.is_empty();
         let name = (Text::clone(&series.provider), Text::clone(&series.model), epoch);
         let listing = self.listings.entry(name);
-        let find = || {
-            let day = if has_changes { time.zoned(&TimeZone::UTC).date() } else { Date::ZERO };
-            book.find(&series.provider, &series.model, day)
-        };
-        listing.or_insert_with(find).as_ref()
+        let day = || time.zoned(&TimeZone::UTC).date();
+        listing.or_insert_with(|| book.find(&series.provider, &series.model, day())).as_ref()
     }
 }
 
