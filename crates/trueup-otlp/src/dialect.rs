@@ -168,16 +168,12 @@ const AGENTS: [Agent; 4] = [
         mark: "",
         rules: &[
             Rule {
-                signal: Signal::Logs,
-                name: "sse_event",
                 when: Some(("event.kind", "response.completed")),
-                role: Role::Call(EVENT),
+                ..event("sse_event", Role::Call(EVENT))
             },
             Rule {
-                signal: Signal::Logs,
-                name: "sse_event",
                 when: Some(("event.kind", "response.failed")),
-                role: Role::Failure,
+                ..event("sse_event", Role::Failure)
             },
         ],
     },
