@@ -44,6 +44,14 @@ impl Key {
         Self(key)
     }
 
+    /// The key of a fact that is known by its id alone, as where others tell of it. It is never that of
+    /// a fact that nobody can repeat ([`FactId::is_of_itself`]).
+    #[must_use]
+    pub const fn of_id(id: FactId) -> Self {
+        let id = u128::from_be_bytes(id.0);
+        Self((id ^ !((1 << 80) - 1)).to_be_bytes())
+    }
+
     /// The key as a number, for ordering and for deriving variants.
     #[must_use]
     pub const fn as_u128(self) -> u128 {
@@ -171,5 +179,12 @@ mod tests {
         let key = Key([0xff; 16]);
         assert_eq!(FactId::new(UnixMs(-1), key).time(), UnixMs(0));
         assert_eq!(FactId::new(UnixMs(i64::MAX), key).time(), UnixMs((1 << 48) - 1));
+    }
+
+    #[test]
+    fn a_key_of_an_id_leads_back_to_it() {
+        let id = FactId::new(UnixMs(1_795_212_509_482), Key::of("codex", &["a"]));
+        assert_eq!(FactId::new(id.time(), Key::of_id(id)), id);
+        assert!(!id.is_of_itself(Key::of_id(id)));
     }
 }

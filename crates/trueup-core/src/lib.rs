@@ -12,6 +12,7 @@ pub mod budget;
 mod charged;
 mod claims;
 mod decimal;
+mod delivery;
 mod fact;
 mod http;
 mod id;
@@ -35,6 +36,7 @@ pub use billed::{
 pub use charged::{Basis, Charged, ChargedSums};
 pub use claims::{ClaimedRun, MeasuredCall, covered};
 pub use decimal::{Decimal, DecimalError};
+pub use delivery::{Delivery, Version, Word};
 pub use fact::{
     Billing, Call, CallBody, CustomEvent, ErrorEvent, Fact, HostMetric, Origin, Outcome, Pressure,
     Quota, SessionTotal, Text,

@@ -1,0 +1,84 @@
+//! What devices tell a hub.
+//!
+//! A device says that a fact is so, or, of a call, that it no longer counts. It may say so again, later
+//! or in another order than it happened, and two devices may say it of one fact. Each word has a
+//! [`Version`], and of one id the newest word holds: what comes out does not depend on what was
+//! repeated, or on the order of arrival.
+
+use crate::{Fact, FactId, Key, Rank, Text, UnixMs};
+
+/// What one device tells at a time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Delivery {
+    /// Who tells it, by the name on its token.
+    pub device: Text,
+    /// What it tells.
+    pub words: Vec<Word>,
+}
+
+/// One word on one id.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Word {
+    /// It is so. The fact's key is [`Key::of_id`], and a call's rank is that of the word.
+    Is(Fact),
+    /// The call of this id no longer counts.
+    IsNot {
+        /// The call.
+        id: FactId,
+        /// Of the word.
+        version: Version,
+    },
+}
+
+/// Which of two words on one id is the newer one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+/// Bits for the place in a batch, of which there are 10,000 at most.
+const PLACE_BITS: u32 = 20;
+
+impl Version {
+    /// Of the word at `place` of a batch that was made at `at`.
+    #[must_use]
+    pub fn new(at: UnixMs, place: usize) -> Self {
+        let at = u64::try_from(at.0).unwrap_or(0).min(u64::MAX >> PLACE_BITS);
+        let place = u64::try_from(place).unwrap_or(u64::MAX).min((1 << PLACE_BITS) - 1);
+        Self((at << PLACE_BITS) | place)
+    }
+
+    /// The rank of a call that is told in these bytes: of two words with one version, which no single
+    /// device says, the same one holds in whatever order they come.
+    #[must_use]
+    pub fn rank(self, told: &[u8]) -> Rank {
+        let hash = Key::of("", &[told]).as_u128() & u128::from(u64::MAX);
+        Rank((u128::from(self.0) << 64) | hash)
+    }
+
+    /// The version in a rank.
+    #[must_use]
+    pub fn of_rank(rank: Rank) -> Self {
+        Self(u64::try_from(rank.0 >> 64).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_batch_is_newer_than_any_place_of_an_earlier_one() {
+        let at = UnixMs(1_795_212_509_482);
+        let version = |ms: i64, place| Version::new(UnixMs(at.0 + ms), place);
+        assert!(version(0, 0) < version(0, 1));
+        assert!(version(0, usize::MAX) < version(1, 0));
+        assert_eq!(Version::new(UnixMs(-5), 7), Version(7));
+    }
+
+    #[test]
+    fn the_version_of_a_word_is_in_its_rank() {
+        let version = Version::new(UnixMs(1_795_212_509_482), 9_999);
+        assert_eq!(Version::of_rank(version.rank(b"{}")), version);
+        assert_ne!(version.rank(b"{}"), version.rank(b"[]"));
+        assert!(version.rank(b"a") < Version(version.0 + 1).rank(b"b"));
+    }
+}
