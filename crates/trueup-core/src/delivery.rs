@@ -12,8 +12,59 @@ use crate::{Fact, FactId, Key, Rank, Text, UnixMs};
 pub struct Delivery {
     /// Who tells it, by the name on its token.
     pub device: Text,
+    /// What the device says of itself.
+    pub sender: Sender,
+    /// Which of its batches it is; `None` of senders that do not number them.
+    pub batch: Option<BatchHead>,
     /// What it tells.
     pub words: Vec<Word>,
+}
+
+/// Who sends, by its own words. A device may have several ledgers in its life.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// Made with its ledger.
+    pub ledger: Text,
+    /// Of the ledger: places in it begin anew with another one.
+    pub epoch: Text,
+    /// The machine's own name.
+    pub host: Text,
+    /// What it says that it runs.
+    pub agent: Text,
+    /// Of the program.
+    pub version: Text,
+    /// How it is with what is still to be sent; `None` of older senders.
+    pub status: Option<SenderStatus>,
+}
+
+/// What a sender knows not to have been told yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SenderStatus {
+    /// Records that wait.
+    pub waiting: u64,
+    /// When the oldest of them happened.
+    pub oldest_waiting_at: Option<UnixMs>,
+    /// Records that it dropped for want of room, ever.
+    pub dropped: u64,
+    /// Records that were refused for good, ever.
+    pub refused: u64,
+    /// When it last read its agents' stores.
+    pub last_read_at: Option<UnixMs>,
+}
+
+/// Which batch of a ledger it is, and which places of it the batch covers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BatchHead {
+    /// Its name, for ever.
+    pub id: Text,
+    /// When it was made.
+    pub created_at: UnixMs,
+    /// The first place; behind the last one of the batch before.
+    pub first_seq: i64,
+    /// The last place; before the first one where it holds nothing.
+    pub last_seq: i64,
+    /// Of the bytes of its events.
+    pub sha256: Text,
 }
 
 /// One word on one id.
@@ -52,6 +103,12 @@ impl Version {
     pub fn rank(self, told: &[u8]) -> Rank {
         let hash = Key::of("", &[told]).as_u128() & u128::from(u64::MAX);
         Rank((u128::from(self.0) << 64) | hash)
+    }
+
+    /// Whether two ranks are those of the same bytes, told at two times.
+    #[must_use]
+    pub const fn is_same_word(one: Rank, other: Rank) -> bool {
+        (one.0 ^ other.0) << 64 == 0
     }
 
     /// The version in a rank.

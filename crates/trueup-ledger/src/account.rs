@@ -6,6 +6,7 @@
 pub(crate) mod claims;
 mod drop_source;
 mod twins;
+pub(crate) mod words;
 
 use std::collections::BTreeSet;
 
@@ -75,6 +76,8 @@ pub(crate) struct Account<'a> {
     twins: Twins,
     now: UnixMs,
     written: Written,
+    /// Who tells; 0 for this machine.
+    device: i64,
 }
 
 /// The statements that run for every call: prepared once in a transaction.
@@ -93,6 +96,7 @@ impl<'a> Account<'a> {
         has_outbox: bool,
         now: UnixMs,
     ) -> rusqlite::Result<Self> {
+        memory.names.be_of(0);
         let hot = Hot {
             counted: database
                 .prepare_cached("SELECT variant, rank, id FROM fact_keys WHERE key = ?1")?,
@@ -125,6 +129,7 @@ impl<'a> Account<'a> {
             twins: Twins::default(),
             now,
             written: Written::default(),
+            device: 0,
         })
     }
 
@@ -368,8 +373,8 @@ impl<'a> Account<'a> {
         self.database
             .prepare_cached(
                 "INSERT INTO error_events (id, created_at, source, session, error_type, message,
-                 stack_trace, severity, metadata, client_trace_id)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                 stack_trace, severity, metadata, client_trace_id, device)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?
             .execute(params![
                 id.0,
@@ -382,6 +387,7 @@ impl<'a> Account<'a> {
                 &*error.severity,
                 error.metadata,
                 error.trace_id.as_deref(),
+                self.device,
             ])?;
         self.queue(Kind::Error, id)
     }
@@ -394,7 +400,7 @@ impl<'a> Account<'a> {
         self.database
             .prepare_cached(
                 "INSERT INTO custom_events (id, created_at, source, session, name, metadata,
-                 client_trace_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                 client_trace_id, device) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
             .execute(params![
                 id.0,
@@ -404,6 +410,7 @@ impl<'a> Account<'a> {
                 &*event.name,
                 event.metadata,
                 event.trace_id.as_deref(),
+                self.device,
             ])?;
         self.queue(Kind::Event, id)
     }
@@ -422,9 +429,9 @@ impl<'a> Account<'a> {
                  disk_used_bytes, disk_available_bytes, disk_total_bytes,
                  disk_read_bytes_per_second, disk_write_bytes_per_second,
                  net_rx_bytes_per_second, net_tx_bytes_per_second,
-                 processes, threads, zombies, oom_kills, metadata)
+                 processes, threads, zombies, oom_kills, metadata, device)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                 ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
+                 ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
             )?
             .execute(params![
                 id.0,
@@ -453,6 +460,7 @@ impl<'a> Account<'a> {
                 host.zombies.map(signed),
                 host.oom_kills.map(signed),
                 host.metadata,
+                self.device,
             ])?;
         self.queue(Kind::Host, id)
     }

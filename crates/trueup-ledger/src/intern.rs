@@ -20,8 +20,10 @@ const RECENT_SERIES_MAX: usize = 32;
 /// The numbers of the names seen lately.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
+    /// The device whose sessions are meant; 0 for this machine.
+    device: i64,
     series: HashMap<Series, i64>,
-    sessions: HashMap<(Text, Text), i64>,
+    sessions: HashMap<(i64, Text, Text), i64>,
     /// Which sessions' claims that count the calls of a session may cover; nothing until it is asked for.
     open_claims: Option<HashMap<i64, BTreeSet<i64>>>,
     /// The sources that have made claims; nothing until it is asked for.
@@ -33,6 +35,7 @@ pub(crate) struct Names {
 /// A session, and the series of its last calls.
 #[derive(Debug)]
 struct Session {
+    device: i64,
     source: Text,
     name: Text,
     id: i64,
@@ -51,8 +54,9 @@ pub(crate) struct Numbers {
 }
 
 impl Session {
-    fn is_of(&self, call: &Call) -> bool {
-        (&self.name, &self.source) == (&call.origin.session, &call.origin.source)
+    fn is_of(&self, device: i64, call: &Call) -> bool {
+        (self.device, &self.name, &self.source)
+            == (device, &call.origin.session, &call.origin.source)
     }
 
     fn series_of(&self, call: &Call) -> Option<i64> {
@@ -79,6 +83,11 @@ impl Names {
         self.claiming = None;
     }
 
+    /// Whose sessions are meant from now on.
+    pub(crate) const fn be_of(&mut self, device: i64) {
+        self.device = device;
+    }
+
     /// The numbers of a call's series and of its session.
     pub(crate) fn of_call(
         &mut self,
@@ -86,10 +95,11 @@ impl Names {
         call: &Call,
     ) -> rusqlite::Result<Numbers> {
         // Taken out and put back behind the others: the last one is found first.
-        let mut session = match self.recent.iter().rposition(|session| session.is_of(call)) {
-            Some(at) => self.recent.remove(at),
-            None => self.begin(database, call)?,
-        };
+        let mut session =
+            match self.recent.iter().rposition(|session| session.is_of(self.device, call)) {
+                Some(at) => self.recent.remove(at),
+                None => self.begin(database, call)?,
+            };
         let series = if let Some(id) = session.series_of(call) {
             id
         } else {
@@ -112,7 +122,7 @@ impl Names {
         let id = self.session(database, source, name)?;
         let is_claimed = self.claiming(database)?.contains(source);
         let (source, name) = (Text::clone(source), Text::clone(name));
-        Ok(Session { source, name, id, is_claimed, series: Vec::new() })
+        Ok(Session { device: self.device, source, name, id, is_claimed, series: Vec::new() })
     }
 
     /// Notes that a source has made a claim: from the first one on, its calls are found by session.
@@ -237,19 +247,23 @@ impl Names {
         source: &Text,
         session: &Text,
     ) -> rusqlite::Result<i64> {
-        let name = (Text::clone(source), Text::clone(session));
+        let name = (self.device, Text::clone(source), Text::clone(session));
         if let Some(id) = self.sessions.get(&name) {
             return Ok(*id);
         }
-        let values = params![&**source, &**session];
+        let values = params![&**source, &**session, self.device];
         let found = database
-            .prepare_cached("SELECT id FROM sessions WHERE source = ?1 AND session = ?2")?
+            .prepare_cached(
+                "SELECT id FROM sessions WHERE source = ?1 AND session = ?2 AND device = ?3",
+            )?
             .query_row(values, |row| row.get(0))
             .optional()?;
         let id = match found {
             Some(id) => id,
             None => database
-                .prepare_cached("INSERT INTO sessions (source, session) VALUES (?1, ?2)")?
+                .prepare_cached(
+                    "INSERT INTO sessions (source, session, device) VALUES (?1, ?2, ?3)",
+                )?
                 .insert(values)?,
         };
         if self.sessions.len() >= REMEMBERED_MAX {

@@ -41,7 +41,7 @@ pub struct OpenOptions {
 pub struct Ledger {
     pub(crate) path: PathBuf,
     pub(crate) database: Connection,
-    memory: Memory,
+    pub(crate) memory: Memory,
     pub(crate) options: OpenOptions,
     pub(crate) cleaning: Option<Cleaning>,
     pub(crate) removed: Removed,

@@ -11,6 +11,7 @@ mod account;
 mod alerts;
 mod billed;
 mod completeness;
+mod devices;
 mod error;
 mod failures;
 mod intern;
@@ -40,6 +41,7 @@ pub use billed::{
     ToldState,
 };
 pub use completeness::{ClaimCounts, ClaimRow, Newest, OpenSession, ToldSession};
+pub use devices::{Delivered, Device, DeviceLedger};
 pub use error::LedgerError;
 pub use failures::{FailedCalls, StoredError};
 pub use ledger::{Appended, Ledger, OpenOptions, Rebuild, write_ahead_log};

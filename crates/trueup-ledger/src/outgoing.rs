@@ -128,7 +128,7 @@ const ROWS: [&str; 5] = [
 ];
 
 /// Columns that are our own affair.
-const UNSENT: [&str; 3] = ["id", "client_trace_id", "pushed_at"];
+const UNSENT: [&str; 4] = ["id", "client_trace_id", "pushed_at", "device"];
 
 impl Snapshot<'_> {
     /// Hands the records behind a place of the outbox to `each`, in their order, until it breaks.

@@ -390,7 +390,7 @@ impl Reader {
     ) -> Result<(), LedgerError> {
         let sql = select(
             "usage_session.session, series",
-            "usage_session WHERE session = (SELECT id FROM sessions WHERE source = ?1 AND session = ?2)",
+            "usage_session WHERE session IN (SELECT id FROM sessions WHERE source = ?1 AND session = ?2)",
         );
         self.each(&sql, [source, session], |row| {
             each(SessionUsage {

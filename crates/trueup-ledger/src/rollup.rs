@@ -4,7 +4,7 @@
 //! each sum once. A fact that is replaced is taken out and its successor put in. Sums that were written
 //! lately are remembered: nobody else writes the file, so that they need not be read again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params, params_from_iter};
@@ -91,7 +91,7 @@ impl Sum {
 }
 
 /// Changes of the sums of one table or width. Ordered, so that a table is walked in the order of its keys.
-type Ordered = BTreeMap<(i64, i64), Change>;
+type Ordered = BTreeMap<(i64, i64, i64), Change>;
 
 /// The changes of one transaction, by what every sum is a sum of.
 #[derive(Debug, Default)]
@@ -158,10 +158,47 @@ impl Changes {
     }
 
     /// The changes, added up over what `keys` makes of each cell.
-    fn by(&self, keys: impl Fn(&Cell) -> (i64, i64)) -> Ordered {
+    fn by(&self, keys: &dyn Fn(&Cell) -> (i64, i64, i64)) -> Ordered {
         let mut sums = Ordered::new();
         self.0.iter().for_each(|(cell, change)| sums.entry(keys(cell)).or_default().merge(change));
         sums
+    }
+
+    /// The devices whose sessions these are; nothing of sessions of this machine.
+    fn devices(&self, database: &Connection) -> rusqlite::Result<BTreeMap<i64, i64>> {
+        let mut devices = BTreeMap::new();
+        if !database.prepare_cached("SELECT 1 FROM devices")?.exists([])? {
+            return Ok(devices);
+        }
+        let mut device =
+            database.prepare_cached("SELECT device FROM sessions WHERE id = ?1 AND device <> 0")?;
+        let sessions: BTreeSet<i64> = self.0.keys().map(|cell| cell.session).collect();
+        for session in sessions {
+            let found = device.query_row([session], |row| row.get(0)).optional()?;
+            devices.extend(found.map(|device| (session, device)));
+        }
+        Ok(devices)
+    }
+
+    /// Writes the sums by device.
+    fn write_devices(&self, database: &Connection, known: &mut KnownSums) -> rusqlite::Result<()> {
+        let devices = self.devices(database)?;
+        if devices.is_empty() {
+            return Ok(());
+        }
+        let mut sums = Sums::prepare(database, &DEVICE, &mut known.device)?;
+        for width in Width::ALL {
+            let keys = |cell: &Cell| {
+                let device = devices.get(&cell.session).copied().unwrap_or(0);
+                (device, width.start(UnixMs(cell.quarter)).0, cell.series)
+            };
+            for ((device, start, series), change) in self.by(&keys) {
+                if device != 0 {
+                    sums.apply([device, width.minutes(), start, series], &change, |_| Ok(None))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes the sums. The facts must be written first: a first or last call that was taken out is
@@ -171,8 +208,14 @@ impl Changes {
         database: &Connection,
         known: &mut KnownSums,
     ) -> rusqlite::Result<()> {
+        self.write_times(database, known)?;
+        self.write_sessions(database, known)?;
+        self.write_devices(database, known)
+    }
+
+    fn write_times(&self, database: &Connection, known: &mut KnownSums) -> rusqlite::Result<()> {
         let mut sums = Sums::prepare(database, &TIME, &mut known.time)?;
-        for ((start, series), change) in self.by(|cell| (cell.quarter, cell.series)) {
+        for ((start, series, _), change) in self.by(&|cell| (cell.quarter, cell.series, 0)) {
             sums.apply([Width::Quarter.minutes(), start, series], &change, |_| {
                 let until = UnixMs(start.saturating_add(QUARTER_MS));
                 database
@@ -199,11 +242,15 @@ impl Changes {
             })?;
         }
         let day = |cell: &Cell| Width::Day.start(UnixMs(cell.quarter)).0;
-        for ((start, series), change) in self.by(|cell| (day(cell), cell.series)) {
+        for ((start, series, _), change) in self.by(&|cell| (day(cell), cell.series, 0)) {
             sums.apply([Width::Day.minutes(), start, series], &change, |_| Ok(None))?;
         }
+        Ok(())
+    }
+
+    fn write_sessions(&self, database: &Connection, known: &mut KnownSums) -> rusqlite::Result<()> {
         let mut sums = Sums::prepare(database, &SESSION, &mut known.session)?;
-        for ((session, series), change) in self.by(|cell| (cell.session, cell.series)) {
+        for ((session, series, _), change) in self.by(&|cell| (cell.session, cell.series, 0)) {
             sums.apply([session, series], &change, |(first, last)| {
                 // Calls are in no index of sessions: the nearest to both ends are few steps away.
                 let (from, until) = (UnixMs(first), UnixMs(last.saturating_add(1)));
@@ -252,6 +299,7 @@ const REMEMBERED_MAX: usize = 1_000;
 pub(crate) struct KnownSums {
     time: ByNumbers<[i64; 3], Sum>,
     session: ByNumbers<[i64; 2], Sum>,
+    device: ByNumbers<[i64; 4], Sum>,
 }
 
 impl KnownSums {
@@ -259,6 +307,7 @@ impl KnownSums {
     pub(crate) fn clear(&mut self) {
         self.time.clear();
         self.session.clear();
+        self.device.clear();
     }
 }
 
@@ -288,6 +337,11 @@ static TIME: Statements = statements!(
     "usage_time",
     "width_minutes = ?1 AND start_ms = ?2 AND series = ?3",
     "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+);
+static DEVICE: Statements = statements!(
+    "usage_device",
+    "device = ?1 AND width_minutes = ?2 AND start_ms = ?3 AND series = ?4",
+    "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 );
 static SESSION: Statements = statements!(
     "usage_session",

@@ -145,7 +145,7 @@ mod tests {
         let mut database = Connection::open_in_memory().unwrap();
         crate::schema::migrate(&mut database, std::path::Path::new("")).unwrap();
         let sql = "SELECT name FROM pragma_table_info('system_metrics')
-             WHERE name NOT IN ('id', 'created_at', 'scope', 'metadata', 'pushed_at')";
+             WHERE name NOT IN ('id', 'created_at', 'scope', 'metadata', 'pushed_at', 'device')";
         let mut columns = database.prepare(sql).unwrap();
         let columns = columns.query_map([], |row| row.get(0)).unwrap();
         let mut columns: Vec<String> = columns.map(Result::unwrap).collect();

@@ -26,6 +26,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/011_provider_issues.sql"),
     include_str!("schema/012_claimed.sql"),
     include_str!("schema/013_told.sql"),
+    include_str!("schema/014_devices.sql"),
 ];
 
 /// The newest schema version that this program knows.

@@ -31,6 +31,18 @@ stored_time AS (
         cache_write_1h, cache_write, output, reasoning, reported_cost_nanousd
     FROM usage_time
 ),
+expected_device AS (
+    SELECT n.device, width, start, series, sum(calls), sum(errors), sum(input), sum(cache_read),
+        sum(cache_write_5m), sum(cache_write_1h), sum(cache_write), sum(output), sum(reasoning),
+        sum(cost)
+    FROM by_width JOIN sessions n ON n.id = by_width.session WHERE n.device <> 0
+    GROUP BY n.device, width, start, series
+),
+stored_device AS (
+    SELECT device, width_minutes, start_ms, series, calls, errors, input, cache_read, cache_write_5m,
+        cache_write_1h, cache_write, output, reasoning, reported_cost_nanousd
+    FROM usage_device
+),
 expected_session AS (
     SELECT session, series, sum(calls), sum(errors), sum(input), sum(cache_read), sum(cache_write_5m),
         sum(cache_write_1h), sum(cache_write), sum(output), sum(reasoning), sum(cost),
@@ -47,6 +59,12 @@ SELECT 'missing sum: ' || width || ' min at ' || start || ' of series ' || serie
 UNION ALL
 SELECT 'wrong sum: ' || width_minutes || ' min at ' || start_ms || ' of series ' || series
     FROM (SELECT * FROM stored_time EXCEPT SELECT * FROM expected_time)
+UNION ALL
+SELECT 'missing sum: ' || width || ' min at ' || start || ' of series ' || series || ' of device ' || device
+    FROM (SELECT * FROM expected_device EXCEPT SELECT * FROM stored_device)
+UNION ALL
+SELECT 'wrong sum: ' || width_minutes || ' min at ' || start_ms || ' of series ' || series || ' of device ' || device
+    FROM (SELECT * FROM stored_device EXCEPT SELECT * FROM expected_device)
 UNION ALL
 SELECT 'missing sum: session ' || session || ' of series ' || series
     FROM (SELECT * FROM expected_session EXCEPT SELECT * FROM stored_session)

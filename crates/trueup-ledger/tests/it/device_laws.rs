@@ -1,0 +1,228 @@
+//! What devices tell, however often and in whatever order: of each id the newest word holds, in every
+//! sum, for the fleet and for each device alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use proptest::prelude::*;
+use trueup_core::{
+    BatchHead, Counters, Delivery, Fact, FactId, Key, Origin, Rank, Sender, Tokens, UnixMs,
+    Version, Word,
+};
+use trueup_ledger::{Check, Delivered, Ledger, OpenOptions, Reader, Width};
+
+use crate::laws::{plain_call, session_total, total};
+
+const BEGIN_MS: i64 = 1_795_000_000_000;
+const NOW: UnixMs = UnixMs(BEGIN_MS + 864_000_000);
+
+/// One word: that the call of a number is so, or that it no longer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Said {
+    device: u8,
+    at: i64,
+    call: u8,
+    /// What it says that the call wrote; `None` where it no longer counts.
+    output: Option<u64>,
+}
+
+fn id(call: u8) -> FactId {
+    let time = UnixMs(BEGIN_MS + i64::from(call) * 7_200_000);
+    FactId::new(time, Key::of("test", &[[call]]))
+}
+
+impl Said {
+    fn version(self) -> Version {
+        Version::new(UnixMs(BEGIN_MS + self.at), 0)
+    }
+
+    fn tokens(self) -> Tokens {
+        Tokens { input: 3, output: self.output.unwrap_or(0), ..Tokens::ZERO }
+    }
+
+    fn rank(self) -> Rank {
+        let told = self.output.map(|output| format!("{} {output}", self.device));
+        self.version().rank(told.unwrap_or_default().as_bytes())
+    }
+
+    fn word(self) -> Word {
+        let id = id(self.call);
+        if self.output.is_none() {
+            return Word::IsNot { id, version: self.version() };
+        }
+        let origin = Origin {
+            source: "test".into(),
+            // Both devices have sessions of these names.
+            session: format!("s{}", self.call % 2).into(),
+            ..Origin::default()
+        };
+        let mut call = plain_call(Key::of_id(id), id.time(), origin, self.tokens());
+        call.rank = self.rank();
+        Word::Is(Fact::Call(Box::new(call)))
+    }
+}
+
+fn delivery(device: u8, words: Vec<Word>) -> Delivery {
+    let device = format!("d{device}").into();
+    Delivery { device, words, ..Delivery::default() }
+}
+
+/// What must count: of each id the newest word, whoever said it.
+fn model(said: &[Said]) -> BTreeMap<u8, Counters> {
+    let mut newest: BTreeMap<u8, Said> = BTreeMap::new();
+    for word in said {
+        let known = newest.entry(word.call).or_insert(*word);
+        if word.rank() > known.rank() {
+            *known = *word;
+        }
+    }
+    let mut by_device: BTreeMap<u8, Counters> = BTreeMap::new();
+    for word in newest.values().filter(|word| word.output.is_some()) {
+        let counters = Counters { calls: 1, tokens: word.tokens(), ..Counters::default() };
+        let sum = by_device.entry(word.device).or_default();
+        *sum = sum.plus(&counters);
+    }
+    by_device
+}
+
+fn assert_as_model(path: &Path, said: &[Said]) {
+    let expected = model(said);
+    let all = expected.values().fold(Counters::default(), |sum, one| sum.plus(one));
+    let reader = Reader::open(path).unwrap().unwrap();
+    assert_eq!(reader.check().unwrap(), Check::default());
+    for width in Width::ALL {
+        assert_eq!(total(&reader, width), all);
+    }
+    assert_eq!(session_total(&reader), all);
+    for (number, name) in reader.device_names().unwrap() {
+        let device: u8 = name.trim_start_matches('d').parse().unwrap();
+        let expected = expected.get(&device).copied().unwrap_or_default();
+        reader.only(number).unwrap();
+        for width in Width::ALL {
+            assert_eq!(total(&reader, width), expected, "{name}");
+        }
+        assert_eq!(session_total(&reader), expected, "{name}");
+        let mut calls = 0;
+        let sessions = (1..=reader.last_session().unwrap()).collect();
+        let (from, until) = (UnixMs(0), NOW);
+        reader.calls_of_sessions(&sessions, from, until, |_| calls += 1).unwrap();
+        assert_eq!(calls, expected.calls, "{name}");
+    }
+}
+
+prop_compose! {
+    fn any_said()(device in 0..3_u8, at in 0..40_i64, call in 0..10_u8, output in prop::option::weighted(0.75, 0..5_u64)) -> Said {
+        Said { device, at, call, output }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_newest_word_holds_whatever_is_repeated_and_in_whatever_order(
+        said in prop::collection::vec(any_said(), 1..40),
+        again in prop::collection::vec(any::<prop::sample::Index>(), 0..30),
+        sizes in prop::collection::vec(1..6_usize, 80),
+        reopen in prop::collection::vec(any::<bool>(), 80),
+        order in any::<u64>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+        // Each word at least once, some again, in an order of its own.
+        let mut told = said.clone();
+        told.extend(again.iter().map(|at| *at.get(&said)));
+        told.sort_by_key(|word| (word.rank().0 ^ u128::from(order)).rotate_left(u32::try_from(order % 97).unwrap()));
+        let (mut rest, mut sizes) = (&told[..], sizes.into_iter().zip(reopen));
+        while let Some((size, is_reopened)) = sizes.next().filter(|_| !rest.is_empty()) {
+            let (part, left) = rest.split_at(size.min(rest.len()));
+            rest = left;
+            // Several devices in one transaction.
+            let deliveries: Vec<Delivery> = (0..3)
+                .map(|device| {
+                    let own = part.iter().filter(|word| word.device == device);
+                    delivery(device, own.map(|word| word.word()).collect())
+                })
+                .collect();
+            ledger.deliver(&deliveries, NOW).unwrap();
+            if is_reopened {
+                drop(ledger);
+                ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+            }
+        }
+        let left: Vec<Delivery> = rest.iter().map(|word| delivery(word.device, vec![word.word()])).collect();
+        ledger.deliver(&left, NOW).unwrap();
+        assert_as_model(&path, &said);
+    }
+
+    #[test]
+    fn what_is_missing_is_what_no_batch_covered(
+        ranges in prop::collection::vec((1..60_i64, 0..12_i64), 1..12),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+        let mut covered = std::collections::BTreeSet::new();
+        for (at, (first, length)) in ranges.iter().enumerate() {
+            let (first_seq, last_seq) = (*first, first + length);
+            covered.extend(first_seq..=last_seq);
+            ledger.deliver(&[batch(at, first_seq, last_seq)], NOW).unwrap();
+        }
+        let reader = Reader::open(&path).unwrap().unwrap();
+        let device = reader.devices().unwrap().remove(0);
+        let (first, last) = (*covered.first().unwrap(), *covered.last().unwrap());
+        let missing = (first..=last).filter(|place| !covered.contains(place)).count() as u64;
+        assert_eq!((device.ledgers[0].missing, device.ledgers[0].last_seq), (missing, Some(last)));
+    }
+}
+
+fn batch(number: usize, first_seq: i64, last_seq: i64) -> Delivery {
+    Delivery {
+        sender: Sender { ledger: "l".into(), epoch: "e".into(), ..Sender::default() },
+        batch: Some(BatchHead {
+            id: format!("b{number}").into(),
+            created_at: NOW,
+            first_seq,
+            last_seq,
+            sha256: "00".into(),
+        }),
+        ..delivery(0, Vec::new())
+    }
+}
+
+#[test]
+fn a_batch_is_answered_as_before_and_its_name_is_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hub.db");
+    let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+    let word = Said { device: 0, at: 1, call: 1, output: Some(2) };
+    let mut first = batch(1, 1, 1);
+    first.words = vec![word.word()];
+    let mut other = batch(1, 1, 1);
+    other.batch.as_mut().unwrap().sha256 = "11".into();
+    let taken = |accepted, is_replay| Delivered::Taken { accepted, duplicates: 0, is_replay };
+    // The same batch twice in one transaction, as a client may send it that has timed out.
+    let answers = ledger.deliver(&[first.clone(), first.clone(), other.clone()], NOW).unwrap();
+    assert_eq!(answers, [taken(1, false), taken(1, true), Delivered::Conflict]);
+    drop(ledger);
+    let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+    assert_eq!(
+        ledger.deliver(&[first, other], NOW).unwrap(),
+        [taken(1, true), Delivered::Conflict]
+    );
+    assert_as_model(&path, &[word]);
+}
+
+#[test]
+fn a_heartbeat_shows_what_the_hub_has_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hub.db");
+    let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+    // It holds nothing, and says that places up to 9 are told: a hub from an old copy knows of 4.
+    let deliveries = [batch(1, 1, 4), batch(2, 5, 4), batch(3, 10, 9)];
+    ledger.deliver(&deliveries, NOW).unwrap();
+    let reader = Reader::open(&path).unwrap().unwrap();
+    let device = reader.devices().unwrap().remove(0);
+    assert_eq!((device.ledgers[0].missing, device.ledgers[0].last_seq), (5, Some(9)));
+}
