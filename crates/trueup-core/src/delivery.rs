@@ -7,6 +7,23 @@
 
 use crate::{Fact, FactId, Key, Rank, Text, UnixMs};
 
+/// Who may ask a hub, by a secret of which only the hash is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubToken {
+    /// Its name: the first bytes of the hash, in hexadecimal digits.
+    pub id: Text,
+    /// BLAKE3 of the secret.
+    pub hash: [u8; 32],
+    /// Whose account it opens.
+    pub tenant: Text,
+    /// The device that tells with it; `None` where it opens the account to be read.
+    pub device: Option<Text>,
+    /// When it was made.
+    pub created_at: UnixMs,
+    /// Since when it opens nothing.
+    pub revoked_at: Option<UnixMs>,
+}
+
 /// What one device tells at a time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Delivery {

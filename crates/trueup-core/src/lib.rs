@@ -36,7 +36,7 @@ pub use billed::{
 pub use charged::{Basis, Charged, ChargedSums};
 pub use claims::{ClaimedRun, MeasuredCall, covered};
 pub use decimal::{Decimal, DecimalError};
-pub use delivery::{BatchHead, Delivery, Sender, SenderStatus, Version, Word};
+pub use delivery::{BatchHead, Delivery, HubToken, Sender, SenderStatus, Version, Word};
 pub use fact::{
     Billing, Call, CallBody, CustomEvent, ErrorEvent, Fact, HostMetric, Origin, Outcome, Pressure,
     Quota, SessionTotal, Text,

@@ -356,7 +356,7 @@ pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Ledge
 
 /// A ledger may hold prompts: a new one is its owner's alone. SQLite gives the files beside it the
 /// same mode.
-fn make_private(path: &Path) -> Result<(), LedgerError> {
+pub(crate) fn make_private(path: &Path) -> Result<(), LedgerError> {
     let create = File::options().write(true).create_new(true).mode(0o600).open(path);
     match create {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {

@@ -31,6 +31,7 @@ mod schema;
 mod stated;
 mod stretches;
 mod timeline;
+mod tokens;
 mod volume;
 mod writer;
 
@@ -63,5 +64,6 @@ pub use stated::{
     StatementEnd, StatementHead,
 };
 pub use timeline::{CallsPart, LatestCall, StoredCall};
+pub use tokens::TokenFile;
 pub use volume::Volume;
 pub use writer::{CHECKPOINT_PATIENCE, DROPPED, Health, REFUSED, Writer, WriterState};

@@ -189,6 +189,19 @@ impl Writer {
         self.queue.submit(Batch::default(), Some(tell)) && is_done.recv().unwrap_or(false)
     }
 
+    /// Has a task run on the writer's thread, and waits for nothing. `false` where the writer has ended.
+    #[must_use]
+    pub fn start(&self, task: impl FnOnce(&mut Ledger) + Send + 'static) -> bool {
+        self.queue.run(Box::new(task))
+    }
+
+    /// Tells whoever wants to know that tasks have changed the account.
+    pub fn tell_of_change(&self) {
+        if let Some(tell) = self.listener.get() {
+            tell();
+        }
+    }
+
     /// Has the writer thread do something with the ledger and waits for it: behind everything queued
     /// so far, unless that waits for room on the disk. `None` where the writer is closed.
     pub fn run<T: Send + 'static>(
