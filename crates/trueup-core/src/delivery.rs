@@ -98,6 +98,22 @@ pub enum Word {
     },
 }
 
+impl Word {
+    /// What it is about.
+    #[must_use]
+    pub fn id(&self) -> FactId {
+        match self {
+            Self::IsNot { id, .. } => *id,
+            Self::Is(Fact::Call(call)) => call.id(),
+            Self::Is(Fact::Error(error)) => FactId::new(error.time, error.key),
+            Self::Is(Fact::Event(event)) => FactId::new(event.time, event.key),
+            Self::Is(Fact::Host(host)) => FactId::new(host.time, host.key),
+            Self::Is(Fact::SessionTotal(claim)) => FactId::new(claim.time, claim.key),
+            Self::Is(Fact::Quota(quota)) => FactId::first_at(quota.time),
+        }
+    }
+}
+
 /// Which of two words on one id is the newer one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u64);

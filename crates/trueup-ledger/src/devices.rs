@@ -9,9 +9,9 @@
 //! ```
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
-use trueup_core::{BatchHead, Delivery, Fact, Sender, SenderStatus, Text, UnixMs, Word};
+use trueup_core::{BatchHead, Delivery, Fact, FactId, Sender, SenderStatus, Text, UnixMs, Word};
 
-use crate::account::{Account, Memory, Written};
+use crate::account::{Account, Memory};
 use crate::ledger::OpenOptions;
 use crate::row::signed;
 use crate::{Ledger, LedgerError, Reader};
@@ -20,7 +20,7 @@ use crate::{Ledger, LedgerError, Reader};
 const ANSWERS_KEPT_MS: i64 = 86_400_000;
 
 /// What became of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
     /// It is in the file.
     Taken {
@@ -28,6 +28,8 @@ pub enum Delivered {
         accepted: u64,
         /// Words that said nothing new.
         duplicates: u64,
+        /// What those are about; nothing of a batch that is answered as before.
+        known: Vec<FactId>,
         /// Whether the batch was known as a whole.
         is_replay: bool,
     },
@@ -121,8 +123,8 @@ fn deliver(
             delivered.push(answer);
             continue;
         }
-        let written = account.words(place.device, &delivery.words)?;
-        let answer = place.note(&transaction, delivery, written, now)?;
+        let known = account.words(place.device, &delivery.words)?;
+        let answer = place.note(&transaction, delivery, known, now)?;
         delivered.push(answer);
     }
     account.finish()?;
@@ -193,7 +195,8 @@ impl Place {
                     return Ok(Delivered::Conflict);
                 }
                 let count = |at| Ok::<_, rusqlite::Error>(row.get::<_, i64>(at)?.cast_unsigned());
-                Ok(Delivered::Taken { accepted: count(1)?, duplicates: count(2)?, is_replay: true })
+                let (accepted, duplicates) = (count(1)?, count(2)?);
+                Ok(Delivered::Taken { accepted, duplicates, known: Vec::new(), is_replay: true })
             })
             .optional()
     }
@@ -203,10 +206,11 @@ impl Place {
         &self,
         database: &Connection,
         delivery: &Delivery,
-        written: Written,
+        known: Vec<FactId>,
         now: UnixMs,
     ) -> rusqlite::Result<Delivered> {
-        let (accepted, duplicates) = (written.added + written.replaced, written.known);
+        let duplicates = known.len() as u64;
+        let accepted = (delivery.words.len() as u64).saturating_sub(duplicates);
         let newest = delivery.words.iter().filter_map(time).max();
         database
             .prepare_cached(
@@ -241,7 +245,7 @@ impl Place {
                 )?
                 .execute([self.ledger, now.0.saturating_sub(ANSWERS_KEPT_MS)])?;
         }
-        Ok(Delivered::Taken { accepted, duplicates, is_replay: false })
+        Ok(Delivered::Taken { accepted, duplicates, known, is_replay: false })
     }
 
     /// Notes that places were told of. Those between them and what was told of before are missing.

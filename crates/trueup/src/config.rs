@@ -73,6 +73,12 @@ impl Config {
         Self { is_kept_here: true, ..self }
     }
 
+    /// The same with another value of one setting.
+    pub(crate) fn with(mut self, key: &'static str, value: String) -> Self {
+        self.values.insert(key, (value, Origin::Flag));
+        self
+    }
+
     /// The settings of this process: `file` is the file that a flag names, `flags` are settings given
     /// as flags.
     pub(crate) fn of_process(

@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod export;
 mod hooks;
+mod hub;
 mod intake;
 mod net;
 #[cfg(target_os = "linux")]

@@ -7,40 +7,47 @@
 use rusqlite::{OptionalExtension as _, params};
 use trueup_core::{Call, Fact, FactId, Key, Rank, Variant, Version, Word};
 
-use super::{Account, Written};
+use super::Account;
 
 const COUNTS: Variant = Variant(0);
 const COUNTS_NOT: Variant = Variant(1);
 
 impl Account<'_> {
-    /// Takes what a device tells in. Words are as good as those of all devices.
-    pub(crate) fn words(&mut self, device: i64, words: &[Word]) -> rusqlite::Result<Written> {
-        let before = self.written;
+    /// Takes what a device tells in, and says which words said nothing new. Words are as good as those of
+    /// all devices.
+    pub(crate) fn words(&mut self, device: i64, words: &[Word]) -> rusqlite::Result<Vec<FactId>> {
         self.device = device;
         self.names.be_of(device);
+        let mut known = Vec::new();
+        let mut each = |account: &mut Self, id, take: &mut dyn FnMut(&mut Self) -> _| {
+            let before = account.written.known;
+            let taken: rusqlite::Result<()> = take(account);
+            if account.written.known > before {
+                known.push(id);
+            }
+            taken
+        };
         // In the order of their ids, so that each page is touched once; of one id, the newest first.
         let mut calls: Vec<(FactId, &Call)> = Vec::new();
         for word in words {
+            let id = word.id();
             match word {
-                Word::Is(Fact::Call(call)) => calls.push((call.id(), call)),
-                Word::Is(Fact::Error(error)) => self.error(error)?,
-                Word::Is(Fact::Event(event)) => self.event(event)?,
-                Word::Is(Fact::Host(host)) => self.host(host)?,
+                Word::Is(Fact::Call(call)) => calls.push((id, call)),
+                Word::Is(Fact::Error(error)) => each(self, id, &mut |own| own.error(error))?,
+                Word::Is(Fact::Event(event)) => each(self, id, &mut |own| own.event(event))?,
+                Word::Is(Fact::Host(host)) => each(self, id, &mut |own| own.host(host))?,
                 // No device says either of another's account.
                 Word::Is(Fact::SessionTotal(_) | Fact::Quota(_)) => {}
-                Word::IsNot { id, version } => self.counts_not(*id, *version)?,
+                Word::IsNot { id, version } => {
+                    each(self, *id, &mut |own| own.counts_not(*id, *version))?;
+                }
             }
         }
         calls.sort_unstable_by_key(|(id, call)| (*id, std::cmp::Reverse(call.rank)));
         for (id, call) in calls {
-            self.counts(id, call)?;
+            each(self, id, &mut |own| own.counts(id, call))?;
         }
-        Ok(Written {
-            added: self.written.added - before.added,
-            replaced: self.written.replaced - before.replaced,
-            known: self.written.known - before.known,
-            claims: 0,
-        })
+        Ok(known)
     }
 
     /// A device says that a call is so.

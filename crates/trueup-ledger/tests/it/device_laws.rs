@@ -201,7 +201,12 @@ fn a_batch_is_answered_as_before_and_its_name_is_its_own() {
     first.words = vec![word.word()];
     let mut other = batch(1, 1, 1);
     other.batch.as_mut().unwrap().sha256 = "11".into();
-    let taken = |accepted, is_replay| Delivered::Taken { accepted, duplicates: 0, is_replay };
+    let taken = |accepted, is_replay| Delivered::Taken {
+        accepted,
+        duplicates: 0,
+        known: Vec::new(),
+        is_replay,
+    };
     // The same batch twice in one transaction, as a client may send it that has timed out.
     let answers = ledger.deliver(&[first.clone(), first.clone(), other.clone()], NOW).unwrap();
     assert_eq!(answers, [taken(1, false), taken(1, true), Delivered::Conflict]);

@@ -23,39 +23,39 @@ const DRAIN_BYTES_MAX: usize = 4 << 20;
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// A body, and the room that it takes.
-pub(super) struct Admitted {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Admitted {
+    pub(crate) bytes: Vec<u8>,
     /// Given back when what became of the body is no longer held either.
-    pub(super) room: Room,
+    pub(crate) room: Room,
 }
 
 /// Room for a body, held while this lives.
-pub(super) struct Room {
+pub(crate) struct Room {
     _permits: Option<OwnedSemaphorePermit>,
 }
 
 /// What bodies must be like.
-pub(super) struct Limits {
-    pub(super) bytes_max: usize,
-    pub(super) time_max: Duration,
-    pub(super) bodies: Arc<Semaphore>,
+pub(crate) struct Limits {
+    pub(crate) bytes_max: usize,
+    pub(crate) time_max: Duration,
+    pub(crate) bodies: Arc<Semaphore>,
     /// The setting that says `bytes_max`, where one does.
-    pub(super) setting: Option<&'static str>,
+    pub(crate) setting: Option<&'static str>,
 }
 
 impl Limits {
-    pub(super) const fn new(bytes_max: usize, bodies: Arc<Semaphore>) -> Self {
+    pub(crate) const fn new(bytes_max: usize, bodies: Arc<Semaphore>) -> Self {
         Self { bytes_max, time_max: BODY_TIME_MAX, bodies, setting: Some("max_body_bytes") }
     }
 
     /// Limits that no setting changes.
-    pub(super) fn fixed(bytes_max: usize, bodies: Arc<Semaphore>) -> Self {
+    pub(crate) fn fixed(bytes_max: usize, bodies: Arc<Semaphore>) -> Self {
         Self { setting: None, ..Self::new(bytes_max, bodies) }
     }
 }
 
 /// Reads a body, if it may be read.
-pub(super) async fn read(limits: &Limits, request: Request) -> Result<Admitted, Problem> {
+pub(crate) async fn read(limits: &Limits, request: Request) -> Result<Admitted, Problem> {
     let (parts, body) = request.into_parts();
     let announced = announced(&parts.headers);
     let is_too_large = announced.is_some_and(|length| length > limits.bytes_max);
@@ -173,7 +173,7 @@ async fn drain(mut body: Body) {
 }
 
 /// Refuses what is not JSON by what its headers say.
-pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"));
     match text(header::CONTENT_ENCODING) {
         None | Some("identity" | "") => {}

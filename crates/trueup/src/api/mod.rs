@@ -14,6 +14,7 @@ mod health;
 mod ledger;
 mod metrics;
 mod otlp;
+mod packed;
 mod post;
 mod problem;
 mod push;
@@ -21,6 +22,8 @@ mod report;
 mod telemetry;
 mod v1;
 
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -33,15 +36,17 @@ use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 use trueup_core::UnixMs;
 use trueup_core::prices::PriceBook;
-use trueup_ledger::Writer;
+use trueup_ledger::{Reader, Writer};
 
 use acks::Acks;
+pub(crate) use admit::{Admitted, Limits as BodyLimits, read as read_body};
 pub(crate) use counts::Counts;
 pub(crate) use cron::{CronDoor, Peer};
 use durations::Durations;
 pub(crate) use guard::{Guard, Token};
 pub(crate) use metrics::push_by_otlp;
-use problem::Problem;
+pub(crate) use packed::{Packing, plain as inflated};
+pub(crate) use problem::Problem;
 
 use crate::clock;
 use crate::config::Config;
@@ -81,6 +86,7 @@ pub(crate) struct App {
 }
 
 /// What answers are looked up in.
+#[derive(Clone)]
 pub(crate) struct Known {
     pub(crate) book: PriceBook,
     /// What verbs answer.
@@ -135,6 +141,34 @@ impl App {
         })
     }
 
+    /// What answers questions about the ledger that a hub keeps for a tenant. Who may ask is decided by
+    /// the hub.
+    pub(crate) fn of_tenant(
+        config: &Config,
+        ledger: &Path,
+        reader: &Reader,
+        writer: Arc<Writer>,
+        known: Known,
+    ) -> anyhow::Result<Arc<Self>> {
+        // Where `serve` would listen does not matter here.
+        let config = config.clone().with("bind", Ipv4Addr::LOCALHOST.to_string());
+        let config = config.with("ledger", ledger.display().to_string()).kept_here();
+        let settings = Settings::of(&config)?;
+        let threads = Threads {
+            watch: Arc::default(),
+            host: Arc::default(),
+            gateway_log: None,
+            push: Arc::default(),
+            pull: Arc::default(),
+            alerts: Arc::default(),
+            telemetry: Arc::default(),
+            forward: None,
+        };
+        let guard = Guard::new(None, Ipv4Addr::UNSPECIFIED.into());
+        let counts = Counts::new(reader)?;
+        Ok(Self::new((settings, config), guard, writer, threads, counts, known))
+    }
+
     /// Ports that exporters know, to be listened on beside the own one.
     pub(crate) fn otlp_ports(&self) -> Vec<u16> {
         self.settings.otlp.ports.clone()
@@ -144,6 +178,24 @@ impl App {
     pub(crate) fn end_streams(&self) {
         self.live.end();
     }
+}
+
+/// The paths of questions about the account.
+fn reading() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/report", get(report::get))
+        .route("/", get(dashboard::get))
+        .route("/assets/{name}", get(dashboard::get))
+        .merge(v1::routes())
+}
+
+/// The paths of questions about the account, for a hub.
+pub(crate) fn reading_router(app: Arc<App>) -> Router {
+    reading()
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || Problem::wrong_method())
+        .layer(from_fn_with_state(Arc::clone(&app), around))
+        .with_state(app)
 }
 
 /// Every path.
@@ -156,15 +208,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/errors", take(Kind::Error))
         .route("/v1/events", take(Kind::Event))
         .route("/v1/push", post(push::post))
-        .route("/v1/report", get(report::get))
         .route(cron::PATH, get(cron::answer).post(cron::answer))
         .route(guard::HEALTH_PATH, get(health::get))
         .route("/metrics", get(metrics::get))
-        .route("/", get(dashboard::get).post(otlp::at_root))
-        .route("/assets/{name}", get(dashboard::get))
+        .route("/", post(otlp::at_root))
+        .merge(reading())
         .merge(otlp::routes())
         .merge(telemetry::routes())
-        .merge(v1::routes())
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::wrong_method())
         .layer(from_fn_with_state(Arc::clone(&app), around))

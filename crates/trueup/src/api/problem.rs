@@ -11,7 +11,7 @@ use crate::intake::Refusal;
 
 /// A request that is not taken.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
     message: String,
     header: Option<(HeaderName, &'static str)>,
@@ -19,45 +19,45 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), header: None, is_closing: false }
     }
 
-    pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+    pub(crate) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
         self.header = Some((name, value));
         self
     }
 
     /// The rest of the request is not read, so nothing can follow it.
-    pub(super) const fn closing(mut self) -> Self {
+    pub(crate) const fn closing(mut self) -> Self {
         self.is_closing = true;
         self
     }
 
-    pub(super) fn not_found() -> Self {
+    pub(crate) fn not_found() -> Self {
         let message = "there is nothing here; see GET / for what there is";
         Self::new(StatusCode::NOT_FOUND, message)
     }
 
-    pub(super) fn wrong_method() -> Self {
+    pub(crate) fn wrong_method() -> Self {
         let message = "this path does not take this method; see the Allow header";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
     }
 
-    pub(super) fn unsupported(message: impl Into<String>) -> Self {
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     }
 
-    pub(super) const fn status(&self) -> StatusCode {
+    pub(crate) const fn status(&self) -> StatusCode {
         self.status
     }
 
-    pub(super) fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         &self.message
     }
 
     /// The answer with a body of another form.
-    pub(super) fn into_response_of(
+    pub(crate) fn into_response_of(
         self,
         media: &'static str,
         body: impl FnOnce(StatusCode, &str) -> Vec<u8>,
@@ -72,7 +72,7 @@ impl Problem {
     }
 
     /// There is no room now.
-    pub(super) fn busy(message: &str) -> Self {
+    pub(crate) fn busy(message: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message).with(header::RETRY_AFTER, "1")
     }
 }

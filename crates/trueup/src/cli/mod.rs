@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod export;
 mod hooks;
+mod hub;
 mod import;
 mod load;
 mod mcp;
@@ -98,6 +99,11 @@ enum Verb {
     Statusline(statusline::Statusline),
     /// Listen for traces, errors and events, and keep the account up to date
     Serve(serve::Serve),
+    /// Receive what the sidecars of a fleet send, and answer questions about all of it
+    ///
+    /// Each device has a token of its own, which says whose account it tells: `trueup hub token create
+    /// --tenant … --device …`. docs/hub.md begins with two commands.
+    Hub(hub::RunHub),
     /// Send what is new to the destination of `push_endpoint`, or show what was sent
     Push(push::Push),
     /// Manage connections to providers, whose usage and costs are pulled
@@ -222,6 +228,7 @@ impl Verb {
             Self::Prices(prices) => prices.run(&global.settings(&[])?),
             Self::Statusline(_) => statusline::Statusline::run(&global.settings(&[])?),
             Self::Serve(serve) => serve.run(global),
+            Self::Hub(hub) => hub.run(global),
             Self::Push(push) => push.run(&global.settings(&[])?),
             Self::Provider(provider) => provider.run(&global.settings(&[])?),
             Self::Pull(pull) => pull.run(&global.settings(&[])?),

@@ -354,4 +354,27 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "info",
         "The least log lines that are written: debug, info, warn or error",
     ),
+    setting(
+        "hub_store",
+        "TRUEUP_HUB_STORE",
+        &[],
+        "",
+        "The folder of the hub's ledgers and tokens [default: hub, beside the ledger]",
+    ),
+    setting("hub_bind", "TRUEUP_HUB_BIND", &[], "127.0.0.1", "The address that hub listens on"),
+    setting("hub_port", "TRUEUP_HUB_PORT", &[], "9190", "The port that hub listens on"),
+    setting(
+        "hub_push_interval",
+        "TRUEUP_HUB_PUSH_INTERVAL",
+        &[],
+        "5m",
+        "How often hub asks its devices to send; less often where there are many of them",
+    ),
+    setting(
+        "hub_heartbeat",
+        "TRUEUP_HUB_HEARTBEAT",
+        &[],
+        "5m",
+        "How often hub asks its devices to say that they live where they have nothing to send",
+    ),
 ];

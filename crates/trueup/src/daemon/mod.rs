@@ -41,7 +41,7 @@ use crate::ticker::Ticker;
 pub(crate) use alerts::{Alerts, BudgetSeen, Seen as AlertsSeen, check as check_alerts};
 pub(crate) use gateway_log::GatewayLog;
 pub(crate) use host::Host;
-pub(crate) use listen::{Limits, bind};
+pub(crate) use listen::{Limits, Server, bind};
 pub(crate) use otlp::{Counting, FORWARDED, Forward, Passed, Settings as OtlpSettings};
 pub(crate) use pull::{Pull, Seen as PullSeen};
 pub(crate) use push::{Push, Seen as PushSeen};
@@ -73,6 +73,12 @@ const PULL_REST: Duration = Duration::from_hours(1);
 /// Threads for what takes longer than a request may keep the others waiting: large bodies, and sums
 /// out of the ledger.
 const BLOCKING_THREADS_MAX: usize = 4;
+
+/// Starts to log, as much as is set.
+pub(crate) fn start_log(config: &Config) -> Result<()> {
+    log::start(settings::level(config)?);
+    Ok(())
+}
 
 /// Serves until it is told to stop, and answers `questions` beside its own.
 pub(crate) fn serve(
@@ -115,7 +121,7 @@ async fn run(
     api::push_by_otlp(&app);
     let mut listeners = vec![listener];
     listeners.extend(otlp::listeners(address.ip(), &app.otlp_ports()).await);
-    let server = listen::Server::start(listeners, &router, Limits::default());
+    let server = Server::start(listeners, &router, Limits::default());
     let reason = tokio::select! {
         reason = signals.next() => reason,
         () = monitor::run(Arc::clone(&writer)) => "nothing",
@@ -299,7 +305,7 @@ fn start_alerts(
 /// Finishes the requests under way, sends and writes what is queued and closes the ledger. `false` where
 /// something could not be written in time.
 async fn end(
-    server: listen::Server,
+    server: Server,
     writer: Arc<Writer>,
     push: Arc<Push>,
     telemetry: Arc<Products>,
@@ -333,20 +339,22 @@ fn as_ms(duration: Duration) -> u64 {
 }
 
 /// What tells the process to end.
-struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self> {
+    /// Waits for them from now on, on the present runtime.
+    pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// The next one.
+    pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

@@ -139,7 +139,7 @@ pub(super) fn interval_or_off(config: &Config, key: &str) -> Result<Option<Durat
     if is_off { Ok(None) } else { interval(config, key).map(Some) }
 }
 
-fn level(config: &Config) -> Result<Level> {
+pub(super) fn level(config: &Config) -> Result<Level> {
     let (value, origin) = config.value("log_level");
     Ok(match value.to_ascii_lowercase().as_str() {
         "debug" => Level::DEBUG,

@@ -20,8 +20,9 @@ use axum::routing::{MethodRouter, post};
 use hyper::body::Frame;
 use trueup_otlp::{Encoding, Signal, answer};
 
-use super::media::{Media, Packing};
+use super::media::Media;
 use super::{REJECTED, Refused, take};
+use crate::api::Packing;
 use crate::api::admit::{self, Admitted, Limits};
 use crate::api::{App, Problem};
 

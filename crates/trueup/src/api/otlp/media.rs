@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, header};
 use trueup_otlp::Encoding;
 
-use super::super::Problem;
+use super::super::{Packing, Problem};
 use crate::daemon::FORWARDED;
 
 /// How a body is written and packed.
@@ -13,35 +13,6 @@ pub(in crate::api) struct Media {
     pub(in crate::api) packing: Option<Packing>,
     /// Whether another trueup has handed it on.
     pub(in crate::api) is_passed: bool,
-}
-
-/// How a body is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::api) enum Packing {
-    Gzip,
-    Zstd,
-}
-
-impl Packing {
-    /// The name that HTTP has for it.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        }
-    }
-
-    /// Of the name that HTTP and gRPC have for it; `None` for none.
-    pub(super) fn named(name: &str) -> Result<Option<Self>, Problem> {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "" | "identity" => Ok(None),
-            "gzip" | "x-gzip" => Ok(Some(Self::Gzip)),
-            "zstd" => Ok(Some(Self::Zstd)),
-            name => Err(Problem::unsupported(format!(
-                "bodies packed as `{name}` are not read: send gzip, zstd or plain ones"
-            ))),
-        }
-    }
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {

@@ -11,7 +11,6 @@
 mod counts;
 mod files;
 mod grpc;
-mod inflate;
 mod media;
 
 use std::sync::Arc;
@@ -29,15 +28,17 @@ use trueup_core::Fact;
 use trueup_otlp::{Encoding, Export, Reading, Refusal, Signal, Text, answer, read, status};
 
 use super::admit::{self, Admitted, Limits, Room};
+use super::packed::{self, Unpacked};
 use super::post::{PARSED_HERE_BYTES_MAX, feed_all};
-use super::{App, Problem};
+use super::{App, Packing, Problem};
 use crate::clock;
 use crate::daemon::{OtlpSettings as Settings, Passed};
 pub(super) use counts::{Counts, Seen, Summary};
 use files::Files;
-use media::Packing;
 pub(super) use media::{Media, is_greeting, is_shape};
 
+/// Largest body once it is unpacked: telemetry packs to about a tenth.
+const INFLATED_BYTES_MAX: usize = 64 << 20;
 /// How long an exporter waits for its records to be written: half of what exporters themselves wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -129,6 +130,16 @@ impl Refused {
     }
 }
 
+impl From<Unpacked> for Refused {
+    fn from(unpacked: Unpacked) -> Self {
+        let reason = match unpacked {
+            Unpacked::TooLarge(_) => "inflated",
+            Unpacked::Damaged(_) => "packing",
+        };
+        Self::of(reason, unpacked.into())
+    }
+}
+
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         let status = if refusal.is_of_size() {
@@ -184,7 +195,7 @@ async fn parse(
     let is_small = media.packing.is_none() && bytes.len() <= PARSED_HERE_BYTES_MAX;
     let parse = move || {
         let reading = Reading { now: clock::now(), text };
-        let plain = inflate::plain(&bytes, media.packing)?;
+        let plain = packed::plain(&bytes, media.packing, INFLATED_BYTES_MAX)?;
         let export = read(&plain, media.encoding, expected, &reading)?;
         drop(plain);
         Ok((bytes, export))

@@ -1,0 +1,253 @@
+//! `trueup hub`, its tokens, and a look at it.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use trueup_core::HubToken;
+
+use super::questions::QUESTIONS;
+use super::{Global, WrongUsage, load};
+use crate::api::Known;
+use crate::clock;
+use crate::config::Config;
+use crate::hub::{self, Settings, Sqlite, Store};
+use crate::render::table::{Cell, Layout, Look};
+use crate::render::terminal::Terminal;
+
+/// Receive what the sidecars of a fleet send, and answer questions about all of it
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct RunHub {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// The folder of ledgers and tokens [default: hub, beside the ledger]
+    #[arg(long, value_name = "DIR")]
+    store: Option<OsString>,
+    /// The address to listen on; on any but loopback, put a proxy with a certificate before it
+    /// [default: 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    bind: Option<OsString>,
+    /// The port to listen on [default: 9190]
+    #[arg(long)]
+    port: Option<OsString>,
+    /// How often devices are asked to send [default: 5m]
+    #[arg(long, value_name = "TIME")]
+    push_interval: Option<OsString>,
+    /// How often devices that have nothing to send are asked to say that they live [default: 5m]
+    #[arg(long, value_name = "TIME")]
+    heartbeat: Option<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make, list and revoke the tokens that devices and readers show
+    #[command(subcommand)]
+    Token(TokenVerb),
+    /// Look whether the store is reached, its schema is known, and every sum is that of its calls
+    ///
+    /// Exits with 1 where something is not as it should be.
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// The folder of ledgers and tokens
+        #[arg(long, value_name = "DIR")]
+        store: Option<OsString>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenVerb {
+    /// Make a token, and print its secret: it is shown this once
+    Create {
+        /// Whose account it opens: lower-case letters, digits, `-`, `_` and `.`
+        #[arg(long)]
+        tenant: String,
+        /// The device that sends with it
+        #[arg(long, conflicts_with = "read", required_unless_present = "read")]
+        device: Option<String>,
+        /// It opens the account to be read: for people, dashboards and `trueup report --hub`
+        #[arg(long)]
+        read: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// The folder of ledgers and tokens
+        #[arg(long, value_name = "DIR")]
+        store: Option<OsString>,
+    },
+    /// List tokens by their names; secrets are known to nobody
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// The folder of ledgers and tokens
+        #[arg(long, value_name = "DIR")]
+        store: Option<OsString>,
+    },
+    /// Revoke a token: within a second it opens nothing any more
+    Revoke {
+        /// Its name, as `trueup hub token list` prints it
+        name: String,
+        /// The folder of ledgers and tokens
+        #[arg(long, value_name = "DIR")]
+        store: Option<OsString>,
+    },
+}
+
+impl RunHub {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let of_store = |store: Option<OsString>| {
+            let config = global.settings(&[("hub_store", store)])?;
+            let folder = Settings::folder_of(&config)?;
+            let known = Known { book: load::prices(&config)?, questions: QUESTIONS };
+            Sqlite::open(&folder, &config, known)
+        };
+        match self.verb {
+            Some(Verb::Token(TokenVerb::Create { tenant, device, read: _, json, store })) => {
+                create(&of_store(store)?, &tenant, device.as_deref(), json)
+            }
+            Some(Verb::Token(TokenVerb::List { json, store })) => {
+                let terminal = Terminal::of_stdout(&global.settings(&[])?.environment);
+                list(&of_store(store)?, json, terminal)
+            }
+            Some(Verb::Token(TokenVerb::Revoke { name, store })) => {
+                revoke(&of_store(store)?, &name)
+            }
+            Some(Verb::Check { json, store }) => check(&of_store(store)?, json),
+            None => {
+                let config = global.settings(&[
+                    ("hub_store", self.store),
+                    ("hub_bind", self.bind),
+                    ("hub_port", self.port),
+                    ("hub_push_interval", self.push_interval),
+                    ("hub_heartbeat", self.heartbeat),
+                ])?;
+                serve(&config)
+            }
+        }
+    }
+}
+
+fn serve(config: &Config) -> Result<ExitCode> {
+    hub::serve(config, Known { book: load::prices(config)?, questions: QUESTIONS })
+}
+
+fn create(
+    store: &dyn Store,
+    tenant: &str,
+    device: Option<&str>,
+    is_json: bool,
+) -> Result<ExitCode> {
+    for (option, name) in [("--tenant", Some(tenant)), ("--device", device)] {
+        if let Some(name) = name.filter(|name| !hub::is_name(name)) {
+            let message = format!(
+                "{option}: `{name}` is not a name: use 1 to 64 lower-case letters, digits, `-`, `_` and \
+                 `.`, with a letter or a digit first"
+            );
+            return Err(WrongUsage(message).into());
+        }
+    }
+    let (token, secret) = hub::create_token(tenant, device, clock::now());
+    store.put_token(&token)?;
+    let mut out = io::stdout().lock();
+    if is_json {
+        let mut shown = shown(&token);
+        if let Some(shown) = shown.as_object_mut() {
+            shown.insert("token".to_owned(), secret.into());
+        }
+        writeln!(out, "{shown:#}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // The secret alone on standard output, so that it can be put into a file.
+    writeln!(out, "{secret}")?;
+    out.flush()?;
+    let what = device.map_or_else(
+        || format!("opens the account of {tenant} to be read"),
+        |device| format!("is for {device} of {tenant}"),
+    );
+    writeln!(io::stderr(), "Token {} {what}. It is shown this once.", token.id)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(token: &HubToken) -> Value {
+    json!({
+        "name": &*token.id,
+        "tenant": &*token.tenant,
+        "device": token.device.as_deref(),
+        "created_at": token.created_at.to_string(),
+        "revoked_at": token.revoked_at.map(|time| time.to_string()),
+    })
+}
+
+fn list(store: &dyn Store, is_json: bool, terminal: Terminal) -> Result<ExitCode> {
+    let tokens = store.tokens()?;
+    let mut out = io::stdout().lock();
+    if is_json {
+        let tokens: Vec<Value> = tokens.iter().map(shown).collect();
+        writeln!(out, "{:#}", json!({"schema": 1, "tokens": tokens}))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if tokens.is_empty() {
+        writeln!(
+            out,
+            "No tokens yet: make one by `trueup hub token create --tenant … --device …`"
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let day = |time: trueup_core::UnixMs| time.to_string().chars().take(10).collect::<String>();
+    let mut layout = Layout::new(vec!["Name", "Tenant", "Device", "Made", "Revoked"]);
+    for token in &tokens {
+        let device = token.device.as_deref().unwrap_or("(reads)");
+        let cells = vec![
+            Cell::Text(token.id.to_string()),
+            Cell::Name(token.tenant.to_string()),
+            Cell::Name(device.to_owned()),
+            Cell::Text(day(token.created_at)),
+            Cell::Text(token.revoked_at.map_or_else(String::new, day)),
+        ];
+        layout.row(Look::Plain, cells);
+    }
+    out.write_all(layout.draw(terminal).as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn revoke(store: &dyn Store, name: &str) -> Result<ExitCode> {
+    let tokens = store.tokens()?;
+    let mut named = tokens.into_iter().filter(|token| *token.id == *name);
+    let Some(mut token) = named.next() else {
+        bail!("there is no token `{name}`; `trueup hub token list` lists them");
+    };
+    if let Some(since) = token.revoked_at {
+        writeln!(io::stdout(), "Token {name} is revoked since {since}.")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    token.revoked_at = Some(clock::now());
+    store.put_token(&token)?;
+    let of = token.device.as_deref().unwrap_or("a reader");
+    writeln!(io::stdout(), "Token {name} of {of} ({}) opens nothing any more.", token.tenant)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(store: &dyn Store, is_json: bool) -> Result<ExitCode> {
+    let looks = store.look();
+    let mut out = io::stdout().lock();
+    if is_json {
+        let shown: Vec<Value> = looks
+            .iter()
+            .map(|look| json!({"check": look.name, "ok": look.is_ok, "detail": look.what}))
+            .collect();
+        writeln!(out, "{:#}", json!({"schema": 1, "checks": shown}))?;
+    } else {
+        for look in &looks {
+            let word = if look.is_ok { "ok" } else { "WRONG" };
+            writeln!(out, "{word:<6} {:<8} {}", look.name, look.what)?;
+        }
+    }
+    let is_ok = looks.iter().all(|look| look.is_ok);
+    Ok(if is_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,472 @@
+//! One record of a batch: JSON into a word.
+//!
+//! ```json
+//! {"type":"llm_trace","seq":17,"id":"01a1fc57-caaa-9b1d-4a5e-0c5f7c3e2a11","data":{"trace_id":"t-1",
+//!  "created_at":1795212509482,"source":"codex","provider":"openai","model":"gpt-5.5","input_tokens":620,
+//!  "output_tokens":52,…}}
+//! ```
+//!
+//! Texts of prompts and answers are not kept: a hub is for sums.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use trueup_core::{
+    Billing, Call, CustomEvent, DAY_MS, ErrorEvent, Fact, FactId, HostMetric, Key, NanoUsd, Origin,
+    Outcome, Pressure, PriceClass, TOKENS_MAX, Text, Tokens, UnixMs, Variant, Version, Word,
+    scaled_decimal,
+};
+
+use super::request::Rejected;
+
+/// 2000-01-01T00:00:00Z: nothing that is counted is older.
+const EARLIEST: UnixMs = UnixMs(946_684_800_000);
+/// How far a device's clock may be ahead of ours.
+const AHEAD_MAX_MS: i64 = DAY_MS;
+/// Longest name: of a model, a project, a session.
+const NAME_BYTES_MAX: usize = 4_096;
+/// Longest message, stack trace or metadata.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// Why a record is not taken.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Rejection {
+    #[error("{0}")]
+    BadRecord(String),
+    #[error("records of type `{0}` are not known here: update the hub")]
+    UnknownType(String),
+    #[error("`id` is not a UUID")]
+    BadId,
+    #[error("`created_at` {created_at} is not the time in `id`, {of_id}")]
+    OtherTime { created_at: i64, of_id: i64 },
+    #[error("`created_at` {0} lies before the year 2000")]
+    TooOld(i64),
+    #[error("`created_at` {0} is more than a day ahead of the hub's clock")]
+    InTheFuture(i64),
+    #[error("`{0}` is too large")]
+    TooLarge(&'static str),
+}
+
+impl Rejection {
+    /// A word for programs.
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::BadRecord(_) => "bad_record",
+            Self::UnknownType(_) => "unknown_type",
+            Self::BadId => "bad_id",
+            Self::OtherTime { .. } => "other_time",
+            Self::TooOld(_) => "too_old",
+            Self::InTheFuture(_) => "in_the_future",
+            Self::TooLarge(_) => "too_large",
+        }
+    }
+}
+
+/// What all records of a batch share.
+pub(super) struct Reader<'a> {
+    pub(super) device: &'a Text,
+    /// When the batch was made; `None` of senders that make none.
+    pub(super) created_at: Option<UnixMs>,
+    pub(super) now: UnixMs,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    r#type: String,
+    seq: Option<i64>,
+    id: Option<String>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// What every record has.
+#[derive(Deserialize)]
+struct Common {
+    trace_id: Option<String>,
+    created_at: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(default, expecting = "fields of a call")]
+#[derive(Default)]
+struct Trace {
+    provider: Option<String>,
+    model: Option<String>,
+    source: Option<String>,
+    project: Option<String>,
+    session: Option<String>,
+    session_kind: Option<String>,
+    input_tokens: Option<u64>,
+    prompt_tokens: Option<u64>,
+    cache_read_tokens: Option<u64>,
+    cache_write_5m_tokens: Option<u64>,
+    cache_write_1h_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    reasoning_tokens: Option<u64>,
+    reported_cost_nanousd: Option<i64>,
+    cost_usd: Option<serde_json::Number>,
+    latency_ms: Option<u32>,
+    time_to_first_token_ms: Option<u32>,
+    status: Option<String>,
+    error_type: Option<String>,
+    price_class: Option<u16>,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    error_type: String,
+    message: String,
+    stack_trace: Option<String>,
+    severity: Option<String>,
+    metadata: Option<String>,
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
+    session: String,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+    metadata: Option<String>,
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
+    session: String,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Sample {
+    scope: Option<String>,
+    cpu_pct: Option<f64>,
+    cpu_millipercent: Option<u32>,
+    cpu_capacity_millicores: Option<u64>,
+    mem_rss_bytes: Option<u64>,
+    mem_working_set_bytes: Option<u64>,
+    mem_limit_bytes: Option<u64>,
+    cpu_some_millipercent: Option<u32>,
+    cpu_full_millipercent: Option<u32>,
+    mem_some_millipercent: Option<u32>,
+    mem_full_millipercent: Option<u32>,
+    io_some_millipercent: Option<u32>,
+    io_full_millipercent: Option<u32>,
+    disk_used_bytes: Option<u64>,
+    disk_available_bytes: Option<u64>,
+    disk_total_bytes: Option<u64>,
+    disk_read_bytes_per_second: Option<u64>,
+    disk_write_bytes_per_second: Option<u64>,
+    net_rx_bytes_per_second: Option<u64>,
+    net_tx_bytes_per_second: Option<u64>,
+    processes: Option<u64>,
+    threads: Option<u64>,
+    zombies: Option<u64>,
+    oom_kills: Option<u64>,
+    metadata: Option<String>,
+}
+
+/// What makes a record count once, and when it happened.
+struct Identity {
+    id: FactId,
+    key: Key,
+    time: UnixMs,
+    trace_id: Option<Text>,
+}
+
+impl Reader<'_> {
+    /// Reads the record at a place of its batch.
+    pub(super) fn word(&self, json: &str, place: usize) -> Result<Word, Rejected> {
+        let event: Event<'_> = serde_json::from_str(json).map_err(|error| Rejected {
+            seq: None,
+            id: None,
+            why: Rejection::BadRecord(error.to_string()),
+        })?;
+        self.said(&event, place).map_err(|why| Rejected {
+            seq: event.seq,
+            id: event.id.filter(|id| id.len() <= NAME_BYTES_MAX),
+            why,
+        })
+    }
+
+    fn said(&self, event: &Event<'_>, place: usize) -> Result<Word, Rejection> {
+        let data = event.data.get();
+        let identity = |kind: &str| self.identity(event, kind);
+        let version = |time: UnixMs| Version::new(self.created_at.unwrap_or(time), place);
+        Ok(match event.r#type.as_str() {
+            "llm_trace" => {
+                let Identity { id, key, time, trace_id } = identity("trace")?;
+                let told = format!("{}\n{data}", self.device);
+                let rank = version(time).rank(told.as_bytes());
+                let trace_id = trace_id.filter(|trace_id| **trace_id != *id.to_string());
+                let call = Call { key, rank, time, trace_id, ..call(parsed(data)?)? };
+                Word::Is(Fact::Call(Box::new(call)))
+            }
+            "llm_trace_retracted" => {
+                let id = event.id.as_deref().and_then(FactId::parse).ok_or(Rejection::BadId)?;
+                Word::IsNot { id, version: version(id.time()) }
+            }
+            "error_event" => {
+                let Identity { key, time, trace_id, .. } = identity("error")?;
+                let failure = parsed(data)?;
+                Word::Is(Fact::Error(Box::new(error(failure, key, time, trace_id)?)))
+            }
+            "custom_event" => {
+                let Identity { key, time, trace_id, .. } = identity("event")?;
+                let Named { name, metadata, source, session } = parsed(data)?;
+                Word::Is(Fact::Event(Box::new(CustomEvent {
+                    key,
+                    time,
+                    trace_id,
+                    source: named("source", source)?,
+                    session: named("session", session)?,
+                    name: named("name", name)?,
+                    metadata: text("metadata", metadata)?,
+                })))
+            }
+            "system_metric" => {
+                let Identity { key, time, .. } = identity("metric")?;
+                Word::Is(Fact::Host(Box::new(sample(parsed(data)?, key, time)?)))
+            }
+            other => {
+                return Err(Rejection::UnknownType(other.chars().take(64).collect()));
+            }
+        })
+    }
+
+    /// Who a record is. One without an id is known by its kind, its time and its trace id.
+    fn identity(&self, event: &Event<'_>, kind: &str) -> Result<Identity, Rejection> {
+        let Common { trace_id, created_at } = parsed(event.data.get())?;
+        let trace_id = trace_id.map(|trace_id| named("trace_id", trace_id)).transpose()?;
+        let created_at = created_at.ok_or_else(|| missing("created_at"))?;
+        let time = UnixMs(created_at);
+        if time < EARLIEST {
+            return Err(Rejection::TooOld(created_at));
+        }
+        if created_at > self.now.0.saturating_add(AHEAD_MAX_MS) {
+            return Err(Rejection::InTheFuture(created_at));
+        }
+        let id = match (&event.id, &trace_id) {
+            (Some(id), _) => FactId::parse(id).ok_or(Rejection::BadId)?,
+            (None, Some(trace_id)) => FactId::new(time, Key::of("http", &[kind, &**trace_id])),
+            (None, None) => return Err(missing("id")),
+        };
+        if id.time() != time {
+            return Err(Rejection::OtherTime { created_at, of_id: id.time().0 });
+        }
+        Ok(Identity { id, key: Key::of_id(id), time, trace_id })
+    }
+}
+
+fn parsed<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, Rejection> {
+    serde_json::from_str(data).map_err(|error| Rejection::BadRecord(format!("`data`: {error}")))
+}
+
+fn missing(name: &str) -> Rejection {
+    Rejection::BadRecord(format!("`{name}` is missing"))
+}
+
+fn named(name: &'static str, text: String) -> Result<Text, Rejection> {
+    if text.len() > NAME_BYTES_MAX {
+        return Err(Rejection::TooLarge(name));
+    }
+    Ok(text.into())
+}
+
+fn text(name: &'static str, text: Option<String>) -> Result<Option<String>, Rejection> {
+    match text {
+        Some(text) if text.len() > TEXT_BYTES_MAX => Err(Rejection::TooLarge(name)),
+        text => Ok(text),
+    }
+}
+
+/// A call, without what makes it count once.
+fn call(trace: Trace) -> Result<Call, Rejection> {
+    let or_empty = |name, text: Option<String>| named(name, text.unwrap_or_default());
+    let is_failed = trace.error_type.is_some() || trace.status.as_deref() == Some("error");
+    let tokens = tokens(&trace)?;
+    let class = trace.price_class.unwrap_or_default();
+    let PriceClass { tier, speed, region, .. } = PriceClass::from_code(class).ok_or_else(|| {
+        Rejection::BadRecord(format!("`price_class` {class} is of a later version: update the hub"))
+    })?;
+    let reported_cost = cost(&trace)?;
+    Ok(Call {
+        key: Key([0; 16]),
+        variant: Variant(0),
+        rank: Version::default().rank(b""),
+        twin: None,
+        time: UnixMs(0),
+        origin: Origin {
+            source: match trace.source {
+                Some(source) => named("source", source)?,
+                None => "http".into(),
+            },
+            provider: or_empty("provider", trace.provider)?,
+            model: or_empty("model", trace.model)?,
+            project: or_empty("project", trace.project)?,
+            session: or_empty("session", trace.session)?,
+            kind: or_empty("session_kind", trace.session_kind)?,
+        },
+        tokens,
+        billing: Billing { tier, speed, region },
+        reported_cost,
+        latency_ms: trace.latency_ms,
+        time_to_first_token_ms: trace.time_to_first_token_ms,
+        outcome: if is_failed {
+            let error_type = trace.error_type.unwrap_or_else(|| "error".to_owned());
+            Outcome::Failed { error_type: named("error_type", error_type)? }
+        } else {
+            Outcome::Ok
+        },
+        trace_id: None,
+        body: None,
+    })
+}
+
+fn tokens(trace: &Trace) -> Result<Tokens, Rejection> {
+    let count = |count: Option<u64>| count.unwrap_or(0);
+    let tokens = Tokens {
+        // Senders that do not tell cached tokens apart tell the whole prompt.
+        input: count(trace.input_tokens.or(trace.prompt_tokens)),
+        cache_read: count(trace.cache_read_tokens),
+        cache_write_5m: count(trace.cache_write_5m_tokens),
+        cache_write_1h: count(trace.cache_write_1h_tokens),
+        cache_write: count(trace.cache_write_tokens),
+        output: count(trace.output_tokens.or(trace.completion_tokens)),
+        reasoning: count(trace.reasoning_tokens),
+    };
+    match tokens.clamped() {
+        (tokens, false) => Ok(tokens),
+        (_, true) => Err(Rejection::BadRecord(format!("a token count is above {TOKENS_MAX}"))),
+    }
+}
+
+fn cost(trace: &Trace) -> Result<Option<NanoUsd>, Rejection> {
+    let nano = match (&trace.reported_cost_nanousd, &trace.cost_usd) {
+        (Some(nano), _) => Some(*nano),
+        (None, Some(usd)) => {
+            let nano = scaled_decimal(&usd.to_string(), 9);
+            let nano = nano.and_then(|nano| i64::try_from(nano).ok());
+            Some(nano.ok_or_else(|| Rejection::BadRecord("`cost_usd` is too large".to_owned()))?)
+        }
+        (None, None) => None,
+    };
+    match nano {
+        Some(nano) if nano < 0 => {
+            Err(Rejection::BadRecord("a cost is less than nothing".to_owned()))
+        }
+        nano => Ok(nano.map(NanoUsd)),
+    }
+}
+
+fn error(
+    failure: Failure,
+    key: Key,
+    time: UnixMs,
+    trace_id: Option<Text>,
+) -> Result<ErrorEvent, Rejection> {
+    let Failure { error_type, message, stack_trace, severity, metadata, source, session } = failure;
+    Ok(ErrorEvent {
+        key,
+        time,
+        trace_id,
+        source: named("source", source)?,
+        session: named("session", session)?,
+        error_type: named("error_type", error_type)?,
+        message: text("message", Some(message))?.unwrap_or_default(),
+        stack_trace: text("stack_trace", stack_trace)?,
+        severity: named("severity", severity.unwrap_or_else(|| "error".to_owned()))?,
+        metadata: text("metadata", metadata)?,
+    })
+}
+
+fn sample(sample: Sample, key: Key, time: UnixMs) -> Result<HostMetric, Rejection> {
+    let percent = sample.cpu_pct.map(|percent| scaled_decimal(&percent.to_string(), 3));
+    let cpu = sample.cpu_millipercent.or_else(|| u32::try_from(percent??).ok());
+    let pressure = |some, full| Pressure { some_millipercent: some, full_millipercent: full };
+    Ok(HostMetric {
+        key,
+        time,
+        scope: named("scope", sample.scope.unwrap_or_default())?,
+        cpu_millipercent: cpu,
+        cpu_capacity_millicores: sample.cpu_capacity_millicores,
+        mem_rss_bytes: sample.mem_rss_bytes,
+        mem_working_set_bytes: sample.mem_working_set_bytes,
+        mem_limit_bytes: sample.mem_limit_bytes,
+        cpu_pressure: pressure(sample.cpu_some_millipercent, sample.cpu_full_millipercent),
+        mem_pressure: pressure(sample.mem_some_millipercent, sample.mem_full_millipercent),
+        io_pressure: pressure(sample.io_some_millipercent, sample.io_full_millipercent),
+        disk_used_bytes: sample.disk_used_bytes,
+        disk_available_bytes: sample.disk_available_bytes,
+        disk_total_bytes: sample.disk_total_bytes,
+        disk_read_bytes_per_second: sample.disk_read_bytes_per_second,
+        disk_write_bytes_per_second: sample.disk_write_bytes_per_second,
+        net_rx_bytes_per_second: sample.net_rx_bytes_per_second,
+        net_tx_bytes_per_second: sample.net_tx_bytes_per_second,
+        processes: sample.processes,
+        threads: sample.threads,
+        zombies: sample.zombies,
+        oom_kills: sample.oom_kills,
+        metadata: text("metadata", sample.metadata)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMs = UnixMs(1_795_212_600_000);
+
+    fn word(kind: &str, id: &str, data: &str) -> Result<Word, &'static str> {
+        let device = "d".into();
+        let reader = Reader { device: &device, created_at: Some(NOW), now: NOW };
+        let json = format!(r#"{{"type":"{kind}","seq":1,"id":"{id}","data":{data}}}"#);
+        reader.word(&json, 0).map_err(|rejected| rejected.why.code())
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_record_is_said() {
+        let id = FactId::new(UnixMs(1_795_212_509_482), Key::of("test", &["a"])).to_string();
+        let of = |ms: i64| FactId::new(UnixMs(ms), Key::of("test", &["a"])).to_string();
+        for (id, data, expected) in [
+            (&*id, r#"{"created_at":1795212509482}"#, Ok(())),
+            (
+                &id,
+                r#"{"created_at":1795212509482,"input_tokens":18446744073709551616}"#,
+                Err("bad_record"),
+            ),
+            (
+                &id,
+                r#"{"created_at":1795212509482,"input_tokens":9007199254740992}"#,
+                Err("bad_record"),
+            ),
+            (&id, r#"{"created_at":1795212509482,"input_tokens":-1}"#, Err("bad_record")),
+            (&id, r#"{"created_at":1795212509482,"cost_usd":-0.5}"#, Err("bad_record")),
+            (&id, r#"{"created_at":1795212509482,"cost_usd":1e300}"#, Err("bad_record")),
+            (&id, r#"{"created_at":1795212509482,"price_class":6}"#, Ok(())),
+            (&id, r#"{"created_at":1795212509482,"price_class":61440}"#, Ok(())),
+            (&id, r#"{"created_at":1795212509482,"price_class":2048}"#, Err("bad_record")),
+            (&id, r#"{"created_at":1795212509483}"#, Err("other_time")),
+            (&id, r#"{"created_at":"yesterday"}"#, Err("bad_record")),
+            (&id, "{}", Err("bad_record")),
+            (&id, "[]", Err("bad_record")),
+            ("7", r#"{"created_at":1795212509482}"#, Err("bad_id")),
+            (&of(0), r#"{"created_at":0}"#, Err("too_old")),
+            (&of(NOW.0 + 2 * DAY_MS), r#"{"created_at":1795385400000}"#, Err("in_the_future")),
+        ] {
+            assert_eq!(word("llm_trace", id, data).map(drop), expected, "{data}");
+        }
+        let long = format!(r#"{{"created_at":1795212509482,"model":"{}"}}"#, "m".repeat(5_000));
+        assert_eq!(word("llm_trace", &id, &long).map(drop), Err("too_large"));
+        assert_eq!(word("dream", &id, "{}").map(drop), Err("unknown_type"));
+    }
+
+    #[test]
+    fn texts_of_prompts_are_not_kept() {
+        let id = FactId::new(UnixMs(1_795_212_509_482), Key::of("test", &["a"])).to_string();
+        let data = r#"{"created_at":1795212509482,"input_text":"secret","output_text":"too","metadata":"{}"}"#;
+        let Ok(Word::Is(Fact::Call(call))) = word("llm_trace", &id, data) else { panic!() };
+        assert_eq!(call.body, None);
+    }
+}

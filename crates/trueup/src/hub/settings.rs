@@ -1,0 +1,98 @@
+//! The settings of `trueup hub`, checked before anything is opened.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::config::Config;
+
+/// Bounds of what may be asked of sidecars.
+const SECONDS: std::ops::RangeInclusive<u64> = 1..=3_600;
+
+/// What `hub` needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The folder of ledgers and tokens.
+    pub(crate) folder: PathBuf,
+    /// Where to listen.
+    pub(crate) address: SocketAddr,
+    /// How often each sidecar should send, at least.
+    pub(crate) push_interval: Duration,
+    /// How long a sidecar that has nothing to send may be silent.
+    pub(crate) heartbeat: Duration,
+    /// Largest body, packed and unpacked.
+    pub(crate) body_bytes_max: usize,
+}
+
+impl Settings {
+    /// Reads and checks them.
+    pub(crate) fn of(config: &Config) -> Result<Self> {
+        let ip = match config.value("hub_bind").0 {
+            "localhost" => Ipv4Addr::LOCALHOST.into(),
+            _ => config.parse("hub_bind", "an IP address, such as 127.0.0.1, ::1 or 0.0.0.0")?,
+        };
+        Ok(Self {
+            folder: Self::folder_of(config)?,
+            address: SocketAddr::new(ip, config.parse("hub_port", "a port, 0 to 65535")?),
+            push_interval: seconds(config, "hub_push_interval")?,
+            heartbeat: seconds(config, "hub_heartbeat")?,
+            body_bytes_max: config.parse("max_body_bytes", "a whole number")?,
+        })
+    }
+
+    /// The folder of the store: beside the ledger where nothing else is said.
+    pub(crate) fn folder_of(config: &Config) -> Result<PathBuf> {
+        let (value, origin) = config.value("hub_store");
+        if let Some((scheme, _)) = value.split_once("://") {
+            bail!(
+                "hub_store (from {origin}): a store of kind `{scheme}` is not known to this program: \
+                 name a folder, as in /var/lib/trueup/hub"
+            );
+        }
+        Ok(config.path("hub_store").unwrap_or_else(|| config.ledger().with_file_name("hub")))
+    }
+}
+
+fn seconds(config: &Config, key: &str) -> Result<Duration> {
+    let time = config.duration(key)?;
+    if time.subsec_nanos() != 0 || !SECONDS.contains(&time.as_secs()) {
+        bail!("{key} (from {}): it must be whole seconds, 1s to 1h", config.value(key).1);
+    }
+    Ok(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn settings(variables: &[(&str, &str)]) -> Result<Settings> {
+        let mut variables: BTreeMap<String, String> =
+            variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        variables.insert("HOME".into(), "/nowhere".into());
+        Settings::of(&Config::resolve(variables, None, &[])?)
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_reference() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(settings.folder.to_str(), Some("/nowhere/.local/share/trueup/hub"));
+        assert_eq!(settings.address.to_string(), "127.0.0.1:9190");
+        assert_eq!((settings.push_interval.as_secs(), settings.heartbeat.as_secs()), (300, 300));
+    }
+
+    #[test]
+    fn wrong_values_say_where_they_are_from() {
+        for (name, value) in [
+            ("TRUEUP_HUB_STORE", "mongodb://x"),
+            ("TRUEUP_HUB_HEARTBEAT", "2h"),
+            ("TRUEUP_HUB_PUSH_INTERVAL", "500ms"),
+            ("TRUEUP_HUB_PORT", "70000"),
+        ] {
+            let refused = settings(&[(name, value)]).unwrap_err().to_string();
+            assert!(refused.contains(name), "{refused}");
+        }
+    }
+}

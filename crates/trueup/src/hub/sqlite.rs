@@ -1,0 +1,247 @@
+//! The store on one machine: a ledger file for each tenant, and a file of tokens beside them.
+//!
+//! ```text
+//! hub/tokens.db
+//! hub/tenants/acme.db
+//! ```
+//!
+//! A tenant's ledger is one like that of `serve`, with devices in it, so that whatever answers questions
+//! about a ledger answers them about a fleet. What waits while a transaction is written goes into the
+//! next one, however many devices it is of.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use trueup_core::{Delivery, HubToken, Text};
+use trueup_ledger::{
+    Delivered, Ledger, LedgerError, Limits, OpenOptions, Reader, TokenFile, Writer,
+};
+
+use super::store::{Done, Kept, Look, Store, Unavailable};
+use super::tokens::is_name;
+use crate::api::{App, Known};
+use crate::clock;
+use crate::config::Config;
+
+/// The folder's store.
+pub(crate) struct Sqlite {
+    folder: PathBuf,
+    config: Config,
+    known: Known,
+    /// `None` for a look from another process than the hub: it opens no tenant.
+    runtime: Option<tokio::runtime::Handle>,
+    tokens: Mutex<TokenFile>,
+    tenants: Mutex<BTreeMap<Text, Arc<Tenant>>>,
+}
+
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sqlite({})", self.folder.display())
+    }
+}
+
+/// A tenant whose ledger is open.
+struct Tenant {
+    app: Arc<App>,
+    writer: Arc<Writer>,
+    waiting: Arc<Mutex<Vec<Waiting>>>,
+}
+
+/// A delivery that waits for its transaction.
+struct Waiting {
+    delivery: Delivery,
+    done: Done,
+}
+
+impl Sqlite {
+    /// Opens the folder for its tokens, and to look at it.
+    pub(crate) fn open(folder: &Path, config: &Config, known: Known) -> Result<Self> {
+        let tokens = Mutex::new(TokenFile::open(&folder.join("tokens.db"))?);
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            config: config.clone(),
+            known,
+            runtime: None,
+            tokens,
+            tenants: Mutex::default(),
+        })
+    }
+
+    /// The same for a hub on the present runtime, with the ledgers of all tenants that there are.
+    pub(crate) fn serving(self) -> Result<Self> {
+        let store = Self { runtime: Some(tokio::runtime::Handle::current()), ..self };
+        for token in store.tokens()? {
+            drop(store.tenant(&token.tenant)?);
+        }
+        Ok(store)
+    }
+
+    /// The ledger file of a tenant.
+    fn ledger(&self, tenant: &str) -> PathBuf {
+        self.folder.join("tenants").join(format!("{tenant}.db"))
+    }
+
+    fn tenant(&self, name: &Text) -> Result<Arc<Tenant>> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tenant) = tenants.get(name) {
+            return Ok(Arc::clone(tenant));
+        }
+        anyhow::ensure!(is_name(name), "`{name}` does not name a tenant");
+        let runtime = self.runtime.as_ref().context("only the hub opens ledgers")?;
+        let _entered = runtime.enter();
+        let tenant = Arc::new(Tenant::open(&self.ledger(name), &self.config, &self.known)?);
+        tenants.insert(Text::clone(name), Arc::clone(&tenant));
+        Ok(tenant)
+    }
+}
+
+impl Store for Sqlite {
+    fn keep(&self, tenant: &Text, delivery: Delivery, done: Done) {
+        match self.tenant(tenant) {
+            Ok(tenant) => tenant.keep(delivery, done),
+            Err(error) => done(Err(Unavailable(format!("{error:#}")))),
+        }
+    }
+
+    fn reading(&self, tenant: &Text) -> Result<Arc<App>> {
+        Ok(Arc::clone(&self.tenant(tenant)?.app))
+    }
+
+    fn tokens(&self) -> Result<Vec<HubToken>> {
+        Ok(self.tokens.lock().unwrap_or_else(PoisonError::into_inner).all()?)
+    }
+
+    fn put_token(&self, token: &HubToken) -> Result<()> {
+        Ok(self.tokens.lock().unwrap_or_else(PoisonError::into_inner).put(token)?)
+    }
+
+    fn look(&self) -> Vec<Look> {
+        let mut looks = vec![Look {
+            name: "store",
+            is_ok: true,
+            what: format!("SQLite in {}", self.folder.display()),
+        }];
+        let tenants: std::collections::BTreeSet<Text> = match self.tokens() {
+            Ok(tokens) => tokens.into_iter().map(|token| token.tenant).collect(),
+            Err(error) => {
+                looks.push(Look { name: "tokens", is_ok: false, what: format!("{error:#}") });
+                return looks;
+            }
+        };
+        for tenant in tenants {
+            looks.push(look(&tenant, &self.ledger(&tenant)));
+        }
+        looks
+    }
+
+    fn close(&self, patience: Duration) -> bool {
+        let tenants =
+            std::mem::take(&mut *self.tenants.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut is_all_closed = true;
+        for (name, tenant) in tenants {
+            let is_closed = tenant.writer.close(patience).is_some();
+            if !is_closed {
+                tracing::error!(tenant = &*name, "ledger_not_closed");
+            }
+            is_all_closed &= is_closed;
+        }
+        is_all_closed
+    }
+}
+
+/// How the ledger of a tenant is.
+fn look(tenant: &str, path: &Path) -> Look {
+    let checked = || -> Result<String> {
+        let Some(reader) = Reader::open(path)? else {
+            return Ok("nothing told yet".to_owned());
+        };
+        let devices = reader.devices()?;
+        let check = reader.check()?;
+        let wrong: Vec<String> = check.damage.into_iter().chain(check.wrong_sums).collect();
+        anyhow::ensure!(wrong.is_empty(), "{}; restore it from a backup", wrong.join("; "));
+        Ok(format!("{} devices, every sum is that of its calls", devices.len()))
+    };
+    let (is_ok, what) = match checked() {
+        Ok(what) => (true, what),
+        Err(error) => (false, format!("{error:#}")),
+    };
+    Look { name: "tenant", is_ok, what: format!("{tenant}: {what}") }
+}
+
+impl Tenant {
+    fn open(path: &Path, config: &Config, known: &Known) -> Result<Self> {
+        let ledger = Ledger::open(path, OpenOptions::default())?;
+        let reader = Reader::open(path)?.context("the ledger has vanished")?;
+        let writer = Arc::new(Writer::spawn(ledger, Limits::default(), clock::now)?);
+        let app = App::of_tenant(config, path, &reader, Arc::clone(&writer), known.clone())?;
+        Ok(Self { app, writer, waiting: Arc::default() })
+    }
+
+    fn keep(&self, delivery: Delivery, done: Done) {
+        let lock = |waiting: &Mutex<Vec<Waiting>>| {
+            std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push(Waiting { delivery, done });
+        if waiting.len() > 1 {
+            // Whoever came first has had a transaction begun, which takes all that wait then.
+            return;
+        }
+        drop(waiting);
+        let (all, writer) = (Arc::clone(&self.waiting), Arc::downgrade(&self.writer));
+        let is_started = self.writer.start(move |ledger| {
+            let has_changed = write(ledger, lock(&all));
+            if let Some(writer) = writer.upgrade().filter(|_| has_changed) {
+                writer.tell_of_change();
+            }
+        });
+        if !is_started {
+            for Waiting { done, .. } in lock(&self.waiting) {
+                done(Err(Unavailable("the hub is ending".to_owned())));
+            }
+        }
+    }
+}
+
+/// Writes deliveries in one transaction, or each alone where that fails: one that can never be written
+/// takes nobody with it. Whether the account has changed.
+fn write(ledger: &mut Ledger, waiting: Vec<Waiting>) -> bool {
+    let (deliveries, dones): (Vec<_>, Vec<_>) =
+        waiting.into_iter().map(|one| (one.delivery, one.done)).unzip();
+    let mut has_changed = false;
+    let mut tell = |done: Done, result: Result<Delivered, LedgerError>| {
+        let kept = result.map(|delivered| match delivered {
+            Delivered::Taken { accepted, duplicates, known, is_replay } => {
+                has_changed |= accepted > 0 && !is_replay;
+                Kept::Taken { accepted, duplicates: Some(duplicates), known, is_replay }
+            }
+            Delivered::Conflict => Kept::Conflict,
+        });
+        done(kept.map_err(|error| {
+            tracing::warn!(error = error.to_string(), "delivery_not_written");
+            Unavailable("the store cannot be written".to_owned())
+        }));
+    };
+    match ledger.deliver(&deliveries, clock::now()) {
+        Ok(delivered) => {
+            dones.into_iter().zip(delivered).for_each(|(done, one)| tell(done, Ok(one)));
+        }
+        Err(error) if deliveries.len() == 1 || error.is_transient() => {
+            let error = error.to_string();
+            tracing::warn!(error, deliveries = deliveries.len(), "deliveries_not_written");
+            for done in dones {
+                done(Err(Unavailable("the store cannot be written now".to_owned())));
+            }
+        }
+        Err(_) => {
+            for (done, delivery) in dones.into_iter().zip(deliveries) {
+                let result = ledger.deliver(std::slice::from_ref(&delivery), clock::now());
+                tell(done, result.map(|mut one| one.pop().unwrap_or(Delivered::Conflict)));
+            }
+        }
+    }
+    has_changed
+}

@@ -1,0 +1,67 @@
+//! Where a hub keeps what it is told.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use trueup_core::{Delivery, FactId, HubToken, Text};
+
+use crate::api::App;
+
+/// What became of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It is there for good.
+    Taken {
+        /// Words that were new.
+        accepted: u64,
+        /// Words that said nothing new; `None` where the store finds that out later.
+        duplicates: Option<u64>,
+        /// What those are about, as far as the store knows.
+        known: Vec<FactId>,
+        /// Whether the batch had come before.
+        is_replay: bool,
+    },
+    /// Another batch has this id.
+    Conflict,
+}
+
+/// Why a delivery is not there: it is to be sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unavailable(pub(crate) String);
+
+/// Called once, from whichever thread.
+pub(crate) type Done = Box<dyn FnOnce(Result<Kept, Unavailable>) + Send>;
+
+/// One thing that was looked at, and how it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    /// What: `store`, `schema`, `clock`…
+    pub(crate) name: &'static str,
+    /// Whether it is as it should be.
+    pub(crate) is_ok: bool,
+    /// What was seen, and what to do.
+    pub(crate) what: String,
+}
+
+/// Keeps deliveries and tokens. What is told to be kept is there when the process is killed.
+pub(crate) trait Store: fmt::Debug + Send + Sync {
+    /// Keeps what a device of a tenant tells.
+    fn keep(&self, tenant: &Text, delivery: Delivery, done: Done);
+
+    /// What answers questions about a tenant's account.
+    fn reading(&self, tenant: &Text) -> Result<Arc<App>>;
+
+    /// All tokens; revoked ones, too.
+    fn tokens(&self) -> Result<Vec<HubToken>>;
+
+    /// Keeps a token, in the place of one with its id.
+    fn put_token(&self, token: &HubToken) -> Result<()>;
+
+    /// Looks whether all is as it should be.
+    fn look(&self) -> Vec<Look>;
+
+    /// Writes what waits, and ends. `false` where something could not be written in time.
+    fn close(&self, patience: Duration) -> bool;
+}
