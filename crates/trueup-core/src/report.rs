@@ -49,11 +49,13 @@ pub enum Dimension {
     Provider,
     /// Tiers of service; see [`ServiceTier::name`](crate::prices::ServiceTier::name).
     Tier,
+    /// Devices of a fleet.
+    Device,
 }
 
 impl Dimension {
     /// Every dimension.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::HalfHour,
         Self::Hour,
         Self::Day,
@@ -66,6 +68,7 @@ impl Dimension {
         Self::Kind,
         Self::Provider,
         Self::Tier,
+        Self::Device,
     ];
 
     /// The name in options and output.
@@ -84,6 +87,7 @@ impl Dimension {
             Self::Kind => "kind",
             Self::Provider => "provider",
             Self::Tier => "tier",
+            Self::Device => "device",
         }
     }
 
@@ -102,7 +106,8 @@ impl Dimension {
             | Self::Session
             | Self::Kind
             | Self::Provider
-            | Self::Tier => None,
+            | Self::Tier
+            | Self::Device => None,
         }
     }
 }

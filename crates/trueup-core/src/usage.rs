@@ -35,6 +35,8 @@ pub struct Series {
     pub class: PriceClass,
     /// Whether each call came with a cost of its own.
     pub has_reported_cost: bool,
+    /// The device, where sums are told apart by it; empty everywhere else.
+    pub device: Text,
 }
 
 /// A sum over calls of one series.
@@ -140,6 +142,7 @@ impl Series {
             kind: origin.kind.clone(),
             class,
             has_reported_cost: reported_cost.is_some(),
+            device: Text::default(),
         }
     }
 }

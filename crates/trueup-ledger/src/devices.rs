@@ -336,6 +336,11 @@ CREATE TEMP VIEW system_metrics AS SELECT * FROM main.system_metrics
     WHERE device = (SELECT id FROM temp.only_device) AND device <> 0;
 ";
 
+fn is_confined(database: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema WHERE name = 'only_device')";
+    database.query_row(sql, [], |row| row.get(0))
+}
+
 impl Reader {
     /// Confines the reader to one device, by its number.
     ///
@@ -358,11 +363,39 @@ impl Reader {
         run().map_err(LedgerError::sqlite(&self.path))
     }
 
+    /// Whether the reader is confined to a device.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn is_confined(&self) -> Result<bool, LedgerError> {
+        is_confined(&self.database).map_err(LedgerError::sqlite(&self.path))
+    }
+
+    /// Lets a reader that was confined to a device see everything again.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn all_again(&self) -> Result<(), LedgerError> {
+        let names: Vec<(String, String)> = self.all(
+            "SELECT type, name FROM sqlite_temp_schema WHERE type IN ('view', 'table')",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        for (kind, name) in names {
+            let dropped = self.database.execute_batch(&format!("DROP {kind} temp.{name}"));
+            dropped.map_err(LedgerError::sqlite(&self.path))?;
+        }
+        Ok(())
+    }
+
     /// The number of a device.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn device(&self, name: &str) -> Result<Option<i64>, LedgerError> {
+        if !self.has_table("devices")? {
+            return Ok(None);
+        }
         let found: Vec<i64> =
             self.all("SELECT id FROM devices WHERE name = ?1", [name], |row| row.get(0))?;
         Ok(found.first().copied())

@@ -297,6 +297,7 @@ pub(crate) fn series_of_row(row: &Row<'_>) -> rusqlite::Result<(i64, Arc<Series>
         kind: text(6)?,
         class: PriceClass::from_code(row.get(7)?).unwrap_or_default(),
         has_reported_cost: row.get(8)?,
+        device: Text::default(),
     };
     Ok((row.get(0)?, Arc::new(series)))
 }

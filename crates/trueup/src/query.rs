@@ -48,6 +48,9 @@ pub(crate) enum By {
     /// Tiers of service: standard, batch, flex, priority, other
     #[value(alias = "tiers")]
     Tier,
+    /// Devices, in the account of a hub
+    #[value(alias = "devices")]
+    Device,
     #[value(aliases = ["agents", "source", "sources"])]
     Agent,
     /// Blocks of five hours, with burn rate and projection
@@ -75,6 +78,7 @@ pub(crate) fn dimensions(by: &[By]) -> Result<Option<Vec<Dimension>>, String> {
             By::Kind => Dimension::Kind,
             By::Provider => Dimension::Provider,
             By::Tier => Dimension::Tier,
+            By::Device => Dimension::Device,
             By::Block => return Err("blocks cannot be combined with other rows".to_owned()),
         };
         if !dimensions.contains(&dimension) {
@@ -84,6 +88,9 @@ pub(crate) fn dimensions(by: &[By]) -> Result<Option<Vec<Dimension>>, String> {
     let has_time = dimensions.iter().any(|dimension| dimension.bucket().is_some());
     if has_time && dimensions.contains(&Dimension::Session) {
         return Err("sessions cannot be combined with hours, days, weeks or months".to_owned());
+    }
+    if dimensions.contains(&Dimension::Device) && dimensions.contains(&Dimension::Session) {
+        return Err("sessions cannot be combined with devices: ask for one device".to_owned());
     }
     if dimensions.is_empty() {
         dimensions.push(Dimension::Day);
@@ -158,9 +165,10 @@ pub(crate) fn filter_options(filter: &Filter) -> String {
         ("kind", &filter.kinds),
         ("tier", &filter.tiers),
     ];
-    let words = options.into_iter().flat_map(|(name, texts)| {
-        texts.iter().map(move |text| quoted(&format!("--{name}={text}")))
-    });
+    let device = filter.device.iter().map(|device| ("device", device));
+    let texts =
+        options.into_iter().flat_map(|(name, texts)| texts.iter().map(move |text| (name, text)));
+    let words = texts.chain(device).map(|(name, text)| quoted(&format!("--{name}={text}")));
     words.fold(String::new(), |line, word| line + " " + &word)
 }
 
@@ -192,6 +200,7 @@ pub(crate) fn build(
 ) -> Result<Report> {
     let buckets: Vec<Bucket> = by.iter().filter_map(|dimension| dimension.bucket()).collect();
     let is_by_session = by.contains(&Dimension::Session);
+    let is_by_device = by.contains(&Dimension::Device);
     let of_buckets = calendar.clone();
     let mut report = ReportBuilder::new(by, calendar, filter, pricer);
     let mut each = |entry: Entry<'_>| report.add(entry);
@@ -199,7 +208,14 @@ pub(crate) fn build(
     if is_by_session {
         usage.by_sessions(&[i64::MIN..=i64::MAX], filter.window, &mut each)?;
     } else {
-        usage.by_buckets(&buckets, &of_buckets, filter.window, &mut each)?;
+        let mut read = |each: &mut dyn FnMut(Entry<'_>)| {
+            usage.by_buckets(&buckets, &of_buckets, filter.window, each)
+        };
+        if is_by_device {
+            usage.by_device(filter.device.as_deref(), &mut each, &mut read)?;
+        } else {
+            read(&mut each)?;
+        }
     }
     Ok(report.finish())
 }

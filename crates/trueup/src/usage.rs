@@ -7,12 +7,16 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::cli::Nothing;
 use anyhow::{Context as _, Result};
 use trueup_core::report::{Entry, Window};
 use trueup_core::{
     Account, Bucket, Calendar, Counted, Counters, DAY_MS, QUARTER_MS, Quota, Series, Text, UnixMs,
 };
 use trueup_ledger::{Held, Reader, SessionUsage, TimeUsage, Width};
+
+/// What hands sums over, to whoever it is given.
+type Read<'a> = dyn FnMut(&mut dyn FnMut(Entry<'_>)) -> Result<()> + 'a;
 
 /// Usage, wherever it is kept.
 #[derive(Debug)]
@@ -23,12 +27,80 @@ pub(crate) enum Usage {
     Memory(Box<Account>),
 }
 
+/// A reader of the ledger at `path`, confined to a device where one is asked for.
+pub(crate) fn reader_of(path: &Path, device: Option<&str>) -> Result<Reader> {
+    let reader =
+        Reader::open(path)?.with_context(|| format!("{} does not exist", path.display()))?;
+    if let Some(device) = device {
+        confine(&reader, device)?;
+    }
+    Ok(reader)
+}
+
+fn confine(reader: &Reader, device: &str) -> Result<()> {
+    let number = reader.device(device)?.ok_or_else(|| no_device(device))?;
+    Ok(reader.only(number)?)
+}
+
+fn no_device(name: &str) -> anyhow::Error {
+    Nothing(format!("there is no device `{name}` in this account")).into()
+}
+
 impl Usage {
     /// The ledger at `path`.
     pub(crate) fn of_ledger(path: &Path) -> Result<Self> {
-        let reader =
-            Reader::open(path)?.with_context(|| format!("{} does not exist", path.display()))?;
-        Ok(Self::Ledger(Box::new(reader)))
+        Self::of_device(path, None)
+    }
+
+    /// The same, of one device where one is asked for.
+    pub(crate) fn of_device(path: &Path, device: Option<&str>) -> Result<Self> {
+        Ok(Self::Ledger(Box::new(reader_of(path, device)?)))
+    }
+
+    /// Whether it is a hub's account of devices.
+    pub(crate) fn has_devices(&self) -> Result<bool> {
+        Ok(match self {
+            Self::Ledger(reader) => !reader.device_names()?.is_empty(),
+            Self::Memory(_) => false,
+        })
+    }
+
+    /// Confines it to one device of a hub's account.
+    pub(crate) fn only(&self, device: &str) -> Result<()> {
+        match self {
+            Self::Ledger(reader) => confine(reader, device),
+            Self::Memory(_) => Err(no_device(device)),
+        }
+    }
+
+    /// Has `read` hand over the sums of one device after the other, told apart by name: of all, or of
+    /// one. Of an account without devices, all there is.
+    pub(crate) fn by_device(
+        &self,
+        device: Option<&str>,
+        each: &mut dyn FnMut(Entry<'_>),
+        read: &mut Read<'_>,
+    ) -> Result<()> {
+        let Self::Ledger(reader) = self else { return read(each) };
+        let mut devices = reader.device_names()?;
+        devices.retain(|(_, name)| device.is_none_or(|device| *device == **name));
+        for (number, name) in devices {
+            reader.only(number)?;
+            // By where the series of this reading lie: held, so that nothing else comes to lie there.
+            let mut own: HashMap<*const Series, (Arc<Series>, Arc<Series>)> = HashMap::new();
+            read(&mut |entry| {
+                let (_, series) = own.entry(Arc::as_ptr(entry.series)).or_insert_with(|| {
+                    let device = Text::clone(&name);
+                    let series = Series { device, ..Series::clone(entry.series) };
+                    (Arc::clone(entry.series), Arc::new(series))
+                });
+                each(Entry { series, ..entry });
+            })?;
+        }
+        if device.is_none() {
+            reader.all_again()?;
+        }
+        Ok(())
     }
 
     /// Holds the ledger as it is now, for several readings that must agree.

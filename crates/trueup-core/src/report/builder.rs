@@ -134,6 +134,7 @@ fn name(dimension: Dimension, series: &Series) -> Option<Text> {
         Dimension::Kind => Some(Text::clone(&series.kind)),
         Dimension::Provider => Some(Text::clone(&series.provider)),
         Dimension::Tier => Some(series.class.tier.name().into()),
+        Dimension::Device => Some(Text::clone(&series.device)),
         Dimension::HalfHour
         | Dimension::Hour
         | Dimension::Day
@@ -306,7 +307,8 @@ fn order(rows: &mut [Row], by: &[Dimension]) {
             | Dimension::Project
             | Dimension::Kind
             | Dimension::Provider
-            | Dimension::Tier,
+            | Dimension::Tier
+            | Dimension::Device,
         ) if by.len() == 1 => {
             rows.sort_by(|a, b| {
                 (b.sums.total_tokens(), &a.keys).cmp(&(a.sums.total_tokens(), &b.keys))
@@ -324,7 +326,8 @@ fn order(rows: &mut [Row], by: &[Dimension]) {
             | Dimension::Project
             | Dimension::Kind
             | Dimension::Provider
-            | Dimension::Tier,
+            | Dimension::Tier
+            | Dimension::Device,
         )
         | None => {}
     }

@@ -58,6 +58,8 @@ pub struct Filter {
     pub kinds: Vec<String>,
     /// Tiers of service, by their names.
     pub tiers: Vec<String>,
+    /// The one device of a fleet that is asked about: whoever hands sums in hands in only its own.
+    pub device: Option<String>,
 }
 
 impl Default for Filter {
@@ -70,6 +72,7 @@ impl Default for Filter {
             providers: Vec::new(),
             kinds: Vec::new(),
             tiers: Vec::new(),
+            device: None,
         }
     }
 }

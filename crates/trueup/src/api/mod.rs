@@ -47,6 +47,7 @@ pub(crate) use guard::{Guard, Token};
 pub(crate) use metrics::push_by_otlp;
 pub(crate) use packed::{Packing, plain as inflated};
 pub(crate) use problem::Problem;
+pub(crate) use v1::devices;
 
 use crate::clock;
 use crate::config::Config;

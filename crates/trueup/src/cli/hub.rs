@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use trueup_core::HubToken;
 
 use super::questions::QUESTIONS;
-use super::{Global, WrongUsage, load};
+use super::{Global, WrongUsage, load, remote};
 use crate::api::Known;
 use crate::clock;
 use crate::config::Config;
 use crate::hub::{self, Settings, Sqlite, Store};
+use crate::render::number;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
 
@@ -47,6 +48,23 @@ enum Verb {
     /// Make, list and revoke the tokens that devices and readers show
     #[command(subcommand)]
     Token(TokenVerb),
+    /// List the devices that tell: when each was heard of, and what is known to be missing of it
+    ///
+    /// Exits with 1 where something of a device will never come, or has not come as it should.
+    Devices {
+        /// Whose devices, where the store is on this machine
+        #[arg(long, required_unless_present = "hub")]
+        tenant: Option<String>,
+        /// Ask a hub, by its address, with the token of `hub_token_file`
+        #[arg(long, value_name = "URL", conflicts_with_all = ["tenant", "store"])]
+        hub: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// The folder of ledgers and tokens
+        #[arg(long, value_name = "DIR")]
+        store: Option<OsString>,
+    },
     /// Look whether the store is reached, its schema is known, and every sum is that of its calls
     ///
     /// Exits with 1 where something is not as it should be.
@@ -117,6 +135,23 @@ impl RunHub {
             }
             Some(Verb::Token(TokenVerb::Revoke { name, store })) => {
                 revoke(&of_store(store)?, &name)
+            }
+            Some(Verb::Devices { tenant, hub, json, store }) => {
+                let config = global.settings(&[("hub_store", store)])?;
+                let told = match (hub, tenant) {
+                    (Some(hub), _) => serde_json::from_slice(&remote::get(
+                        &config,
+                        &hub,
+                        "/api/v1/devices",
+                        &[],
+                    )?)?,
+                    (None, tenant) => {
+                        let ledger =
+                            hub::ledger_of(&config, tenant.as_deref().unwrap_or_default())?;
+                        crate::api::devices(&ledger, &config, clock::now())?
+                    }
+                };
+                devices(&told, json, Terminal::of_stdout(&config.environment))
             }
             Some(Verb::Check { json, store }) => check(&of_store(store)?, json),
             None => {
@@ -231,6 +266,53 @@ fn revoke(store: &dyn Store, name: &str) -> Result<ExitCode> {
     let of = token.device.as_deref().unwrap_or("a reader");
     writeln!(io::stdout(), "Token {name} of {of} ({}) opens nothing any more.", token.tenant)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what `/api/v1/devices` answers.
+fn devices(told: &Value, is_json: bool, terminal: Terminal) -> Result<ExitCode> {
+    let is_complete = told.get("is_complete").and_then(Value::as_bool).unwrap_or(false);
+    let code = if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    let mut out = io::stdout().lock();
+    if is_json {
+        writeln!(out, "{told:#}")?;
+        return Ok(code);
+    }
+    let rows = told.get("rows").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if rows.is_empty() {
+        writeln!(out, "No device has told anything yet.")?;
+        return Ok(code);
+    }
+    let mut layout = Layout::new(vec![
+        "Device", "State", "Seen", "Version", "Waiting", "Dropped", "Refused", "Missing", "Records",
+    ]);
+    for row in rows {
+        let text =
+            |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let count = |name: &str| row.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let ago_ms = count("seen_seconds_ago").saturating_mul(1_000);
+        let ago = number::duration_ms(i64::try_from(ago_ms).unwrap_or(i64::MAX));
+        let cells = vec![
+            Cell::Name(text("device")),
+            Cell::Text(text("state")),
+            Cell::Number(format!("{ago} ago")),
+            Cell::Text(text("version")),
+            Cell::Count(count("waiting")),
+            Cell::Count(count("dropped")),
+            Cell::Count(count("refused")),
+            Cell::Count(count("missing")),
+            Cell::Count(count("accepted")),
+        ];
+        layout.row(Look::Plain, cells);
+    }
+    out.write_all(layout.draw(terminal).as_bytes())?;
+    let silent = told.get("silent_after_seconds").and_then(Value::as_i64).unwrap_or(0);
+    writeln!(
+        out,
+        "\nlossy: some of it will never come. silent: not heard of for {}. behind: records wait\n\
+         longer than that. Missing are places of its outbox that were passed over.",
+        number::duration_ms(silent.saturating_mul(1_000))
+    )?;
+    Ok(code)
 }
 
 fn check(store: &dyn Store, is_json: bool) -> Result<ExitCode> {

@@ -44,6 +44,12 @@ pub(super) fn load(config: &Config, is_in_memory: bool) -> Result<Loaded> {
         return Ok(Loaded { usage, inventory: Inventory::default(), keeper: None });
     }
     match open(&path) {
+        // A hub's account of others: what this machine has does not belong into it.
+        Ok(ledger) if Usage::of_ledger(&path)?.has_devices()? => {
+            drop(ledger);
+            let usage = Usage::of_ledger(&path)?;
+            Ok(Loaded { usage, inventory: Inventory::default(), keeper: None })
+        }
         Ok(ledger) => {
             let inventory = read_new(config, ledger, threads)?;
             Ok(Loaded { usage: Usage::of_ledger(&path)?, inventory, keeper: None })

@@ -15,7 +15,7 @@ mod hub;
 mod import;
 mod load;
 mod mcp;
-mod notes;
+pub(crate) mod notes;
 mod own;
 mod page;
 mod parity;
@@ -25,13 +25,14 @@ mod pull;
 mod push;
 mod questions;
 mod rebuild;
+mod remote;
 mod report;
 mod serve;
 mod sessions;
 mod sources;
 mod statusline;
 mod sync;
-mod tables;
+pub(crate) mod tables;
 mod telemetry;
 
 use std::ffi::OsString;
@@ -198,7 +199,7 @@ pub(crate) struct WrongUsage(String);
 /// There is nothing yet that could be asked about; the sentence says what is to be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Nothing(String);
+pub(crate) struct Nothing(pub(crate) String);
 
 fn usage(error: &clap::Error) -> ExitCode {
     let _is_told = error.print().is_ok();

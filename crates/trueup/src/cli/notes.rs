@@ -66,7 +66,7 @@ pub(super) fn after(
 }
 
 /// The calls without a known price in sums by model.
-pub(super) fn unpriced<'a>(
+pub(crate) fn unpriced<'a>(
     models: impl IntoIterator<Item = (&'a Text, &'a Sums)>,
 ) -> BTreeMap<Text, u64> {
     let mut unpriced = BTreeMap::new();
@@ -79,7 +79,7 @@ pub(super) fn unpriced<'a>(
     unpriced
 }
 
-fn unpriced_note(unpriced: &BTreeMap<Text, u64>) -> String {
+pub(crate) fn unpriced_note(unpriced: &BTreeMap<Text, u64>) -> String {
     let calls: u64 = unpriced.values().sum();
     let mut models: Vec<_> = unpriced.iter().collect();
     models.sort_by(|(a, one), (b, other)| (other, a).cmp(&(one, b)));
@@ -99,7 +99,7 @@ fn unpriced_note(unpriced: &BTreeMap<Text, u64>) -> String {
 }
 
 /// Whether a whole store is unknown: not just a line of one.
-pub(super) fn has_unread(problems: &BTreeMap<StoreId, Vec<Problem>>) -> bool {
+pub(crate) fn has_unread(problems: &BTreeMap<StoreId, Vec<Problem>>) -> bool {
     problems.values().flatten().any(|problem| match problem.kind {
         ProblemKind::Unreadable
         | ProblemKind::UnknownSchema

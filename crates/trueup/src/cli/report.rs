@@ -12,7 +12,7 @@ use trueup_core::prices::PriceBook;
 use trueup_core::report::{Dimension, Filter, Pricer, Report, Sums};
 
 use super::load::{self, Loaded};
-use super::{WrongUsage, completeness, notes, page};
+use super::{WrongUsage, completeness, notes, page, remote};
 use crate::config::Config;
 use crate::export::{self, Format};
 use crate::query::over_time::Question;
@@ -60,6 +60,9 @@ pub(super) struct Selection {
     /// Only this tier of service, such as standard or batch; may be repeated
     #[arg(long, value_name = "TIER")]
     pub(super) tier: Vec<String>,
+    /// Only this device, in the account of a hub
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) device: Option<String>,
     /// Keep everything in memory: read all stores, write nothing
     #[arg(long)]
     pub(super) no_ledger: bool,
@@ -112,6 +115,9 @@ pub(super) struct ShowReport {
     /// Exit with 3 where a store could not be read or a price is not known
     #[arg(long)]
     strict: bool,
+    /// Ask a hub, by its address, for the account of its fleet; with the token of `hub_token_file`
+    #[arg(long, value_name = "URL", conflicts_with_all = ["html", "completeness", "strict", "no_ledger"])]
+    hub: Option<String>,
 }
 
 /// What was chosen, and where it is.
@@ -129,6 +135,9 @@ impl Selection {
         let filter = self.filter(&calendar)?;
         let book = load::prices(config)?;
         let loaded = load::load(config, self.no_ledger)?;
+        if let Some(device) = &self.device {
+            loaded.usage.only(device)?;
+        }
         self.check_sources(&loaded.usage)?;
         Ok(Chosen { calendar, filter, book, loaded })
     }
@@ -148,6 +157,7 @@ impl Selection {
             providers: self.provider.clone(),
             kinds: self.kind.clone(),
             tiers: self.tier.clone(),
+            device: self.device.clone(),
         })
     }
 
@@ -164,6 +174,7 @@ impl Selection {
     pub(super) fn is_narrow(&self) -> bool {
         self.since.is_some()
             || self.until.is_some()
+            || self.device.is_some()
             || [&self.source, &self.project, &self.model, &self.provider, &self.kind, &self.tier]
                 .iter()
                 .any(|asked| !asked.is_empty())
@@ -184,6 +195,9 @@ pub(super) fn calendar(tz: Option<&str>, config: &Config) -> Result<Calendar> {
 impl ShowReport {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
         let dimensions = self.dimensions()?;
+        if let Some(hub) = &self.hub {
+            return self.of_hub(hub, config);
+        }
         if self.completeness {
             let is_json = self.is_own_json()?;
             return completeness::run(&self.selection, dimensions.as_deref(), is_json, config);
@@ -221,6 +235,55 @@ impl ShowReport {
         out.flush()?;
         notes::after(&loaded, &report.unpriced_models, terminal)?;
         self.exit_code(&loaded, &report.totals)
+    }
+
+    /// What a hub answers.
+    fn of_hub(&self, hub: &str, config: &Config) -> Result<ExitCode> {
+        let terminal = Terminal::of_stdout(&config.environment);
+        let form = match self.json {
+            Some(JsonShape::Trueup) => "json",
+            Some(JsonShape::Ccusage) => "ccusage",
+            None if self.csv => "csv",
+            None => "table",
+        };
+        let by = if self.by.is_empty() { &self.by_option } else { &self.by };
+        let name = |value: &dyn Fn() -> Option<clap::builder::PossibleValue>| {
+            value().map(|value| value.get_name().to_owned())
+        };
+        let words: Vec<String> =
+            by.iter().filter_map(|by| name(&|| by.to_possible_value())).collect();
+        let mut asked = vec![
+            ("form", form.to_owned()),
+            ("columns", terminal.columns.clamp(20, 1_000).to_string()),
+            ("colour", terminal.has_colour.to_string()),
+            ("breakdown", self.breakdown.to_string()),
+            ("compact", self.compact.to_string()),
+            // Days are those of whoever asks.
+            ("tz", self.selection.calendar(config)?.zone_name()),
+        ];
+        if !words.is_empty() {
+            asked.push(("by", words.join(",")));
+        }
+        asked.extend(name(&|| self.cost.to_possible_value()).map(|cost| ("cost", cost)));
+        let Selection {
+            since, until, source, project, model, provider, kind, tier, device, ..
+        } = &self.selection;
+        asked.extend(since.map(|day| ("since", day.to_string())));
+        asked.extend(until.map(|day| ("until", day.to_string())));
+        let texts = [
+            ("source", source),
+            ("project", project),
+            ("model", model),
+            ("provider", provider),
+            ("kind", kind),
+            ("tier", tier),
+        ];
+        for (name, texts) in texts {
+            asked.extend(texts.iter().map(|text| (name, text.clone())));
+        }
+        asked.extend(device.iter().map(|device| ("device", device.clone())));
+        remote::print(&remote::get(config, hub, "/v1/report", &asked)?)?;
+        Ok(ExitCode::SUCCESS)
     }
 
     /// The report, as trueup's own JSON.

@@ -11,7 +11,7 @@ use super::{Global, load};
 use crate::config::{SETTINGS, Setting};
 
 /// Settings that are no flags of `serve`, and why.
-const NO_FLAGS: [(&str, &str); 13] = [
+const NO_FLAGS: [(&str, &str); 15] = [
     ("ledger", "an option of every verb"),
     ("openclaw_dir", "an option of every verb"),
     ("tz", "a setting of reports: the page counts in UTC"),
@@ -25,6 +25,8 @@ const NO_FLAGS: [(&str, &str); 13] = [
     ("hub_port", "a flag of hub"),
     ("hub_push_interval", "a flag of hub"),
     ("hub_heartbeat", "a flag of hub"),
+    ("hub_token", "a command line can be read by everybody on the machine"),
+    ("hub_token_file", "of who asks a hub"),
 ];
 
 /// Flags, one for each setting that has one: a new setting is a new flag.

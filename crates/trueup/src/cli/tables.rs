@@ -11,7 +11,7 @@ use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
 
 /// A report by anything but blocks.
-pub(super) fn report(
+pub(crate) fn report(
     report: &Report,
     has_breakdown: bool,
     is_compact: bool,
@@ -82,6 +82,7 @@ fn header(report: &Report, is_compact: bool) -> Vec<&'static str> {
         Dimension::Kind => "Kind",
         Dimension::Provider => "Provider",
         Dimension::Tier => "Tier",
+        Dimension::Device => "Device",
     });
     let numbers = if is_compact { NUMBERS.get(5..).unwrap_or_default() } else { &NUMBERS };
     names.chain(numbers.iter().copied()).collect()
@@ -124,7 +125,8 @@ impl Table {
             | Dimension::Session
             | Dimension::Kind
             | Dimension::Provider
-            | Dimension::Tier => Cell::Name(named(key).to_owned()),
+            | Dimension::Tier
+            | Dimension::Device => Cell::Name(named(key).to_owned()),
         });
         self.sums(Look::Plain, keys.collect(), &row.sums);
     }
@@ -178,7 +180,7 @@ impl Table {
 }
 
 /// A cost: `—` where no call is priced, with `*` where some are not.
-pub(super) fn cost(sum: &Sum) -> String {
+pub(crate) fn cost(sum: &Sum) -> String {
     match sum.unpriced_calls {
         0 => number::dollars(sum.cost_nanousd()),
         unpriced if unpriced == sum.calls => "—".to_owned(),
@@ -187,7 +189,7 @@ pub(super) fn cost(sum: &Sum) -> String {
 }
 
 /// Blocks of five hours.
-pub(super) fn blocks(
+pub(crate) fn blocks(
     blocks: &[Block],
     totals: &Sums,
     calendar: &Calendar,
@@ -233,10 +235,10 @@ fn active(block: &Block, calendar: &Calendar, now: UnixMs, out: &mut impl Write)
     Ok(())
 }
 
-pub(super) fn count(number: i128) -> String {
+pub(crate) fn count(number: i128) -> String {
     number::count(u64::try_from(number).unwrap_or(0), Style::Short)
 }
 
-pub(super) fn dollars(nano: i128) -> String {
+pub(crate) fn dollars(nano: i128) -> String {
     number::dollars(NanoUsd(i64::try_from(nano).unwrap_or(i64::MAX)))
 }

@@ -377,4 +377,19 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "5m",
         "How often hub asks its devices to say that they live where they have nothing to send",
     ),
+    Setting {
+        key: "hub_token",
+        variable: "TRUEUP_HUB_TOKEN",
+        aliases: &[],
+        default: "",
+        help: "The token that a hub is asked with, by report --hub and hub devices --hub",
+        is_secret: true,
+    },
+    setting(
+        "hub_token_file",
+        "TRUEUP_HUB_TOKEN_FILE",
+        &[],
+        "",
+        "A file that holds that token, so that it stands in no environment",
+    ),
 ];

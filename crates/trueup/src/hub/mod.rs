@@ -34,7 +34,7 @@ use crate::config::Config;
 use crate::daemon::{Limits, Server, Signals, bind};
 use counts::Counts;
 pub(crate) use settings::Settings;
-pub(crate) use sqlite::Sqlite;
+pub(crate) use sqlite::{Sqlite, ledger_of};
 pub(crate) use store::Store;
 use tokens::Tokens;
 pub(crate) use tokens::{create as create_token, is_name};

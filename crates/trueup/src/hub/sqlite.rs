@@ -79,9 +79,8 @@ impl Sqlite {
         Ok(store)
     }
 
-    /// The ledger file of a tenant.
     fn ledger(&self, tenant: &str) -> PathBuf {
-        self.folder.join("tenants").join(format!("{tenant}.db"))
+        file_of(&self.folder, tenant)
     }
 
     fn tenant(&self, name: &Text) -> Result<Arc<Tenant>> {
@@ -96,6 +95,23 @@ impl Sqlite {
         tenants.insert(Text::clone(name), Arc::clone(&tenant));
         Ok(tenant)
     }
+}
+
+/// The ledger file of a tenant.
+fn file_of(folder: &Path, tenant: &str) -> PathBuf {
+    folder.join("tenants").join(format!("{tenant}.db"))
+}
+
+/// The ledger file of a tenant, where the store is on this machine.
+pub(crate) fn ledger_of(config: &Config, tenant: &str) -> Result<PathBuf> {
+    anyhow::ensure!(is_name(tenant), "`{tenant}` does not name a tenant");
+    let ledger = file_of(&super::Settings::folder_of(config)?, tenant);
+    anyhow::ensure!(
+        ledger.exists(),
+        "nothing was told of `{tenant}`: {} is not there",
+        ledger.display()
+    );
+    Ok(ledger)
 }
 
 impl Store for Sqlite {

@@ -26,6 +26,9 @@ pub(super) struct Parts([(Reader, Window); 2]);
 impl Parts {
     /// Two halves, where it is worth it.
     pub(super) fn of(reader: &Reader, window: Window) -> Result<Option<Self>> {
+        if reader.is_confined()? {
+            return Ok(None);
+        }
         let bytes = std::fs::metadata(reader.path()).map_or(0, |file| file.len());
         let Some((first, last)) = reader.span()?.filter(|_| bytes >= FILE_BYTES_MIN) else {
             return Ok(None);

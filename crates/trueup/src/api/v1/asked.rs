@@ -67,7 +67,15 @@ pub(super) const FILTERS: &[Parameter] = &[
     texts("project", "only this project: a path, its end, or a pattern with `*`"),
     texts("kind", "only this kind of session"),
     texts("tier", "only this tier of service: standard, batch, flex, priority, other"),
+    DEVICE,
 ];
+
+/// Whose account.
+pub(super) const DEVICE: Parameter = Parameter {
+    name: "device",
+    about: "only this device, in the account of a hub",
+    kind: Kind::Text,
+};
 
 impl Kind {
     /// Its JSON schema.
@@ -198,7 +206,14 @@ impl Asked {
             providers: of("provider"),
             kinds: of("kind"),
             tiers: of("tier"),
+            device: self.text("device").map(str::to_owned),
         }
+    }
+
+    /// The device as an option of `trueup`; nothing where none is asked for.
+    pub(super) fn device_option(&self) -> String {
+        let device = self.text("device").map(str::to_owned);
+        query::filter_options(&Filter { device, ..Filter::default() })
     }
 
     /// The filters as options of `trueup report`.

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
 use trueup_core::report::Window;
 use trueup_core::{FactId, Text, UnixMs};
@@ -13,13 +12,13 @@ use trueup_ledger::{Reader, StoredError};
 use trueup_telemetry::errors::{Report, frames_of, tell};
 use trueup_telemetry::manifest::ErrorLevel;
 
-use super::asked::{Asked, Kind, Parameter, TIME};
+use super::asked::{Asked, DEVICE, Kind, Parameter, TIME};
 use super::{Endpoint, Failed, Sight, told};
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
     path: "/api/v1/errors",
     about: "Errors by fingerprint, the last first, and calls that failed",
-    parameters: &[TIME, PART],
+    parameters: &[TIME, PART, &[DEVICE]],
     answer,
 };
 
@@ -89,7 +88,7 @@ impl Place {
 fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
     let place = asked.text("cursor").map(|text| Place::parse(text).ok_or_else(told::wrong_cursor));
     let place = place.transpose()?;
-    let reader = Reader::open(sight.ledger)?.context("there is no ledger")?;
+    let reader = sight.reader(asked)?;
     let calendar = asked.calendar(sight);
     let first_usage = reader.span()?.map(|(first, _)| first);
     let first = first_usage.into_iter().chain(reader.first_error()?).min();
@@ -121,7 +120,7 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
         "failed_calls": failed.rows,
         "is_cut": failed.is_cut || is_rest_untold || events > u64::from(LOOKED_AT_MAX),
         "next_cursor": next,
-        "cli": format!("trueup export errors{}", days.options(&calendar)),
+        "cli": format!("trueup export errors{}{}", days.options(&calendar), asked.device_option()),
     }))
 }
 

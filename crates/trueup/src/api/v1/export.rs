@@ -35,7 +35,7 @@ use super::{App, Failed, Pairs, Problem, pairs_of};
 use crate::api::report::one_of;
 use crate::export::{self, AskedUsage, Format};
 use crate::query::{self, By, Cost};
-use crate::usage::Usage;
+use crate::usage::{Usage, reader_of};
 
 pub(super) const PATH: &str = "/api/v1/export";
 pub(super) const ABOUT: &str = "What a view shows, as a file";
@@ -185,10 +185,16 @@ impl Wanted {
                 export::sessions(&self.usage(ledger)?, &asked, *format, out)?;
             }
             View::Errors(format) => {
-                export::errors(&reader(ledger)?, filter.window, &filter.sources, *format, out)?;
+                export::errors(
+                    &self.reader(ledger)?,
+                    filter.window,
+                    &filter.sources,
+                    *format,
+                    out,
+                )?;
             }
             View::Host(format) => {
-                export::host(&reader(ledger)?, filter.window, *format, out)?;
+                export::host(&self.reader(ledger)?, filter.window, *format, out)?;
             }
             View::Focus => {
                 let asked = export::Asked {
@@ -196,9 +202,9 @@ impl Wanted {
                     providers: filter.providers.clone(),
                     is_reported_taken: self.cost != Cost::Computed,
                 };
-                let usage = Usage::of_ledger(ledger)?;
+                let usage = self.usage(ledger)?;
                 let pricer = Pricer::new(book, mode);
-                let gathered = export::gather(&usage, &reader(ledger)?, pricer, &asked)?;
+                let gathered = export::gather(&usage, &self.reader(ledger)?, pricer, &asked)?;
                 export::focus(gathered.rows, out)?;
             }
         }
@@ -206,11 +212,15 @@ impl Wanted {
     }
 
     fn usage(&self, ledger: &Path) -> Result<Usage, Failed> {
-        let usage = Usage::of_ledger(ledger)?;
+        let usage = Usage::of_device(ledger, self.filter.device.as_deref())?;
         match query::unknown_source(&self.filter.sources, &usage)? {
             Some(refusal) => Err(Failed::Refused(format!("`agent`: {refusal}"))),
             None => Ok(usage),
         }
+    }
+
+    fn reader(&self, ledger: &Path) -> Result<Reader, Failed> {
+        Ok(reader_of(ledger, self.filter.device.as_deref())?)
     }
 
     /// What the file is called: `trueup-usage-from-2026-11-01-to-2026-11-20.csv`.
@@ -220,11 +230,6 @@ impl Wanted {
         let (name, (ending, _)) = (self.view.refused().0, self.view.ending_and_type());
         format!("trueup-{name}{}.{ending}", days.collect::<String>())
     }
-}
-
-fn reader(ledger: &Path) -> Result<Reader, Failed> {
-    let missing = || Failed::Unread(anyhow::anyhow!("{} does not exist", ledger.display()));
-    Reader::open(ledger)?.ok_or_else(missing)
 }
 
 pub(super) async fn answer(

@@ -2,19 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 use trueup_core::{DAY_MS, UnixMs, Witness};
 use trueup_ledger::{Folded, FoldedSamples, Reader, SAMPLED, Width};
 
-use super::asked::{Asked, Kind, Parameter, TIME};
+use super::asked::{Asked, DEVICE, Kind, Parameter, TIME};
 use super::query::buckets;
 use super::{Endpoint, Failed, Sight};
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
     path: "/api/v1/metrics/host",
     about: "Samples of the machine over time, with the calls beside them",
-    parameters: &[TIME, PARAMETERS],
+    parameters: &[TIME, PARAMETERS, &[DEVICE]],
     answer,
 };
 
@@ -28,7 +27,7 @@ const PARAMETERS: &[Parameter] = &[Parameter {
 }];
 
 fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
-    let reader = Reader::open(sight.ledger)?.context("there is no ledger")?;
+    let reader = sight.reader(asked)?;
     let mut calendar = asked.calendar(sight);
     let first = reader.first_sample()?;
     let days = asked.days(&calendar, first, sight.now)?;
@@ -47,7 +46,7 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
         "metrics": metrics(&samples),
         "sources": scopes,
         "is_cut": is_cut,
-        "cli": format!("trueup export host{}", days.options(&calendar)),
+        "cli": format!("trueup export host{}{}", days.options(&calendar), asked.device_option()),
     }))
 }
 

@@ -5,6 +5,7 @@
 //! is the same for all, such as tags and compression, is [`reply`]'s.
 
 mod asked;
+mod devices;
 mod errors;
 mod export;
 mod host;
@@ -32,11 +33,14 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 use trueup_core::UnixMs;
 use trueup_core::prices::PriceBook;
+use trueup_ledger::Reader;
 
 use super::{App, Problem};
 use crate::config::Config;
 use crate::question::Question;
+use crate::usage::{Usage, reader_of};
 use asked::{Asked, Parameter};
+pub(crate) use devices::told as devices;
 pub(super) use export::EXPORTS_MAX;
 pub(super) use live::Live;
 pub(super) use reply::{is_known, takes_gzip};
@@ -57,6 +61,7 @@ const ENDPOINTS: &[Endpoint] = &[
     session::ENDPOINT,
     errors::ENDPOINT,
     host::ENDPOINT,
+    devices::ENDPOINT,
     telemetry::ENDPOINT,
     legacy::ENDPOINT,
 ];
@@ -71,6 +76,18 @@ struct Sight<'a> {
     now: UnixMs,
     /// When the stores were last read.
     last_sync: Option<UnixMs>,
+}
+
+impl Sight<'_> {
+    /// The ledger, confined to the device that is asked about.
+    fn reader(&self, asked: &Asked) -> Result<Reader, Failed> {
+        Ok(reader_of(self.ledger, asked.text("device"))?)
+    }
+
+    /// What is reported on, confined likewise.
+    fn usage(&self, asked: &Asked) -> Result<Usage, Failed> {
+        Ok(Usage::of_device(self.ledger, asked.text("device"))?)
+    }
 }
 
 /// Why there is no answer.

@@ -12,7 +12,6 @@ use super::asked::{Asked, FILTERS, Kind, Parameter, TIME};
 use super::{Endpoint, Failed, Sight};
 use crate::query::Cost;
 use crate::query::over_time::{BUCKETS_MAX, Buckets, Days, Metric, Question, Shape, TooMany};
-use crate::usage::Usage;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
     path: "/api/v1/usage/query",
@@ -25,7 +24,7 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 const TOP_MAX: u64 = 50;
 const TOP: u64 = 10;
 
-const GROUPS: &[&str] = &["agent", "provider", "model", "project", "kind", "tier"];
+const GROUPS: &[&str] = &["agent", "provider", "model", "project", "kind", "tier", "device"];
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {
@@ -72,7 +71,7 @@ const PARAMETERS: &[Parameter] = &[
 ];
 
 fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
-    let usage = Usage::of_ledger(sight.ledger)?;
+    let usage = sight.usage(asked)?;
     let span = usage.span()?;
     let mut calendar = asked.calendar(sight);
     let days = asked.days(&calendar, span.map(|(first, _)| first), sight.now)?;

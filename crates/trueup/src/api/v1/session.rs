@@ -1,12 +1,11 @@
 //! `GET /api/v1/sessions/{session}`: one session, and its calls in order of time, in parts.
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
 use trueup_core::report::{CostMode, Dimension, Entry, Filter, Pricer, Report, ReportBuilder, Row};
 use trueup_core::{Calendar, FactId, Series, Text};
 use trueup_ledger::{Reader, StoredCall};
 
-use super::asked::{Asked, Kind, Parameter};
+use super::asked::{Asked, DEVICE, Kind, Parameter};
 use super::{Endpoint, Failed, Sight, told};
 use crate::query::filter_options;
 use crate::query::over_time::Days;
@@ -15,7 +14,7 @@ use crate::render::json;
 pub(super) const ENDPOINT: Endpoint = Endpoint {
     path: "/api/v1/sessions/{session}",
     about: "One session, and its calls in order of time",
-    parameters: &[PARAMETERS],
+    parameters: &[PARAMETERS, &[DEVICE]],
     answer,
 };
 
@@ -41,7 +40,7 @@ const PARAMETERS: &[Parameter] = &[
 fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
     let name = asked.text("session").unwrap_or_default();
     let after = asked.text("cursor").map(place).transpose()?;
-    let reader = Reader::open(sight.ledger)?.context("there is no ledger")?;
+    let reader = sight.reader(asked)?;
     let mut sessions = reader.sessions_named(name)?;
     let agent = asked.text("agent");
     sessions.retain(|(_, source)| agent.is_none_or(|agent| agent == &**source));

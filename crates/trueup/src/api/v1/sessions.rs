@@ -8,7 +8,6 @@ use super::asked::{Asked, FILTERS, Kind, Parameter, TIME};
 use super::{Endpoint, Failed, Sight, told};
 use crate::query::sessions::{self, Place};
 use crate::render::json;
-use crate::usage::Usage;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
     path: "/api/v1/sessions",
@@ -40,7 +39,7 @@ fn place_text(place: &Place) -> String {
 
 fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
     let behind = asked.text("cursor").map(parse_place).transpose()?;
-    let usage = Usage::of_ledger(sight.ledger)?;
+    let usage = sight.usage(asked)?;
     let calendar = asked.calendar(sight);
     let first_usage = usage.span()?.map(|(first, _)| first);
     let days = asked.days(&calendar, first_usage, sight.now)?;
