@@ -34,6 +34,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
+use trueup_agents::Environment;
 use trueup_core::UnixMs;
 use trueup_core::prices::PriceBook;
 use trueup_ledger::{Reader, Writer};
@@ -47,7 +48,6 @@ pub(crate) use guard::{Guard, Token};
 pub(crate) use metrics::push_by_otlp;
 pub(crate) use packed::{Packing, plain as inflated};
 pub(crate) use problem::Problem;
-pub(crate) use v1::devices;
 
 use crate::clock;
 use crate::config::Config;
@@ -84,6 +84,8 @@ pub(crate) struct App {
     otlp: otlp::Intake,
     durations: Durations,
     live: v1::Live,
+    /// Whether it is a tenant's, on a hub.
+    is_hub: bool,
 }
 
 /// What answers are looked up in.
@@ -112,15 +114,27 @@ pub(crate) struct Threads {
 impl App {
     /// An application that has just started, on the present runtime.
     pub(crate) fn new(
-        (settings, config): (Settings, Config),
+        own: (Settings, Config),
         guard: Guard,
         writer: Arc<Writer>,
         threads: Threads,
         counts: Counts,
         known: Known,
     ) -> Arc<Self> {
+        Arc::new(Self::alone(own, guard, writer, threads, counts, known))
+    }
+
+    fn alone(
+        (settings, config): (Settings, Config),
+        guard: Guard,
+        writer: Arc<Writer>,
+        threads: Threads,
+        counts: Counts,
+        known: Known,
+    ) -> Self {
         let bytes_in_flight_max = settings.body_bytes_max.saturating_mul(BODIES_IN_FLIGHT_MAX);
-        Arc::new(Self {
+        Self {
+            is_hub: false,
             telemetry: telemetry::Intake::new(Arc::clone(&threads.telemetry)),
             otlp: otlp::Intake::new(&settings.otlp),
             durations: Durations::default(),
@@ -139,7 +153,7 @@ impl App {
             cron_limiter: cron::Limiter::default(),
             reading: Arc::new(Semaphore::new(1)),
             exports: Arc::new(Semaphore::new(v1::EXPORTS_MAX)),
-        })
+        }
     }
 
     /// What answers questions about the ledger that a hub keeps for a tenant. Who may ask is decided by
@@ -153,7 +167,10 @@ impl App {
     ) -> anyhow::Result<Arc<Self>> {
         // Where `serve` would listen does not matter here.
         let config = config.clone().with("bind", Ipv4Addr::LOCALHOST.to_string());
-        let config = config.with("ledger", ledger.display().to_string()).kept_here();
+        let mut config = config.with("ledger", ledger.display().to_string()).kept_here();
+        // Nor does what agents have on this machine.
+        config.environment =
+            Environment { home: ledger.with_extension("home"), ..Environment::default() };
         let settings = Settings::of(&config)?;
         let threads = Threads {
             watch: Arc::default(),
@@ -167,7 +184,10 @@ impl App {
         };
         let guard = Guard::new(None, Ipv4Addr::UNSPECIFIED.into());
         let counts = Counts::new(reader)?;
-        Ok(Self::new((settings, config), guard, writer, threads, counts, known))
+        Ok(Arc::new(Self {
+            is_hub: true,
+            ..Self::alone((settings, config), guard, writer, threads, counts, known)
+        }))
     }
 
     /// Ports that exporters know, to be listened on beside the own one.

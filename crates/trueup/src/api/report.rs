@@ -21,7 +21,7 @@ use trueup_core::report::{Filter, Pricer};
 use trueup_core::{Calendar, UnixMs};
 
 use super::{App, Problem};
-use crate::cli::{notes, tables};
+use crate::cli::{Nothing, notes, tables};
 use crate::export::{self, Format};
 use crate::query::{self, By, Cost};
 use crate::render::terminal::Terminal;
@@ -42,6 +42,9 @@ pub(super) async fn get(
     match app.read(read).await {
         Ok(Ok((media, text))) => Ok(([(header::CONTENT_TYPE, media)], text).into_response()),
         Ok(Err(refusal)) => Err(wrong(refusal)),
+        Err(error) if error.is::<Nothing>() => {
+            Err(Problem::new(StatusCode::NOT_FOUND, format!("{error:#}")))
+        }
         Err(error) => Err(Problem::busy(&format!("{error:#}"))),
     }
 }

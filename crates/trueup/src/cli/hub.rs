@@ -14,6 +14,7 @@ use super::{Global, WrongUsage, load, remote};
 use crate::api::Known;
 use crate::clock;
 use crate::config::Config;
+use crate::fleet;
 use crate::hub::{self, Settings, Sqlite, Store};
 use crate::render::number;
 use crate::render::table::{Cell, Layout, Look};
@@ -148,7 +149,7 @@ impl RunHub {
                     (None, tenant) => {
                         let ledger =
                             hub::ledger_of(&config, tenant.as_deref().unwrap_or_default())?;
-                        crate::api::devices(&ledger, &config, clock::now())?
+                        fleet::told(&ledger, &config, clock::now())?
                     }
                 };
                 devices(&told, json, Terminal::of_stdout(&config.environment))
@@ -289,8 +290,7 @@ fn devices(told: &Value, is_json: bool, terminal: Terminal) -> Result<ExitCode> 
         let text =
             |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let count = |name: &str| row.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let ago_ms = count("seen_seconds_ago").saturating_mul(1_000);
-        let ago = number::duration_ms(i64::try_from(ago_ms).unwrap_or(i64::MAX));
+        let ago = number::duration_s(count("seen_seconds_ago"));
         let cells = vec![
             Cell::Name(text("device")),
             Cell::Text(text("state")),
@@ -305,12 +305,15 @@ fn devices(told: &Value, is_json: bool, terminal: Terminal) -> Result<ExitCode> 
         layout.row(Look::Plain, cells);
     }
     out.write_all(layout.draw(terminal).as_bytes())?;
-    let silent = told.get("silent_after_seconds").and_then(Value::as_i64).unwrap_or(0);
+    let silent = told.get("silent_after_seconds").and_then(Value::as_u64).unwrap_or(0);
+    let long = number::duration_s(silent);
     writeln!(
         out,
-        "\nlossy: some of it will never come. silent: not heard of for {}. behind: records wait\n\
-         longer than that. Missing are places of its outbox that were passed over.",
-        number::duration_ms(silent.saturating_mul(1_000))
+        "\nlossy: some of it will never come; missing are places of its outbox that were"
+    )?;
+    writeln!(
+        out,
+        "passed over. silent: not heard of for {long}. behind: records wait longer than that."
     )?;
     Ok(code)
 }

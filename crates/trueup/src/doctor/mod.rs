@@ -10,6 +10,7 @@
 
 mod alerts;
 mod claims;
+mod devices;
 mod hook;
 mod machine;
 mod parity;
@@ -193,6 +194,9 @@ static CHECKS: &[Check] = &[
     openclaw("openclaw_parity", parity::openclaw_parity),
 ];
 
+/// Instead of most of them, of a hub's account.
+static DEVICES: Check = general("devices", devices::devices);
+
 /// The name in `meta` of how many sessions and paths are not named.
 pub(crate) const NOT_LISTED: &str = "items_not_listed";
 
@@ -202,6 +206,12 @@ const ITEMS_MAX: usize = 1_000;
 /// Makes every check that is asked for. Checks about an agent that is not here are left out, unless it
 /// is asked for by name.
 pub(crate) fn examine(sight: &Sight<'_>) -> Vec<Outcome> {
+    if !sight.fleet.devices.is_empty() {
+        // Of others' machines: nothing of their agents is here.
+        let of_ledger = CHECKS.iter().take_while(|check| check.id != "push_state");
+        let checks = of_ledger.chain([&DEVICES]);
+        return checks.map(|check| outcome(check.id, None, (check.look)(sight))).collect();
+    }
     let mut outcomes: Vec<Outcome> = CHECKS
         .iter()
         .filter(|check| check.source.is_none_or(|source| sight.is_about(source)))

@@ -17,6 +17,7 @@ use super::provider::Billed;
 use super::push::Sent;
 use super::transcripts::Transcripts;
 use crate::config::Config;
+use crate::fleet::Fleet;
 use crate::problems;
 
 /// How the ledger was come by.
@@ -66,6 +67,8 @@ pub(crate) struct Sight<'a> {
     pub(super) untold: Untold,
     /// What the ledger tells of providers.
     pub(super) billed: Billed,
+    /// The devices of a hub's account.
+    pub(super) fleet: Fleet,
     transcripts: OnceCell<Transcripts>,
 }
 
@@ -100,6 +103,7 @@ impl<'a> Sight<'a> {
             sent: Sent::read(&reader)?,
             untold: Untold::read(&reader)?,
             billed: Billed::read(&reader)?,
+            fleet: Fleet::read(&reader, config, now)?,
             reader,
             inventory,
             transcripts: OnceCell::new(),

@@ -10,6 +10,7 @@
 
 mod counts;
 mod ingest;
+pub(crate) mod openapi;
 mod read;
 mod record;
 mod request;

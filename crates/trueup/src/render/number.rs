@@ -115,6 +115,14 @@ pub(crate) fn duration_ms(ms: i64) -> String {
     }
 }
 
+/// The same, of a short one in seconds: `7 s`.
+pub(crate) fn duration_s(seconds: u64) -> String {
+    match seconds {
+        ..60 => format!("{seconds} s"),
+        _ => duration_ms(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on panics; helpers of tests are tests"
 )]
 
+mod hub;
 mod openclaw_laws;
 mod parity;
 mod serve;

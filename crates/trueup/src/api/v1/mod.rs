@@ -40,7 +40,6 @@ use crate::config::Config;
 use crate::question::Question;
 use crate::usage::{Usage, reader_of};
 use asked::{Asked, Parameter};
-pub(crate) use devices::told as devices;
 pub(super) use export::EXPORTS_MAX;
 pub(super) use live::Live;
 pub(super) use reply::{is_known, takes_gzip};

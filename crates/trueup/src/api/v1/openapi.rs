@@ -11,12 +11,31 @@ use serde_json::{Map, Value, json};
 use super::asked::{Kind, Parameter};
 use super::{App, ENDPOINTS, Endpoint, export, live, reply, verbs};
 use crate::export::Format;
+use crate::hub::openapi as hub;
 use crate::question::Question;
 
 pub(super) const PATH: &str = "/openapi.json";
 
 pub(super) async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    reply::of(&description(app.known.questions), &headers)
+    let mut description = description(app.known.questions);
+    if app.is_hub {
+        add_hub(&mut description);
+    }
+    reply::of(&description, &headers)
+}
+
+/// Adds what devices send to a hub.
+fn add_hub(description: &mut Value) {
+    if let Some(Value::Object(paths)) = description.pointer_mut("/paths") {
+        paths.extend(hub::paths());
+    }
+    if let Some(Value::Object(components)) = description.pointer_mut("/components") {
+        components.insert("schemas".to_owned(), hub::schemas());
+    }
+    // Nothing is answered without a token, wherever it listens.
+    if let Some(description) = description.as_object_mut() {
+        description.insert("security".to_owned(), json!([{"token": []}]));
+    }
 }
 
 fn description(questions: &'static [Question]) -> Value {

@@ -1,0 +1,272 @@
+//! `trueup hub`, over real sockets, with real sidecars and a client that is not ours.
+
+mod protocol;
+
+use std::process::Command;
+use std::time::Instant;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::serve::daemon::{Answer, Daemon, Home, until};
+
+/// A folder for a hub, its devices, and what reads it.
+pub(super) struct Fleet {
+    home: Home,
+}
+
+impl Fleet {
+    pub(super) fn new() -> Self {
+        Self { home: Home::with(&[("TRUEUP_HUB_PORT", "0"), ("TRUEUP_HUB_PUSH_INTERVAL", "1s")]) }
+    }
+
+    fn hub(&self, arguments: &[&str]) -> Command {
+        let mut command = self.home.verb("hub");
+        command.env("TRUEUP_HUB_STORE", self.home.path("hub")).args(arguments);
+        command
+    }
+
+    pub(super) fn start(&self) -> Daemon {
+        Daemon::start(self.hub(&[]))
+    }
+
+    /// What a verb of the hub prints, and whether it ended well.
+    fn says(&self, arguments: &[&str]) -> (String, bool) {
+        let output = self.hub(arguments).output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), output.status.success())
+    }
+
+    pub(super) fn device(&self, tenant: &str, device: &str) -> String {
+        let (secret, is_made) =
+            self.says(&["token", "create", "--tenant", tenant, "--device", device]);
+        assert!(is_made);
+        secret.trim().to_owned()
+    }
+
+    pub(super) fn reader(&self, tenant: &str) -> String {
+        let (secret, is_made) = self.says(&["token", "create", "--tenant", tenant, "--read"]);
+        assert!(is_made);
+        secret.trim().to_owned()
+    }
+}
+
+pub(super) fn bearer(secret: &str) -> String {
+    format!("Bearer {secret}")
+}
+
+/// What a reader is told.
+pub(super) fn ask(hub: &Daemon, secret: &str, path: &str) -> Answer {
+    hub.get_with(path, &[("authorization", &bearer(secret))])
+}
+
+/// A sidecar that pushes to a hub when it is asked to.
+struct Sidecar {
+    home: Home,
+}
+
+impl Sidecar {
+    fn new(hub: &Daemon, secret: &str) -> Self {
+        let url = hub.url("/v1/ingest");
+        let variables = [
+            ("TRUEUP_PUSH_ENDPOINT", url.as_str()),
+            ("TRUEUP_PUSH_TOKEN", secret),
+            ("TRUEUP_PUSH_INTERVAL", "1h"),
+        ];
+        Self { home: Home::with(&variables) }
+    }
+}
+
+fn post_calls(sidecar: &Daemon, numbers: std::ops::Range<u32>) {
+    let lines: Vec<String> = numbers
+        .map(|number| {
+            json!({
+                "provider": "openai", "model": format!("gpt-5.{}", number % 3), "session": "main",
+                "project": "/p", "prompt_tokens": 100 + number, "completion_tokens": number,
+                "input_text": "never kept by a hub",
+            })
+            .to_string()
+        })
+        .collect();
+    sidecar.post_durably("/v1/traces", &lines.join("\n"));
+}
+
+fn push(sidecar: &Daemon) {
+    let answer = sidecar.post("/v1/push", "");
+    assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("ok")), "{}", answer.text);
+}
+
+fn totals(answer: &Answer) -> Value {
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()["totals"]["exact"].clone()
+}
+
+#[test]
+fn what_sidecars_have_is_what_the_hub_tells() {
+    let fleet = Fleet::new();
+    let reader = fleet.reader("acme");
+    let secrets = ["laptop", "box"].map(|device| fleet.device("acme", device));
+    let mut hub = fleet.start();
+    let homes = secrets.each_ref().map(|secret| Sidecar::new(&hub, secret));
+    for (home, numbers) in homes.iter().zip([0..40, 100..130]) {
+        let sidecar = home.home.start();
+        post_calls(&sidecar, numbers);
+        push(&sidecar);
+    }
+    let by = ["by=day,model", "by=project", "by=hour&tz=Asia/Kathmandu", "by=kind"];
+    for (home, device) in homes.iter().zip(["laptop", "box"]) {
+        let sidecar = home.home.start();
+        for by in by {
+            let own = sidecar.get(&format!("/v1/report?{by}")).json();
+            let told = ask(&hub, &reader, &format!("/v1/report?{by}&device={device}")).json();
+            assert_eq!(own, told, "{device} {by}");
+        }
+    }
+    let by_device = ask(&hub, &reader, "/v1/report?by=device").json();
+    let calls = |row: &Value| (row["device"].clone(), row["exact"]["calls"].clone());
+    let rows: Vec<_> = by_device["rows"].as_array().unwrap().iter().map(calls).collect();
+    assert_eq!(rows, [(json!("box"), json!(30)), (json!("laptop"), json!(40))]);
+    // Sessions of one name on two devices are two.
+    let session = ask(&hub, &reader, "/api/v1/sessions?device=box").json();
+    assert_eq!(session["rows"][0]["exact"]["calls"], 30);
+    let query = ask(&hub, &reader, "/api/v1/usage/query?group=device&bucket=none").json();
+    assert_eq!(query["totals"]["exact"]["calls"], 70);
+    let devices = ask(&hub, &reader, "/api/v1/devices").json();
+    assert_eq!(
+        (&devices["is_complete"], devices["rows"].as_array().unwrap().len()),
+        (&json!(true), 2)
+    );
+    assert_eq!(ask(&hub, &reader, "/api/v1/devices").status, 200);
+    assert_eq!(ask(&hub, &reader, "/v1/report?device=nobody").status, 404);
+    assert!(hub.terminate().success());
+    assert!(fleet.says(&["check"]).1);
+}
+
+#[test]
+fn tokens_open_what_they_are_for_and_nothing_else() {
+    let fleet = Fleet::new();
+    let (device, reader) = (fleet.device("acme", "laptop"), fleet.reader("acme"));
+    let other = fleet.reader("globex");
+    let hub = fleet.start();
+    let sidecar = Sidecar::new(&hub, &device);
+    let sidecar = sidecar.home.start();
+    post_calls(&sidecar, 0..5);
+    push(&sidecar);
+    assert_eq!(totals(&ask(&hub, &reader, "/v1/report"))["calls"], 5);
+    assert_eq!(totals(&ask(&hub, &other, "/v1/report"))["calls"], 0);
+    for path in ["/v1/report", "/api/v1/devices", "/", "/openapi.json", "/metrics", "/nothing"] {
+        assert_eq!(hub.get(path).status, 401, "{path}");
+        assert_eq!(ask(&hub, "truh_wrong", path).status, 401, "{path}");
+    }
+    assert_eq!(ask(&hub, &device, "/v1/report").status, 403);
+    let headers = [("authorization", bearer(&reader)), ("content-type", "application/json".into())];
+    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+    assert_eq!(hub.post_with("/v1/ingest", "{}", &headers).status, 403);
+    assert_eq!(hub.get("/health").status, 200);
+    // What agents and clients post to a sidecar is for no hub.
+    for path in ["/v1/traces", "/v1/errors", "/v1/push"] {
+        assert_eq!(hub.post_with(path, "{}", &headers).status, 405, "{path}");
+    }
+    let list = fleet.says(&["token", "list", "--json"]).0;
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let named = list["tokens"].as_array().unwrap().iter().find(|one| one["device"] == "laptop");
+    let name = named.unwrap()["name"].as_str().unwrap();
+    assert!(!list.to_string().contains(&device) && device.starts_with("truh_"));
+    assert!(fleet.says(&["token", "revoke", name]).1);
+    until("the token opens nothing", || {
+        post_calls(&sidecar, 5..6);
+        sidecar.post("/v1/push", "").json()["error"].to_string().contains("401")
+    });
+    assert!(!fleet.says(&["token", "revoke", "nobody"]).1);
+    assert!(!fleet.says(&["token", "create", "--tenant", "../acme", "--read"]).1);
+}
+
+#[test]
+fn a_hub_that_is_killed_has_all_that_it_acknowledged() {
+    let fleet = Fleet::new();
+    let (secret, reader) = (fleet.device("acme", "laptop"), fleet.reader("acme"));
+    let mut hub = fleet.start();
+    let port = hub.address.port().to_string();
+    let sidecar = Sidecar::new(&hub, &secret);
+    let sidecar = sidecar.home.start();
+    for round in 0..6_u32 {
+        post_calls(&sidecar, round * 50..(round + 1) * 50);
+        let pushing = std::thread::scope(|scope| {
+            let pushing = scope.spawn(|| sidecar.post("/v1/push", "").status);
+            let start = Instant::now();
+            let moment = std::time::Duration::from_millis(u64::from(round) * 3);
+            while start.elapsed() < moment {
+                std::hint::spin_loop();
+            }
+            hub.signal(Signal::KILL);
+            let _status = hub.end();
+            let mut command = fleet.hub(&[]);
+            command.env("TRUEUP_HUB_PORT", &port);
+            hub = Daemon::start(command);
+            pushing.join().unwrap()
+        });
+        assert_eq!(pushing, 200);
+    }
+    until("all is told", || {
+        let answer = sidecar.post("/v1/push", "");
+        answer.status == 200 && answer.json()["status"] == "ok"
+    });
+    let own = totals(&sidecar.get("/v1/report"));
+    assert_eq!((&own, &own["calls"]), (&totals(&ask(&hub, &reader, "/v1/report")), &json!(300)));
+    assert!(hub.terminate().success());
+    let (said, is_well) = fleet.says(&["check"]);
+    assert!(is_well && said.contains("every sum is that of its calls"), "{said}");
+}
+
+/// `TRUEUP_ACCEPT=1` writes the document anew.
+#[test]
+fn the_document_of_the_contract_is_what_is_served() {
+    let fleet = Fleet::new();
+    let reader = fleet.reader("acme");
+    let hub = fleet.start();
+    let served = ask(&hub, &reader, "/openapi.json").json();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hub-openapi.json");
+    let text = format!("{served:#}\n");
+    if std::env::var_os("TRUEUP_ACCEPT").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(String::from_utf8(std::fs::read(path).unwrap()).unwrap(), text);
+    for path in
+        ["/v1/ingest", "/api/traces/ingest", "/health", "/api/v1/devices", "/api/v1/usage/query"]
+    {
+        assert!(served["paths"][path].is_object(), "{path}");
+    }
+}
+
+#[test]
+fn the_command_of_another_machine_prints_what_the_hub_has() {
+    let fleet = Fleet::new();
+    let (secret, reader) = (fleet.device("acme", "laptop"), fleet.reader("acme"));
+    let hub = fleet.start();
+    let sidecar = Sidecar::new(&hub, &secret);
+    let running = sidecar.home.start();
+    post_calls(&running, 0..7);
+    push(&running);
+    let report = |more: &[&str]| {
+        let mut command = sidecar.home.verb("report");
+        command.env("TRUEUP_HUB_TOKEN", &reader).env("COLUMNS", "80").args(more);
+        let output = command.output().unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        (String::from_utf8(output.stdout).unwrap(), words, output.status.code())
+    };
+    let url = hub.url("");
+    for form in
+        [&["--by", "model"][..], &["--json"], &["--csv"], &["--json=ccusage"], &["--breakdown"]]
+    {
+        let own = report(form).0;
+        let told = report(&[form, &["--hub", &url]].concat());
+        // What the command says beside its output, of calls without a price, stands behind the table.
+        assert!(told.0.starts_with(&own) && told.2 == Some(0), "{form:?}: {told:?}");
+    }
+    let (_, words, code) = report(&["--hub", &url, "--device", "nobody"]);
+    assert!(words.contains("no device `nobody`") && code == Some(2), "{words} {code:?}");
+    let (_, words, _) = report(&["--hub", "ftp://x"]);
+    assert!(words.contains("is not an address"), "{words}");
+    let mut command = sidecar.home.verb("report");
+    let output = command.args(["--hub", &url]).output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("hub_token_file"));
+}
