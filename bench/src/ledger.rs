@@ -4,11 +4,13 @@
 //! trueup-bench ledger --file NEW --calls 10000000
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 use trueup_core::{
-    Batch, Call, DAY_MS, ErrorEvent, Fact, HostMetric, Key, Origin, Outcome, Pressure, Text, UnixMs,
+    Batch, Call, DAY_MS, Delivery, ErrorEvent, Fact, HostMetric, Key, Origin, Outcome, Pressure,
+    Text, UnixMs, Version, Word,
 };
 use trueup_ledger::{Ledger, OpenOptions};
 
@@ -53,7 +55,8 @@ const SAMPLE_MS: i64 = 15_000;
 
 /// Fills a new ledger with calls that end at `until` and began `days` before, their errors, and samples
 /// of the machine of the last weeks.
-pub(crate) fn fill(file: &Path, calls: u64, days: u64, until: UnixMs) -> Result<()> {
+/// With devices it is as a hub keeps it.
+pub(crate) fn fill(file: &Path, calls: u64, days: u64, until: UnixMs, devices: u64) -> Result<()> {
     ensure!(!file.exists(), "{} exists already: name a new file", file.display());
     let mut ledger = Ledger::open(file, OpenOptions::default())?;
     let first = until.0 - days.cast_signed() * DAY_MS;
@@ -67,14 +70,22 @@ pub(crate) fn fill(file: &Path, calls: u64, days: u64, until: UnixMs) -> Result<
             let error = row.is_multiple_of(CALLS_PER_FAILURE).then(|| fail(&mut call, row));
             std::iter::once(Fact::Call(Box::new(call))).chain(error)
         });
-        append(&mut ledger, facts.collect(), at(written))?;
+        if devices > 0 {
+            deliver(&mut ledger, facts.collect(), devices, at(written))?;
+        } else {
+            append(&mut ledger, facts.collect(), at(written))?;
+        }
         written = end;
     }
     let sampled = SAMPLED_DAYS.min(days.cast_signed()) * DAY_MS / SAMPLE_MS;
     let samples = (0..sampled).map(|back| UnixMs(until.0 - (sampled - back) * SAMPLE_MS));
     let samples: Vec<Fact> = samples.map(|time| Fact::Host(Box::new(sample(time)))).collect();
     for part in samples.chunks(1_024) {
-        append(&mut ledger, part.to_vec(), until)?;
+        if devices > 0 {
+            deliver(&mut ledger, part.to_vec(), 1, until)?;
+        } else {
+            append(&mut ledger, part.to_vec(), until)?;
+        }
     }
     println!("{calls} calls of {days} days in {}", file.display());
     Ok(())
@@ -82,6 +93,33 @@ pub(crate) fn fill(file: &Path, calls: u64, days: u64, until: UnixMs) -> Result<
 
 fn append(ledger: &mut Ledger, facts: Vec<Fact>, now: UnixMs) -> Result<()> {
     ledger.append(&[&Batch { facts, ..Batch::default() }], now)?;
+    Ok(())
+}
+
+/// Has devices tell of facts: each of the sessions whose number it gets.
+fn deliver(ledger: &mut Ledger, facts: Vec<Fact>, devices: u64, now: UnixMs) -> Result<()> {
+    let mut deliveries: BTreeMap<u64, Delivery> = BTreeMap::new();
+    for mut fact in facts {
+        let number = match &mut fact {
+            Fact::Call(call) => {
+                call.key = Key::of_id(call.id());
+                call.rank = Version::new(now, 0).rank(b"");
+                call.origin.session.rsplit('-').next().and_then(|number| number.parse().ok())
+            }
+            Fact::Error(error) => {
+                error.session.rsplit('-').next().and_then(|number| number.parse().ok())
+            }
+            Fact::Event(_) | Fact::Host(_) | Fact::SessionTotal(_) | Fact::Quota(_) => None,
+        };
+        let device = number.unwrap_or(0) % devices;
+        let delivery = deliveries.entry(device).or_insert_with(|| Delivery {
+            device: format!("device-{device}").into(),
+            ..Delivery::default()
+        });
+        delivery.words.push(Word::Is(fact));
+    }
+    let deliveries: Vec<Delivery> = deliveries.into_values().collect();
+    ledger.deliver(&deliveries, now)?;
     Ok(())
 }
 
@@ -160,7 +198,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ledger.db");
         let until = UnixMs::parse_rfc3339("2026-11-20T00:00:00Z").unwrap();
-        fill(&file, 10_000, 30, until).unwrap();
+        fill(&file, 10_000, 30, until, 0).unwrap();
         let database = rusqlite::Connection::open(&file).unwrap();
         let one = |sql: &str| -> i64 { database.query_row(sql, [], |row| row.get(0)).unwrap() };
         assert_eq!(one("SELECT count(*) FROM llm_calls"), 10_000);
@@ -170,6 +208,21 @@ mod tests {
         assert_eq!(one("SELECT count(*) FROM system_metrics"), 30 * 5_760);
         assert!(one("SELECT max(created_at) FROM llm_calls") < until.0);
         assert_eq!(one("SELECT min(created_at) FROM llm_calls"), until.0 - 30 * DAY_MS);
-        assert!(fill(&file, 1, 1, until).is_err());
+        assert!(fill(&file, 1, 1, until, 0).is_err());
+    }
+
+    #[test]
+    fn devices_tell_of_their_sessions() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hub.db");
+        let until = UnixMs::parse_rfc3339("2026-11-20T00:00:00Z").unwrap();
+        fill(&file, 10_000, 2, until, 7).unwrap();
+        let database = rusqlite::Connection::open(&file).unwrap();
+        let one = |sql: &str| -> i64 { database.query_row(sql, [], |row| row.get(0)).unwrap() };
+        assert_eq!(one("SELECT count(*) FROM llm_calls"), 10_000);
+        assert_eq!(one("SELECT count(*) FROM devices"), 7);
+        assert_eq!(one("SELECT sum(calls) FROM usage_device WHERE width_minutes = 1440"), 10_000);
+        let reader = trueup_ledger::Reader::open(&file).unwrap().unwrap();
+        assert_eq!(reader.check().unwrap(), trueup_ledger::Check::default());
     }
 }

@@ -10,6 +10,7 @@ mod codex;
 mod corpus;
 mod desk;
 mod filler;
+mod fleet;
 mod floor;
 mod http_floor;
 mod instant;
@@ -124,6 +125,9 @@ enum Verb {
         /// When they end, as RFC 3339.
         #[arg(long)]
         until: String,
+        /// As a hub keeps it that these many devices tell; 0 for that of one machine
+        #[arg(long, default_value_t = 0)]
+        devices: u64,
     },
     /// Redact texts, one a line, beside a bare copy of the same bytes and a search for their line ends.
     Redact {
@@ -146,6 +150,25 @@ enum Verb {
     HttpFloor,
     /// Post calls to a server, and print how it answered, as JSON.
     Post(Post),
+    /// Push batches of a fleet to a hub, made before the first is sent, and print how it answered, as JSON.
+    Fleet {
+        #[arg(long)]
+        address: SocketAddr,
+        /// A token on each line, perhaps behind the name of its device.
+        #[arg(long)]
+        tokens: PathBuf,
+        #[arg(long, default_value_t = 400)]
+        batches: usize,
+        /// Calls in each.
+        #[arg(long, default_value_t = 500)]
+        records: usize,
+        #[arg(long, default_value_t = 8)]
+        connections: usize,
+        /// Each batch at a moment of its own within so many seconds, by chance; as fast as they are
+        /// answered where that is not given.
+        #[arg(long)]
+        within: Option<f64>,
+    },
     /// Insert what `post` posts into one bare table, durably: the ceiling for what is kept of it.
     RowsFloor {
         /// The file to create; it must not exist.
@@ -270,9 +293,9 @@ fn main() -> Result<ExitCode> {
             println!("{files} files, {bytes} bytes");
         }
         Verb::LedgerFloor { folder, rows, batch } => floor::print(&folder, rows, batch)?,
-        Verb::Ledger { file, calls, days, until } => {
+        Verb::Ledger { file, calls, days, until, devices } => {
             let until = UnixMs::parse_rfc3339(&until).context("--until is not an RFC 3339 time")?;
-            ledger::fill(&file, calls, days, until)?;
+            ledger::fill(&file, calls, days, until, devices)?;
         }
         Verb::Redact { files, rounds } => redact::print(&files, rounds)?,
         Verb::Otlp { files, now, rounds } => {
@@ -281,6 +304,12 @@ fn main() -> Result<ExitCode> {
         }
         Verb::HttpFloor => http_floor::serve()?,
         Verb::Post(args) => args.run()?,
+        Verb::Fleet { address, tokens, batches, records, connections, within } => {
+            let tokens = fleet::tokens(&tokens)?;
+            let within = within.map(Duration::try_from_secs_f64).transpose()?;
+            let shape = fleet::Shape { batches, records, connections, within };
+            post::print(&fleet::plan(address, &tokens, shape)?)?;
+        }
         Verb::RowsFloor { file, batch, text_bytes, seconds } => {
             rows_floor::print(&file, batch, text_bytes, Duration::try_from_secs_f64(seconds)?)?;
         }
@@ -320,6 +349,7 @@ impl Post {
             time: Duration::try_from_secs_f64(self.seconds)?,
             requests_max: self.requests,
             rate: self.rate,
+            due: None,
             requests,
             ids: self.ids,
         })

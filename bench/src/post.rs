@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) requests_max: u64,
     /// Requests a second; as fast as they are answered where there is none.
     pub(crate) rate: Option<u64>,
+    /// When each request is due, in order, instead of a rate.
+    pub(crate) due: Option<Vec<Duration>>,
     /// Taken in turn.
     pub(crate) requests: Vec<Vec<u8>>,
     /// Where the ids go whose answer said that they are durable.
@@ -102,9 +104,10 @@ impl<'p> Load<'p> {
 
     /// When the next request is due; `None` after the last one.
     fn due(&self) -> Option<Duration> {
-        let due = match self.plan.rate {
-            Some(rate) => Duration::from_nanos(self.sent * 1_000_000_000 / rate.max(1)),
-            None => self.start.elapsed(),
+        let due = match (&self.plan.due, self.plan.rate) {
+            (Some(due), _) => *due.get(usize::try_from(self.sent).ok()?)?,
+            (None, Some(rate)) => Duration::from_nanos(self.sent * 1_000_000_000 / rate.max(1)),
+            (None, None) => self.start.elapsed(),
         };
         (due < self.plan.time && self.sent < self.plan.requests_max).then_some(due)
     }
@@ -250,6 +253,7 @@ mod tests {
             time: Duration::from_millis(100),
             requests_max: 10,
             rate,
+            due: None,
             requests: vec![b"ping".to_vec()],
             ids: None,
         }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -87,10 +88,13 @@ enum TokenVerb {
         #[arg(long)]
         tenant: String,
         /// The device that sends with it
-        #[arg(long, conflicts_with = "read", required_unless_present = "read")]
+        #[arg(long, required_unless_present_any = ["read", "devices_from"])]
         device: Option<String>,
+        /// A token for each device that is named in this file, one a line: prints names and secrets
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["device", "read", "json"])]
+        devices_from: Option<PathBuf>,
         /// It opens the account to be read: for people, dashboards and `trueup report --hub`
-        #[arg(long)]
+        #[arg(long, conflicts_with = "device")]
         read: bool,
         /// Print JSON
         #[arg(long)]
@@ -127,7 +131,13 @@ impl RunHub {
             Sqlite::open(&folder, &config, known)
         };
         match self.verb {
-            Some(Verb::Token(TokenVerb::Create { tenant, device, read: _, json, store })) => {
+            Some(Verb::Token(TokenVerb::Create {
+                tenant,
+                devices_from: Some(file),
+                store,
+                ..
+            })) => create_all(&of_store(store)?, &tenant, &file),
+            Some(Verb::Token(TokenVerb::Create { tenant, device, json, store, .. })) => {
                 create(&of_store(store)?, &tenant, device.as_deref(), json)
             }
             Some(Verb::Token(TokenVerb::List { json, store })) => {
@@ -173,21 +183,43 @@ fn serve(config: &Config) -> Result<ExitCode> {
     hub::serve(config, Known { book: load::prices(config)?, questions: QUESTIONS })
 }
 
+/// Makes a token for each line of a file, or none.
+fn create_all(store: &dyn Store, tenant: &str, file: &Path) -> Result<ExitCode> {
+    check_name("--tenant", tenant)?;
+    let text = crate::config::read_text(file)?;
+    let names: Vec<&str> = text.lines().map(str::trim).filter(|name| !name.is_empty()).collect();
+    for name in &names {
+        check_name(&file.display().to_string(), name)?;
+    }
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for name in names {
+        let (token, secret) = hub::create_token(tenant, Some(name), clock::now());
+        store.put_token(&token)?;
+        writeln!(out, "{name} {secret}")?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_name(whence: &str, name: &str) -> Result<()> {
+    if hub::is_name(name) {
+        return Ok(());
+    }
+    let message = format!(
+        "{whence}: `{name}` is not a name: use 1 to 64 lower-case letters, digits, `-`, `_` and `.`, \
+         with a letter or a digit first"
+    );
+    Err(WrongUsage(message).into())
+}
+
 fn create(
     store: &dyn Store,
     tenant: &str,
     device: Option<&str>,
     is_json: bool,
 ) -> Result<ExitCode> {
-    for (option, name) in [("--tenant", Some(tenant)), ("--device", device)] {
-        if let Some(name) = name.filter(|name| !hub::is_name(name)) {
-            let message = format!(
-                "{option}: `{name}` is not a name: use 1 to 64 lower-case letters, digits, `-`, `_` and \
-                 `.`, with a letter or a digit first"
-            );
-            return Err(WrongUsage(message).into());
-        }
-    }
+    check_name("--tenant", tenant)?;
+    device.map_or(Ok(()), |device| check_name("--device", device))?;
     let (token, secret) = hub::create_token(tenant, device, clock::now());
     store.put_token(&token)?;
     let mut out = io::stdout().lock();
