@@ -365,6 +365,39 @@ export interface Telemetry {
   cli?: string;
 }
 
+/** How a device of a hub is; the first that holds, from the last on. */
+export type DeviceState = "ok" | "behind" | "silent" | "lossy";
+
+export interface Device {
+  device: string;
+  state: DeviceState;
+  first_seen_at: string;
+  last_seen_at: string;
+  seen_seconds_ago: number;
+  host: string | null;
+  agent: string | null;
+  version: string | null;
+  newest_at: string | null;
+  /** Null where the device has not told. */
+  waiting: number | null;
+  oldest_waiting_at: string | null;
+  dropped: number;
+  refused: number;
+  missing: number;
+  accepted: number;
+  duplicates: number;
+}
+
+/** Who tells a hub; without rows on a single machine. */
+export interface Devices {
+  as_of: string;
+  silent_after_seconds: number;
+  is_complete: boolean;
+  counts: Record<DeviceState, number>;
+  rows: Device[];
+  cli?: string;
+}
+
 export interface LiveCall {
   id: string;
   at: string;
@@ -390,20 +423,24 @@ const at = (path: string, query: URLSearchParams) => `/api/v1/${path}?${query}`;
 export const usageUrl = (query: Changes) => at("usage/query", scope(query));
 export const sessionsUrl = (query: Changes) => at("sessions", scope(query));
 export const sessionUrl = (id: string, query: Record<string, string>) =>
-  at(`sessions/${encodeURIComponent(id)}`, new URLSearchParams(query));
+  at(`sessions/${encodeURIComponent(id)}`, some(["device"], query));
 
-/** Days and zone of this view, without its filters. */
-function days(query: Record<string, string>, hasZone = true): URLSearchParams {
-  const all = scope();
-  const kept = [...all].filter(([name]) => ["from", "to", ...(hasZone ? ["tz"] : [])].includes(name));
+/** Some of what this view asks for, and more. */
+function some(names: string[], query: Record<string, string> = {}): URLSearchParams {
+  const kept = [...scope()].filter(([name]) => names.includes(name));
   return new URLSearchParams([...kept, ...Object.entries(query)]);
 }
 
-export const errorsUrl = (query: Record<string, string>) => at("errors", days(query));
-export const hostUrl = (query: Record<string, string>) => at("metrics/host", days(query));
+const UTC_DAYS = ["from", "to"];
+const DAYS = [...UTC_DAYS, "tz"];
+const DAYS_OF_DEVICE = [...DAYS, "device"];
+
+export const errorsUrl = (query: Record<string, string>) => at("errors", some(DAYS_OF_DEVICE, query));
+export const hostUrl = (query: Record<string, string>) => at("metrics/host", some(DAYS_OF_DEVICE, query));
 /** By UTC day, as bills have it. */
-export const costUrl = (query: Record<string, string>) => at("cost", days(query, false));
-export const parityUrl = () => at("parity", days({}, false));
+export const costUrl = (query: Record<string, string>) => at("cost", some(UTC_DAYS, query));
+export const parityUrl = () => at("parity", some(UTC_DAYS));
+export const devicesUrl = () => "/api/v1/devices";
 export const doctorUrl = () => "/api/v1/doctor";
 export const budgetsUrl = () => "/api/v1/budgets";
 export const configUrl = () => "/api/v1/config";
@@ -411,7 +448,7 @@ export const telemetryUrl = () => "/api/v1/telemetry";
 
 /** Completeness is a report, whose days are called `since` and `until`. */
 export function completenessUrl(by: string): string {
-  const query = days({});
+  const query = some(DAYS);
   const names: Record<string, string> = { from: "since", to: "until", tz: "tz" };
   const renamed = [...query].map(([name, value]) => [names[name] ?? name, value]);
   return at("completeness", new URLSearchParams([...renamed, ["by", by]]));
@@ -419,9 +456,9 @@ export function completenessUrl(by: string): string {
 
 /** What may be asked of a file, by what is in it; of usage and sessions everything. */
 const OF_FILE: Record<string, string[]> = {
-  focus: ["from", "to", "provider"],
-  errors: ["from", "to", "tz"],
-  host: ["from", "to", "tz"],
+  focus: [...UTC_DAYS, "provider"],
+  errors: DAYS_OF_DEVICE,
+  host: DAYS_OF_DEVICE,
 };
 
 /** A file of what a view shows. */

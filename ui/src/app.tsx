@@ -2,7 +2,10 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { isFleet } from "./fleet";
 import { announcement } from "./live";
+import { OfAllDevices } from "./parts/device";
+import { Later } from "./parts/later";
 import { forget, save, saved } from "./saved";
 import { THEMES, chooseTheme, theme } from "./theme";
 import { route, to } from "./url";
@@ -23,10 +26,18 @@ interface View {
   draw: (id: string | null) => ComponentChildren;
   /** Not in the list of views: something of another one. */
   of?: string;
+  /** Of a hub alone. */
+  isOfFleet?: boolean;
+  /** Knows no single device of a hub. */
+  isOfAll?: boolean;
 }
+
+/** A single machine has no use for it, and does not fetch it. */
+const devices = () => import("./views/devices").then(({ Devices }) => Devices);
 
 const VIEWS: Record<string, View> = {
   overview: { title: "Overview", draw: () => <Overview /> },
+  devices: { title: "Devices", draw: () => <Later of={devices} />, isOfFleet: true },
   explore: { title: "Explore", draw: () => <Explore /> },
   sessions: { title: "Sessions", draw: () => <Sessions /> },
   session: {
@@ -37,9 +48,9 @@ const VIEWS: Record<string, View> = {
   year: { title: "Year", draw: () => <Heat /> },
   errors: { title: "Errors", draw: () => <Errors /> },
   host: { title: "Host", draw: () => <Host /> },
-  completeness: { title: "Completeness", draw: () => <Completeness /> },
-  parity: { title: "Parity", draw: () => <Parity /> },
-  budgets: { title: "Budgets", draw: () => <Budgets /> },
+  completeness: { title: "Completeness", draw: () => <Completeness />, isOfAll: true },
+  parity: { title: "Parity", draw: () => <Parity />, isOfAll: true },
+  budgets: { title: "Budgets", draw: () => <Budgets />, isOfAll: true },
   settings: { title: "Settings", draw: () => <Settings /> },
 };
 
@@ -80,7 +91,7 @@ export function App() {
         <nav aria-label="Views">
           <ul>
             {Object.entries(VIEWS)
-              .filter(([, { of }]) => !of)
+              .filter(([, { of, isOfFleet }]) => !of && (!isOfFleet || isFleet.value))
               .map(([key, { title }]) => (
                 <li key={key}>
                   <a href={to(key)} aria-current={key === (view.of ?? name) ? "page" : undefined}>
@@ -97,6 +108,7 @@ export function App() {
         <h1 tabIndex={-1} ref={heading}>
           {view.title}
         </h1>
+        {view.isOfAll && <OfAllDevices />}
         {view.draw(id)}
       </main>
       <p class="hidden" role="status" aria-live="polite">

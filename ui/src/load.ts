@@ -56,7 +56,8 @@ function sleep(seconds: number, abort: AbortSignal): Promise<void> {
   });
 }
 
-async function ask<T>(url: string, abort: AbortSignal): Promise<T> {
+/** Asks once; what came before may be the answer still. */
+export async function ask<T>(url: string, abort: AbortSignal): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     const before = kept.get(url);
     const headers: HeadersInit = before ? { "If-None-Match": before.etag } : {};
@@ -128,7 +129,7 @@ export function useAnswer<T>(url: string, follows: "live" | "once" = "live"): An
       (cause: unknown) => {
         if (underWay.current !== mine) return;
         underWay.current = null;
-        const away = `trueup serve does not answer at ${location.host}: is it still running?`;
+        const away = `trueup does not answer at ${location.host}: is it still running?`;
         const error = cause instanceof Refusal ? cause : new Refusal(0, away);
         set((old) => ({ of: url, data: old.of === url ? old.data : null, error, isLoading: false }));
       },

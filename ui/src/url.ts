@@ -8,8 +8,8 @@
 import { computed, signal } from "@preact/signals";
 import { dayOf, daysBetween, localZone, plusDays, settingsZone } from "./time";
 
-/** What may be filtered by; several of one name are alternatives. */
-export const FILTERS = ["provider", "model", "project", "agent", "kind", "tier"] as const;
+/** What may be filtered by; several of one name are alternatives. Of devices there is one, or all. */
+export const FILTERS = ["provider", "model", "project", "agent", "kind", "tier", "device"] as const;
 export type FilterName = (typeof FILTERS)[number];
 
 /** Ranges that have a name, and their days; of `all` the first usage decides. */
@@ -89,8 +89,12 @@ export function param(name: string, fallback: string): string {
 }
 
 export function filters(name: FilterName): string[] {
-  return route.value.params.getAll(name);
+  const all = route.value.params.getAll(name);
+  return name === "device" ? all.slice(0, 1) : all;
 }
+
+/** The device that is looked at; null where it is all of them, or a single machine. */
+export const device = computed((): string | null => filters("device")[0] ?? null);
 
 /** Which zone was chosen. */
 export const zoneChoice = computed(() => param("tz", "settings"));

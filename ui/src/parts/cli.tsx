@@ -1,6 +1,7 @@
 // A command that can be copied. It is the same question in a terminal.
 
 import { useState } from "preact/hooks";
+import { isFleet } from "../fleet";
 import { announcement } from "../live";
 
 async function copy(text: string): Promise<boolean> {
@@ -8,14 +9,33 @@ async function copy(text: string): Promise<boolean> {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Only pages of this machine, and encrypted ones, may write it.
+    // Only pages of the browser's own machine, and encrypted ones, may write it.
     return false;
   }
 }
 
-export function Cli({ command }: { command: string | null | undefined }) {
+/** Reports that a hub writes itself. */
+const OF_HUB = /^trueup (report(?!.* --completeness)|hub devices)\b/;
+
+/** The same, of a hub: by its own command, or else of where the page has it from. */
+function ofHub(command: string, url: string | undefined): string {
+  if (OF_HUB.test(command)) return `${command} --hub ${location.origin}`;
+  if (url === undefined) return command;
+  // Letters that an address may have and a quoted word of a shell may not.
+  const quoted = `'${location.origin}${url.replaceAll("'", "%27")}'`;
+  return `curl -H "Authorization: Bearer $TRUEUP_HUB_TOKEN" ${quoted}`;
+}
+
+interface Props {
+  command: string | null | undefined;
+  /** Where a hub answers it, if no command asks it. */
+  url?: string;
+}
+
+export function Cli({ command: own, url }: Props) {
   const [said, say] = useState("Copy");
-  if (!command) return null;
+  if (!own) return null;
+  const command = isFleet.value ? ofHub(own, url) : own;
   const onClick = async () => {
     const next = (await copy(command)) ? "Copied" : "Select it";
     say(next);

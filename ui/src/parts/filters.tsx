@@ -3,7 +3,8 @@
 import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { type Usage, usageUrl } from "../api";
-import { FILTERS, type FilterName, filters, go, here } from "../url";
+import { deviceNames, filterNames } from "../fleet";
+import { type Changes, FILTERS, type FilterName, filters, go, here } from "../url";
 import { Name } from "./words";
 
 const TITLES: Record<FilterName, string> = {
@@ -13,6 +14,7 @@ const TITLES: Record<FilterName, string> = {
   agent: "Agent",
   kind: "Session kind",
   tier: "Tier",
+  device: "Device",
 };
 
 /** Names that are suggested, by what they are of. */
@@ -20,7 +22,7 @@ const suggested = signal<Partial<Record<FilterName, string[]>>>({});
 
 /** Asks once for the names that there are. */
 async function suggest(name: FilterName): Promise<void> {
-  if (suggested.value[name]) return;
+  if (name === "device" || suggested.value[name]) return;
   try {
     const none = Object.fromEntries(FILTERS.map((one) => [one, null]));
     const response = await fetch(
@@ -37,12 +39,18 @@ async function suggest(name: FilterName): Promise<void> {
 
 /** The address without one of the values. */
 function without(name: FilterName, value: string): string {
-  return here({ [name]: filters(name).filter((one) => one !== value) });
+  return here({ [name]: filters(name).filter((one) => one !== value), cursor: null });
 }
 
 /** The address with a value more. */
 export function withFilter(name: FilterName, value: string): string {
-  return here({ [name]: [...new Set([...filters(name), value])] });
+  return here(added(name, value));
+}
+
+/** A value more; of devices, another instead. */
+function added(name: FilterName, value: string): Changes {
+  const before = name === "device" ? [] : filters(name);
+  return { [name]: [...new Set([...before, value])], cursor: null };
 }
 
 export function Filters() {
@@ -51,9 +59,10 @@ export function Filters() {
   const add = (event: Event) => {
     event.preventDefault();
     if (value.trim() === "") return;
-    go({ [name]: [...new Set([...filters(name), value.trim()])] });
+    go(added(name, value.trim()));
     type("");
   };
+  const hint = `${TITLES[name]}${name === "device" ? ", its whole name" : ", * for any text"}`;
   const chips = FILTERS.flatMap((one) => filters(one).map((of) => ({ one, of })));
   return (
     <div class="bar filters">
@@ -80,7 +89,7 @@ export function Filters() {
               void suggest(next);
             }}
           >
-            {FILTERS.map((one) => (
+            {filterNames.value.map((one) => (
               <option key={one} value={one}>
                 {TITLES[one]}
               </option>
@@ -88,11 +97,11 @@ export function Filters() {
           </select>
         </label>
         <label>
-          <span class="hidden">{TITLES[name]}, * for any text</span>
+          <span class="hidden">{hint}</span>
           <input
             value={value}
             list="suggested"
-            placeholder="name, * for any text"
+            placeholder={name === "device" ? "name" : "name, * for any text"}
             maxLength={1024}
             dir="auto"
             onFocus={() => void suggest(name)}
@@ -100,7 +109,7 @@ export function Filters() {
           />
         </label>
         <datalist id="suggested">
-          {(suggested.value[name] ?? []).map((one) => (
+          {(name === "device" ? deviceNames.value : (suggested.value[name] ?? [])).map((one) => (
             <option key={one} value={one} />
           ))}
         </datalist>

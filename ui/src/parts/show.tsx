@@ -1,8 +1,10 @@
 // What stands in the place of an answer that is not there: being read, refused, or empty.
 
 import type { ComponentChildren } from "preact";
-import type { Answer } from "../load";
-import { FILTERS, filters, go, here } from "../url";
+import { useEffect } from "preact/hooks";
+import { isFleet, learnFleet } from "../fleet";
+import { type Answer, useAnswer } from "../load";
+import { FILTERS, device, filters, go, here } from "../url";
 import { Cli } from "./cli";
 
 interface Props<T> {
@@ -46,8 +48,54 @@ function Failed({ text, retry }: { text: string; retry(): void }) {
   );
 }
 
-/** Nothing was ever counted. */
+/** Nothing was ever counted: on this machine, of a device, or by any device of a hub. */
 export function NoUsage() {
+  if (device.value !== null) return <NothingHere first={null} last={null} />;
+  return isFleet.value ? <NoUsageOfDevices /> : <NoUsageAtAll />;
+}
+
+function NoUsageOfDevices() {
+  return (
+    <section class="note empty" aria-label="No usage known">
+      <h2>No usage is known</h2>
+      <p>
+        <a href="#/devices">Devices</a> tell this hub, and none of them has told of a call.
+      </p>
+    </section>
+  );
+}
+
+function NoUsageAtAll() {
+  // A hub of which no device has told yet looks like a machine that has no usage.
+  const health = useAnswer<{ store?: string }>("/health", "once");
+  return (
+    <Show of={health} what="what is known">
+      {({ store }) => (store === undefined ? <NoUsageHere /> : <NoDevices />)}
+    </Show>
+  );
+}
+
+/** A hub that nobody has told anything. */
+export function NoDevices() {
+  // Who sees this end has seen a device come.
+  useEffect(() => () => void learnFleet(), []);
+  return (
+    <section class="note empty" aria-label="No devices">
+      <h2>No device has told anything yet</h2>
+      <p>
+        Devices tell a <code>trueup hub</code> what their <code>trueup serve</code> counts. Each needs a token
+        of its own, made where the hub is:
+      </p>
+      <Cli command="trueup hub token create --tenant TENANT --device DEVICE > device.token" />
+      <p>On the device, then:</p>
+      <Cli
+        command={`TRUEUP_PUSH_ENDPOINT=${location.origin}/v1/ingest trueup serve --push-token-file device.token`}
+      />
+    </section>
+  );
+}
+
+function NoUsageHere() {
   return (
     <section class="note empty" aria-label="No usage known">
       <h2>No usage is known</h2>

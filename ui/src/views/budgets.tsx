@@ -3,6 +3,7 @@
 import { type Budget, type Budgets as Told, type ForecastDay, budgetsUrl } from "../api";
 import { type Layer, Stacked } from "../charts/stacked";
 import { Legend } from "../charts/usage";
+import { isFleet } from "../fleet";
 import { useAnswer } from "../load";
 import { dollars, grouped, less, short } from "../money";
 import { Cli } from "../parts/cli";
@@ -27,8 +28,8 @@ export function Budgets() {
             {data.budgets.map((budget) => (
               <OneBudget key={budget.name} budget={budget} />
             ))}
-            <Cli command={data.cli} />
-            <Cli command="trueup alerts" />
+            <Cli command={data.cli} url={budgetsUrl()} />
+            {!isFleet.value && <Cli command="trueup alerts" />}
           </>
         )
       }

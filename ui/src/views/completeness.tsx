@@ -18,7 +18,8 @@ const ITEMS_MAX = 100;
 
 export function Completeness() {
   const by = SPANS.find((one) => one === param("by", "day")) ?? "day";
-  const lacks = useAnswer<Told>(completenessUrl(by));
+  const url = completenessUrl(by);
+  const lacks = useAnswer<Told>(url);
   const doctor = useAnswer<Doctor>(doctorUrl(), "once");
   return (
     <>
@@ -37,13 +38,13 @@ export function Completeness() {
         </select>
       </label>
       <Show of={lacks} what="completeness">
-        {(data) => <Rows data={data} by={by} />}
+        {(data) => <Rows data={data} by={by} url={url} />}
       </Show>
     </>
   );
 }
 
-function Rows({ data, by }: { data: Told; by: string }) {
+function Rows({ data, by, url }: { data: Told; by: string; url: string }) {
   const columns = [
     text(by),
     text("Agent"),
@@ -66,7 +67,7 @@ function Rows({ data, by }: { data: Told; by: string }) {
     return (
       <>
         <p class="note empty">Nothing was read in these days.</p>
-        <Cli command={data.cli} />
+        <Cli command={data.cli} url={url} />
       </>
     );
   const rows = data.rows.toReversed().map((row) => ({
@@ -81,7 +82,7 @@ function Rows({ data, by }: { data: Told; by: string }) {
         columns={columns}
         rows={[...rows, { key: "total", look: "total", cells: ["Total", "", ...counts(data.totals)] }]}
       />
-      <Cli command={data.cli} />
+      <Cli command={data.cli} url={url} />
     </>
   );
 }
@@ -124,7 +125,7 @@ function Checks({ data, again }: { data: Doctor; again(): void }) {
             }))}
         />
       </details>
-      <Cli command={data.cli} />
+      <Cli command={data.cli} url={doctorUrl()} />
     </>
   );
 }

@@ -4,6 +4,7 @@ import { type ErrorRow, type Errors as Told, errorsUrl, exportUrl } from "../api
 import { useAnswer } from "../load";
 import { grouped } from "../money";
 import { Cli } from "../parts/cli";
+import { OfDevice } from "../parts/device";
 import { Exports } from "../parts/exports";
 import { Range } from "../parts/range";
 import { Show } from "../parts/show";
@@ -13,10 +14,12 @@ import { here, param, to, zone } from "../url";
 
 export function Errors() {
   const cursor = param("cursor", "");
-  const errors = useAnswer<Told>(errorsUrl({ limit: "100", ...(cursor && { cursor }) }));
+  const url = errorsUrl({ limit: "100", ...(cursor && { cursor }) });
+  const errors = useAnswer<Told>(url);
   return (
     <>
       <Range />
+      <OfDevice />
       <Show of={errors} what="errors">
         {(data) => (
           <>
@@ -42,7 +45,7 @@ export function Errors() {
             </nav>
             <FailedCalls data={data} />
             <Exports url={(format) => exportUrl("errors", format)} />
-            <Cli command={data.cli} />
+            <Cli command={data.cli} url={url} />
           </>
         )}
       </Show>

@@ -2,6 +2,7 @@
 
 import { type Usage, exportUrl, usageUrl } from "../api";
 import { UsageChart, metricNames, metricTitle, nameOf } from "../charts/usage";
+import { filterNames } from "../fleet";
 import { useAnswer } from "../load";
 import { AsOf } from "../parts/asof";
 import { Cli } from "../parts/cli";
@@ -24,10 +25,11 @@ const BUCKETS: Record<string, string> = {
 };
 
 /** Names of groups as the command line has them. */
-const GROUPS: Record<string, string> = Object.fromEntries([
-  ["", "nothing"],
-  ...FILTERS.map((name) => [name, name === "kind" ? "session kind" : name]),
-]);
+const groups = (): Record<string, string> =>
+  Object.fromEntries([
+    ["", "nothing"],
+    ...filterNames.value.map((name) => [name, name === "kind" ? "session kind" : name]),
+  ]);
 
 /** Times as reports name them, by the bucket. */
 const BY: Record<string, string> = { "30m": "30m", "1h": "hour", "1d": "day", "1w": "week", "1mo": "month" };
@@ -99,8 +101,8 @@ function Pickers({ group, subgroup }: { group: string; subgroup: string }) {
         options={metrics}
         fallback="tokens"
       />
-      <Pick name="group" title="by" value={group} options={GROUPS} fallback="model" />
-      {group && <Pick name="subgroup" title="and" value={subgroup} options={GROUPS} fallback="" />}
+      <Pick name="group" title="by" value={group} options={groups()} fallback="model" />
+      {group && <Pick name="subgroup" title="and" value={subgroup} options={groups()} fallback="" />}
       <Pick name="bucket" title="per" value={param("bucket", "auto")} options={BUCKETS} fallback="auto" />
       <Pick name="top" title="Named" value={param("top", "10")} options={tops} fallback="10" />
       <Pick

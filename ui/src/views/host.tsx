@@ -1,20 +1,22 @@
-// The machine: what agents left of it, with their calls behind.
+// The machine, of a hub one of its devices: what agents left of it, with their calls behind.
 
 import { useMemo } from "preact/hooks";
 import { type Host as Told, type HostMetric, exportUrl, hostUrl } from "../api";
 import { Dense } from "../charts/dense";
 import type { Layer } from "../charts/stacked";
 import { Legend } from "../charts/usage";
+import { fleet, isFleet } from "../fleet";
 import { useAnswer } from "../load";
 import { bytes, short } from "../money";
 import { AsOf } from "../parts/asof";
 import { Cli } from "../parts/cli";
+import { ChooseDevice, OfDevice } from "../parts/device";
 import { Exports } from "../parts/exports";
 import { Range } from "../parts/range";
 import { Show } from "../parts/show";
 import { Twin, number, text } from "../parts/table";
 import { Missing } from "../parts/words";
-import { param, spanDays } from "../url";
+import { device, param, spanDays } from "../url";
 
 /** Which metrics share a chart; the first that fits takes one. */
 const CHARTS: { title: string; fits: RegExp }[] = [
@@ -39,11 +41,31 @@ function finest(days: number | null): string {
 }
 
 export function Host() {
-  const bucket = param("bucket", finest(spanDays.value));
-  const host = useAnswer<Told>(hostUrl({ bucket }));
+  const isOfNone = isFleet.value && device.value === null;
   return (
     <>
       <Range />
+      <OfDevice all="choose one" />
+      {fleet.value === null ? <Unknown /> : isOfNone ? <ChooseDevice what="Samples" /> : <Samples />}
+    </>
+  );
+}
+
+/** Before it is known whether there are devices: many machines are not asked for as one. */
+function Unknown() {
+  return (
+    <p class="loading" role="status">
+      Reading whether there are devices…
+    </p>
+  );
+}
+
+function Samples() {
+  const bucket = param("bucket", finest(spanDays.value));
+  const url = hostUrl({ bucket });
+  const host = useAnswer<Told>(url);
+  return (
+    <>
       <Show of={host} what="samples of the machine">
         {(data) => (
           <>
@@ -53,12 +75,12 @@ export function Host() {
             ) : (
               <p class="note empty">
                 No sample of these days: <code>trueup serve</code> takes one every 15 s, unless{" "}
-                <code>metrics_interval</code> is off.
+                <code>metrics_interval</code> is off{isFleet.value && " there"}.
               </p>
             )}
             {data.sources.length > 0 && <p class="quiet">As {data.sources.join(", ")} tells it.</p>}
             <Exports url={(format) => exportUrl("host", format)} />
-            <Cli command={data.cli} />
+            <Cli command={data.cli} url={url} />
           </>
         )}
       </Show>

@@ -1,20 +1,23 @@
 // What was used, what it cost, who says so, and what is new.
 
+import { useEffect } from "preact/hooks";
 import { type Bucket, type Cost, type Sum, type Usage, costUrl, usageUrl } from "../api";
 import { Spark } from "../charts/spark";
 import { UsageChart, metricTitle, nameOf } from "../charts/usage";
+import { fleet, isFleet, learnFleet } from "../fleet";
 import { liveCalls } from "../live";
 import { type Answer, useAnswer } from "../load";
 import { counted, divided, dollars, grouped, short } from "../money";
 import { AsOf } from "../parts/asof";
 import { Cli } from "../parts/cli";
+import { OfAllDevices } from "../parts/device";
 import { Filters, withFilter } from "../parts/filters";
 import { Range } from "../parts/range";
 import { NoUsage, NothingHere, Show } from "../parts/show";
 import { type Row, Table, number, text } from "../parts/table";
-import { Cost as CostOf, Count, Delta, Missing, Moment, Money, Name } from "../parts/words";
+import { Badge, Cost as CostOf, Count, Delta, Missing, Moment, Money, Name } from "../parts/words";
 import { daysBetween, lastOfMonth, plusDays } from "../time";
-import { FILTERS, type FilterName, go, here, param, to } from "../url";
+import { FILTERS, type FilterName, device, go, here, param, to } from "../url";
 
 const METRICS = ["tokens", "cost", "calls", "errors"];
 const TOP = "5";
@@ -26,10 +29,26 @@ export function Overview() {
     <>
       <Range />
       <Filters />
+      {isFleet.value && <Fleet />}
       <Show of={usage} what="usage">
         {(data) => (data.first_usage === null ? <NoUsage /> : <Account usage={data} metric={metric} />)}
       </Show>
     </>
+  );
+}
+
+/** Whether all of it came: what devices have not told is in no figure. */
+function Fleet() {
+  useEffect(() => void learnFleet(), []);
+  const { counts, is_complete: isComplete, rows } = fleet.value ?? {};
+  const states = Object.entries(counts ?? {}).filter(([, count]) => count > 0);
+  return (
+    <p class="row">
+      <a href={to("devices")}>{counted(rows?.length ?? 0, "device")}</a>
+      <Badge look={isComplete ? "good" : "warn"}>
+        {states.map(([state, count]) => `${grouped(count)} ${state}`).join(", ")}
+      </Badge>
+    </p>
   );
 }
 
@@ -65,6 +84,7 @@ function Account({ usage, metric }: { usage: Usage; metric: string }) {
         <TopModels usage={usage} />
         <Top name="project" title="Projects" />
         <Top name="agent" title="Agents" />
+        {isFleet.value && device.value === null && <Top name="device" title="Devices" />}
         <Latest />
       </div>
       <Cli command={usage.cli} />
@@ -324,6 +344,7 @@ function Latest() {
   return (
     <section aria-label="Latest calls">
       <h2>Latest calls</h2>
+      <OfAllDevices />
       {calls.length === 0 ? (
         <p class="quiet">None is known.</p>
       ) : (

@@ -74,7 +74,7 @@ function Run({ data }: { data: Told }) {
       )}
       <Unconnected data={data} />
       <Notes data={data} />
-      <Cli command={data.cli} />
+      <Cli command={data.cli} url={parityUrl()} />
     </>
   );
 }

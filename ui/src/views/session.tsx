@@ -10,7 +10,7 @@ import { Show } from "../parts/show";
 import { Table, number, text } from "../parts/table";
 import { Badge, Cost, Count, Missing, Moment, Money, Name, Names } from "../parts/words";
 import { duration, moment } from "../time";
-import { here, param, to, zone } from "../url";
+import { device, here, param, to, zone } from "../url";
 
 /** Calls of a page: as many as a chart can show. */
 const LIMIT = "200";
@@ -21,20 +21,21 @@ export function Session({ id }: { id: string }) {
   const cursor = param("cursor", "");
   if (owner) query["agent"] = owner;
   if (cursor) query["cursor"] = cursor;
-  const session = useAnswer<Told>(sessionUrl(id, query));
+  const url = sessionUrl(id, query);
+  const session = useAnswer<Told>(url);
   return (
     <>
       <p>
         <a href={to("sessions")}>All sessions</a>
       </p>
       <Show of={session} what="the session">
-        {(data) => <Detail data={data} />}
+        {(data) => <Detail data={data} url={url} />}
       </Show>
     </>
   );
 }
 
-function Detail({ data }: { data: Told }) {
+function Detail({ data, url }: { data: Told; url: string }) {
   const { exact, estimated, calls } = data;
   const chosen = calls.find(({ id }) => id === param("call", ""));
   return (
@@ -46,6 +47,11 @@ function Detail({ data }: { data: Told }) {
         <Fact name="Agent">
           <Names list={data.agents} />
         </Fact>
+        {device.value !== null && (
+          <Fact name="Device">
+            <Name text={device.value} isWhole />
+          </Fact>
+        )}
         <Fact name="Project">
           <Names list={data.projects} />
         </Fact>
@@ -83,7 +89,7 @@ function Detail({ data }: { data: Told }) {
         {param("cursor", "") && <a href={here({ cursor: null, call: null })}>The first calls</a>}
         {data.next_cursor && <a href={here({ cursor: data.next_cursor, call: null })}>Later calls</a>}
       </nav>
-      <Cli command={data.cli} />
+      <Cli command={data.cli} url={url} />
     </>
   );
 }

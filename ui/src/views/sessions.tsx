@@ -16,7 +16,8 @@ const LIMIT = "50";
 
 export function Sessions() {
   const cursor = param("cursor", "");
-  const sessions = useAnswer<SessionList>(sessionsUrl({ limit: LIMIT, cursor: cursor || null }));
+  const url = sessionsUrl({ limit: LIMIT, cursor: cursor || null });
+  const sessions = useAnswer<SessionList>(url);
   return (
     <>
       <Range />
@@ -31,7 +32,7 @@ export function Sessions() {
               <span class="quiet">{grouped(data.total)} in all</span>
             </nav>
             <Exports url={(format) => exportUrl("sessions", format)} />
-            <Cli command={data.cli} />
+            <Cli command={data.cli} url={url} />
           </>
         )}
       </Show>

@@ -1,6 +1,7 @@
 // What holds and where it comes from; how the daemon is; what telemetry would tell.
 
 import { type Setting, type Telemetry as Told, configUrl, telemetryUrl } from "../api";
+import { isFleet } from "../fleet";
 import { useAnswer } from "../load";
 import { bytes, counted, grouped } from "../money";
 import { Cli } from "../parts/cli";
@@ -8,6 +9,7 @@ import { Show } from "../parts/show";
 import { Table, text } from "../parts/table";
 import { Badge, Moment, Name } from "../parts/words";
 import { THEMES, chooseTheme, theme } from "../theme";
+import { duration } from "../time";
 import { zone } from "../url";
 
 type Config = Record<string, unknown>;
@@ -28,13 +30,21 @@ interface Health {
   ledger: string | null;
 }
 
+/** What that of a hub says. */
+interface HubHealth {
+  status: string;
+  version: string;
+  store: string;
+  uptime_seconds: number;
+}
+
 function isSetting(value: unknown): value is Setting {
   return typeof value === "object" && value !== null && "value" in value && "from" in value;
 }
 
 export function Settings() {
   const config = useAnswer<Config>(configUrl(), "once");
-  const health = useAnswer<Health>("/health");
+  const health = useAnswer<Health | HubHealth>("/health");
   const telemetry = useAnswer<Told>(telemetryUrl());
   return (
     <>
@@ -52,9 +62,9 @@ export function Settings() {
           <option value="dark">dark</option>
         </select>
       </label>
-      <h2>The daemon</h2>
-      <Show of={health} what="how the daemon is">
-        {(data) => <Daemon data={data} />}
+      <h2>{isFleet.value ? "The hub" : "The daemon"}</h2>
+      <Show of={health} what="how it is">
+        {(data) => <Daemon rows={"store" in data ? hubRows(data) : daemonRows(data)} />}
       </Show>
       <h2>Settings</h2>
       <Show of={config} what="settings">
@@ -79,7 +89,7 @@ function manifests(config: Config | null): string[] {
 const DECIDERS: Record<string, string> = {
   do_not_track: "the variable DO_NOT_TRACK",
   variable: "the variable TRUEUP_TELEMETRY",
-  policy: "a policy of this machine",
+  policy: "a policy of the machine",
   file: "a decision that was made here",
   ci: "the variable CI",
   default: "the manifest: nobody has decided",
@@ -105,12 +115,12 @@ function Telemetry({ data: { status, shown, cli } }: { data: Told }) {
         columns={[text("What"), text("How")]}
         rows={rows.map(([name, said], at) => ({ key: `${at}`, cells: [name, said] }))}
       />
-      <Cli command="trueup telemetry status" />
+      {!isFleet.value && <Cli command="trueup telemetry status" />}
       <h3 id="next">What it would send next</h3>
       <pre class="wrap" tabIndex={0} aria-labelledby="next">
         {shown}
       </pre>
-      <Cli command={cli} />
+      <Cli command={cli} url={telemetryUrl()} />
     </>
   );
 }
@@ -129,9 +139,22 @@ function Products({ paths }: { paths: string[] }) {
   );
 }
 
-function Daemon({ data }: { data: Health }) {
-  const rows: [string, preact.ComponentChildren][] = [
-    ["Status", <Badge look={data.status === "ok" ? "good" : "bad"}>{data.status}</Badge>],
+type Rows = [string, preact.ComponentChildren][];
+
+const status = (said: string) => <Badge look={said === "ok" ? "good" : "bad"}>{said}</Badge>;
+
+function hubRows(data: HubHealth): Rows {
+  return [
+    ["Status", status(data.status)],
+    ["Store", data.store],
+    ["Up for", duration(data.uptime_seconds * 1000)],
+    ["Version", data.version],
+  ];
+}
+
+function daemonRows(data: Health): Rows {
+  return [
+    ["Status", status(data.status)],
     ["Problem", data.db_error ?? data.sync_error ?? "none"],
     [`Stores read, ${zone.value}`, <Moment at={data.last_sync} />],
     ["Queue", `${grouped(data.queue_depth)} of ${grouped(data.queue_capacity)} records`],
@@ -141,6 +164,9 @@ function Daemon({ data }: { data: Health }) {
     ["Disk", data.disk_status],
     ["Version", data.version],
   ];
+}
+
+function Daemon({ rows }: { rows: Rows }) {
   return (
     <Table
       caption="Health"
@@ -164,7 +190,10 @@ function Effective({ data }: { data: Config }) {
           cells: [<code>{name}</code>, <Name text={value} other="none" isWhole />, <Name text={from} isWhole />],
         }))}
       />
-      <Cli command={typeof data["cli"] === "string" ? data["cli"] : "trueup config"} />
+      <Cli
+        command={typeof data["cli"] === "string" ? data["cli"] : "trueup config"}
+        url={configUrl()}
+      />
     </>
   );
 }
