@@ -6,6 +6,17 @@ import { join } from "node:path";
 
 const STARTED_MS_MAX = 20_000;
 
+/** The address that a log says is listened at. */
+export async function listening(log) {
+  const end = Date.now() + STARTED_MS_MAX;
+  while (Date.now() < end) {
+    const first = readFileSync(log, "utf8").split("\n").find((line) => line.includes('"listening"'));
+    if (first) return `http://${JSON.parse(first).addr}`;
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  throw new Error(`trueup does not listen: ${readFileSync(log, "utf8")}`);
+}
+
 export class Machine {
   constructor(home, trueup) {
     this.home = home;
@@ -52,16 +63,7 @@ export class Machine {
     const environment = { ...this.environment, TRUEUP_PORT: port };
     this.daemon = spawn(join(this.bin, "trueup"), ["serve"], { env: environment, stdio: ["ignore", "ignore", openSync(log, "w")] });
     this.ended = new Promise((done) => this.daemon.once("exit", done));
-    const end = Date.now() + STARTED_MS_MAX;
-    while (Date.now() < end) {
-      const first = readFileSync(log, "utf8").split("\n").find((line) => line.includes('"listening"'));
-      if (first) {
-        this.url = `http://${JSON.parse(first).addr}`;
-        return;
-      }
-      await new Promise((done) => setTimeout(done, 50));
-    }
-    throw new Error(`trueup serve does not listen: ${readFileSync(log, "utf8")}`);
+    this.url = await listening(log);
   }
 
   async stop() {

@@ -48,3 +48,10 @@ export async function pictures({ page, machine, views }, folder) {
   await check("A narrow picture", () => shoot(page, folder, "overview-400", all.overview, machine));
   await page.setViewportSize(WIDE);
 }
+
+/** A hub with devices of each state. */
+export async function picturesOfFleet({ page, machine }, folder) {
+  mkdirSync(folder, { recursive: true });
+  await page.setViewportSize(WIDE);
+  await check("A picture of devices", () => shoot(page, folder, "devices", "#/devices", machine));
+}

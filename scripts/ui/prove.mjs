@@ -10,10 +10,12 @@ import { begin, finish } from "./checks.mjs";
 import { Machine } from "./daemon.mjs";
 import { names, silence, watch } from "./fence.mjs";
 import { figures } from "./figures.mjs";
+import { fleet, newcomer, single } from "./fleet.mjs";
+import { Hub } from "./hub.mjs";
 import { keyboard } from "./keyboard.mjs";
 import { live } from "./live.mjs";
 import { addresses, looks } from "./looks.mjs";
-import { pictures } from "./pictures.mjs";
+import { pictures, picturesOfFleet } from "./pictures.mjs";
 import { report } from "./report.mjs";
 import { post, postHostile, prepare } from "./seed.mjs";
 import { emptiness, outage, states, zones } from "./states.mjs";
@@ -26,12 +28,14 @@ const [trueup, folder, ...options] = process.argv.slice(2);
 const option = (name) => (options.includes(name) ? options[options.indexOf(name) + 1] : null);
 const screenshots = option("--screenshots");
 const only = option("--only");
-const isWanted = (part) => (only ? only.split(",").includes(part) : part !== "pictures" || screenshots);
+const isWanted = (part) => (only ? only.split(",").includes(part) : !/pictures/.test(part) || screenshots);
 
 const now = Date.now();
 const machine = new Machine(join(folder, "home"), trueup);
 mkdirSync(join(folder, "bare"), { recursive: true });
 const bare = new Machine(join(folder, "bare"), trueup);
+mkdirSync(join(folder, "hub"), { recursive: true });
+const hub = new Hub(join(folder, "hub"), trueup);
 const browser = await launch();
 
 /** A tab of its own for a part, which is watched. */
@@ -68,10 +72,20 @@ try {
     await part("bare", "A ledger without usage", emptiness, { of: bare, refusals: true });
     await bare.stop();
   }
+  await part("single", "A single machine has no devices", single);
+  if (isWanted("fleet") || isWanted("newcomer") || isWanted("fleet-pictures")) {
+    await hub.serve(now);
+    const reads = (password) => ({ of: hub, context: { httpCredentials: { username: "reader", password } } });
+    if (screenshots) await part("fleet-pictures", "Pictures of a fleet", (place) => picturesOfFleet(place, folderOfPictures), reads(hub.reader));
+    await part("fleet", "A fleet", fleet, { ...reads(hub.reader), refusals: true });
+    await part("newcomer", "A hub without devices", newcomer, reads(hub.emptyReader));
+    await hub.end();
+  }
   await part("outage", "A daemon that ends", outage, { refusals: true });
 } finally {
   await browser.close();
   await machine.stop();
   await bare.stop();
+  await hub.end();
 }
 process.exitCode = finish() ? 0 : 1;

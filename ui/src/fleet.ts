@@ -7,7 +7,7 @@ import { ask } from "./load";
 import { FILTERS, type FilterName } from "./url";
 
 /** Most devices that a list to choose from offers. */
-const OFFERED_MAX = 1000;
+const OFFERED_MAX = 2000;
 
 /** What was last said of devices; null before the first answer. */
 export const fleet = signal<Devices | null>(null);

@@ -31,8 +31,8 @@ let lastBeat = -PULSE_MS;
 let toldTimer: number | undefined;
 let untold = 0;
 
-/** At once after a quiet time, and not sooner than views may ask again. */
-function beat(): void {
+/** Has views ask again: at once after a quiet time, and not sooner than they may. */
+export function beat(): void {
   const wait = Math.max(0, lastBeat + PULSE_MS - performance.now());
   pulseTimer ??= window.setTimeout(() => {
     [pulseTimer, lastBeat] = [undefined, performance.now()];

@@ -23,7 +23,7 @@ function ofHub(command: string, url: string | undefined): string {
   if (url === undefined) return command;
   // Letters that an address may have and a quoted word of a shell may not.
   const quoted = `'${location.origin}${url.replaceAll("'", "%27")}'`;
-  return `curl -H "Authorization: Bearer $TRUEUP_HUB_TOKEN" ${quoted}`;
+  return `curl -H "Authorization: Bearer $(cat "$TRUEUP_HUB_TOKEN_FILE")" ${quoted}`;
 }
 
 interface Props {

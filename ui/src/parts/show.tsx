@@ -86,10 +86,10 @@ export function NoDevices() {
         Devices tell a <code>trueup hub</code> what their <code>trueup serve</code> counts. Each needs a token
         of its own, made where the hub is:
       </p>
-      <Cli command="trueup hub token create --tenant TENANT --device DEVICE > device.token" />
+      <Cli command="trueup hub token create --tenant TENANT --device DEVICE > DEVICE.token" />
       <p>On the device, then:</p>
       <Cli
-        command={`TRUEUP_PUSH_ENDPOINT=${location.origin}/v1/ingest trueup serve --push-token-file device.token`}
+        command={`TRUEUP_PUSH_ENDPOINT=${location.origin}/v1/ingest TRUEUP_PUSH_TOKEN_FILE=DEVICE.token trueup serve`}
       />
     </section>
   );

@@ -1,8 +1,10 @@
 // Devices of a hub: who tells it, and whether all of it came.
 
+import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { type Device, type DeviceState, type Devices as Told, devicesUrl } from "../api";
 import { fleet } from "../fleet";
+import { beat } from "../live";
 import { useAnswer } from "../load";
 import { counted, grouped } from "../money";
 import { Cli } from "../parts/cli";
@@ -18,34 +20,53 @@ const ROWS_MAX = 200;
 const AGAIN_MS = 10_000;
 
 /** What a state is, and what to do; the worst first. The first that holds is a device's. */
-const STATES: { state: DeviceState; look: BadgeLook; short: string; what: string; mend: string }[] = [
+const STATES: {
+  state: DeviceState;
+  look: BadgeLook;
+  short: string;
+  what: string;
+  mend: ComponentChildren;
+}[] = [
   {
     state: "lossy",
     look: "bad",
     short: "some of it never comes",
     what: "Some of its records will never come: it had to drop them, the hub refused them, or places of its outbox were passed over (missing). Sums are too low by them.",
-    mend: "trueup push status, on the device, tells which and why.",
+    mend: (
+      <>
+        <code>trueup push status</code> on the device tells which, and why.
+      </>
+    ),
   },
   {
     state: "silent",
     look: "warn",
     short: "not heard of",
-    what: "It was not heard of for longer than three heartbeats. It may be off, asleep, or without a way to the hub; what it counts meanwhile comes later.",
-    mend: "trueup push status, on the device, tells what its last attempts met.",
+    what: "It was not heard of for three heartbeats. It may be off, asleep, or without a way to the hub; what it counts meanwhile comes later.",
+    mend: (
+      <>
+        <code>trueup push status</code> on the device tells what its last attempts met.
+      </>
+    ),
   },
   {
     state: "behind",
     look: "warn",
     short: "records wait",
-    what: "It is heard of, and the oldest record that waits on it waits longer than that. Its last figures are still to come.",
-    mend: "Nothing, if it was offline for long. Otherwise push_max_bytes and push_interval of the device decide how fast it sends.",
+    what: "It is heard of, and a record waits on it for longer than three heartbeats. Its last figures are still to come.",
+    mend: (
+      <>
+        Nothing where it was offline for long: it catches up. Otherwise <code>trueup push status</code> on the
+        device tells what keeps it from sending.
+      </>
+    ),
   },
   {
     state: "ok",
     look: "good",
     short: "all of it comes",
     what: "It is heard of, nothing of it is known to be missing, and nothing waits for long.",
-    mend: "Nothing.",
+    mend: null,
   },
 ];
 
@@ -57,14 +78,14 @@ const VIEWS = { explore: "Explore", sessions: "Sessions", errors: "Errors", host
 
 export function Devices() {
   const devices = useAnswer<Told>(devicesUrl());
-  const { data, retry } = devices;
+  const { data } = devices;
   useEffect(() => {
     if (data) fleet.value = data;
   }, [data]);
   useEffect(() => {
-    const timer = setInterval(() => document.hidden || retry(), AGAIN_MS);
+    const timer = setInterval(() => document.hidden || beat(), AGAIN_MS);
     return () => clearInterval(timer);
-  }, [retry]);
+  }, []);
   return (
     <Show of={devices} what="devices">
       {(told) => (told.rows.length === 0 ? <NoDevices /> : <All told={told} />)}
@@ -93,13 +114,13 @@ function All({ told }: { told: Told }) {
               <Badge look={look}>{state}</Badge>
             </dt>
             <dd>{what}</dd>
-            <dd class="quiet">To do: {mend}</dd>
+            {mend && <dd>{mend}</dd>}
           </div>
         ))}
       </dl>
       <p class="quiet">
-        Three heartbeats are {duration(told.silent_after_seconds * 1000)} (<code>hub_heartbeat</code>). Of several
-        states the first of these holds.
+        Three heartbeats are {duration(told.silent_after_seconds * 1000)} (<code>hub_heartbeat</code>). Of
+        several states the first of these holds.
       </p>
       <Cli command={told.cli} />
     </>
@@ -127,9 +148,7 @@ function Counts({ told }: { told: Told }) {
     <section aria-label="Devices by state">
       <dl class="cards of-five">
         {card("Devices", told.rows.length, "in all", null)}
-        {STATES.toReversed().map((one) =>
-          card(one.state, told.counts[one.state], one.short, one.state),
-        )}
+        {STATES.toReversed().map((one) => card(one.state, told.counts[one.state], one.short, one.state))}
       </dl>
     </section>
   );
@@ -204,7 +223,7 @@ function row(one: Device) {
       </>,
       <Badge look={looks.get(state) ?? "plain"}>{state}</Badge>,
       <time dateTime={one.last_seen_at} title={one.last_seen_at}>
-        {`${duration(one.seen_seconds_ago * 1000)} ago`}
+        {ago(one.seen_seconds_ago)}
       </time>,
       <Name text={one.version} />,
       <Count of={one.waiting} />,
@@ -217,7 +236,7 @@ function row(one: Device) {
       <Lost of={one.refused} />,
       <Lost of={one.missing} />,
       <Count of={one.accepted} />,
-      <span class="row">
+      <span class="links">
         {Object.entries(VIEWS).map(([view, title]) => (
           <a key={view} href={to(view, { device })} aria-label={`${title} of ${device}`}>
             {title}
@@ -228,7 +247,16 @@ function row(one: Device) {
   };
 }
 
+function ago(seconds: number): string {
+  return `${seconds < 60 ? `${seconds} s` : duration(seconds * 1000)} ago`;
+}
+
 /** What will never come. */
 function Lost({ of }: { of: number }) {
-  return of === 0 ? <Count of={of} /> : <strong><Count of={of} /></strong>;
+  if (of === 0) return <Count of={of} />;
+  return (
+    <strong>
+      <Count of={of} />
+    </strong>
+  );
 }

@@ -1,7 +1,7 @@
 // What was used, what it cost, who says so, and what is new.
 
 import { useEffect } from "preact/hooks";
-import { type Bucket, type Cost, type Sum, type Usage, costUrl, usageUrl } from "../api";
+import { type Bucket, type Cost, type DeviceState, type Sum, type Usage, costUrl, usageUrl } from "../api";
 import { Spark } from "../charts/spark";
 import { UsageChart, metricTitle, nameOf } from "../charts/usage";
 import { fleet, isFleet, learnFleet } from "../fleet";
@@ -19,6 +19,7 @@ import { Badge, Cost as CostOf, Count, Delta, Missing, Moment, Money, Name } fro
 import { daysBetween, lastOfMonth, plusDays } from "../time";
 import { FILTERS, type FilterName, device, go, here, param, to } from "../url";
 
+const STATES: DeviceState[] = ["ok", "behind", "silent", "lossy"];
 const METRICS = ["tokens", "cost", "calls", "errors"];
 const TOP = "5";
 
@@ -41,7 +42,9 @@ export function Overview() {
 function Fleet() {
   useEffect(() => void learnFleet(), []);
   const { counts, is_complete: isComplete, rows } = fleet.value ?? {};
-  const states = Object.entries(counts ?? {}).filter(([, count]) => count > 0);
+  const states = STATES.map((state) => [state, counts?.[state] ?? 0] as const).filter(
+    ([, count]) => count > 0,
+  );
   return (
     <p class="row">
       <a href={to("devices")}>{counted(rows?.length ?? 0, "device")}</a>
@@ -195,6 +198,9 @@ const BASIS: Record<string, { name: string; what: string }> = {
   unpriced: { name: "Without a price", what: "the account knows the usage, and nobody its price" },
 };
 
+const OF_MACHINE = "connect a provider, or import a statement";
+const OF_HUB = "devices tell a hub of none";
+
 /** Measured, claimed, billed: three witnesses, which are never added to each other. */
 function Witnesses({ usage }: { usage: Usage }) {
   const cost = useAnswer<Cost>(costUrl({ by: "month" }), "once");
@@ -261,7 +267,7 @@ function billed({ data, isLoading }: Answer<Cost>): Row[] {
   return [
     {
       key: "billed",
-      cells: ["Billed", "no bill is known: connect a provider, or import a statement", none, none],
+      cells: ["Billed", `no bill is known: ${isFleet.value ? OF_HUB : OF_MACHINE}`, none, none],
     },
     ...rows,
   ];

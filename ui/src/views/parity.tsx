@@ -1,6 +1,7 @@
 // The account against the bill: which part of it is explained, and where the rest is.
 
 import { type Amounts, type Comparison, type Finding, type Parity as Told, parityUrl } from "../api";
+import { isFleet } from "../fleet";
 import { useAnswer } from "../load";
 import { counted, dollars, grouped, less } from "../money";
 import { Cli } from "../parts/cli";
@@ -43,9 +44,15 @@ function NoBill({ why }: { why: string }) {
   return (
     <div class="note empty">
       <p dir="auto">{why}</p>
-      <p>To compare, connect a provider, or import a statement that it lets you download:</p>
-      <Cli command="trueup provider add openai" />
-      <Cli command="trueup import completions_usage.csv" />
+      {isFleet.value ? (
+        <p>Devices tell a hub what was used, and not what was billed: compare where the bills are.</p>
+      ) : (
+        <>
+          <p>To compare, connect a provider, or import a statement that it lets you download:</p>
+          <Cli command="trueup provider add openai" />
+          <Cli command="trueup import completions_usage.csv" />
+        </>
+      )}
     </div>
   );
 }

@@ -187,13 +187,14 @@ function Effective({ data }: { data: Config }) {
         columns={[text("Setting"), text("Value"), text("From")]}
         rows={settings.map(([name, { value, from }]) => ({
           key: name,
-          cells: [<code>{name}</code>, <Name text={value} other="none" isWhole />, <Name text={from} isWhole />],
+          cells: [
+            <code>{name}</code>,
+            <Name text={value} other="none" isWhole />,
+            <Name text={from} isWhole />,
+          ],
         }))}
       />
-      <Cli
-        command={typeof data["cli"] === "string" ? data["cli"] : "trueup config"}
-        url={configUrl()}
-      />
+      <Cli command={typeof data["cli"] === "string" ? data["cli"] : "trueup config"} url={configUrl()} />
     </>
   );
 }
