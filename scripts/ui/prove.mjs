@@ -76,7 +76,7 @@ try {
   if (isWanted("fleet") || isWanted("newcomer") || isWanted("fleet-pictures")) {
     await hub.serve(now);
     const reads = (password) => ({ of: hub, context: { httpCredentials: { username: "reader", password } } });
-    if (screenshots) await part("fleet-pictures", "Pictures of a fleet", (place) => picturesOfFleet(place, folderOfPictures), reads(hub.reader));
+    if (screenshots) await part("fleet-pictures", "Pictures of a fleet", (place) => picturesOfFleet(place, folderOfPictures), { of: hub, context: { ...reads(hub.reader).context, timezoneId: "Europe/Berlin" } });
     await part("fleet", "A fleet", fleet, { ...reads(hub.reader), refusals: true });
     await part("newcomer", "A hub without devices", newcomer, reads(hub.emptyReader));
     await hub.end();

@@ -1,6 +1,7 @@
 // Which device of a hub: of a single machine there is none to choose.
 
 import { deviceNames, isFleet } from "../fleet";
+import { counted } from "../money";
 import { device, go, here } from "../url";
 import { Name } from "./words";
 
@@ -29,13 +30,17 @@ export function OfDevice({ all = "all" }: { all?: string }) {
   );
 }
 
+/** Most devices that stand there to be clicked; the others are in the list above. */
+const SHOWN_MAX = 100;
+
 /** What stands where there is only something to show of one device. */
 export function ChooseDevice({ what }: { what: string }) {
+  const more = deviceNames.value.length - SHOWN_MAX;
   return (
     <section class="note" aria-label="Choose a device">
       <p>{what} are of one device. Choose which:</p>
       <ul class="row plain">
-        {deviceNames.value.map((name) => (
+        {deviceNames.value.slice(0, SHOWN_MAX).map((name) => (
           <li key={name}>
             <a class="button" href={here({ device: name })}>
               <Name text={name} />
@@ -43,6 +48,7 @@ export function ChooseDevice({ what }: { what: string }) {
           </li>
         ))}
       </ul>
+      {more > 0 && <p class="quiet">{counted(more, "device")} more are in the list above.</p>}
     </section>
   );
 }

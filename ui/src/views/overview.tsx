@@ -362,7 +362,7 @@ function Latest() {
             key: call.id,
             cells: [
               call.session ? (
-                <a href={to("session", { call: call.id, owner: call.agent }, call.session)}>
+                <a href={to("session", { call: call.id, owner: call.agent, device: null }, call.session)}>
                   <Moment at={call.at} />
                 </a>
               ) : (
