@@ -62,7 +62,12 @@ pub(crate) struct Config {
     pub(crate) environment: Environment,
     /// Whether this process keeps the ledger up to date anyhow: whoever reports need not.
     pub(crate) is_kept_here: bool,
+    /// Whether it answers a tenant of a hub, whom the hub's own paths do not concern.
+    is_of_tenant: bool,
 }
+
+/// The settings that tenants of a hub are told.
+const TOLD_TENANTS: [&str; 3] = ["tz", "hub_push_interval", "hub_heartbeat"];
 
 /// Longest settings file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -71,6 +76,25 @@ impl Config {
     /// The same for what runs within the process that keeps the ledger.
     pub(crate) fn kept_here(self) -> Self {
         Self { is_kept_here: true, ..self }
+    }
+
+    /// The same for what answers a tenant of a hub: nothing of this machine's agents, budgets and paths is
+    /// in it.
+    pub(crate) fn of_tenant(self, ledger: &Path) -> Self {
+        let config = self.with("ledger", ledger.display().to_string());
+        let home = ledger.with_extension("home");
+        Self {
+            is_of_tenant: true,
+            settings_file: "the settings of the hub".into(),
+            budgets: Vec::new(),
+            environment: Environment { home, ..Environment::default() },
+            ..config.kept_here()
+        }
+    }
+
+    /// Whether a setting may be shown to whoever asks.
+    pub(crate) fn tells(&self, setting: &Setting) -> bool {
+        !self.is_of_tenant || TOLD_TENANTS.contains(&setting.key)
     }
 
     /// The same with another value of one setting.
@@ -139,8 +163,14 @@ impl Config {
             let root = Root::new(environment.expand(folder), "openclaw_dir");
             environment.pointed.insert(openclaw::SOURCE, root);
         }
-        let mut config =
-            Self { values, settings_file: path, budgets, environment, is_kept_here: false };
+        let mut config = Self {
+            values,
+            settings_file: path,
+            budgets,
+            environment,
+            is_kept_here: false,
+            is_of_tenant: false,
+        };
         let spool = config.spool(openclaw::SOURCE);
         config.environment.spools.insert(openclaw::SOURCE, spool);
         Ok(config)

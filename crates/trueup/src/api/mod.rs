@@ -34,7 +34,6 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
-use trueup_agents::Environment;
 use trueup_core::UnixMs;
 use trueup_core::prices::PriceBook;
 use trueup_ledger::{Reader, Writer};
@@ -167,10 +166,7 @@ impl App {
     ) -> anyhow::Result<Arc<Self>> {
         // Where `serve` would listen does not matter here.
         let config = config.clone().with("bind", Ipv4Addr::LOCALHOST.to_string());
-        let mut config = config.with("ledger", ledger.display().to_string()).kept_here();
-        // Nor does what agents have on this machine.
-        config.environment =
-            Environment { home: ledger.with_extension("home"), ..Environment::default() };
+        let config = config.of_tenant(ledger);
         let settings = Settings::of(&config)?;
         let threads = Threads {
             watch: Arc::default(),

@@ -106,7 +106,8 @@ fn budget_as_json(budget: &budget::Settings) -> serde_json::Value {
 }
 
 pub(super) fn as_json(config: &Config) -> serde_json::Value {
-    let settings = SETTINGS.iter().map(|setting| {
+    let told = SETTINGS.iter().filter(|setting| config.tells(setting));
+    let settings = told.map(|setting| {
         let (_, origin) = config.value(setting.key);
         let value = json!({ "value": shown(config, setting), "from": origin.to_string() });
         (setting.key.to_owned(), value)

@@ -157,6 +157,13 @@ fn tokens_open_what_they_are_for_and_nothing_else() {
         assert_eq!(hub.get(path).status, 401, "{path}");
         assert_eq!(ask(&hub, "truh_wrong", path).status, 401, "{path}");
     }
+    let config = ask(&hub, &reader, "/api/v1/config");
+    let paths = ["ledger", "/hub", "prices", "home"];
+    assert!(
+        config.status == 200 && paths.iter().all(|path| !config.text.contains(path)),
+        "{}",
+        config.text
+    );
     assert_eq!(ask(&hub, &device, "/v1/report").status, 403);
     let headers = [("authorization", bearer(&reader)), ("content-type", "application/json".into())];
     let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
