@@ -46,7 +46,9 @@ pub use devices::{Delivered, Device, DeviceLedger};
 pub use error::LedgerError;
 pub use failures::{FailedCalls, StoredError};
 pub use ledger::{Appended, Ledger, OpenOptions, Rebuild, write_ahead_log};
-pub use outgoing::{Destination, Identity, Outgoing, PushAttempt, Quarantined, Snapshot, Value};
+pub use outgoing::{
+    Backlog, Destination, Identity, Outgoing, PushAttempt, Quarantined, Snapshot, Value,
+};
 pub use positions::StoredPositions;
 pub use push::{Ack, Effect, Frozen, Outcome, Postponed, Rejected};
 pub use queue::{Done, Limits, Offered};

@@ -13,7 +13,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use trueup_core::{FactId, UnixMs};
 
-use crate::{Frozen, LedgerError, Reader};
+use crate::push::{BATCH_MADE, HEARTBEAT};
+use crate::{DROPPED, Frozen, LedgerError, Reader};
 
 /// Whose account this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +98,21 @@ pub struct Quarantined {
     pub reason: String,
 }
 
+/// How it stands with what is still to be sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Places of the outbox.
+    pub waiting: u64,
+    /// The time of the record at the first of them.
+    pub oldest_waiting_at: Option<UnixMs>,
+    /// Records that were dropped for want of room, over all runs.
+    pub dropped: u64,
+    /// Records that the destination refused for good.
+    pub refused: u64,
+    /// When something new was last read of an agent's store.
+    pub last_read_at: Option<UnixMs>,
+}
+
 /// The ledger as it is at one moment.
 #[derive(Debug)]
 pub struct Snapshot<'a>(&'a Reader);
@@ -158,6 +174,35 @@ impl Snapshot<'_> {
             Ok(last)
         };
         run().map_err(LedgerError::sqlite(&self.0.path))
+    }
+}
+
+impl Snapshot<'_> {
+    /// How it stands with what is behind a place of the outbox.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn backlog(&self, destination: &str, after: i64) -> Result<Backlog, LedgerError> {
+        let reader = self.0;
+        let oldest = "SELECT id FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT 1";
+        let oldest = reader.one(oldest, [after], |row| row.get(0).map(FactId))?;
+        Ok(Backlog {
+            waiting: u64::try_from(reader.last_queued()?.saturating_sub(after)).unwrap_or(0),
+            oldest_waiting_at: oldest.map(FactId::time),
+            dropped: reader.counter(DROPPED)?,
+            refused: reader.quarantined_count(destination)?,
+            last_read_at: reader.last_read()?,
+        })
+    }
+
+    /// When the next batch counts as made: now, or right after the one before it where the clock went
+    /// back. Of two words on one id the later one holds, so no two batches have one time.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn next_batch_at(&self, now: UnixMs) -> Result<UnixMs, LedgerError> {
+        let before = self.0.counter(BATCH_MADE)?.cast_signed();
+        Ok(UnixMs(now.0.max(before.saturating_add(1))))
     }
 }
 
@@ -254,6 +299,14 @@ impl Reader {
                 is_active: row.get(4)?,
             })
         })
+    }
+
+    /// After how many seconds of silence the destination wants to hear that we are there; 0 is never.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn heartbeat_seconds(&self) -> Result<u32, LedgerError> {
+        Ok(u32::try_from(self.counter(HEARTBEAT)?).unwrap_or(0))
     }
 
     /// The batch that is on its way to a destination.

@@ -18,18 +18,23 @@ const LOG_ROWS_MAX: i64 = 10_000;
 /// How often a destination may put a record off before that counts as a refusal.
 const POSTPONED_MAX: i64 = 8;
 
+/// The counter of the time that the newest batch was made at.
+pub(crate) const BATCH_MADE: &str = "push_batch_made_ms";
+/// The counter of after how many seconds of silence a destination wants to hear that we are there.
+pub(crate) const HEARTBEAT: &str = "push_heartbeat_seconds";
+
 /// A batch as it is sent, again and again until there is an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frozen {
     /// The batch's id, a UUID.
     pub id: String,
-    /// When it was made.
+    /// When it was made: later than every batch before it, whatever the clock says.
     pub created_at: UnixMs,
     /// The first place of the outbox that it covers.
     pub first_seq: i64,
     /// The last place of the outbox that it covers.
     pub last_seq: i64,
-    /// Records in it.
+    /// Records in it; none in one that only says that we are there.
     pub events: u64,
     /// Its length before compression.
     pub bytes: u64,
@@ -98,6 +103,8 @@ pub struct Outcome {
     pub error: Option<String>,
     /// How batches are to be compressed from now on, where that changes.
     pub encoding: Option<&'static str>,
+    /// After how many seconds of silence to say that we are there, where that changes; 0 is never.
+    pub heartbeat_seconds: Option<u32>,
     /// What becomes of the batch.
     pub effect: Effect,
 }
@@ -113,6 +120,7 @@ impl Ledger {
             if !is_any_active(database)? {
                 queue_unpushed(database)?;
             }
+            forget_other(database, destination, endpoint)?;
             database.execute(
                 "INSERT INTO push_destinations (name, endpoint, acked_seq, encoding, is_active)
                  VALUES (?1, ?2, 0, 'gzip', 1)
@@ -156,6 +164,7 @@ impl Ledger {
              last_seq, events, bytes, is_cut, encoding, attempts, body)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         self.change(|database| {
+            count_to(database, BATCH_MADE, batch.created_at.0)?;
             database.execute(
                 insert,
                 params![
@@ -208,6 +217,20 @@ pub(crate) fn is_any_active(database: &Connection) -> rusqlite::Result<bool> {
     database.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
+/// Another address has asked for nothing yet.
+fn forget_other(database: &Connection, destination: &str, endpoint: &str) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM counters WHERE name = ?1 AND NOT EXISTS
+         (SELECT 1 FROM push_destinations WHERE name = ?2 AND endpoint = ?3)";
+    database.execute(sql, params![HEARTBEAT, destination, endpoint]).map(drop)
+}
+
+/// Sets a counter.
+fn count_to(database: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO counters (name, value) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    database.prepare_cached(sql)?.execute(params![name, value]).map(drop)
+}
+
 /// Queues every row that was never pushed, each table in the order of time.
 fn queue_unpushed(database: &Connection) -> rusqlite::Result<()> {
     database.execute("DELETE FROM outbox WHERE kind <> 4", [])?;
@@ -236,6 +259,9 @@ fn apply(
     if let Some(encoding) = outcome.encoding {
         let set = "UPDATE push_destinations SET encoding = ?2 WHERE name = ?1";
         database.execute(set, params![destination, encoding])?;
+    }
+    if let Some(seconds) = outcome.heartbeat_seconds {
+        count_to(database, HEARTBEAT, seconds.into())?;
     }
     match &outcome.effect {
         Effect::Kept(next_at) => {

@@ -76,6 +76,7 @@ fn outcome(effect: Effect) -> Outcome {
         http_status: Some(200),
         error: None,
         encoding: None,
+        heartbeat_seconds: None,
         effect,
     }
 }

@@ -166,6 +166,7 @@ fn push_until(ledger: &mut Ledger, last_seq: i64) {
         http_status: Some(200),
         error: None,
         encoding: None,
+        heartbeat_seconds: None,
         effect: Effect::Acked(Ack::default()),
     };
     ledger.freeze("push", &batch).unwrap();

@@ -211,7 +211,10 @@ fn run(mut task: Task) {
             End::Failed(_) | End::Drained | End::Paused(_) | End::Stopped => pace.succeeded(),
         }
         news.tell(&cycle, pace.is_open());
-        wait = next_wait(pace, &cycle);
+        if let Some(interval) = cycle.asked_interval {
+            pace.ask(interval);
+        }
+        wait = next_wait(pace, &cycle, task.pusher.silence_left());
         task.note(cycle, pace.is_open(), woken);
         if let Woken::AtTheEnd(_) = woken {
             break;
@@ -225,14 +228,16 @@ fn run(mut task: Task) {
 }
 
 /// Until the receiver wants to hear of us again, or until the schedule says so.
-fn next_wait(pace: Pace, cycle: &Cycle) -> Duration {
+fn next_wait(pace: Pace, cycle: &Cycle, silence_left: Option<Duration>) -> Duration {
     let scheduled = pace.wait(random());
     match cycle.end {
         End::Waiting(until) => {
             let ms = u64::try_from(until.0.saturating_sub(clock::now().0)).unwrap_or(0);
             Duration::from_millis(ms).max(scheduled.min(Duration::from_secs(1)))
         }
-        End::Drained | End::Failed(_) | End::Paused(_) | End::Stopped => scheduled,
+        // It hears that we are there, where it wants to and nothing else is to be said.
+        End::Drained => silence_left.map_or(scheduled, |left| scheduled.min(left)),
+        End::Failed(_) | End::Paused(_) | End::Stopped => scheduled,
     }
 }
 

@@ -6,7 +6,8 @@
 //! ```json
 //! {"v":1,
 //!  "batch":{"id":"01a1…","created_at":1795212509482,"count":1,"first_seq":17,"last_seq":17,"sha256":"…"},
-//!  "source":{"id":"…","epoch":"…","host":"box","agent":"hermes","version":"0.1.0"},
+//!  "source":{"id":"…","epoch":"…","host":"box","agent":"hermes","version":"0.1.0",
+//!   "status":{"waiting":0,"oldest_waiting_at":null,"dropped":0,"refused":0,"last_read_at":1795212509118}},
 //!  "events":[{"type":"custom_event","seq":17,"id":"…","data":{"trace_id":"…","name":"deploy"}}]}
 //! ```
 
@@ -16,21 +17,21 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use trueup_core::UnixMs;
-use trueup_ledger::{Frozen, Identity, LedgerError, Outgoing, Snapshot};
+use trueup_ledger::{Backlog, Frozen, Identity, LedgerError, Outgoing, Snapshot};
 
-use super::compress::Compressor;
-use super::json;
+use super::compress::{Compressor, IDENTITY};
+use super::{DESTINATION, json};
 use crate::render::number::hex;
 
 /// Most records in a batch.
 const EVENTS_MAX: u64 = 10_000;
 
 /// The version of the format.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// What goes into a batch.
 #[derive(Debug, Clone)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     /// Behind this place of the outbox.
     pub(super) after: i64,
     /// Up to this one.
@@ -55,7 +56,7 @@ pub(super) struct Sender {
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) enum Made {
+pub(crate) enum Made {
     /// A batch.
     Batch(Frozen),
     /// There is no record up to this place.
@@ -94,19 +95,21 @@ pub(super) fn make(
     id: &str,
     now: UnixMs,
 ) -> Result<Made, BatchError> {
-    let around = envelope(sender, id, now, &Plan::longest()).len() as u64 + TAIL.len() as u64;
-    let plan = plan(snapshot, wanted, around)?;
+    let created_at = snapshot.next_batch_at(now)?;
+    let longest = envelope(sender, id, created_at, &Plan::longest(), &LONGEST);
+    let plan = plan(snapshot, wanted, longest.len() as u64 + TAIL.len() as u64)?;
     if plan.is_too_large {
         return Ok(Made::TooLarge(plan.last_seq));
     }
     if plan.events == 0 {
         return Ok(Made::Nothing(plan.last_seq));
     }
-    let head = envelope(sender, id, now, &plan);
+    let backlog = snapshot.backlog(DESTINATION, plan.last_seq)?;
+    let head = envelope(sender, id, created_at, &plan, &backlog);
     let body = encode(snapshot, wanted, &plan, &head)?;
     Ok(Made::Batch(Frozen {
         id: id.to_owned(),
-        created_at: now,
+        created_at,
         first_seq: wanted.after.saturating_add(1),
         last_seq: plan.last_seq,
         events: plan.events,
@@ -118,18 +121,61 @@ pub(super) fn make(
     }))
 }
 
+/// Makes a batch without records, which says that we are there and have nothing to send.
+pub(super) fn heartbeat(
+    snapshot: &Snapshot<'_>,
+    after: i64,
+    sender: &Sender,
+    id: &str,
+    now: UnixMs,
+) -> Result<Frozen, BatchError> {
+    let created_at = snapshot.next_batch_at(now)?;
+    let plan = Plan { first_seq: after.saturating_add(1), last_seq: after, ..Plan::default() };
+    let backlog = snapshot.backlog(DESTINATION, after)?;
+    let body = envelope(sender, id, created_at, &plan, &backlog) + TAIL;
+    Ok(Frozen {
+        id: id.to_owned(),
+        created_at,
+        first_seq: plan.first_seq,
+        last_seq: plan.last_seq,
+        events: 0,
+        bytes: body.len() as u64,
+        is_cut: false,
+        encoding: IDENTITY.to_owned(),
+        attempts: 0,
+        body: Arc::new(body.into_bytes()),
+    })
+}
+
 /// What stands behind the records.
 const TAIL: &str = "]}";
 
+/// The backlog whose words are the longest.
+const LONGEST: Backlog = Backlog {
+    waiting: u64::MAX,
+    oldest_waiting_at: Some(UnixMs(i64::MAX)),
+    dropped: u64::MAX,
+    refused: u64::MAX,
+    last_read_at: Some(UnixMs(i64::MAX)),
+};
+
 /// What stands before the records.
-fn envelope(sender: &Sender, id: &str, now: UnixMs, plan: &Plan) -> String {
+fn envelope(
+    sender: &Sender,
+    id: &str,
+    created_at: UnixMs,
+    plan: &Plan,
+    backlog: &Backlog,
+) -> String {
     let text = |text: &str| serde_json::Value::from(text).to_string();
+    let time = |time: Option<UnixMs>| time.map_or("null".to_owned(), |time| time.0.to_string());
     let mut hasher = plan.sha256.clone();
-    hasher.update(b"]");
+    hasher.update(if plan.events == 0 { "[]" } else { "]" });
     let sha256 = hex(&hasher.finalize());
+    let Backlog { waiting, oldest_waiting_at, dropped, refused, last_read_at } = *backlog;
     format!(
-        r#"{{"v":{FORMAT},"batch":{{"id":"{id}","created_at":{},"count":{},"first_seq":{},"last_seq":{},"sha256":"{sha256}"}},"source":{{"id":{},"epoch":{},"host":{},"agent":{},"version":"{}"}},"events":["#,
-        now.0,
+        r#"{{"v":{FORMAT},"batch":{{"id":"{id}","created_at":{},"count":{},"first_seq":{},"last_seq":{},"sha256":"{sha256}"}},"source":{{"id":{},"epoch":{},"host":{},"agent":{},"version":"{}","status":{{"waiting":{waiting},"oldest_waiting_at":{},"dropped":{dropped},"refused":{refused},"last_read_at":{}}}}},"events":["#,
+        created_at.0,
         plan.events,
         plan.first_seq,
         plan.last_seq,
@@ -138,6 +184,8 @@ fn envelope(sender: &Sender, id: &str, now: UnixMs, plan: &Plan) -> String {
         text(&sender.host),
         text(&sender.agent),
         env!("CARGO_PKG_VERSION"),
+        time(oldest_waiting_at),
+        time(last_read_at),
     )
 }
 

@@ -1,22 +1,21 @@
 //! One cycle: send until nothing is left, or until it makes no sense to go on.
+//!
+//! What happens outside (the outbox, the receiver, the clock, chance) is a [`World`], so that the tests in
+//! `sim.rs` can put a cycle into thousands of bad ones.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use trueup_core::{Reply, UnixMs};
-use trueup_ledger::{
-    Ack, Destination, Effect, Frozen, LedgerError, Outcome, Reader, Rejected, Writer,
-};
-use uuid::Uuid;
+use trueup_ledger::{Ack, Destination, Effect, Frozen, Outcome, Rejected};
 
-use super::batch::{self, Made, Sender, Wanted};
+use super::batch::{Made, Wanted};
 use super::compress::IDENTITY;
 use super::hunt::Hunt;
-use super::verdict::{Verdict, encoding};
-use super::{Client, DESTINATION, Settings};
-use crate::clock;
-use crate::net::{backoff, random};
+use super::verdict::{Verdict, encoding, wishes};
+use super::world::{Outside, World};
+use crate::net::backoff;
 
 /// Tries of one batch in a cycle.
 const TRIES_MAX: u32 = 5;
@@ -70,14 +69,13 @@ pub(crate) struct Cycle {
     pub(crate) requests: (u64, u64),
     /// Records that were refused for good.
     pub(crate) quarantined: u64,
+    /// How often the receiver wants to hear of us, where it said so.
+    pub(crate) asked_interval: Option<Duration>,
 }
 
 /// Sends what is in the outbox of a ledger.
-pub(crate) struct Pusher {
-    writer: Arc<Writer>,
-    reader: Reader,
-    client: Client,
-    sender: Sender,
+pub(crate) struct Pusher<W = Outside> {
+    pub(super) world: W,
     bytes_max: u64,
     /// What the receiver found not too large.
     learned_bytes_max: u64,
@@ -85,6 +83,10 @@ pub(crate) struct Pusher {
     single_bytes_max: Option<u64>,
     hunt: Option<Hunt>,
     refused_in_a_row: u32,
+    /// After how many seconds of silence the receiver wants to hear that we are there; 0 is never.
+    heartbeat_seconds: u32,
+    /// When something was last taken; `None` where nothing was since the start.
+    taken_at: Option<Instant>,
 }
 
 /// What happens next.
@@ -96,48 +98,50 @@ enum Next {
     End(End),
 }
 
-impl Pusher {
-    /// A pusher of a ledger whose destination is active.
-    pub(crate) fn new(writer: Arc<Writer>, reader: Reader, settings: &Settings) -> Result<Self> {
-        reader.keep_little()?;
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let sender = Sender { identity: reader.identity()?, host, agent: settings.agent.clone() };
+impl<W: World> Pusher<W> {
+    /// A pusher into this world, whose destination is active.
+    pub(super) fn of(world: W, bytes_max: u64) -> Result<Self> {
+        let heartbeat_seconds = world.heartbeat_seconds()?;
         Ok(Self {
-            writer,
-            reader,
-            client: Client::new(settings),
-            sender,
-            bytes_max: settings.bytes_max,
-            learned_bytes_max: settings.bytes_max,
+            world,
+            bytes_max,
+            learned_bytes_max: bytes_max,
             single_bytes_max: None,
             hunt: None,
             refused_in_a_row: 0,
+            heartbeat_seconds,
+            taken_at: None,
         })
-    }
-
-    /// The ledger as others write it.
-    pub(crate) const fn reader(&self) -> &Reader {
-        &self.reader
     }
 
     /// Sends until nothing is left. `wait` waits, or says that the process ends.
     pub(crate) fn cycle(&mut self, tries: Tries, wait: &dyn Fn(Duration) -> bool) -> Cycle {
-        let mut cycle = Cycle { end: End::Drained, pushed: 0, requests: (0, 0), quarantined: 0 };
-        let quarantined_before = self.quarantined();
+        let mut cycle = Cycle {
+            end: End::Drained,
+            pushed: 0,
+            requests: (0, 0),
+            quarantined: 0,
+            asked_interval: None,
+        };
+        // Records that were refused for good, as they are written down: what a receiver put off too
+        // often is among them.
+        let quarantined_before = self.world.quarantined().ok();
         // A receiver that took less for a while may take more again.
         self.learned_bytes_max = self.learned_bytes_max.saturating_mul(2).min(self.bytes_max);
         cycle.end = self
             .run(tries, wait, &mut cycle)
             .unwrap_or_else(|error| End::Failed(format!("{error:#}")));
-        let counts = self.quarantined().zip(quarantined_before);
+        let counts = self.world.quarantined().ok().zip(quarantined_before);
         cycle.quarantined = counts.map_or(0, |(now, before)| now.saturating_sub(before));
         cycle
     }
 
-    /// Records that were refused for good, as they are written down: what a receiver put off too
-    /// often is among them. `None` where the ledger cannot be asked now.
-    fn quarantined(&self) -> Option<u64> {
-        self.reader.quarantined_count(DESTINATION).ok()
+    /// How long the receiver may still be left without a word; `None` where it does not mind.
+    pub(crate) fn silence_left(&self) -> Option<Duration> {
+        let longest = Duration::from_secs(self.heartbeat_seconds.into());
+        let silence = self.taken_at.map(|at| self.world.instant().saturating_duration_since(at));
+        (!longest.is_zero())
+            .then(|| silence.map_or(Duration::ZERO, |silence| longest.saturating_sub(silence)))
     }
 
     fn run(
@@ -151,14 +155,15 @@ impl Pusher {
         let mut horizon = i64::MAX;
         loop {
             let is_ending = !matches!(tries, Tries::Last(_)) && !wait(Duration::ZERO);
-            let Some(time_max) = time_left(tries).filter(|_| !is_ending) else {
+            let Some(time_max) = time_left(tries, self.world.instant()).filter(|_| !is_ending)
+            else {
                 return Ok(End::Stopped);
             };
-            let destination = self.destination()?;
-            if let Some(end) = hold(&destination, tries, wait) {
+            let destination = self.world.destination()?;
+            if let Some(end) = hold(&destination, tries, self.world.now(), wait) {
                 return Ok(end);
             }
-            let frozen = match self.reader.frozen(DESTINATION)? {
+            let frozen = match self.world.frozen()? {
                 Some(batch) => Some(batch),
                 None => self.freeze(&destination, tries, horizon)?,
             };
@@ -171,7 +176,7 @@ impl Pusher {
                         tries = Tries::Many;
                     }
                 }
-                Next::Again(reason, asked) => match trying.pause(asked) {
+                Next::Again(reason, asked) => match trying.pause(asked, &self.world) {
                     Some(pause) if tries == Tries::Many => {
                         if !wait(pause) {
                             return Ok(End::Stopped);
@@ -181,10 +186,6 @@ impl Pusher {
                 },
             }
         }
-    }
-
-    fn destination(&self) -> Result<Destination> {
-        self.reader.destination(DESTINATION)?.context("the ledger has lost its destination")
     }
 
     /// Makes the next batch and keeps it; `None` where nothing is left to send.
@@ -200,34 +201,39 @@ impl Pusher {
                 self.hunt = None;
             }
             let wanted = self.wanted(after, &destination.encoding, tries, horizon);
-            let now = clock::now();
-            let id = batch_id(now);
-            let made = self
-                .reader
-                .at_once(|snapshot| batch::make(snapshot, &wanted, &self.sender, &id, now));
-            match made? {
+            match self.world.make(&wanted)? {
                 Made::Batch(batch) => {
-                    let kept = batch.clone();
-                    self.write(move |ledger| ledger.freeze(DESTINATION, &kept))?;
+                    self.world.freeze(&batch)?;
                     return Ok(Some(batch));
                 }
                 Made::Nothing(until) => {
                     if until > after {
-                        self.write(move |ledger| ledger.skip(DESTINATION, until, now))?;
+                        self.world.skip(until)?;
                     }
                     if self.hunt.take().is_some() && until < horizon {
                         after = until;
                         continue;
                     }
-                    return Ok(None);
+                    return self.heartbeat(until, tries);
                 }
                 Made::TooLarge(seq) => {
-                    self.quarantine_unsent(seq, now)?;
+                    self.quarantine_unsent(seq)?;
                     self.single_bytes_max = None;
                     after = seq;
                 }
             }
         }
+    }
+
+    /// Says that we are there, where the receiver wants to hear it and was told nothing for long enough.
+    fn heartbeat(&self, after: i64, tries: Tries) -> Result<Option<Frozen>> {
+        let is_due = self.silence_left().is_some_and(|left| left.is_zero());
+        if !is_due || matches!(tries, Tries::Last(_)) {
+            return Ok(None);
+        }
+        let batch = self.world.heartbeat(after)?;
+        self.world.freeze(&batch)?;
+        Ok(Some(batch))
     }
 
     fn wanted(&self, after: i64, encoding: &str, tries: Tries, horizon: i64) -> Wanted {
@@ -245,10 +251,11 @@ impl Pusher {
     }
 
     /// A record that fits into no request: it is told as if it had been refused.
-    fn quarantine_unsent(&self, seq: i64, now: UnixMs) -> Result<()> {
+    fn quarantine_unsent(&self, seq: i64) -> Result<()> {
         let reason = "larger than push_max_bytes even without its texts";
+        let now = self.world.now();
         let batch = Frozen {
-            id: batch_id(now),
+            id: self.world.batch_id(),
             created_at: now,
             first_seq: seq,
             last_seq: seq,
@@ -266,9 +273,10 @@ impl Pusher {
             http_status: None,
             error: Some(reason.to_owned()),
             encoding: None,
+            heartbeat_seconds: None,
             effect: refusal(seq, reason),
         };
-        self.write(move |ledger| ledger.settle(DESTINATION, &batch, &outcome))
+        self.world.settle(&batch, outcome)
     }
 
     /// Sends a batch, and writes down what came of it.
@@ -280,10 +288,10 @@ impl Pusher {
         cycle: &mut Cycle,
         horizon: &mut i64,
     ) -> Result<Next> {
-        let (at, start) = (clock::now(), Instant::now());
-        let answer = self.client.send(batch, &self.sender.identity, time_max);
-        let duration = start.elapsed();
-        let now = clock::now();
+        let (at, start) = (self.world.now(), self.world.instant());
+        let answer = self.world.send(batch, time_max);
+        let duration = self.world.instant().saturating_duration_since(start);
+        let now = self.world.now();
         let http_status = answer.as_ref().ok().map(|reply| reply.status);
         let verdict = match &answer {
             Ok(reply) => Verdict::of(reply, batch, now),
@@ -299,7 +307,7 @@ impl Pusher {
             let untaken = (ack.rejected.len() + ack.postponed.len()) as u64;
             cycle.pushed += batch.events.saturating_sub(untaken);
             if !ack.postponed.is_empty() && *horizon == i64::MAX {
-                *horizon = self.reader.last_queued()?;
+                *horizon = self.world.last_queued()?;
             }
         }
         let mut outcome = Outcome {
@@ -309,12 +317,18 @@ impl Pusher {
             http_status,
             error: None,
             encoding: None,
+            heartbeat_seconds: None,
             effect: Effect::Dropped,
         };
-        let next = self.judge(batch, verdict, answer.ok().as_ref(), now, &mut outcome);
+        let reply = answer.ok();
+        let next = self.judge(batch, verdict, reply.as_ref(), now, &mut outcome);
         outcome.encoding = outcome.encoding.filter(|encoding| *encoding != destination.encoding);
-        let kept = batch.clone();
-        self.write(move |ledger| ledger.settle(DESTINATION, &kept, &outcome))?;
+        let wishes = reply.as_ref().map(wishes).unwrap_or_default();
+        cycle.asked_interval = wishes.interval.or(cycle.asked_interval);
+        outcome.heartbeat_seconds =
+            wishes.heartbeat_seconds.filter(|wanted| *wanted != self.heartbeat_seconds);
+        self.heartbeat_seconds = wishes.heartbeat_seconds.unwrap_or(self.heartbeat_seconds);
+        self.world.settle(batch, outcome)?;
         Ok(next)
     }
 
@@ -327,14 +341,23 @@ impl Pusher {
         now: UnixMs,
         outcome: &mut Outcome,
     ) -> Next {
+        let is_heartbeat = batch.events == 0;
         match verdict {
+            Verdict::Conflict | Verdict::Unread | Verdict::TooLarge | Verdict::Refused(_)
+                if is_heartbeat =>
+            {
+                self.unheard(reply, outcome)
+            }
             Verdict::Taken(mut ack, pause) => {
                 outcome.encoding = reply.and_then(encoding);
                 ack.next_at = pause.map(|pause| later(now, pause));
                 outcome.effect = Effect::Acked(ack);
                 self.hunt = self.hunt.and_then(|hunt| hunt.taken(batch.events));
-                self.single_bytes_max = None;
-                self.refused_in_a_row = 0;
+                self.taken_at = Some(self.world.instant());
+                if !is_heartbeat {
+                    self.single_bytes_max = None;
+                    self.refused_in_a_row = 0;
+                }
                 Next::Go
             }
             Verdict::Later(reason, asked) => {
@@ -359,6 +382,15 @@ impl Pusher {
             Verdict::TooLarge => self.too_large(batch, outcome),
             Verdict::Refused(reason) => self.refused(batch, reason, outcome),
         }
+    }
+
+    /// A batch without records is not taken, although it was asked for: none is sent again before another
+    /// reply asks for one, or the next start.
+    fn unheard(&mut self, reply: Option<&Reply>, outcome: &mut Outcome) -> Next {
+        outcome.status = "refused";
+        outcome.error = reply.map(Reply::words);
+        self.heartbeat_seconds = 0;
+        Next::Go
     }
 
     /// 413: half of it, or one record with its texts cut, or none.
@@ -406,14 +438,6 @@ impl Pusher {
         self.refused_in_a_row += 1;
         Next::Go
     }
-
-    /// Has the writer do something.
-    fn write(
-        &self,
-        task: impl FnOnce(&mut trueup_ledger::Ledger) -> Result<(), LedgerError> + Send + 'static,
-    ) -> Result<()> {
-        Ok(self.writer.run(task).context("the ledger is closed")??)
-    }
 }
 
 /// 415: another encoding, unless there is none left.
@@ -442,18 +466,23 @@ struct Trying {
 
 impl Trying {
     /// One more has failed: the wait before the next; `None` where it was the last.
-    fn pause(&mut self, asked: Option<Duration>) -> Option<Duration> {
+    fn pause(&mut self, asked: Option<Duration>, world: &impl World) -> Option<Duration> {
         self.count += 1;
-        let since = *self.since.get_or_insert_with(Instant::now);
-        let pause = asked.unwrap_or_else(|| backoff(self.count, random()));
-        let is_over = self.count >= TRIES_MAX || since.elapsed() + pause > TRYING_TIME_MAX;
+        let now = world.instant();
+        let trying = now.saturating_duration_since(*self.since.get_or_insert(now));
+        let pause = asked.unwrap_or_else(|| backoff(self.count, world.random()));
+        let is_over = self.count >= TRIES_MAX || trying + pause > TRYING_TIME_MAX;
         (!is_over).then_some(pause)
     }
 }
 
 /// Waits as a receiver asked; how the cycle ends where it does not wait that long.
-fn hold(destination: &Destination, tries: Tries, wait: &dyn Fn(Duration) -> bool) -> Option<End> {
-    let now = clock::now();
+fn hold(
+    destination: &Destination,
+    tries: Tries,
+    now: UnixMs,
+    wait: &dyn Fn(Duration) -> bool,
+) -> Option<End> {
     let until = destination.next_at.filter(|until| *until > now)?;
     let left = Duration::from_millis(until.0.abs_diff(now.0));
     if tries != Tries::Many || left > TRYING_TIME_MAX {
@@ -463,11 +492,11 @@ fn hold(destination: &Destination, tries: Tries, wait: &dyn Fn(Duration) -> bool
 }
 
 /// How long the next request may take; `None` where the process has no time left for one.
-fn time_left(tries: Tries) -> Option<Duration> {
+fn time_left(tries: Tries, now: Instant) -> Option<Duration> {
     match tries {
         Tries::Many | Tries::Probe => Some(REQUEST_TIME_MAX),
         Tries::Last(deadline) => deadline
-            .checked_duration_since(Instant::now())
+            .checked_duration_since(now)
             .filter(|left| *left >= REQUEST_TIME_MIN)
             .map(|left| left.min(REQUEST_TIME_MAX)),
     }
@@ -482,14 +511,4 @@ fn later(now: UnixMs, wait: Duration) -> UnixMs {
 fn refusal(seq: i64, reason: &str) -> Effect {
     let rejected = vec![Rejected { seq, reason: reason.to_owned() }];
     Effect::Acked(Ack { rejected, ..Ack::default() })
-}
-
-/// An id that nobody else gives: a UUID of version 7.
-fn batch_id(now: UnixMs) -> String {
-    let ms = u64::try_from(now.0).unwrap_or(0);
-    let (random, more) = Uuid::new_v4().as_u64_pair();
-    let mut bytes = [0; 10];
-    let random = (u128::from(random) << 64 | u128::from(more)).to_le_bytes();
-    bytes.copy_from_slice(random.split_at(10).0);
-    uuid::Builder::from_unix_timestamp_millis(ms, &bytes).into_uuid().to_string()
 }

@@ -19,6 +19,7 @@ mod json;
 mod pace;
 mod settings;
 mod verdict;
+mod world;
 
 pub(crate) use client::Client;
 pub(crate) use cycle::{Cycle, End, Pusher, Tries};

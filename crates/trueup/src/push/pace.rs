@@ -15,13 +15,15 @@ const JITTER_DIVISOR: u32 = 10;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     interval: Duration,
+    /// What the receiver asked for, in the place of the interval.
+    asked: Option<Duration>,
     failed: u32,
 }
 
 impl Pace {
     /// All is well so far.
     pub(crate) const fn new(interval: Duration) -> Self {
-        Self { interval, failed: 0 }
+        Self { interval, asked: None, failed: 0 }
     }
 
     /// A cycle has failed.
@@ -32,6 +34,11 @@ impl Pace {
     /// Something was taken.
     pub(crate) const fn succeeded(&mut self) {
         self.failed = 0;
+    }
+
+    /// The receiver wants to hear of us so often, until it says otherwise.
+    pub(crate) const fn ask(&mut self, interval: Duration) {
+        self.asked = Some(interval);
     }
 
     /// Whether the breaker is open: the next cycle only tries whether anything is taken again.
@@ -46,12 +53,13 @@ impl Pace {
 
     /// How long after a cycle the next one is.
     pub(crate) fn wait(self, random: u64) -> Duration {
+        let interval = self.asked.unwrap_or(self.interval);
         let doublings = self.failed.saturating_sub(FAILED_MAX - 1).min(16);
         let wait = if self.is_open() {
-            let longest = PROBE_INTERVAL_MAX.max(self.interval);
-            self.interval.saturating_mul(1 << doublings).min(longest)
+            let longest = PROBE_INTERVAL_MAX.max(interval);
+            interval.saturating_mul(1 << doublings).min(longest)
         } else {
-            self.interval
+            interval
         };
         let jitter = wait / JITTER_DIVISOR;
         wait.saturating_sub(jitter) + part(jitter * 2, random)
@@ -83,5 +91,15 @@ mod tests {
         assert_eq!(pace.wait(0), Duration::from_secs(90));
         assert_eq!(pace.wait(20_000), Duration::from_secs(110));
         assert!(pace.first_wait(u64::MAX) <= Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_a_receiver_asks_for_takes_the_place_of_the_interval() {
+        let mut pace = Pace::new(Duration::from_secs(100));
+        pace.ask(Duration::from_secs(10));
+        assert_eq!(pace.wait(0), Duration::from_secs(9));
+        assert_eq!(pace.wait(2_000), Duration::from_secs(11));
+        pace.ask(Duration::from_hours(1));
+        assert_eq!(pace.wait(0), Duration::from_mins(54));
     }
 }

@@ -3,13 +3,29 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 use trueup_core::{Reply, UnixMs, one_line};
 use trueup_ledger::{Ack, Frozen, Postponed, Rejected};
 
+use super::batch::FORMAT;
 use super::compress;
 
 /// Longest wait that a receiver can ask for.
 const WAIT_MAX: Duration = Duration::from_hours(1);
+
+/// Longest time between two cycles that a receiver can ask for.
+const NEXT_SECONDS_MAX: u32 = 3_600;
+/// Longest silence that a receiver can allow before it wants to hear that we are there.
+const HEARTBEAT_SECONDS_MAX: u32 = 24 * 3_600;
+
+/// What a receiver wants from now on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Wishes {
+    /// So much time between two cycles.
+    pub(super) interval: Option<Duration>,
+    /// To hear that we are there after so many seconds of silence; 0 is never.
+    pub(super) heartbeat_seconds: Option<u32>,
+}
 
 /// What becomes of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +51,10 @@ pub(super) enum Verdict {
 #[serde(default)]
 struct Body {
     rejected: Vec<Refusal>,
-    retry_after_ms: Option<u64>,
+    // Any value: one that makes no sense must not make the others unread.
+    retry_after_ms: Value,
+    next_push_seconds: Value,
+    heartbeat_seconds: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -44,12 +63,30 @@ struct Refusal {
     #[serde(default)]
     code: String,
     #[serde(default)]
+    message: String,
+    #[serde(default)]
     retryable: bool,
 }
 
 /// The encoding that new batches should have, where the receiver says.
 pub(super) fn encoding(reply: &Reply) -> Option<&'static str> {
     reply.header("accept-encoding").and_then(compress::best_of)
+}
+
+/// What the receiver wants from now on, where it took the batch and says so.
+pub(super) fn wishes(reply: &Reply) -> Wishes {
+    let Body { next_push_seconds, heartbeat_seconds, .. } = match reply.status {
+        200..=299 => read(&reply.body),
+        _ => Body::default(),
+    };
+    let at_most = |value: &Value, most: u32| {
+        value.as_u64().map(|seconds| u32::try_from(seconds).unwrap_or(most).min(most))
+    };
+    let interval = at_most(&next_push_seconds, NEXT_SECONDS_MAX).filter(|seconds| *seconds > 0);
+    Wishes {
+        interval: interval.map(|seconds| Duration::from_secs(seconds.into())),
+        heartbeat_seconds: at_most(&heartbeat_seconds, HEARTBEAT_SECONDS_MAX),
+    }
 }
 
 impl Verdict {
@@ -61,31 +98,50 @@ impl Verdict {
             409 => Self::Conflict,
             413 => Self::TooLarge,
             415 => Self::Unread,
+            426 => Self::Shut(other_version(reply)),
             // The address, the token or the method is wrong: the records are not.
-            0..=199 | 300..=399 | 401..=407 | 410 | 421 | 426 | 451 | 600.. => {
-                Self::Shut(reply.words())
-            }
+            0..=199 | 300..=399 | 401..=407 | 410 | 421 | 451 | 600.. => Self::Shut(reply.words()),
             400..=499 => Self::Refused(reply.words()),
         }
     }
 }
 
+/// 426: which versions of the format the receiver reads, where it says so.
+fn other_version(reply: &Reply) -> String {
+    let words = reply.words();
+    match reply.header("trueup-ingest-versions").map(one_line) {
+        Some(read) => format!(
+            "{words} (the receiver reads version {read} of the format, and this trueup sends \
+             {FORMAT}: update the older of the two)"
+        ),
+        None => words,
+    }
+}
+
+/// A good reply's body: a receiver may say anything, or nothing.
+fn read(body: &[u8]) -> Body {
+    serde_json::from_slice(body).unwrap_or_default()
+}
+
 fn taken(body: &[u8], batch: &Frozen) -> Verdict {
-    let body: Body = serde_json::from_slice(body).unwrap_or_default();
+    let body = read(body);
     let mut ack = Ack::default();
     let mut listed = body.rejected;
     listed.retain(|refusal| (batch.first_seq..=batch.last_seq).contains(&refusal.seq));
     listed.sort_by_key(|refusal| refusal.seq);
     listed.dedup_by_key(|refusal| refusal.seq);
-    for Refusal { seq, code, retryable } in listed {
-        let reason = one_line(&code);
+    for Refusal { seq, code, message, retryable } in listed {
+        let reason = match (code.is_empty(), message.is_empty()) {
+            (false, false) => one_line(&format!("{code}: {message}")),
+            _ => one_line(&(code + &message)),
+        };
         if retryable {
             ack.postponed.push(Postponed { seq, reason });
         } else {
             ack.rejected.push(Rejected { seq, reason });
         }
     }
-    let pause = body.retry_after_ms.filter(|ms| *ms > 0);
+    let pause = body.retry_after_ms.as_u64().filter(|ms| *ms > 0);
     Verdict::Taken(ack, pause.map(|ms| Duration::from_millis(ms).min(WAIT_MAX)))
 }
 
@@ -128,14 +184,48 @@ mod tests {
 
     #[test]
     fn a_partial_acknowledgement_lists_what_is_not_taken() {
-        let body = r#"{"accepted":8,"rejected":[{"seq":12,"code":"bad\nmodel"},{"seq":11,"code":"busy","retryable":true},{"seq":12},{"seq":99}],"retry_after_ms":1500}"#;
+        let body = r#"{"accepted":8,"rejected":[{"seq":12,"code":"bad\nmodel"},{"seq":11,"code":"busy","message":"come\nlater","retryable":true},{"seq":12},{"seq":99}],"retry_after_ms":1500}"#;
         let expected = Ack {
             rejected: vec![Rejected { seq: 12, reason: "bad model".into() }],
-            postponed: vec![Postponed { seq: 11, reason: "busy".into() }],
+            postponed: vec![Postponed { seq: 11, reason: "busy: come later".into() }],
             next_at: None,
         };
         let pause = Some(Duration::from_millis(1_500));
         assert_eq!(verdict(202, None, body), Verdict::Taken(expected, pause));
+    }
+
+    #[test]
+    fn a_receiver_says_when_it_wants_to_hear_of_us() {
+        let wishes =
+            |status, body: &str| wishes(&Reply { status, body: body.into(), ..Reply::default() });
+        let both = r#"{"next_push_seconds":60,"heartbeat_seconds":300}"#;
+        let minute = Some(Duration::from_mins(1));
+        assert_eq!(wishes(200, both), Wishes { interval: minute, heartbeat_seconds: Some(300) });
+        for (status, body) in [
+            (503, both),
+            (204, ""),
+            (200, "[]"),
+            (200, r#"{"accepted":1}"#),
+            (200, r#"{"next_push_seconds":"soon","heartbeat_seconds":-1}"#),
+        ] {
+            assert_eq!(wishes(status, body), Wishes::default(), "{body}");
+        }
+        let none = wishes(200, r#"{"next_push_seconds":0,"heartbeat_seconds":0}"#);
+        assert_eq!(none, Wishes { interval: None, heartbeat_seconds: Some(0) });
+        let most = wishes(200, r#"{"next_push_seconds":99999,"heartbeat_seconds":4294967296}"#);
+        let hour = Some(Duration::from_hours(1));
+        assert_eq!(most, Wishes { interval: hour, heartbeat_seconds: Some(86_400) });
+    }
+
+    #[test]
+    fn a_version_that_is_not_read_is_told_with_those_that_are() {
+        let headers = vec![("trueup-ingest-versions".to_owned(), "2, 3".to_owned())];
+        let reply = Reply { status: 426, headers, body: b"too old".to_vec() };
+        let Verdict::Shut(words) = Verdict::of(&reply, &batch(), NOW) else { panic!() };
+        let expected = "HTTP 426: too old (the receiver reads version 2, 3 of the format, and this \
+             trueup sends 1: update the older of the two)";
+        assert_eq!(words, expected);
+        assert_eq!(verdict(426, None, ""), Verdict::Shut("HTTP 426".into()));
     }
 
     #[test]

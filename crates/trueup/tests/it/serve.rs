@@ -18,6 +18,7 @@ mod otlp_files;
 mod posts;
 mod providers;
 mod push;
+mod push_protocol;
 mod push_state;
 mod receiver;
 mod reports;
