@@ -18,6 +18,7 @@ use trueup_core::{
 
 pub(crate) use drop_source::{drop_source, lost};
 
+use crate::anew::is_told_anew;
 use crate::intern::{Names, Numbers};
 use crate::rollup::{Changes, KnownSums, Place};
 use crate::row::{signed, token_values, tokens_of_row};
@@ -51,6 +52,8 @@ pub(crate) struct Memory {
     sums: KnownSums,
     /// Whether telemetry has told of any call; nothing until it is asked for.
     has_told: Option<bool>,
+    /// Whether copies that do not count are taken back; nothing until it is asked for.
+    is_anew: Option<bool>,
 }
 
 impl Memory {
@@ -59,6 +62,7 @@ impl Memory {
         self.names.clear();
         self.sums.clear();
         self.has_told = None;
+        self.is_anew = None;
     }
 }
 
@@ -70,6 +74,8 @@ pub(crate) struct Account<'a> {
     sums: &'a mut KnownSums,
     has_told: &'a mut Option<bool>,
     has_outbox: bool,
+    /// Copies that do not count may have been told before an older copy of the file was put back.
+    is_anew: bool,
     changes: Changes,
     /// Sessions whose claims must be held against their calls.
     unsettled: BTreeSet<i64>,
@@ -117,6 +123,10 @@ impl<'a> Account<'a> {
                  VALUES (?1, ?2, ?3, ?4, ?5)",
             )?,
         };
+        let is_anew = match memory.is_anew {
+            Some(known) => known,
+            None => *memory.is_anew.insert(is_told_anew(database)?),
+        };
         Ok(Self {
             database,
             hot,
@@ -124,6 +134,7 @@ impl<'a> Account<'a> {
             sums: &mut memory.sums,
             has_told: &mut memory.has_told,
             has_outbox,
+            is_anew,
             changes: Changes::default(),
             unsettled: BTreeSet::new(),
             twins: Twins::default(),
@@ -148,8 +159,10 @@ impl<'a> Account<'a> {
         // Each table is walked in its own order, so that a batch touches each of its pages once. What is
         // covered comes first: a call and what covers it may come together.
         self.cover(&calls)?;
-        let (calls, copies) = settled(calls);
-        self.written.known += copies;
+        let copies = if self.is_anew { calls.clone() } else { Vec::new() };
+        let (calls, known) = settled(calls);
+        self.written.known += known;
+        self.take_back(&copies, &calls)?;
         let mut new = Vec::with_capacity(calls.len());
         for call in calls {
             if self.takes(call)? {
@@ -179,6 +192,9 @@ impl<'a> Account<'a> {
         let ranks: Vec<_> = counted.iter().map(|(variant, rank, _)| (*variant, *rank)).collect();
         let displaced = match settle(&ranks, call.variant, call.rank) {
             Verdict::Ignore => {
+                if self.is_anew {
+                    self.queue(Kind::TakenBack, call.id())?;
+                }
                 self.written.known += 1;
                 return Ok(false);
             }
@@ -204,6 +220,14 @@ impl<'a> Account<'a> {
             self.written.replaced += 1;
         }
         Ok(true)
+    }
+
+    /// Takes copies back that do not count beside others that were read with them. What counts under the
+    /// same id is told, rather than taken back: the outbox sees to it.
+    fn take_back(&self, copies: &[&Call], counted: &[&Call]) -> rusqlite::Result<()> {
+        let counted: BTreeSet<FactId> = counted.iter().map(|call| call.id()).collect();
+        let ids = copies.iter().map(|call| call.id()).filter(|id| !counted.contains(id));
+        ids.collect::<BTreeSet<_>>().into_iter().try_for_each(|id| self.queue(Kind::TakenBack, id))
     }
 
     /// Whether retention has left the rows of these copies: what it took stays counted as it was, and

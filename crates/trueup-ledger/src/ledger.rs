@@ -204,6 +204,11 @@ impl Ledger {
         retention::count(&self.database, name, by).map_err(LedgerError::sqlite(&self.path))
     }
 
+    /// Nothing is remembered of the file.
+    pub(crate) fn forget_memory(&mut self) {
+        self.memory.clear();
+    }
+
     /// Changes what is to be sent, in one transaction.
     pub(crate) fn change<T>(
         &mut self,

@@ -9,6 +9,7 @@
 
 mod account;
 mod alerts;
+mod anew;
 mod billed;
 mod completeness;
 mod devices;

@@ -13,7 +13,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use trueup_core::{FactId, UnixMs};
 
-use crate::push::{BATCH_MADE, HEARTBEAT};
+use crate::push::{BATCH_ACKED, BATCH_MADE, HEARTBEAT};
 use crate::{DROPPED, Frozen, LedgerError, Reader};
 
 /// Whose account this is.
@@ -307,6 +307,14 @@ impl Reader {
     /// What SQLite says.
     pub fn heartbeat_seconds(&self) -> Result<u32, LedgerError> {
         Ok(u32::try_from(self.counter(HEARTBEAT)?).unwrap_or(0))
+    }
+
+    /// When the newest batch was made that was acknowledged.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn acked_batch_at(&self) -> Result<UnixMs, LedgerError> {
+        Ok(UnixMs(self.counter(BATCH_ACKED)?.cast_signed()))
     }
 
     /// The batch that is on its way to a destination.

@@ -22,6 +22,8 @@ const POSTPONED_MAX: i64 = 8;
 pub(crate) const BATCH_MADE: &str = "push_batch_made_ms";
 /// The counter of after how many seconds of silence a destination wants to hear that we are there.
 pub(crate) const HEARTBEAT: &str = "push_heartbeat_seconds";
+/// The counter of the time that the newest batch was made at that was acknowledged.
+pub(crate) const BATCH_ACKED: &str = "push_batch_acked_ms";
 
 /// A batch as it is sent, again and again until there is an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,11 +113,15 @@ pub struct Outcome {
 
 impl Ledger {
     /// From now on rows are queued for this destination. Those that were never pushed are queued at
-    /// once, where nothing was queued before.
+    /// once, where nothing was queued before; all of them, where an older copy of the file was put in its
+    /// place.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn activate(&mut self, destination: &str, endpoint: &str) -> Result<(), LedgerError> {
+        if let Some(newest_at) = self.newer_mark()? {
+            self.tell_anew(newest_at)?;
+        }
         self.change(|database| {
             if !is_any_active(database)? {
                 queue_unpushed(database)?;
@@ -182,6 +188,7 @@ impl Ledger {
                 ],
             )
         })?;
+        self.mark(batch.created_at);
         // The pages of a batch are not looked at again before its retry.
         self.shed_memory()
     }
@@ -225,7 +232,7 @@ fn forget_other(database: &Connection, destination: &str, endpoint: &str) -> rus
 }
 
 /// Sets a counter.
-fn count_to(database: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
+pub(crate) fn count_to(database: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
     let sql = "INSERT INTO counters (name, value) VALUES (?1, ?2)
          ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     database.prepare_cached(sql)?.execute(params![name, value]).map(drop)
@@ -242,6 +249,14 @@ fn queue_unpushed(database: &Connection) -> rusqlite::Result<()> {
         database.execute(&queue, [])?;
     }
     Ok(())
+}
+
+/// Queues every row, whether it was pushed or not.
+pub(crate) fn queue_all(database: &Connection) -> rusqlite::Result<()> {
+    for (_, table) in TABLES {
+        database.execute(&format!("UPDATE {table} SET pushed_at = NULL"), [])?;
+    }
+    queue_unpushed(database)
 }
 
 /// The kinds of rows in the outbox, and where the rows are.
@@ -282,6 +297,9 @@ fn apply(
                 postpone(database, destination, *seq, reason, ended_at)?;
             }
             database.execute("DELETE FROM push_batches WHERE destination = ?1", [destination])?;
+            if !batch.body.is_empty() {
+                count_to(database, BATCH_ACKED, batch.created_at.0)?;
+            }
             advance(database, destination, batch.last_seq, ended_at)?;
             wait(database, destination, *next_at)?;
             let untaken = (rejected.len() + postponed.len()) as u64;

@@ -94,6 +94,7 @@ pub(crate) fn sync(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Synced> {
+    let epoch = reader.identity()?.epoch;
     let (inventory, known) = look(stores, reader)?;
     // A closed writer means that the process is ending: what is lost will be read again.
     let emit = |batch| {
@@ -101,6 +102,10 @@ pub(crate) fn sync(
     };
     let synced = read(inventory, &Known(known), threads, &emit, progress);
     if writer.flush() {
+        // Everything is told anew since: what was read from where the old positions were is not all.
+        if reader.identity()?.epoch != epoch {
+            writer.run(Ledger::forget_positions).context("the ledger is closed")??;
+        }
         forget_events(&synced.inventory, crate::clock::now());
     }
     // Only where somebody waits for it: a look that finds nothing new must write nothing. A look at

@@ -21,6 +21,9 @@ use crate::net::backoff;
 const TRIES_MAX: u32 = 5;
 /// How long a cycle goes on trying the same batch.
 const TRYING_TIME_MAX: Duration = Duration::from_secs(25);
+/// The longest that a receiver can ask to be left alone for: where it seems to be longer, the clock was
+/// set back.
+const HOLD_TIME_MAX: Duration = Duration::from_hours(1);
 /// How long a receiver may take over one request.
 const REQUEST_TIME_MAX: Duration = Duration::from_mins(1);
 /// Least time that a request is given at the end of the process.
@@ -328,6 +331,14 @@ impl<W: World> Pusher<W> {
         outcome.heartbeat_seconds =
             wishes.heartbeat_seconds.filter(|wanted| *wanted != self.heartbeat_seconds);
         self.heartbeat_seconds = wishes.heartbeat_seconds.unwrap_or(self.heartbeat_seconds);
+        if let Some(newest_at) = wishes.newest_at
+            && newest_at > self.world.acked_batch_at()?
+        {
+            // An older copy of the ledger was put in its place. Before the acknowledgement is noted: with
+            // it this would no longer show.
+            self.world.tell_anew(newest_at)?;
+            self.hunt = None;
+        }
         self.world.settle(batch, outcome)?;
         Ok(next)
     }
@@ -485,6 +496,9 @@ fn hold(
 ) -> Option<End> {
     let until = destination.next_at.filter(|until| *until > now)?;
     let left = Duration::from_millis(until.0.abs_diff(now.0));
+    if left > HOLD_TIME_MAX {
+        return None;
+    }
     if tries != Tries::Many || left > TRYING_TIME_MAX {
         return Some(End::Waiting(until));
     }

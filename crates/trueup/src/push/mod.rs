@@ -18,6 +18,8 @@ mod hunt;
 mod json;
 mod pace;
 mod settings;
+#[cfg(test)]
+mod sim;
 mod verdict;
 mod world;
 

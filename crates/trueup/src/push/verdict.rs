@@ -18,13 +18,15 @@ const NEXT_SECONDS_MAX: u32 = 3_600;
 /// Longest silence that a receiver can allow before it wants to hear that we are there.
 const HEARTBEAT_SECONDS_MAX: u32 = 24 * 3_600;
 
-/// What a receiver wants from now on.
+/// What a receiver says beside what it took: what it wants from now on, and what it knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Wishes {
     /// So much time between two cycles.
     pub(super) interval: Option<Duration>,
     /// To hear that we are there after so many seconds of silence; 0 is never.
     pub(super) heartbeat_seconds: Option<u32>,
+    /// When the newest batch of this ledger was made that it had before this one.
+    pub(super) newest_at: Option<UnixMs>,
 }
 
 /// What becomes of a batch.
@@ -55,6 +57,7 @@ struct Body {
     retry_after_ms: Value,
     next_push_seconds: Value,
     heartbeat_seconds: Value,
+    newest_at: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,7 +78,7 @@ pub(super) fn encoding(reply: &Reply) -> Option<&'static str> {
 
 /// What the receiver wants from now on, where it took the batch and says so.
 pub(super) fn wishes(reply: &Reply) -> Wishes {
-    let Body { next_push_seconds, heartbeat_seconds, .. } = match reply.status {
+    let Body { next_push_seconds, heartbeat_seconds, newest_at, .. } = match reply.status {
         200..=299 => read(&reply.body),
         _ => Body::default(),
     };
@@ -86,6 +89,7 @@ pub(super) fn wishes(reply: &Reply) -> Wishes {
     Wishes {
         interval: interval.map(|seconds| Duration::from_secs(seconds.into())),
         heartbeat_seconds: at_most(&heartbeat_seconds, HEARTBEAT_SECONDS_MAX),
+        newest_at: newest_at.as_i64().map(UnixMs),
     }
 }
 
@@ -200,7 +204,10 @@ mod tests {
             |status, body: &str| wishes(&Reply { status, body: body.into(), ..Reply::default() });
         let both = r#"{"next_push_seconds":60,"heartbeat_seconds":300}"#;
         let minute = Some(Duration::from_mins(1));
-        assert_eq!(wishes(200, both), Wishes { interval: minute, heartbeat_seconds: Some(300) });
+        assert_eq!(
+            wishes(200, both),
+            Wishes { interval: minute, heartbeat_seconds: Some(300), newest_at: None }
+        );
         for (status, body) in [
             (503, both),
             (204, ""),
@@ -211,10 +218,13 @@ mod tests {
             assert_eq!(wishes(status, body), Wishes::default(), "{body}");
         }
         let none = wishes(200, r#"{"next_push_seconds":0,"heartbeat_seconds":0}"#);
-        assert_eq!(none, Wishes { interval: None, heartbeat_seconds: Some(0) });
+        assert_eq!(none, Wishes { heartbeat_seconds: Some(0), ..Wishes::default() });
         let most = wishes(200, r#"{"next_push_seconds":99999,"heartbeat_seconds":4294967296}"#);
         let hour = Some(Duration::from_hours(1));
-        assert_eq!(most, Wishes { interval: hour, heartbeat_seconds: Some(86_400) });
+        assert_eq!(
+            most,
+            Wishes { interval: hour, heartbeat_seconds: Some(86_400), newest_at: None }
+        );
     }
 
     #[test]

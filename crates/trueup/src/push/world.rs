@@ -2,6 +2,7 @@
 //!
 //! A cycle decides; this only does. What each method of [`World`] writes is one transaction.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,9 @@ pub(crate) trait World {
     /// After how many seconds of silence the receiver wants to hear of us; 0 is never.
     fn heartbeat_seconds(&self) -> Result<u32>;
 
+    /// When the newest batch was made that was acknowledged.
+    fn acked_batch_at(&self) -> Result<UnixMs>;
+
     /// Makes a batch of records.
     fn make(&self, wanted: &Wanted) -> Result<Made>;
     /// Makes a batch without records, behind this place.
@@ -47,6 +51,8 @@ pub(crate) trait World {
     fn skip(&self, until: i64) -> Result<()>;
     /// Writes down how an attempt ended, and what follows from it.
     fn settle(&self, batch: &Frozen, outcome: Outcome) -> Result<()>;
+    /// Tells everything again: the receiver knows a batch of this time, which the ledger does not.
+    fn tell_anew(&self, newest_at: UnixMs) -> Result<()>;
 
     /// An id that nobody else gives: a UUID of version 7.
     fn batch_id(&self) -> String {
@@ -63,7 +69,8 @@ pub(crate) struct Outside {
     writer: Arc<Writer>,
     reader: Reader,
     client: Client,
-    sender: Sender,
+    /// It is another one once everything is told anew.
+    sender: RefCell<Sender>,
 }
 
 impl Pusher {
@@ -72,7 +79,8 @@ impl Pusher {
         reader.keep_little()?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let sender = Sender { identity: reader.identity()?, host, agent: settings.agent.clone() };
-        let outside = Outside { writer, reader, client: Client::new(settings), sender };
+        let outside =
+            Outside { writer, reader, client: Client::new(settings), sender: RefCell::new(sender) };
         Self::of(outside, settings.bytes_max)
     }
 
@@ -108,7 +116,7 @@ impl World for Outside {
     }
 
     fn send(&self, batch: &Frozen, time_max: Duration) -> Result<Reply, String> {
-        self.client.send(batch, &self.sender.identity, time_max)
+        self.client.send(batch, &self.sender.borrow().identity, time_max)
     }
 
     fn destination(&self) -> Result<Destination> {
@@ -131,15 +139,18 @@ impl World for Outside {
         Ok(self.reader.heartbeat_seconds()?)
     }
 
+    fn acked_batch_at(&self) -> Result<UnixMs> {
+        Ok(self.reader.acked_batch_at()?)
+    }
+
     fn make(&self, wanted: &Wanted) -> Result<Made> {
-        let (id, now) = (self.batch_id(), self.now());
-        Ok(self.reader.at_once(|snapshot| batch::make(snapshot, wanted, &self.sender, &id, now))?)
+        let (id, now, sender) = (self.batch_id(), self.now(), self.sender.borrow());
+        Ok(self.reader.at_once(|snapshot| batch::make(snapshot, wanted, &sender, &id, now))?)
     }
 
     fn heartbeat(&self, after: i64) -> Result<Frozen> {
-        let (id, now) = (self.batch_id(), self.now());
-        let Self { reader, sender, .. } = self;
-        Ok(reader.at_once(|snapshot| batch::heartbeat(snapshot, after, sender, &id, now))?)
+        let (id, now, sender) = (self.batch_id(), self.now(), self.sender.borrow());
+        Ok(self.reader.at_once(|snapshot| batch::heartbeat(snapshot, after, &sender, &id, now))?)
     }
 
     fn freeze(&self, batch: &Frozen) -> Result<()> {
@@ -155,5 +166,12 @@ impl World for Outside {
     fn settle(&self, batch: &Frozen, outcome: Outcome) -> Result<()> {
         let batch = batch.clone();
         self.write(move |ledger| ledger.settle(DESTINATION, &batch, &outcome))
+    }
+
+    fn tell_anew(&self, newest_at: UnixMs) -> Result<()> {
+        tracing::warn!(%newest_at, "ledger_is_an_older_copy");
+        self.write(move |ledger| ledger.tell_anew(newest_at))?;
+        self.sender.borrow_mut().identity = self.reader.identity()?;
+        Ok(())
     }
 }

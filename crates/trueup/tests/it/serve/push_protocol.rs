@@ -201,3 +201,82 @@ fn another_version_of_the_format_pauses_and_says_what_to_do() {
     assert_eq!(push(&daemon)["status"], "ok");
     assert_eq!((receiver.events().0.len(), receiver.events().1), (10, 10));
 }
+
+/// Has an agent write lines of one answer, each better than the one before.
+fn answer(home: &Home, outputs: &[u32]) {
+    let line = |(second, output): (usize, &u32)| {
+        format!(
+            r#"{{"type":"assistant","timestamp":"2026-11-20T22:08:3{second}.117Z","sessionId":"s1","cwd":"/src/x","requestId":"r1","uuid":"u{second}","message":{{"id":"m1","model":"claude-haiku-4-5","role":"assistant","usage":{{"input_tokens":5,"output_tokens":{output}}}}}}}"#
+        ) + "\n"
+    };
+    let folder = home.path(".claude/projects/-src-x");
+    std::fs::create_dir_all(&folder).unwrap();
+    let lines: String = outputs.iter().enumerate().map(line).collect();
+    std::fs::write(folder.join("s1.jsonl"), lines).unwrap();
+    let last = outputs.last().unwrap();
+    until("the last line counts", || {
+        home.number(&format!("SELECT count(*) FROM llm_traces WHERE output = {last}")) == 1
+    });
+}
+
+/// What a receiver counts that keeps the newest word on each id.
+fn counted(receiver: &Receiver) -> Vec<u64> {
+    let mut words = std::collections::BTreeMap::new();
+    let mut requests = receiver.taken();
+    requests.sort_by_key(made_at);
+    for event in requests.iter().flat_map(Received::events) {
+        words.insert(event["id"].to_string(), event["data"]["output_tokens"].as_u64());
+    }
+    words.into_values().flatten().collect()
+}
+
+#[test]
+fn an_older_ledger_that_is_put_back_tells_everything_anew() {
+    let receiver = Receiver::start("{}");
+    let home = home_of(&receiver, &[("TRUEUP_SYNC_INTERVAL", "100ms")]);
+    let mut daemon = home.start();
+    post_traces(&daemon, 0..1);
+    push(&daemon);
+    assert!(daemon.terminate().success());
+    std::fs::copy(home.path("ledger.db"), home.path("copy.db")).unwrap();
+    let mut daemon = home.start();
+    answer(&home, &[1]);
+    push(&daemon);
+    assert!(daemon.terminate().success());
+    assert_eq!(counted(&receiver).len(), 2);
+    // From now on both lines are read together: the first is never there alone.
+    std::fs::copy(home.path("copy.db"), home.path("ledger.db")).unwrap();
+    let daemon = home.start();
+    answer(&home, &[1, 700]);
+    push(&daemon);
+    let requests = receiver.received();
+    let epoch = |request: &Received| request.header("x-trace-epoch").to_owned();
+    assert_ne!(epoch(&requests[0]), epoch(requests.last().unwrap()));
+    let mut at_receiver = counted(&receiver);
+    at_receiver.sort_unstable();
+    assert_eq!(at_receiver, [0, 700]);
+    assert_eq!(home.number("SELECT count(*) FROM llm_calls WHERE pushed_at IS NULL"), 0);
+}
+
+#[test]
+fn a_receiver_that_knows_a_newer_batch_is_told_everything_anew() {
+    let receiver = Receiver::start("{}");
+    let home = home_of(&receiver, &[]);
+    let daemon = home.start();
+    post_traces(&daemon, 0..2);
+    push(&daemon);
+    let ahead = made_at(&receiver.received()[0]) + 86_400_000;
+    receiver
+        .answer(&json!({"first": 2, "body": json!({"newest_at": ahead}).to_string()}).to_string());
+    post_traces(&daemon, 2..3);
+    push(&daemon);
+    let requests = receiver.received();
+    let counts: Vec<usize> = requests.iter().map(|one| one.events().len()).collect();
+    assert_eq!(counts, [2, 1, 3]);
+    assert_eq!(made_at(&requests[2]), ahead + 1);
+    assert_ne!(requests[1].header("x-trace-epoch"), requests[2].header("x-trace-epoch"));
+    assert_eq!(receiver.events().0.len(), 3);
+    until("it is told", || {
+        daemon.log().iter().any(|line| line.contains("ledger_is_an_older_copy"))
+    });
+}
