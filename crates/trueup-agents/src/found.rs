@@ -29,6 +29,9 @@ impl std::fmt::Debug for Found<'_> {
 /// Facts after which a batch is handed on.
 const FACTS_PER_BATCH: usize = 2_000;
 
+/// Copies after which a batch is handed on: one call may have as many as it likes.
+const COPIES_PER_BATCH: usize = 20_000;
+
 /// Positions of parts after which a batch is handed on: a database may have many without a fact.
 const POSITIONS_PER_BATCH: usize = 500;
 
@@ -52,8 +55,13 @@ impl<'a> Found<'a> {
             && (last.key, last.variant) == (call.key, call.variant)
             && last.rank.standing() == call.rank.standing()
         {
-            if call.rank > last.rank {
+            let (one, other) = (last.id(), call.id());
+            let is_better = call.rank > last.rank;
+            if is_better {
                 **last = call;
+            }
+            if one != other {
+                self.batch.copies.push(if is_better { one } else { other });
             }
             return;
         }
@@ -104,7 +112,8 @@ impl<'a> Found<'a> {
     /// Whether enough was found to hand it on.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.batch.facts.len() >= FACTS_PER_BATCH
+        let Batch { facts, copies, .. } = &self.batch;
+        facts.len() >= FACTS_PER_BATCH || copies.len() >= COPIES_PER_BATCH
     }
 
     /// Notes that a part of a database was read up to `position` with what was found so far. It is

@@ -159,10 +159,14 @@ impl<'a> Account<'a> {
         // Each table is walked in its own order, so that a batch touches each of its pages once. What is
         // covered comes first: a call and what covers it may come together.
         self.cover(&calls)?;
-        let copies = if self.is_anew { calls.clone() } else { Vec::new() };
+        let mut copies: BTreeSet<FactId> = BTreeSet::new();
+        if self.is_anew {
+            copies.extend(batches.iter().flat_map(|batch| &batch.copies));
+            copies.extend(calls.iter().map(|call| call.id()));
+        }
         let (calls, known) = settled(calls);
         self.written.known += known;
-        self.take_back(&copies, &calls)?;
+        self.take_back(copies, &calls)?;
         let mut new = Vec::with_capacity(calls.len());
         for call in calls {
             if self.takes(call)? {
@@ -224,10 +228,11 @@ impl<'a> Account<'a> {
 
     /// Takes copies back that do not count beside others that were read with them. What counts under the
     /// same id is told, rather than taken back: the outbox sees to it.
-    fn take_back(&self, copies: &[&Call], counted: &[&Call]) -> rusqlite::Result<()> {
-        let counted: BTreeSet<FactId> = counted.iter().map(|call| call.id()).collect();
-        let ids = copies.iter().map(|call| call.id()).filter(|id| !counted.contains(id));
-        ids.collect::<BTreeSet<_>>().into_iter().try_for_each(|id| self.queue(Kind::TakenBack, id))
+    fn take_back(&self, mut copies: BTreeSet<FactId>, counted: &[&Call]) -> rusqlite::Result<()> {
+        for call in counted {
+            copies.remove(&call.id());
+        }
+        copies.into_iter().try_for_each(|id| self.queue(Kind::TakenBack, id))
     }
 
     /// Whether retention has left the rows of these copies: what it took stays counted as it was, and

@@ -452,7 +452,8 @@ impl<Now: Fn() -> UnixMs> Work<Now> {
 }
 
 const fn is_empty(batch: &Batch) -> bool {
-    let Batch { facts, positions, restarted, problems, is_poll } = batch;
+    // Copies alone change nothing.
+    let Batch { facts, copies: _, positions, restarted, problems, is_poll } = batch;
     let is_silent = restarted.is_empty() && problems.is_empty() && !*is_poll;
     facts.is_empty() && positions.is_empty() && is_silent
 }

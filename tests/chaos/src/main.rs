@@ -1,0 +1,76 @@
+//! `trueup-chaos`: runs seeds, and prints what each came to.
+
+use std::io::{Write as _, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use trueup_chaos::{Plan, Programs, run};
+
+/// Kill sidecars and a hub, and everything between them, and compare three independent sums
+#[derive(Debug, Parser)]
+struct Options {
+    /// What decides what happens when; several are run one after the other
+    #[arg(long, default_value = "7", num_args = 1..)]
+    seed: Vec<u64>,
+    /// Processes that are killed, of each seed
+    #[arg(long, default_value_t = 20)]
+    kills: u64,
+    /// Sidecars
+    #[arg(long, default_value_t = 3)]
+    devices: usize,
+    /// The sidecar's program
+    #[arg(long, default_value = "target/release/trueup")]
+    trueup: PathBuf,
+    /// The hub's command line, without its options [default: the sidecar's program, and `hub`]
+    #[arg(long, num_args = 1..)]
+    hub: Vec<String>,
+    /// What the hub's `--store` takes [default: a folder that is removed]
+    #[arg(long)]
+    store: Option<String>,
+    /// Have clocks go wrong, too: the sidecar's program is a debug build
+    #[arg(long)]
+    clocks: bool,
+    /// Leave everything where it is, and say where
+    #[arg(long)]
+    keep: bool,
+}
+
+fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    let trueup = options.trueup.canonicalize();
+    let trueup = trueup.with_context(|| options.trueup.display().to_string())?;
+    let mut is_exact = true;
+    for seed in &options.seed {
+        is_exact &= one(&options, &trueup, *seed)?;
+    }
+    Ok(if is_exact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs one seed; whether it is exact.
+fn one(options: &Options, trueup: &std::path::Path, seed: u64) -> Result<bool> {
+    let folder = tempfile::Builder::new().prefix("trueup-chaos-").tempdir()?;
+    let store = folder.path().join("store").display().to_string();
+    let own_hub = || vec![trueup.display().to_string(), "hub".to_owned()];
+    let plan = Plan {
+        seed,
+        kills: options.kills,
+        devices: options.devices,
+        programs: Programs {
+            trueup: trueup.to_path_buf(),
+            hub: if options.hub.is_empty() { own_hub() } else { options.hub.clone() },
+            store: options.store.clone().unwrap_or(store),
+            has_clock: options.clocks,
+        },
+        folder: folder.path().to_path_buf(),
+    };
+    let verdict = run(&plan);
+    let mut out = stdout();
+    if options.keep {
+        writeln!(out, "left in {}", folder.keep().display())?;
+    }
+    let verdict = verdict.with_context(|| format!("seed {seed}"))?;
+    writeln!(out, "{verdict}")?;
+    Ok(verdict.is_exact())
+}
