@@ -124,17 +124,25 @@ struct Rule {
     signal: Signal,
     /// The name behind the prefix; without one where a record has none.
     name: &'static str,
-    /// A value that an attribute must have.
-    when: Option<(&'static str, &'static str)>,
+    when: When,
     role: Role,
 }
 
+/// What its attributes must say.
+enum When {
+    Always,
+    /// This one has this value.
+    Is(&'static str, &'static str),
+    /// This one is there.
+    Has(&'static str),
+}
+
 const fn event(name: &'static str, role: Role) -> Rule {
-    Rule { signal: Signal::Logs, name, when: None, role }
+    Rule { signal: Signal::Logs, name, when: When::Always, role }
 }
 
 const fn span(name: &'static str, role: Role) -> Rule {
-    Rule { signal: Signal::Traces, name, when: None, role }
+    Rule { signal: Signal::Traces, name, when: When::Always, role }
 }
 
 const AGENTS: [Agent; 4] = [
@@ -167,14 +175,17 @@ const AGENTS: [Agent; 4] = [
         prefix: "codex.",
         mark: "",
         rules: &[
+            Rule { when: When::Has("error.message"), ..event("sse_event", Role::Failure) },
             Rule {
-                when: Some(("event.kind", "response.completed")),
-                ..event("sse_event", Role::Call(EVENT))
-            },
-            Rule {
-                when: Some(("event.kind", "response.failed")),
+                when: When::Is("event.kind", "response.failed"),
                 ..event("sse_event", Role::Failure)
             },
+            Rule {
+                when: When::Is("event.kind", "response.completed"),
+                ..event("sse_event", Role::Call(EVENT))
+            },
+            // A refusal has no events of an answer.
+            Rule { when: When::Has("error.message"), ..event("api_request", Role::Failure) },
         ],
     },
     Agent {
@@ -314,7 +325,11 @@ impl Agent {
         }
         let name = speech.name.strip_prefix(self.prefix).unwrap_or(speech.name);
         let rule = self.rules.iter().find(|rule| {
-            let is_met = rule.when.is_none_or(|(name, value)| speech.value(name) == value);
+            let is_met = match rule.when {
+                When::Always => true,
+                When::Is(name, value) => speech.value(name) == value,
+                When::Has(name) => !speech.value(name).is_empty(),
+            };
             rule.signal == speech.signal && rule.name == name && is_met
         });
         let other = || if speech.has_usage() { Role::Evidence } else { Role::Other };

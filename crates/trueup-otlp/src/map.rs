@@ -118,15 +118,14 @@ const fn counted(dialect: Dialect, role: Role) -> Mapped {
     }
 }
 
-/// The name of an event: a field of its own since 1.5 of the protocol, an attribute before, the body
-/// with agents that have both in another form.
+/// The name of an event: an attribute, or a field of its own since 1.5 of the protocol, or the body. The
+/// field is no better than the attribute: the appender of Rust's `tracing`, which Codex uses, puts the line
+/// of code into it (`event otel/src/events/session_telemetry.rs:1153`).
 fn event_name<'r>(log: &'r LogRecord<'_>) -> &'r str {
-    let attribute = || {
-        let found = log.attributes.iter().find(|attribute| *attribute.key == *"event.name")?;
-        as_text(&found.value)
-    };
-    let own = Some(&*log.event_name).filter(|name| !name.is_empty());
-    own.or_else(attribute).or_else(|| as_text(&log.body)).unwrap_or_default()
+    let attribute = log.attributes.iter().find(|attribute| *attribute.key == *"event.name");
+    let own = || Some(&*log.event_name).filter(|name| !name.is_empty());
+    let stated = attribute.and_then(|found| as_text(&found.value)).or_else(own);
+    stated.or_else(|| as_text(&log.body)).unwrap_or_default()
 }
 
 fn as_text<'r>(value: &'r Value<'_>) -> Option<&'r str> {
@@ -217,11 +216,13 @@ impl<'r> Told<'r> {
     }
 
     /// A request that failed before anything was used is an error of an agent, and a call of an SDK,
-    /// whose spans are of requests.
+    /// whose spans are of requests. What an agent tells of an answer without its usage is told again with
+    /// it: Codex writes each `response.completed` twice.
     fn call_or_error(&self, standing: u8, problems: &mut Vec<Problem>) -> Result<Mapped, Problem> {
         let stated = self.stated().map_err(|Wrong| Problem::WrongCount)?;
-        if self.dialect.is_agent() && !stated.is_something() && self.has_failed() {
-            return Ok(self.failure(problems));
+        if self.dialect.is_agent() && !stated.is_something() {
+            let failed = self.has_failed().then(|| self.failure(problems));
+            return Ok(failed.unwrap_or(Mapped::Evidence(self.dialect)));
         }
         Ok(Mapped::Call(Box::new(self.call(&stated, standing, problems))))
     }
@@ -270,10 +271,13 @@ impl<'r> Told<'r> {
     /// By what a session file of the same agent knows the call.
     fn twin(&self, ids: &Identity, tokens: &Tokens, own: Key) -> Option<Twin> {
         let source = self.dialect.source();
-        let of_usage = || Twin::of_usage(source, &self.attributes.name(self.names.session), tokens);
+        let session = self.attributes.name(self.names.session);
+        let of_usage = |tokens: &Tokens| Twin::of_usage(source, &session, tokens);
         let key = match (self.dialect, &ids.request_id) {
             (Dialect::ClaudeCode, Some(request)) => Twin::of_request(source, request),
-            (Dialect::ClaudeCode | Dialect::Codex | Dialect::GeminiCli, _) => of_usage(),
+            // Its transcripts say what of an answer was thinking, its telemetry does not.
+            (Dialect::ClaudeCode, None) => of_usage(&Tokens { reasoning: 0, ..*tokens }),
+            (Dialect::Codex | Dialect::GeminiCli, _) => of_usage(tokens),
             (Dialect::OpenClaw, _) => Twin::of_none(own),
             (
                 Dialect::OpenInference | Dialect::OpenLlmetry | Dialect::VercelAi | Dialect::GenAi,
@@ -290,6 +294,8 @@ impl<'r> Told<'r> {
             input: count(names.input)?,
             cache_read: count(names.cache_read)?,
             cache_write: count(names.cache_write)?,
+            cache_write_5m: count(names.cache_write_5m)?,
+            cache_write_1h: count(names.cache_write_1h)?,
             output: count(names.output)?,
             reasoning: count(names.reasoning)?,
             tool: count(names.tool)?,

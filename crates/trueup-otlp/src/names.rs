@@ -23,6 +23,9 @@ pub(crate) struct Names {
     pub(crate) input: Row,
     pub(crate) cache_read: Row,
     pub(crate) cache_write: Row,
+    /// What of it was written for five minutes, and for an hour.
+    pub(crate) cache_write_5m: Row,
+    pub(crate) cache_write_1h: Row,
     pub(crate) output: Row,
     pub(crate) reasoning: Row,
     /// Prompt tokens of tools, where they stand beside the input.
@@ -56,6 +59,8 @@ const NOTHING: Names = Names {
     input: &[],
     cache_read: &[],
     cache_write: &[],
+    cache_write_5m: &[],
+    cache_write_1h: &[],
     output: &[],
     reasoning: &[],
     tool: &[],
@@ -83,6 +88,8 @@ pub(crate) const CLAUDE_CODE: Names = Names {
     input: &["input_tokens"],
     cache_read: &["cache_read_tokens"],
     cache_write: &["cache_creation_tokens"],
+    cache_write_5m: &["cache_creation_5m_tokens"],
+    cache_write_1h: &["cache_creation_1h_tokens"],
     output: &["output_tokens"],
     cost_micros: &["cost_usd_micros"],
     cost: &["cost_usd"],
@@ -92,6 +99,7 @@ pub(crate) const CLAUDE_CODE: Names = Names {
     agent: &["agent.name"],
     error_type: &["error.type", "status_code"],
     kept: &[
+        "anthropic.provider",
         "client_request_id",
         "prompt.id",
         "query_source",

@@ -25,6 +25,9 @@ pub(crate) struct Stated {
     pub(crate) input: Option<u64>,
     pub(crate) cache_read: Option<u64>,
     pub(crate) cache_write: Option<u64>,
+    /// Parts of `cache_write`, by how long the cache lives.
+    pub(crate) cache_write_5m: Option<u64>,
+    pub(crate) cache_write_1h: Option<u64>,
     pub(crate) output: Option<u64>,
     pub(crate) reasoning: Option<u64>,
     pub(crate) tool: Option<u64>,
@@ -97,9 +100,15 @@ impl Stated {
     }
 
     fn caches(&self) -> Tokens {
+        let cache_write = self.cache_write.unwrap_or(0);
+        let cache_write_1h = self.cache_write_1h.unwrap_or(0).min(cache_write);
+        let rest = cache_write - cache_write_1h;
+        let cache_write_5m = self.cache_write_5m.unwrap_or(0).min(rest);
         Tokens {
             cache_read: self.cache_read.unwrap_or(0),
-            cache_write: self.cache_write.unwrap_or(0),
+            cache_write_5m,
+            cache_write_1h,
+            cache_write: rest - cache_write_5m,
             ..Tokens::ZERO
         }
     }
@@ -114,6 +123,8 @@ mod tests {
         input: Some(1_020),
         cache_read: Some(400),
         cache_write: Some(100),
+        cache_write_5m: None,
+        cache_write_1h: None,
         output: Some(52),
         reasoning: Some(7),
         tool: None,
@@ -178,9 +189,21 @@ mod tests {
         #[test]
         fn no_counts_overflow(
             all in proptest::array::uniform7(proptest::option::of(any::<u64>())),
+            lifetimes in proptest::array::uniform2(proptest::option::of(any::<u64>())),
         ) {
             let [input, cache_read, cache_write, output, reasoning, tool, total] = all;
-            let stated = Stated { input, cache_read, cache_write, output, reasoning, tool, total };
+            let [cache_write_5m, cache_write_1h] = lifetimes;
+            let stated = Stated {
+                input,
+                cache_read,
+                cache_write,
+                cache_write_5m,
+                cache_write_1h,
+                output,
+                reasoning,
+                tool,
+                total,
+            };
             for convention in [Convention::CacheInside, Convention::CacheOutside, Convention::Gemini] {
                 let (tokens, _) = stated.tokens(convention);
                 prop_assert!(tokens.reasoning <= tokens.output);

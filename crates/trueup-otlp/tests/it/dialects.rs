@@ -29,8 +29,13 @@ fn attributes(object: &Value) -> Value {
 }
 
 fn log(service: &str, scope: &str, body: &str, of: &Value) -> Export {
-    let record = json!({ "timeUnixNano": NANOS, "body": { "stringValue": body },
-        "attributes": attributes(of), "traceId": TRACE, "spanId": SPAN });
+    log_with(service, scope, of, &json!({ "body": { "stringValue": body } }))
+}
+
+fn log_with(service: &str, scope: &str, of: &Value, more: &Value) -> Export {
+    let mut record = json!({ "timeUnixNano": NANOS, "attributes": attributes(of),
+        "traceId": TRACE, "spanId": SPAN });
+    record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let scopes = json!([{ "scope": { "name": scope }, "logRecords": [record] }]);
     let resource = json!({ "attributes": attributes(&json!({ "service.name": service })) });
     let export = json!({ "resourceLogs": [{ "resource": resource, "scopeLogs": scopes }] });
@@ -85,6 +90,21 @@ fn claude_code() {
     assert_eq!(call.ids.request_id.as_deref(), Some("req_1"));
     assert_eq!(metadata(call)["request_id"], "req_1");
     assert!(!format!("{call:?}").contains("SECRET"));
+
+    // Since 2.1.330 it says for how long caches were written, too.
+    let mut lasting = of;
+    lasting.as_object_mut().unwrap().extend(
+        json!({ "cache_creation_5m_tokens": 11_000, "cache_creation_1h_tokens": 800 })
+            .as_object()
+            .unwrap()
+            .clone(),
+    );
+    let lasting =
+        log("claude-code", "com.anthropic.claude_code.events", "claude_code.api_request", &lasting);
+    let lasting = only(&lasting);
+    let of_lifetimes =
+        Tokens { cache_write: 2, cache_write_5m: 11_000, cache_write_1h: 800, ..expected };
+    assert_eq!((lasting.call.tokens, lasting.call.key), (of_lifetimes, call.call.key));
 
     // The span of the same request is the same call, of a lower standing.
     let of = json!({ "span.type": "llm_request", "gen_ai.system": "anthropic",
@@ -141,6 +161,39 @@ fn codex() {
         "error.message": "stream closed", "conversation.id": "c1" });
     let failed = log("codex_cli_rs", "codex_otel.log_only", "", &of);
     assert_eq!((failed.calls.len(), &*failed.errors[0].message), (0, "stream closed"));
+    let of = json!({ "event.name": "codex.api_request", "http.response.status_code": 400,
+        "error.message": "no such model", "attempt": 0, "conversation.id": "c1" });
+    let refused = log("codex_exec", "codex_otel.log_only", "", &of);
+    assert_eq!((refused.calls.len(), &*refused.errors[0].message), (0, "no such model"));
+    assert!(refused.errors[0].metadata.as_ref().unwrap().contains(r#""error_type":"400""#));
+}
+
+/// As 0.169 sends it: the event's own name is a line of code, and what ends an answer is told twice, first
+/// by how long it took and then by what it used.
+#[test]
+fn codex_by_the_appender_of_rusts_tracing() {
+    let took = json!({ "event.name": "codex.sse_event", "event.kind": "response.completed",
+        "duration_ms": "0", "conversation.id": "c1", "model": "gpt-5.5", "slug": "gpt-5.5" });
+    let mut used = took.clone();
+    used.as_object_mut().unwrap().extend(
+        json!({ "input_token_count": "1372", "output_token_count": "62",
+            "cached_token_count": 344, "cache_write_token_count": 0, "reasoning_token_count": 9,
+            "tool_token_count": "1434", "ttft_ms": 0 })
+        .as_object()
+        .unwrap()
+        .clone(),
+    );
+    let sent = |line: u16, of: &Value| {
+        let name = format!("event otel/src/events/session_telemetry.rs:{line}");
+        let more = json!({ "timeUnixNano": "0", "observedTimeUnixNano": NANOS, "eventName": name });
+        log_with("codex_exec", "codex_otel.log_only", of, &more)
+    };
+    let (took, used) = (sent(1_089, &took), sent(1_153, &used));
+    assert_eq!((took.calls.len(), took.evidence[&Dialect::Codex]), (0, 1));
+    let call = only(&used);
+    let expected =
+        Tokens { input: 1_028, cache_read: 344, output: 62, reasoning: 9, ..Tokens::ZERO };
+    assert_eq!((call.call.tokens, call.call.time), (expected, MS));
 }
 
 #[test]
