@@ -139,6 +139,7 @@ struct Usage<'a> {
     cache_creation_input_tokens: Count,
     cache_read_input_tokens: Count,
     cache_creation: Object<CacheCreation>,
+    output_tokens_details: Object<OutputDetails>,
     service_tier: Str<'a>,
     speed: Str<'a>,
     inference_geo: Str<'a>,
@@ -154,6 +155,13 @@ struct CacheCreation {
     ephemeral_1h_input_tokens: Count,
 }
 
+/// Since 2.1.330; before, nothing said how much of an answer was thinking.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct OutputDetails {
+    thinking_tokens: Count,
+}
+
 impl Usage<'_> {
     fn tokens(&self) -> Tokens {
         // A total without its split by lifetime is of the default lifetime, five minutes.
@@ -166,12 +174,15 @@ impl Usage<'_> {
                 )
             },
         );
+        let output = self.output_tokens.or_zero();
+        let details = self.output_tokens_details.0.as_ref();
         Tokens {
             input: self.input_tokens.or_zero(),
             cache_read: self.cache_read_input_tokens.or_zero(),
             cache_write_5m: write_5m,
             cache_write_1h: write_1h,
-            output: self.output_tokens.or_zero(),
+            output,
+            reasoning: details.map_or(0, |details| details.thinking_tokens.or_zero()).min(output),
             ..Tokens::ZERO
         }
     }
@@ -315,12 +326,13 @@ impl ClaudeCodeDecoder {
             }
         };
         let tokens = usage.tokens();
-        // Platforms that write no request id tell none in their telemetry, either.
+        // Platforms that write no request id tell none in their telemetry, either, which does not say
+        // what of an answer was thinking.
         let twin = match answer.request_id {
             Some(request) => {
                 hashed(&mut self.twin, request, |request| Twin::of_request(SOURCE, request))
             }
-            None => Twin::of_usage(SOURCE, &session, &tokens),
+            None => Twin::of_usage(SOURCE, &session, &Tokens { reasoning: 0, ..tokens }),
         };
         let billing = Billing {
             tier: ServiceTier::of_source(usage.service_tier.filled().unwrap_or_default()),
