@@ -109,7 +109,11 @@ fn deliver(ledger: &mut Ledger, facts: Vec<Fact>, devices: u64, now: UnixMs) -> 
             Fact::Error(error) => {
                 error.session.rsplit('-').next().and_then(|number| number.parse().ok())
             }
-            Fact::Event(_) | Fact::Host(_) | Fact::SessionTotal(_) | Fact::Quota(_) => None,
+            Fact::Event(_)
+            | Fact::Host(_)
+            | Fact::SessionTotal(_)
+            | Fact::Quota(_)
+            | Fact::Metered(_) => None,
         };
         let device = number.unwrap_or(0) % devices;
         let delivery = deliveries.entry(device).or_insert_with(|| Delivery {

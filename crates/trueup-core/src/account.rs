@@ -134,7 +134,7 @@ impl Account {
                 Fact::Quota(quota) => self.quota(*quota),
                 Fact::SessionTotal(claim) => self.claim(&claim),
                 // What only the daemon is told has no place in a report of what lies on disk.
-                Fact::Error(_) | Fact::Event(_) | Fact::Host(_) => {}
+                Fact::Error(_) | Fact::Event(_) | Fact::Host(_) | Fact::Metered(_) => {}
             }
         }
         self.problems.extend(batch.problems);

@@ -109,7 +109,8 @@ impl Word {
             Self::Is(Fact::Event(event)) => FactId::new(event.time, event.key),
             Self::Is(Fact::Host(host)) => FactId::new(host.time, host.key),
             Self::Is(Fact::SessionTotal(claim)) => FactId::new(claim.time, claim.key),
-            Self::Is(Fact::Quota(quota)) => FactId::first_at(quota.time),
+            // No device says these of another's account.
+            Self::Is(fact @ (Fact::Quota(_) | Fact::Metered(_))) => FactId::first_at(fact.time()),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::prices::ContextBand;
 use crate::{
-    FactId, Key, NanoUsd, PriceClass, Rank, Region, ServiceTier, Speed, Tokens, Twin, UnixMs,
-    Variant,
+    FactId, Key, Metered, NanoUsd, PriceClass, Rank, Region, ServiceTier, Speed, Tokens, Twin,
+    UnixMs, Variant,
 };
 
 /// A short text that many facts share: a model, a project, a session. Empty where the source does
@@ -30,6 +30,8 @@ pub enum Fact {
     SessionTotal(Box<SessionTotal>),
     /// How much of a subscription's allowance is used, as the provider told the agent.
     Quota(Box<Quota>),
+    /// What a counter of telemetry says that was used (evidence).
+    Metered(Box<Metered>),
 }
 
 /// Where a fact belongs.
@@ -289,6 +291,7 @@ impl Fact {
             Self::Call(call) => call.time,
             Self::SessionTotal(claim) => claim.time,
             Self::Quota(quota) => quota.time,
+            Self::Metered(metered) => metered.time,
             Self::Error(error) => error.time,
             Self::Event(event) => event.time,
             Self::Host(host) => host.time,
@@ -308,7 +311,7 @@ impl Fact {
             }
             Self::Event(event) => event.name.len() + text(&event.metadata),
             Self::Host(host) => text(&host.metadata),
-            Self::SessionTotal(_) | Self::Quota(_) => 0,
+            Self::SessionTotal(_) | Self::Quota(_) | Self::Metered(_) => 0,
         };
         variable + FACT_BASE_BYTES
     }

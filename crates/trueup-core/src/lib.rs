@@ -16,6 +16,7 @@ mod delivery;
 mod fact;
 mod http;
 mod id;
+mod metered;
 mod money;
 pub mod prices;
 mod rank;
@@ -43,6 +44,7 @@ pub use fact::{
 };
 pub use http::{Reply, Request, one_line};
 pub use id::{FactId, Key};
+pub use metered::{Metered, Parts};
 pub use money::{MoneyError, NANO_PER_USD, NanoUsd, scaled_decimal};
 pub use prices::{PriceClass, Region, ServiceTier, Speed};
 pub use rank::{Owner, Rank, Variant, Verdict, settle};

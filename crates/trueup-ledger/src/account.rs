@@ -5,6 +5,7 @@
 
 pub(crate) mod claims;
 mod drop_source;
+mod metered;
 mod twins;
 pub(crate) mod words;
 
@@ -80,6 +81,8 @@ pub(crate) struct Account<'a> {
     /// Sessions whose claims must be held against their calls.
     unsettled: BTreeSet<i64>,
     twins: Twins,
+    /// Whether there are rows of counters that were not there before.
+    has_metered_more: bool,
     now: UnixMs,
     written: Written,
     /// Who tells; 0 for this machine.
@@ -138,6 +141,7 @@ impl<'a> Account<'a> {
             changes: Changes::default(),
             unsettled: BTreeSet::new(),
             twins: Twins::default(),
+            has_metered_more: false,
             now,
             written: Written::default(),
             device: 0,
@@ -154,6 +158,7 @@ impl<'a> Account<'a> {
                 Fact::Host(host) => self.host(host)?,
                 Fact::SessionTotal(claim) => self.claim(claim)?,
                 Fact::Quota(quota) => self.quota(quota)?,
+                Fact::Metered(metered) => self.metered(metered)?,
             }
         }
         // Each table is walked in its own order, so that a batch touches each of its pages once. What is
@@ -181,6 +186,7 @@ impl<'a> Account<'a> {
     pub(crate) fn finish(mut self) -> rusqlite::Result<Written> {
         self.settle_claims()?;
         self.tell_sessions()?;
+        self.bound_metered()?;
         self.changes.write(self.database, self.sums)?;
         Ok(self.written)
     }

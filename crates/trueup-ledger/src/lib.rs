@@ -17,6 +17,7 @@ mod error;
 mod failures;
 mod intern;
 mod ledger;
+mod metered;
 mod outgoing;
 mod positions;
 mod push;
@@ -47,6 +48,7 @@ pub use devices::{Delivered, Device, DeviceLedger};
 pub use error::LedgerError;
 pub use failures::{FailedCalls, StoredError};
 pub use ledger::{Appended, Ledger, OpenOptions, Rebuild, write_ahead_log};
+pub use metered::{MeteredDay, Meters};
 pub use outgoing::{
     Backlog, Destination, Identity, Outgoing, PushAttempt, Quarantined, Snapshot, Value,
 };

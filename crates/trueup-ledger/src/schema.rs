@@ -27,6 +27,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/012_claimed.sql"),
     include_str!("schema/013_told.sql"),
     include_str!("schema/014_devices.sql"),
+    include_str!("schema/015_metered.sql"),
 ];
 
 /// The newest schema version that this program knows.

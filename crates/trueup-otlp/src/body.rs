@@ -180,6 +180,6 @@ fn record_of(record: &RawValue, signal: Signal) -> Result<Record<'_>, serde_json
     Ok(match signal {
         Signal::Traces => Record::Span(serde_json::from_str(json)?),
         Signal::Logs => Record::Log(serde_json::from_str(json)?),
-        Signal::Metrics => Record::Metric(serde_json::from_str(json)?),
+        Signal::Metrics => Record::Metric(json::metric(json)?),
     })
 }

@@ -7,6 +7,7 @@
 
 use crate::attributes::Attributes;
 use crate::body::Signal;
+use crate::model::Metric;
 use crate::names::{self, Names};
 
 /// Who speaks.
@@ -320,7 +321,7 @@ impl Agent {
             return Role::Duplicate;
         }
         if speech.signal == Signal::Metrics {
-            let is_of_usage = ["token", "cost"].iter().any(|part| speech.name.contains(part));
+            let is_of_usage = Metric::is_of_usage(speech.name);
             return if is_of_usage { Role::Evidence } else { Role::Other };
         }
         let name = speech.name.strip_prefix(self.prefix).unwrap_or(speech.name);

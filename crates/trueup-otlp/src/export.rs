@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use trueup_core::{Call, ErrorEvent};
+use trueup_core::{Call, ErrorEvent, Metered};
 
 use crate::body::{self, Encoding, Refusal, Signal};
 use crate::dialect::Dialect;
 use crate::map::{self, Mapped, Reading};
 use crate::model::{Record, Resource, Scope};
 
-/// Calls that are taken of one body; exporters send 512 at once.
+/// Calls, failures and points of counters that are taken of one body; exporters send 512 at once.
 const CALLS_MAX: usize = 10_000;
 /// Scopes of one body that other records are counted by; those of more are counted together.
 const SCOPES_MAX: usize = 64;
@@ -78,6 +78,8 @@ pub struct Export {
     pub calls: Vec<MappedCall>,
     /// Requests that failed, without usage.
     pub errors: Vec<ErrorEvent>,
+    /// What counters say that was used: evidence.
+    pub metered: Vec<Metered>,
     /// Records that are refused, because they would be half a call.
     pub rejected: u64,
     /// What was wrong, and how often.
@@ -104,6 +106,7 @@ pub fn read(
         signal: expected.unwrap_or(Signal::Traces),
         calls: Vec::new(),
         errors: Vec::new(),
+        metered: Vec::new(),
         rejected: 0,
         problems: BTreeMap::new(),
         evidence: BTreeMap::new(),
@@ -139,6 +142,10 @@ impl Export {
             Ok(Mapped::Call(call)) => self.calls.push(*call),
             Ok(Mapped::Error(error)) => self.errors.push(*error),
             Ok(Mapped::Evidence(dialect)) => *self.evidence.entry(dialect).or_default() += 1,
+            Ok(Mapped::Metered(dialect, metered)) => {
+                *self.evidence.entry(dialect).or_default() += 1;
+                self.metered.extend(metered);
+            }
             Ok(Mapped::Duplicate) => self.duplicates += 1,
             Ok(Mapped::Other) => self.other(&scope.name),
             Err(problem) => {
@@ -149,7 +156,7 @@ impl Export {
         for problem in problems {
             *self.problems.entry(problem).or_default() += 1;
         }
-        if self.calls.len() + self.errors.len() > CALLS_MAX {
+        if self.calls.len() + self.errors.len() + self.metered.len() > CALLS_MAX {
             return Err(Refusal::TooManyCalls(CALLS_MAX));
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::model::{Attribute, Resource, Scope, Value};
+use crate::model::{Attribute, Metric, Point, Resource, Scope, Value};
 
 /// A text of the body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,6 +92,90 @@ pub(crate) fn structures(json: &str) -> usize {
         }
     }
     count
+}
+
+/// A metric: of most only the name.
+pub(crate) fn metric(json: &str) -> Result<Metric<'_>, serde_json::Error> {
+    let MetricJson { name, sum, histogram, exponential_histogram } = serde_json::from_str(json)?;
+    let counts = [sum, histogram, exponential_histogram].into_iter().flatten().next();
+    let Some(counts) = counts.filter(|_| Metric::is_of_usage(&name)) else {
+        return Ok(Metric { name, ..Metric::default() });
+    };
+    let Counts { is_cumulative, data_points } = serde_json::from_str(counts.get())?;
+    let points = data_points.into_iter().map(PointJson::point).collect();
+    Ok(Metric { name, is_cumulative, points })
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct MetricJson<'a> {
+    #[serde(default, deserialize_with = "or_default")]
+    name: Str<'a>,
+    sum: Option<&'a RawValue>,
+    histogram: Option<&'a RawValue>,
+    #[serde(alias = "exponential_histogram")]
+    exponential_histogram: Option<&'a RawValue>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct Counts<'a> {
+    #[serde(
+        default,
+        rename = "aggregationTemporality",
+        alias = "aggregation_temporality",
+        deserialize_with = "is_cumulative"
+    )]
+    is_cumulative: Option<bool>,
+    #[serde(default, alias = "data_points", deserialize_with = "or_default")]
+    data_points: Vec<PointJson<'a>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct PointJson<'a> {
+    #[serde(default, deserialize_with = "or_default")]
+    attributes: Vec<Attribute<'a>>,
+    #[serde(default, alias = "start_time_unix_nano")]
+    start_time_unix_nano: Int,
+    #[serde(default, alias = "time_unix_nano")]
+    time_unix_nano: Int,
+    #[serde(alias = "as_int")]
+    as_int: Option<Int>,
+    /// Of a histogram: the sum.
+    #[serde(alias = "as_double", alias = "sum")]
+    as_double: Option<Double>,
+}
+
+impl<'a> PointJson<'a> {
+    fn point(self) -> Point<'a> {
+        let Self { attributes, start_time_unix_nano, time_unix_nano, as_int, as_double } = self;
+        let value = match (as_int, as_double) {
+            (Some(Int(number)), _) => Value::Int(number),
+            (None, Some(number)) => double(number),
+            (None, None) => Value::Empty,
+        };
+        Point { attributes, start_time_unix_nano, time_unix_nano, value }
+    }
+}
+
+/// The temporality of a metric's points.
+fn is_cumulative<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    deserializer.deserialize_any(Scalar).map(|code| {
+        match code {
+            Value::Int(code) => [(1, false), (2, true)].into_iter().find(|known| known.0 == code),
+            Value::Text(name) => {
+                [("DELTA", false), ("CUMULATIVE", true), ("1", false), ("2", true)]
+                    .into_iter()
+                    .find(|known| name.ends_with(known.0))
+                    .map(|known| (0, known.1))
+            }
+            Value::Empty | Value::Bool(_) | Value::Double(_) | Value::List(_) | Value::Map(_) => {
+                None
+            }
+        }
+        .map(|known| known.1)
+    })
 }
 
 /// `null` is as good as nothing.

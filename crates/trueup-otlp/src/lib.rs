@@ -29,6 +29,7 @@ mod export;
 mod json;
 mod key;
 mod map;
+mod metrics;
 mod model;
 mod names;
 mod protobuf;

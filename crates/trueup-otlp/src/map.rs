@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use trueup_core::{
-    Billing, Call, CallBody, DAY_MS, ErrorEvent, Key, NanoUsd, Origin, Outcome, Owner, Rank, Speed,
-    Tokens, Twin, UnixMs, Variant,
+    Billing, Call, CallBody, DAY_MS, ErrorEvent, Key, Metered, NanoUsd, Origin, Outcome, Owner,
+    Rank, Speed, Tokens, Twin, UnixMs, Variant,
 };
 
 use crate::attributes::{Attributes, Wrong};
@@ -13,6 +13,7 @@ use crate::body::Signal;
 use crate::dialect::{Dialect, Role, Speech};
 use crate::export::{Identity, MappedCall, Problem};
 use crate::key;
+use crate::metrics;
 use crate::model::{Attribute, LogRecord, Record, Resource, Scope, Span, Value};
 use crate::names::{Names, Row};
 use crate::texts::Texts;
@@ -43,6 +44,7 @@ pub(crate) enum Mapped {
     Call(Box<MappedCall>),
     Error(Box<ErrorEvent>),
     Evidence(Dialect),
+    Metered(Dialect, Vec<Metered>),
     Duplicate,
     Other,
 }
@@ -95,6 +97,11 @@ pub(crate) fn map(
     let told = match record {
         Record::Span(span) => Told::of_span(dialect, attributes, span, *reading),
         Record::Log(log) => Told::of_log(dialect, attributes, log, *reading),
+        Record::Metric(metric) if role == Role::Evidence => {
+            let resource = &resource.attributes;
+            let metered = metrics::of(dialect, metric, resource, reading.now, problems)?;
+            return Ok(Mapped::Metered(dialect, metered));
+        }
         Record::Metric(_) => return Ok(counted(dialect, role)),
     };
     match role {
@@ -106,6 +113,19 @@ pub(crate) fn map(
         Role::Failure => Ok(told.failure(problems)),
         Role::Evidence | Role::Duplicate | Role::Other => Ok(counted(dialect, role)),
     }
+}
+
+/// A time that can be; where it cannot, that of the arrival.
+pub(crate) fn plausible(nanos: i64, now: UnixMs, problems: &mut Vec<Problem>) -> UnixMs {
+    let time = UnixMs(nanos / NANOS_PER_MS);
+    if nanos == 0 {
+        return now;
+    }
+    let is_plausible = time >= EARLIEST && time.0 <= now.0.saturating_add(AHEAD_MAX_MS);
+    if !is_plausible {
+        problems.push(Problem::WrongTime);
+    }
+    if is_plausible { time } else { now }
 }
 
 const fn counted(dialect: Dialect, role: Role) -> Mapped {
@@ -304,16 +324,7 @@ impl<'r> Told<'r> {
     }
 
     fn time(&self, problems: &mut Vec<Problem>) -> UnixMs {
-        let now = self.reading.now;
-        let time = UnixMs(self.time_nanos / NANOS_PER_MS);
-        if self.time_nanos == 0 {
-            return now;
-        }
-        let is_plausible = time >= EARLIEST && time.0 <= now.0.saturating_add(AHEAD_MAX_MS);
-        if !is_plausible {
-            problems.push(Problem::WrongTime);
-        }
-        if is_plausible { time } else { now }
+        plausible(self.time_nanos, self.reading.now, problems)
     }
 
     fn cost(&self, problems: &mut Vec<Problem>) -> Option<NanoUsd> {

@@ -111,12 +111,31 @@ pub(crate) struct LogRecord<'a> {
     pub(crate) span_id: Hex,
 }
 
-/// One metric: only its name, for metrics are no records of calls.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
+/// One metric. Its points are read where it may be a counter of what was used, and where it adds up.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Metric<'a> {
-    #[serde(default, deserialize_with = "json::or_default")]
     pub(crate) name: Str<'a>,
+    /// Whether its points are of all since it began, rather than since the point before; nothing where it
+    /// does not say.
+    pub(crate) is_cumulative: Option<bool>,
+    pub(crate) points: Vec<Point<'a>>,
+}
+
+/// What a counter has come to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Point<'a> {
+    pub(crate) attributes: Vec<Attribute<'a>>,
+    pub(crate) start_time_unix_nano: Int,
+    pub(crate) time_unix_nano: Int,
+    pub(crate) value: Value<'a>,
+}
+
+impl Metric<'_> {
+    /// Whether one so called may be a counter of tokens or of cost. Of the others only the name is read:
+    /// most metrics are histograms of something else, and large.
+    pub(crate) fn is_of_usage(name: &str) -> bool {
+        ["token", "cost"].iter().any(|part| name.contains(part))
+    }
 }
 
 /// A record of any signal.

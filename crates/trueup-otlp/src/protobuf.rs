@@ -7,7 +7,7 @@
 use crate::body::{Refusal, Signal};
 use crate::json::{Hex, Int, Str};
 use crate::model::{
-    Attribute, LogRecord, Metric, Record, Resource, Scope, Span, SpanEvent, Status, Value,
+    Attribute, LogRecord, Metric, Point, Record, Resource, Scope, Span, SpanEvent, Status, Value,
 };
 use crate::wire::{Content, Field, Fields, Garbage};
 
@@ -139,7 +139,7 @@ fn record<'a>(bytes: &'a [u8], signal: Signal, budget: &mut Budget) -> Result<Re
     Ok(match signal {
         Signal::Traces => Record::Span(span(bytes, budget)?),
         Signal::Logs => Record::Log(log(bytes, budget)?),
-        Signal::Metrics => Record::Metric(Metric { name: text_of(bytes, 1)? }),
+        Signal::Metrics => Record::Metric(metric(bytes, budget)?),
     })
 }
 
@@ -197,6 +197,68 @@ fn log<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<LogRecord<'a>, Refusa
         }
     }
     Ok(log)
+}
+
+fn metric<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<Metric<'a>, Refusal> {
+    let mut metric = Metric { name: text_of(bytes, 1)?, ..Metric::default() };
+    if !Metric::is_of_usage(&metric.name) {
+        return Ok(metric);
+    }
+    for field in Fields::of(bytes) {
+        let field = field?;
+        let kind = match field.number {
+            7 => Kind::Number,
+            9 => Kind::Histogram,
+            10 => Kind::ExponentialHistogram,
+            _ => continue,
+        };
+        for field in Fields::of(field.bytes()?) {
+            let field = field?;
+            match field.number {
+                1 => metric.points.push(point(field.bytes()?, kind, budget)?),
+                2 => metric.is_cumulative = is_cumulative(field.varint()?),
+                _ => {}
+            }
+        }
+    }
+    Ok(metric)
+}
+
+const fn is_cumulative(temporality: u64) -> Option<bool> {
+    match temporality {
+        1 => Some(false),
+        2 => Some(true),
+        _ => None,
+    }
+}
+
+/// What a metric's points are. They have their attributes and values under different numbers.
+#[derive(Clone, Copy)]
+enum Kind {
+    Number,
+    Histogram,
+    ExponentialHistogram,
+}
+
+fn point<'a>(bytes: &'a [u8], kind: Kind, budget: &mut Budget) -> Result<Point<'a>, Refusal> {
+    budget.take()?;
+    let mut point = Point::default();
+    for field in Fields::of(bytes) {
+        let field = field?;
+        match (kind, field.number) {
+            (_, 2) => point.start_time_unix_nano = time(field.fixed64()?),
+            (_, 3) => point.time_unix_nano = time(field.fixed64()?),
+            (Kind::Number, 4) | (Kind::Histogram | Kind::ExponentialHistogram, 5) => {
+                point.value = Value::Double(f64::from_bits(field.fixed64()?));
+            }
+            (Kind::Number, 6) => point.value = Value::Int(field.fixed64()?.cast_signed()),
+            (Kind::Number, 7) | (Kind::Histogram, 9) | (Kind::ExponentialHistogram, 1) => {
+                point.attributes.push(attribute(field.bytes()?, DEPTH_MAX, budget)?);
+            }
+            _ => {}
+        }
+    }
+    Ok(point)
 }
 
 fn attributes_of<'a>(

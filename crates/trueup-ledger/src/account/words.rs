@@ -36,8 +36,8 @@ impl Account<'_> {
                 Word::Is(Fact::Error(error)) => each(self, id, &mut |own| own.error(error))?,
                 Word::Is(Fact::Event(event)) => each(self, id, &mut |own| own.event(event))?,
                 Word::Is(Fact::Host(host)) => each(self, id, &mut |own| own.host(host))?,
-                // No device says either of another's account.
-                Word::Is(Fact::SessionTotal(_) | Fact::Quota(_)) => {}
+                // No device says these of another's account.
+                Word::Is(Fact::SessionTotal(_) | Fact::Quota(_) | Fact::Metered(_)) => {}
                 Word::IsNot { id, version } => {
                     each(self, *id, &mut |own| own.counts_not(*id, *version))?;
                 }

@@ -15,6 +15,7 @@ mod device_laws;
 mod document;
 mod host;
 mod laws;
+mod metered;
 mod older;
 mod prune;
 mod push;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use trueup_core::{Account, Batch, Fact};
+use trueup_core::{Account, Batch, Fact, Metered};
 use trueup_otlp::{Encoding, Export, Signal, read};
 
 use super::READING;
@@ -37,6 +37,12 @@ fn each_dialect_is_understood() {
         let export = export(&path);
         assert!(!format!("{export:?}").contains("SECRET"), "{}", path.display());
         writeln!(said, "{}", path.file_stem().unwrap().display()).unwrap();
+        for metered in &export.metered {
+            let Metered { source, session, began, is_cumulative, parts, value, .. } = metered;
+            let kind = if *is_cumulative { "cumulative" } else { "delta" };
+            writeln!(said, "  {source} ({session}): {kind}, {parts:?}, {value}, since {began:?}")
+                .unwrap();
+        }
         for call in &export.calls {
             let origin = &call.call.origin;
             writeln!(

@@ -47,7 +47,7 @@ impl Durations {
         let calls = facts.iter().filter_map(|fact| match fact {
             Fact::Call(call) => Some((call, call.latency_ms?)),
             Fact::Error(_) | Fact::Event(_) | Fact::Host(_) => None,
-            Fact::SessionTotal(_) | Fact::Quota(_) => None,
+            Fact::SessionTotal(_) | Fact::Quota(_) | Fact::Metered(_) => None,
         });
         let mut state = self.lock();
         for (call, latency_ms) in calls {

@@ -166,7 +166,8 @@ async fn take(
     app.otlp.counts.took(expected, &export);
     let calls = export.calls.into_iter().map(|call| Fact::Call(Box::new(call.call)));
     let errors = export.errors.into_iter().map(|error| Fact::Error(Box::new(error)));
-    let mut facts: Vec<Fact> = calls.chain(errors).collect();
+    let metered = export.metered.into_iter().map(|metered| Fact::Metered(Box::new(metered)));
+    let mut facts: Vec<Fact> = calls.chain(errors).chain(metered).collect();
     drop(room);
     app.durations.note(&facts);
     let is_written = timeout(PATIENCE, feed_all(app, &mut facts)).await;
