@@ -223,7 +223,9 @@ def prove(kind, program, work, collector):
         settles(lambda: live.account(agent.source), expected, f"{agent.source}, as they come")
         health = daemon.health()
         assert (health["errors"], health["rejected"], health["refused"]) == (agent.errors, 0, 0), health
-        says_so(live, agent.source, expected["calls"])
+        told_by_counters = says_so(live, agent.source, expected["calls"])
+        prompt = sum(expected[name] for name in ["input", "cache_read", "cache_write"])
+        assert (told_by_counters["prompt"], told_by_counters["output"]) == (prompt, expected["output"]), told_by_counters
     assert models.failed, "no request has failed"
     exports = list(Collector.exports)
 
@@ -256,6 +258,9 @@ def says_so(trueup, source, calls):
     assert said.pop("sessions") > 0, check
     assert said == {"calls": calls, "told": calls, "matched": calls, "captured_percent": 100, "sessions_told_twice": 0}, check
     assert check["status"] == "ok", check
+    more = trueup.check("metrics_tell_more")
+    assert more["status"] == "ok", more
+    return more["meta"]["by_agent"][source]
 
 
 def main():

@@ -13,6 +13,7 @@ mod claims;
 mod devices;
 mod hook;
 mod machine;
+mod metered;
 mod parity;
 mod provider;
 mod push;
@@ -180,6 +181,7 @@ static CHECKS: &[Check] = &[
     general("provider_usage", provider::provider_usage),
     general("statements", provider::statements),
     general("told_twice", told::told_twice),
+    general("metrics_tell_more", metered::metrics_tell_more),
     general("paths_readable", stores::paths_readable),
     general("schema_unknown", stores::schema_unknown),
     general("bad_lines", stores::bad_lines),

@@ -8,8 +8,8 @@ use anyhow::Result;
 use trueup_agents::Inventory;
 use trueup_core::{Text, UnixMs};
 use trueup_ledger::{
-    ClaimCounts, Newest, OpenSession, Reader, SourceState, StoredPositions, StoredProblem,
-    ToldSession,
+    ClaimCounts, MeteredDay, Newest, OpenSession, Reader, SourceState, StoredPositions,
+    StoredProblem, ToldSession,
 };
 
 use super::alerts::Untold;
@@ -61,6 +61,8 @@ pub(crate) struct Sight<'a> {
     pub(super) newest: Newest,
     /// What agents told by OpenTelemetry, beside what their files hold.
     pub(super) told: Vec<ToldSession>,
+    /// What counters of OpenTelemetry tell, beside what calls come to.
+    pub(super) metered: Vec<MeteredDay>,
     /// What the ledger tells of its destination, where it has one.
     pub(super) sent: Option<Sent>,
     /// What the ledger tells of alerts.
@@ -86,6 +88,8 @@ impl<'a> Sight<'a> {
         problems.retain(|problem| asked.is_none_or(|asked| *problem.store.source == *asked));
         let mut told = reader.told_sessions()?;
         told.retain(|session| asked.is_none_or(|asked| *session.source == *asked));
+        let mut metered = reader.metered_days()?;
+        metered.retain(|of| asked.is_none_or(|asked| *of.source == *asked));
         Ok(Self {
             config,
             now,
@@ -100,6 +104,7 @@ impl<'a> Sight<'a> {
             sources: reader.sources()?,
             newest: reader.newest()?,
             told,
+            metered,
             sent: Sent::read(&reader)?,
             untold: Untold::read(&reader)?,
             billed: Billed::read(&reader)?,

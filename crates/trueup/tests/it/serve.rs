@@ -15,6 +15,7 @@ mod life;
 mod live;
 mod otlp;
 mod otlp_files;
+mod otlp_metrics;
 mod posts;
 mod providers;
 mod push;

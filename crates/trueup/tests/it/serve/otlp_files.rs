@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::daemon::{Daemon, Home, until};
 
 /// An agent of which both ways tell.
-struct Agent {
+pub(super) struct Agent {
     source: &'static str,
     /// Where its session lies, below the home folder.
     file: &'static str,
@@ -20,7 +20,7 @@ struct Agent {
     always: &'static str,
 }
 
-const CLAUDE_CODE: Agent = Agent {
+pub(super) const CLAUDE_CODE: Agent = Agent {
     source: "claude-code",
     file: ".claude/projects/-app/s1.jsonl",
     session: r#"{"cwd":"/app","sessionId":"s1","message":{"model":"claude-opus-5","id":"msg_1","role":"assistant","usage":{"input_tokens":620,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":100},"cache_read_input_tokens":300,"output_tokens":10}},"requestId":"req_1","type":"assistant","uuid":"u1","timestamp":"2026-11-20T22:08:29.000Z"}
@@ -68,7 +68,7 @@ const GEMINI_CLI: Agent = Agent {
 
 const AGENTS: [Agent; 3] = [CLAUDE_CODE, CODEX, GEMINI_CLI];
 
-fn attributes(said: &Value) -> Vec<Value> {
+pub(super) fn attributes(said: &Value) -> Vec<Value> {
     let attribute = |(name, value): (&String, &Value)| {
         let value = if value.is_number() {
             json!({ "intValue": value.to_string() })
@@ -103,14 +103,14 @@ impl Agent {
         .to_string()
     }
 
-    fn tell(&self, daemon: &Daemon) {
+    pub(super) fn tell(&self, daemon: &Daemon) {
         let answer = daemon.post("/v1/logs", &self.export());
         assert_eq!((answer.status, &*answer.text), (200, "{}"), "{}", self.source);
     }
 }
 
 /// Calls and tokens that a report has.
-fn totals(home: &Home, source: &str) -> (u64, u64) {
+pub(super) fn totals(home: &Home, source: &str) -> (u64, u64) {
     let report = printed(home, "report", &["--json", "--source", source]);
     let exact = &report["totals"]["exact"];
     (exact["calls"].as_u64().unwrap(), exact["total"].as_u64().unwrap())
@@ -130,10 +130,14 @@ fn calls(home: &Home, source: &str) -> i64 {
 }
 
 /// The check of a doctor that changes nothing.
-fn told_twice(home: &Home) -> Value {
+pub(super) fn check(home: &Home, id: &str) -> Value {
     let doctor = printed(home, "doctor", &["--json", "--no-sync"]);
     let checks = doctor["checks"].as_array().unwrap();
-    checks.iter().find(|check| check["id"] == "told_twice").unwrap().clone()
+    checks.iter().find(|check| check["id"] == id).unwrap().clone()
+}
+
+fn told_twice(home: &Home) -> Value {
+    check(home, "told_twice")
 }
 
 const ALL: (u64, u64) = (3, 1_072 + 2_130 + 77);
