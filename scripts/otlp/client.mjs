@@ -3,7 +3,7 @@
 // Makes spans of calls as instrumentations make them, and events as Claude Code does, exports each twice to
 // ENDPOINT as JSON, protobuf or gRPC, and prints what was used, by model: what a ledger must hold.
 
-import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
+import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchLogRecordProcessor, LoggerProvider } from "@opentelemetry/sdk-logs";
 import { BatchSpanProcessor, NodeTracerProvider } from "@opentelemetry/sdk-trace-node";
@@ -88,6 +88,23 @@ logger.emit({
         "gen_ai.usage.output_tokens": 5,
     },
 });
+// An event in the span of its call, which alone has the id of the answer.
+const around = tracer.startSpan("chat", { kind: SpanKind.CLIENT });
+const said = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.request.model": name("both"),
+    "gen_ai.usage.input_tokens": 70,
+    "gen_ai.usage.output_tokens": 9,
+};
+around.setAttributes({ ...said, "gen_ai.response.id": `chatcmpl-${name("both")}` });
+logger.emit({
+    eventName: "gen_ai.client.inference.operation.details",
+    attributes: said,
+    context: trace.setSpan(ROOT_CONTEXT, around),
+});
+around.end();
+used[name("both")] = { calls: 1, errors: 0, input: 70, cache_read: 0, output: 9, reasoning: 0 };
+
 used[name("event")] = { calls: 1, errors: 0, input: 30, cache_read: 0, output: 5, reasoning: 0 };
 for (let number = 0; number < 100; number += 1) {
     logger.emit({ body: `SECRET line ${number}`, attributes: { number } });

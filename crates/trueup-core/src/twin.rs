@@ -1,9 +1,13 @@
-//! The same call, told by two ways: by the agent's own files, and by the telemetry that it sends.
+//! The same call, told by two ways: by the agent's own files, and by the telemetry that it sends; or by two
+//! records of telemetry, of which one has the provider's id.
 //!
 //! The two have no [`Key`] in common: a file knows the message, telemetry the request. What
 //! both know makes a *twin key*. Files say more, and say it of the past, so that theirs is the copy that
 //! counts: a call of a file *covers* its twin key, a call of telemetry is *covered by* it. Whatever covers
 //! once covers for good, so that the order in which the two come does not matter.
+//!
+//! An SDK's span of a call has the provider's id of the answer, and the event that stands in that span may not:
+//! the span is what both know. The one with the id *identifies* the other, in the same way.
 //!
 //! ```
 //! use trueup_core::{Tokens, Twin};
@@ -22,6 +26,11 @@ pub enum Twin {
     /// It was told by telemetry: it counts until a file tells of the same call. All copies of a call
     /// that share a key share this, too.
     CoveredBy(Key),
+    /// It was told by telemetry with the provider's id: what is told of the same span without one does not
+    /// count.
+    Identifies(Key),
+    /// It was told by telemetry without the provider's id: it counts until the same span is told with one.
+    IdentifiedBy(Key),
 }
 
 impl Twin {
@@ -41,18 +50,42 @@ impl Twin {
         Key::of("twin", &[b"usage", source.as_bytes(), session.as_bytes(), counts.as_flattened()])
     }
 
+    /// The twin key of a call that stands in a span, by the ids of trace and span.
+    #[must_use]
+    pub fn of_span(trace: &str, span: &str) -> Key {
+        Key::of("twin", &["span", trace, span])
+    }
+
     /// The twin key of a call that no file can know.
     #[must_use]
     pub fn of_none(key: Key) -> Key {
         Key::of("twin", &[&b"none"[..], &key.0])
     }
 
-    /// The twin key that a call of a file covers.
+    /// The twin key that a call covers: of what has it no longer counts.
     #[must_use]
     pub const fn covers(self) -> Option<Key> {
         match self {
-            Self::Covers(key) => Some(key),
-            Self::CoveredBy(_) => None,
+            Self::Covers(key) | Self::Identifies(key) => Some(key),
+            Self::CoveredBy(_) | Self::IdentifiedBy(_) => None,
+        }
+    }
+
+    /// The twin key that a call is covered by, where something covers it.
+    #[must_use]
+    pub const fn covered_by(self) -> Option<Key> {
+        match self {
+            Self::CoveredBy(key) | Self::IdentifiedBy(key) => Some(key),
+            Self::Covers(_) | Self::Identifies(_) => None,
+        }
+    }
+
+    /// Whether one of the two is a file.
+    #[must_use]
+    pub const fn is_of_files(self) -> bool {
+        match self {
+            Self::Covers(_) | Self::CoveredBy(_) => true,
+            Self::Identifies(_) | Self::IdentifiedBy(_) => false,
         }
     }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use trueup_core::{
     Batch, Call, CallBody, Counters, CustomEvent, ErrorEvent, Fact, FactId, HostMetric, Key,
-    NanoUsd, Outcome, Quota, Rank, Twin, UnixMs, Variant, Verdict, settle,
+    NanoUsd, Outcome, Quota, Rank, UnixMs, Variant, Verdict, settle,
 };
 
 pub(crate) use drop_source::{drop_source, lost};
@@ -218,8 +218,8 @@ impl<'a> Account<'a> {
         }
         self.displace(call, displaced)?;
         self.remember(call.key, call.variant, call.rank, call.id())?;
-        if let Some(Twin::CoveredBy(key)) = call.twin
-            && self.is_covered(call, key, displaced)?
+        if let Some(twin) = call.twin
+            && self.is_covered(call, twin, displaced)?
         {
             self.written.known += 1;
             return Ok(false);

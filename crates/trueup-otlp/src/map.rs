@@ -288,7 +288,8 @@ impl<'r> Told<'r> {
         MappedCall { dialect: self.dialect, ids, call }
     }
 
-    /// By what a session file of the same agent knows the call.
+    /// By what a session file of the same agent knows the call; of an SDK's, by what a record of the same span
+    /// does. One that does not say what was used takes the place of none.
     fn twin(&self, ids: &Identity, tokens: &Tokens, own: Key) -> Option<Twin> {
         let source = self.dialect.source();
         let session = self.attributes.name(self.names.session);
@@ -302,7 +303,14 @@ impl<'r> Told<'r> {
             (
                 Dialect::OpenInference | Dialect::OpenLlmetry | Dialect::VercelAi | Dialect::GenAi,
                 _,
-            ) => return None,
+            ) => {
+                let (trace, span) = ids.span.as_ref()?;
+                let key = Twin::of_span(trace, span);
+                let is_identified = ids.response_id.is_some();
+                let is_twin = !is_identified || tokens.total() > 0;
+                let twin = if is_identified { Twin::Identifies } else { Twin::IdentifiedBy };
+                return is_twin.then(|| twin(key));
+            }
         };
         Some(Twin::CoveredBy(key))
     }

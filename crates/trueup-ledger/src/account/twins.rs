@@ -1,6 +1,7 @@
-//! Calls that an agent's files and its telemetry both tell of: the file's counts.
+//! Calls that an agent's files and its telemetry both tell of: the file's counts. And calls that an SDK tells of
+//! twice: that with the provider's id counts.
 //!
-//! `covered_calls` says of which twin keys a file has the call. It says so for good, whatever becomes of the
+//! `covered_calls` says of which twin keys a file, or a record with an id, has the call. It says so for good, whatever becomes of the
 //! call: what the account holds does not depend on which of the two came first, nor on how often. Calls of
 //! telemetry that count stand in `fact_keys` under their twin key, each under a variant made of its own key:
 //!
@@ -31,16 +32,20 @@ impl Account<'_> {
     /// Notes what calls of files cover, and takes out of the account what telemetry told of them. Copies
     /// that do not count cover, too: which of them came first must not matter.
     pub(super) fn cover(&mut self, calls: &[&Call]) -> rusqlite::Result<()> {
-        let covers = calls.iter().filter_map(|call| call.twin.and_then(Twin::covers));
-        let mut keys: Vec<(i64, Key)> = covers.map(|key| (number(key), key)).collect();
+        let twins = calls.iter().filter_map(|call| call.twin);
+        let covers = twins.filter_map(|twin| Some((twin.covers()?, twin.is_of_files())));
+        let mut keys: Vec<(i64, Key, bool)> =
+            covers.map(|(key, is_of_files)| (number(key), key, is_of_files)).collect();
         keys.sort_unstable();
         keys.dedup();
-        for (number, _) in &keys {
+        for (number, ..) in &keys {
             self.hot.cover.execute([number])?;
         }
-        // On most machines nothing ever tells.
-        if !keys.is_empty() && self.has_told()? {
-            keys.into_iter().try_for_each(|(_, key)| self.take_out(key))?;
+        for (_, key, is_of_files) in keys {
+            // On most machines no agent ever tells.
+            if !is_of_files || self.has_told()? {
+                self.take_out(key, is_of_files)?;
+            }
         }
         Ok(())
     }
@@ -56,13 +61,15 @@ impl Account<'_> {
     }
 
     /// Takes out what telemetry told under a twin key.
-    fn take_out(&mut self, key: Key) -> rusqlite::Result<()> {
+    fn take_out(&mut self, key: Key, is_of_files: bool) -> rusqlite::Result<()> {
         for (variant, _, id) in self.counted(key)? {
             if let Some(session) = self.session_of(id)? {
                 self.remove_call(id)?;
                 self.queue(Kind::TakenBack, id)?;
                 self.forget(key, variant)?;
-                self.twins.sessions.entry(session).or_default().1 += 1;
+                if is_of_files {
+                    self.twins.sessions.entry(session).or_default().1 += 1;
+                }
             } else {
                 self.twins.stood_in.insert(key);
             }
@@ -75,20 +82,21 @@ impl Account<'_> {
         call.twin.and_then(Twin::covers).is_some_and(|key| self.twins.stood_in.contains(&key))
     }
 
-    /// Whether a file has a call that telemetry tells of. If not, it is remembered, for one may come.
-    /// `displaced` are the copies of it that it takes the place of.
+    /// Whether a file has a call that telemetry tells of, or another record the provider's id of it. If not,
+    /// it is remembered, for one may come. `displaced` are the copies of it that it takes the place of.
     pub(super) fn is_covered(
         &mut self,
         call: &Call,
-        key: Key,
+        twin: Twin,
         displaced: &[(Variant, Rank, FactId)],
     ) -> rusqlite::Result<bool> {
-        *self.has_told = Some(true);
+        let Some(key) = twin.covered_by() else { return Ok(false) };
         let is_covered = self
             .database
             .prepare_cached("SELECT 1 FROM covered_calls WHERE twin = ?1")?
             .exists([number(key)])?;
-        if displaced.is_empty() {
+        if displaced.is_empty() && twin.is_of_files() {
+            *self.has_told = Some(true);
             let origin = &call.origin;
             let session = self.names.session(self.database, &origin.source, &origin.session)?;
             let (told, matched) = self.twins.sessions.entry(session).or_default();

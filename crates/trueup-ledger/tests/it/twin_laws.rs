@@ -227,6 +227,82 @@ proptest! {
     }
 }
 
+/// What telemetry tells of a span: by an instrumentation that knows the provider's id of the answer, or by one
+/// that does not. Two spans may be of one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct OfSpan {
+    span: u8,
+    is_identified: bool,
+    standing: u8,
+}
+
+impl OfSpan {
+    const fn answer(self) -> u8 {
+        self.span / 2
+    }
+
+    fn call(self) -> Call {
+        let Self { span, is_identified, standing } = self;
+        let twin_key = Twin::of_span("trace", &span.to_string());
+        let parts = if is_identified { [b'r', self.answer()] } else { [b's', span] };
+        let tokens = Tokens { input: 1 + u64::from(self.answer()), ..Tokens::ZERO };
+        let time = UnixMs(BEGIN_MS + i64::from(span) * 1_000 + i64::from(standing));
+        Call {
+            rank: Rank::new(standing, &tokens, false, Owner::new(UnixMs(0), "")),
+            variant: Variant(0),
+            twin: Some(if is_identified {
+                Twin::Identifies(twin_key)
+            } else {
+                Twin::IdentifiedBy(twin_key)
+            }),
+            trace_id: Some("told".into()),
+            ..plain_call(Key::of("test", &[parts]), time, origin(0), tokens)
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn each_span_counts_once_with_or_without_the_id_of_its_answer(
+        batches in prop::collection::vec(
+            prop::collection::vec((0..6_u8, any::<bool>(), 1..3_u8), 0..6), 1..8),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        let mut all: Vec<OfSpan> = Vec::new();
+        for told in &batches {
+            let told = told.iter().map(|&(span, is_identified, standing)|
+                OfSpan { span, is_identified, standing });
+            let told: Vec<OfSpan> = told.collect();
+            // Opened anew, so that nothing is known but what the file says.
+            let calls: Vec<_> = told.iter().map(|told| told.call()).collect();
+            open(&path).append(&[&batch(&calls)], UnixMs(1)).unwrap();
+            all.extend(told);
+            let identified: BTreeSet<u8> = all.iter().filter(|told| told.is_identified)
+                .map(|told| told.span).collect();
+            let answers: BTreeSet<u8> = identified.iter().map(|span| span / 2).collect();
+            let alone: BTreeSet<u8> = all.iter().map(|told| told.span)
+                .filter(|span| !identified.contains(span)).collect();
+            let used = answers.iter().copied().chain(alone.iter().map(|span| span / 2));
+            let expected = (
+                (answers.len() + alone.len()) as u64,
+                used.map(|answer| 1 + u64::from(answer)).sum::<u64>(),
+            );
+            let reader = reader(&path);
+            let found = session_total(&reader);
+            prop_assert_eq!((found.calls, found.tokens.input), expected);
+            prop_assert_eq!(reader.check().unwrap(), Check::default());
+            prop_assert_eq!(reader.told_sessions().unwrap(), []);
+        }
+        let calls: Vec<_> = all.iter().rev().map(|told| told.call()).collect();
+        let before = session_total(&reader(&path));
+        open(&path).append(&[&batch(&calls)], UnixMs(2)).unwrap();
+        prop_assert_eq!(session_total(&reader(&path)), before);
+    }
+}
+
 /// Where a destination has what was told, it is told that a file's call took its place.
 #[test]
 fn what_was_told_is_taken_back_where_it_was_sent() {

@@ -16,6 +16,7 @@ mod live;
 mod otlp;
 mod otlp_files;
 mod otlp_metrics;
+mod otlp_spans;
 mod posts;
 mod providers;
 mod push;
