@@ -1,15 +1,18 @@
 //! The socket: who is let in, how many at once, and how long each may take to say what it wants.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::{Service as _, service_fn};
+use hyper::service::{HttpService, Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -141,32 +144,114 @@ async fn connection(
     };
     let Some(is_http2) = spoken else { return };
     let service = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         service.call(request)
-    });
+    };
     let stream = TokioIo::new(stream);
     // How a client leaves is its own affair: a connection's error is no event.
-    let _is_orderly = if is_http2 {
-        let mut connection = std::pin::pin!(of_http2(limits).serve_connection(stream, service));
-        tokio::select! {
-            result = connection.as_mut() => result.is_ok(),
-            () = stopped(&mut stopping) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await.is_ok()
-            }
-        }
+    if is_http2 {
+        let (open, streams) = watch::channel(0);
+        let service = service_fn(move |request| {
+            let (stream, answer) = (OpenStream::new(&open), service(request));
+            async move { answer.await.map(|answer| answer.map(|body| Body::new(Held { body, stream }))) }
+        });
+        let connection = std::pin::pin!(of_http2(limits).serve_connection(stream, service));
+        until_idle(connection, streams, limits.head_time_max, stopping).await;
     } else {
-        let mut connection = std::pin::pin!(of_http1(limits).serve_connection(stream, service));
-        tokio::select! {
+        let mut connection =
+            std::pin::pin!(of_http1(limits).serve_connection(stream, service_fn(service)));
+        let _is_orderly = tokio::select! {
             result = connection.as_mut() => result.is_ok(),
             () = stopped(&mut stopping) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await.is_ok()
             }
-        }
-    };
+        };
+    }
     drop(place);
+}
+
+/// A connection of HTTP/2. Answers to pings keep none open that has had no stream for `silence_max`: it is
+/// asked to leave, and is dropped where it does not.
+async fn until_idle<S: HttpService<Incoming, ResBody = Body>>(
+    mut connection: Pin<&mut http2::Connection<TokioIo<TcpStream>, S, TokioExecutor>>,
+    mut streams: watch::Receiver<usize>,
+    silence_max: Duration,
+    mut stopping: watch::Receiver<bool>,
+) where
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Future: Send + 'static,
+{
+    let mut is_leaving = false;
+    loop {
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = stopped(&mut stopping), if !is_leaving => {}
+            () = idle(&mut streams, silence_max) => {
+                if is_leaving {
+                    return;
+                }
+            }
+        }
+        connection.as_mut().graceful_shutdown();
+        is_leaving = true;
+    }
+}
+
+/// Waits until no stream was open for so long.
+async fn idle(streams: &mut watch::Receiver<usize>, silence_max: Duration) {
+    loop {
+        // An error says that nobody will open one any more.
+        drop(streams.wait_for(|open| *open == 0).await);
+        let more = streams.wait_for(|open| *open > 0);
+        if timeout(silence_max, more).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A stream of HTTP/2, from its request's head to the end of its answer.
+struct OpenStream(watch::Sender<usize>);
+
+impl OpenStream {
+    fn new(open: &watch::Sender<usize>) -> Self {
+        open.send_modify(|open| *open += 1);
+        Self(open.clone())
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
+    }
+}
+
+/// The body of an answer, and the stream that it is sent on.
+struct Held {
+    body: Body,
+    #[expect(dead_code, reason = "its end is what matters")]
+    stream: OpenStream,
+}
+
+impl hyper::body::Body for Held {
+    type Data = <Body as hyper::body::Body>::Data;
+    type Error = <Body as hyper::body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
+    }
 }
 
 fn of_http1(limits: Limits) -> http1::Builder {
@@ -253,6 +338,45 @@ mod tests {
         });
     }
 
+    /// A frame of HTTP/2 without content: nine bytes.
+    const fn frame(kind: u8) -> [u8; 9] {
+        [0, 0, 0, kind, 0, 0, 0, 0, 0]
+    }
+
+    #[test]
+    fn idle_connections_of_http2_are_closed_whether_they_answer_pings_or_not() {
+        const SETTINGS: u8 = 4;
+        const GO_AWAY: u8 = 7;
+        let limits = Limits { head_time_max: Duration::from_millis(50), ..Limits::default() };
+        with_server(limits, async |address, _server| {
+            let mut silent = TcpStream::connect(address).await.unwrap();
+            let hello = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &frame(SETTINGS)].concat();
+            silent.write_all(&hello).await.unwrap();
+            let mut said = Vec::new();
+            let read = timeout(Duration::from_secs(10), silent.read_to_end(&mut said));
+            assert!(read.await.is_ok(), "it is not closed");
+            assert!(said.windows(4).any(|bytes| bytes == [0, 0, 8, GO_AWAY]), "{said:x?}");
+
+            let (mut client, connection) = http2_client(address).await;
+            let answer = client.send_request(Request::new(Body::empty())).await.unwrap();
+            assert_eq!(answer.status(), 200);
+            drop(answer);
+            let end = timeout(Duration::from_secs(10), connection).await;
+            assert!(end.expect("it is not closed").unwrap(), "it was asked to leave");
+        });
+    }
+
+    /// A client that answers pings, and whether its connection came to an orderly end.
+    async fn http2_client(
+        address: SocketAddr,
+    ) -> (hyper::client::conn::http2::SendRequest<Body>, tokio::task::JoinHandle<bool>) {
+        let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        let executor = TokioExecutor::new();
+        let (client, connection) =
+            hyper::client::conn::http2::handshake(executor, stream).await.unwrap();
+        (client, tokio::spawn(async { connection.await.is_ok() }))
+    }
+
     /// The time for a head is no time for an answer: streams are silent for long.
     #[test]
     fn answers_may_take_longer_than_heads() {
@@ -268,7 +392,7 @@ mod tests {
                         tokio::time::sleep(Duration::from_millis(200)).await;
                     }
                 });
-                axum::body::Body::new(Words(told))
+                Body::new(Words(told))
             };
             let router = Router::new().route("/", get(slow));
             let limits = Limits { head_time_max: Duration::from_millis(50), ..Limits::default() };
@@ -277,6 +401,10 @@ mod tests {
             stream.write_all(REQUEST).await.unwrap();
             let answer = read_all(stream).await;
             assert!(answer.contains("first, ") && answer.contains("second"), "{answer}");
+            let (mut client, _connection) = http2_client(address).await;
+            let answer = client.send_request(Request::new(Body::empty())).await.unwrap();
+            let body = axum::body::to_bytes(Body::new(answer.into_body()), 100).await.unwrap();
+            assert_eq!(body, "first, second");
         });
     }
 
@@ -287,9 +415,9 @@ mod tests {
         type Error = std::convert::Infallible;
 
         fn poll_frame(
-            mut self: std::pin::Pin<&mut Self>,
-            context: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
             let frame = |word: &'static str| Ok(hyper::body::Frame::data(word.into()));
             self.0.poll_recv(context).map(|word| word.map(frame))
         }
