@@ -16,6 +16,11 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
                 calls.iter().map(|call| (call.call.key, call.call.variant, call.call.rank)).collect()
             };
             assert_eq!(keys(&export.calls), keys(&again.calls), "sent again");
+            let points = |metered: &[trueup_core::Metered]| -> Vec<_> {
+                metered.iter().map(|of| (of.stream, of.point, of.parts, of.value)).collect()
+            };
+            assert_eq!(points(&export.metered), points(&again.metered), "sent again");
+            assert!(export.metered.iter().all(|of| of.value >= 0));
             for call in &export.calls {
                 let tokens = call.call.tokens;
                 assert!(tokens.reasoning <= tokens.output);

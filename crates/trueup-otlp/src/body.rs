@@ -103,6 +103,10 @@ impl From<Garbage> for Refusal {
 impl From<serde_json::Error> for Refusal {
     /// Without the place's text: an error message holds nothing of a body.
     fn from(error: serde_json::Error) -> Self {
+        // It has no other name for it.
+        if error.is_syntax() && error.to_string().starts_with("recursion limit") {
+            return Self::TooDeep;
+        }
         Self::NotJson(if error.is_data() {
             let (line, column) = (error.line(), error.column());
             format!("a field is of a wrong type at line {line}, column {column}")

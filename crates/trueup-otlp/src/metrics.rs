@@ -128,7 +128,8 @@ pub(crate) fn of(
             session: attributes.name(dialect.names().session).into(),
             began: UnixMs(start / NANOS_PER_MS),
             time,
-            point: if end > 0 { end } else { time.0.saturating_mul(NANOS_PER_MS) },
+            // Of points without a time one counts: what is sent again must not.
+            point: if end > 0 { end } else { start },
             is_cumulative,
             parts,
             value,

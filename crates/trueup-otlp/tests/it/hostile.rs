@@ -48,7 +48,7 @@ fn values_that_are_nested_too_deep_are_refused() {
     let deep = format!("{}{}", r#"{"arrayValue":{"values":["#.repeat(200), "]}}".repeat(200));
     let json =
         format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{deep}}}]}}]}}]}}"#);
-    assert!(matches!(read_json(Signal::Logs, &json), Err(Refusal::NotJson(_))));
+    assert_eq!(read_json(Signal::Logs, &json).unwrap_err(), Refusal::TooDeep);
 }
 
 #[test]

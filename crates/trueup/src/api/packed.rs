@@ -47,7 +47,10 @@ impl Packing {
 /// stay within that are not asked for more.
 const WINDOW_LOG_MAX: u32 = 23;
 /// What is unpacked at a time.
-const STEP_BYTES: u64 = 1 << 20;
+const STEP_BYTES: usize = 1 << 20;
+/// Of what becomes larger than this the place is reserved once: a buffer that doubles is there twice while it
+/// moves. What is not written to takes no memory.
+const GROWN_BYTES_MAX: usize = 8 << 20;
 
 /// Why a body is not unpacked.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,10 +105,16 @@ fn unpacked(
 ) -> Result<Vec<u8>, Unpacked> {
     let mut bytes = Vec::new();
     loop {
-        let read = decoder.by_ref().take(STEP_BYTES).read_to_end(&mut bytes);
+        let read = decoder.by_ref().take(STEP_BYTES as u64).read_to_end(&mut bytes);
         match read {
             Ok(_) if bytes.len() > bytes_max => return Err(Unpacked::TooLarge(bytes_max)),
             Ok(0) => return Ok(bytes),
+            Ok(_) if bytes.len() > GROWN_BYTES_MAX => {
+                let most = bytes_max.saturating_add(2 * STEP_BYTES);
+                // Where it is not to be had, it grows after all.
+                let _is_reserved =
+                    bytes.try_reserve_exact(most.saturating_sub(bytes.len())).is_ok();
+            }
             Ok(_) => {}
             Err(_) => return Err(Unpacked::Damaged(packing)),
         }

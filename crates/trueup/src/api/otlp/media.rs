@@ -26,26 +26,29 @@ impl Media {
 
     /// What the headers of an export say.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let encoding = encoding(headers)?;
         let packing = Packing::named(text(headers, header::CONTENT_ENCODING))?;
-        let full = text(headers, header::CONTENT_TYPE);
-        let media = full.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let encoding = match media.as_str() {
-            "application/x-protobuf" | "application/protobuf" => Encoding::Protobuf,
-            "" | "application/json" | "text/plain" => Encoding::Json,
-            _ => {
-                return Err(Problem::unsupported(format!(
-                    "Content-Type `{media}` is not OTLP: send application/x-protobuf or application/json"
-                )));
-            }
-        };
         Ok(Self { encoding, packing, is_passed: headers.contains_key(FORWARDED) })
     }
 
     /// Whether headers on a path of the native API say that this is none of it: it has neither protobuf
     /// nor packed bodies.
     pub(in crate::api) fn is_certain(headers: &HeaderMap) -> bool {
-        let is_ours = |media: Self| media.encoding == Encoding::Json && media.packing.is_none();
-        Self::of(headers).is_ok_and(|media| !is_ours(media))
+        let is_packed = || Self::of(headers).is_ok_and(|media| media.packing.is_some());
+        matches!(encoding(headers), Ok(Encoding::Protobuf)) || is_packed()
+    }
+}
+
+/// How a body is written, whatever else is wrong with its headers: who sent it is answered in the same.
+pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
+    let full = text(headers, header::CONTENT_TYPE);
+    let media = full.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match media.as_str() {
+        "application/x-protobuf" | "application/protobuf" => Ok(Encoding::Protobuf),
+        "" | "application/json" | "text/plain" => Ok(Encoding::Json),
+        _ => Err(Problem::unsupported(format!(
+            "Content-Type `{media}` is not OTLP: send application/x-protobuf or application/json"
+        ))),
     }
 }
 

@@ -91,7 +91,10 @@ pub(super) async fn at_root(State(app): State<Arc<App>>, request: Request) -> Re
 pub(super) async fn export(app: Arc<App>, expected: Option<Signal>, request: Request) -> Response {
     let media = match Media::of(request.headers()) {
         Ok(media) => media,
-        Err(problem) => return refuse(&app, Encoding::Json, Refused::of("media", problem)),
+        Err(problem) => {
+            let encoding = media::encoding(request.headers()).unwrap_or(Encoding::Json);
+            return refuse(&app, encoding, Refused::of("media", problem));
+        }
     };
     let limits = Limits::new(app.settings.body_bytes_max, Arc::clone(&app.bodies));
     let is_greeting = media.encoding == Encoding::Json && is_greeting(request.headers(), b"");

@@ -224,6 +224,11 @@ fn what_is_not_taken_is_told_why_and_counted() {
     let packed = [JSON, ("content-encoding", "br")];
     let (status, code, message) = refusal(&daemon.post_with("/v1/logs", "{}", &packed));
     assert_eq!((status, code), (415, 12), "{message}");
+    // On the path that the native API has, too, and in the form of the request.
+    let packed = [PROTOBUF, ("content-encoding", "br")];
+    let (head, body) = post(&daemon, "/v1/traces", &packed, &whole);
+    assert!(head.starts_with("HTTP/1.1 415 ") && head.contains("application/x-protobuf"), "{head}");
+    assert_eq!(body[..3], [8, 12, 18]);
     let page = [("content-type", "text/html")];
     assert_eq!(daemon.post_with("/v1/logs", "{}", &page).status, 415);
     assert_eq!(home.number(CALLS), 0);
@@ -234,12 +239,25 @@ fn what_is_not_taken_is_told_why_and_counted() {
         ("packing", 1),
         ("inflated", 1),
         ("body", 1),
-        ("media", 2),
+        ("media", 3),
     ] {
         let line = format!("trueup_otlp_refused_total{{reason=\"{reason}\"}} {count}");
         assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
     }
-    assert_eq!(daemon.health()["otlp"]["refused"], 8);
+    assert_eq!(daemon.health()["otlp"]["refused"], 9);
+}
+
+/// What is unpacked is in memory once, however it grew.
+#[test]
+fn a_body_that_becomes_large_takes_no_more_than_it_may() {
+    let home = Home::new();
+    let daemon = home.start();
+    let before = daemon.memory_kb("VmHWM");
+    let bomb = gzip(&vec![0; 200 << 20]);
+    let headers = [PROTOBUF, ("content-encoding", "gzip")];
+    assert!(post(&daemon, "/v1/traces", &headers, &bomb).0.starts_with("HTTP/1.1 413 "));
+    let taken_kb = daemon.memory_kb("VmHWM") - before;
+    assert!(taken_kb < 90 << 10, "{taken_kb} kB more than before");
 }
 
 #[test]
