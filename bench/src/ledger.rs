@@ -103,7 +103,7 @@ fn deliver(ledger: &mut Ledger, facts: Vec<Fact>, devices: u64, now: UnixMs) -> 
         let number = match &mut fact {
             Fact::Call(call) => {
                 call.key = Key::of_id(call.id());
-                call.rank = Version::new(now, 0).rank(b"");
+                call.rank = Version::new(now, 0).rank(&[]);
                 call.origin.session.rsplit('-').next().and_then(|number| number.parse().ok())
             }
             Fact::Error(error) => {

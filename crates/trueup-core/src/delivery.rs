@@ -131,11 +131,11 @@ impl Version {
         Self((at << PLACE_BITS) | place)
     }
 
-    /// The rank of a call that is told in these bytes: of two words with one version, which no single
+    /// The rank of a call that is told in these parts: of two words with one version, which no single
     /// device says, the same one holds in whatever order they come.
     #[must_use]
-    pub fn rank(self, told: &[u8]) -> Rank {
-        let hash = Key::of("", &[told]).as_u128() & u128::from(u64::MAX);
+    pub fn rank(self, told: &[&[u8]]) -> Rank {
+        let hash = Key::of("", told).as_u128() & u128::from(u64::MAX);
         Rank((u128::from(self.0) << 64) | hash)
     }
 
@@ -168,8 +168,8 @@ mod tests {
     #[test]
     fn the_version_of_a_word_is_in_its_rank() {
         let version = Version::new(UnixMs(1_795_212_509_482), 9_999);
-        assert_eq!(Version::of_rank(version.rank(b"{}")), version);
-        assert_ne!(version.rank(b"{}"), version.rank(b"[]"));
-        assert!(version.rank(b"a") < Version(version.0 + 1).rank(b"b"));
+        assert_eq!(Version::of_rank(version.rank(&[b"{}"])), version);
+        assert_ne!(version.rank(&[b"{}"]), version.rank(&[b"[]"]));
+        assert!(version.rank(&[b"a"]) < Version(version.0 + 1).rank(&[b"b"]));
     }
 }

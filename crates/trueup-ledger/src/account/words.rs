@@ -79,7 +79,7 @@ impl Account<'_> {
 
     /// A device says that a call no longer counts.
     fn counts_not(&mut self, id: FactId, version: Version) -> rusqlite::Result<()> {
-        let (key, rank) = (Key::of_id(id), version.rank(b""));
+        let (key, rank) = (Key::of_id(id), version.rank(&[]));
         match self.last_word(key)? {
             None => {
                 self.remember(key, COUNTS_NOT, rank, id)?;

@@ -42,7 +42,10 @@ impl Said {
 
     fn rank(self) -> Rank {
         let told = self.output.map(|output| format!("{} {output}", self.device));
-        self.version().rank(told.unwrap_or_default().as_bytes())
+        match told {
+            Some(told) => self.version().rank(&[told.as_bytes()]),
+            None => self.version().rank(&[]),
+        }
     }
 
     fn word(self) -> Word {

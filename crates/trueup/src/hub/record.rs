@@ -78,17 +78,18 @@ struct Event<'a> {
     data: &'a RawValue,
 }
 
-/// What every record has.
+/// What says of a record which one it is.
 #[derive(Deserialize)]
 struct Common {
     trace_id: Option<String>,
     created_at: Option<i64>,
 }
 
-#[derive(Deserialize)]
-#[serde(default, expecting = "fields of a call")]
-#[derive(Default)]
-struct Trace {
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CallData {
+    trace_id: Option<String>,
+    created_at: Option<i64>,
     provider: Option<String>,
     model: Option<String>,
     source: Option<String>,
@@ -192,15 +193,19 @@ impl Reader<'_> {
 
     fn said(&self, event: &Event<'_>, place: usize) -> Result<Word, Rejection> {
         let data = event.data.get();
-        let identity = |kind: &str| self.identity(event, kind);
+        let identity = |kind: &str| self.identity(event, parsed(data)?, kind);
         let version = |time: UnixMs| Version::new(self.created_at.unwrap_or(time), place);
         Ok(match event.r#type.as_str() {
             "llm_trace" => {
-                let Identity { id, key, time, trace_id } = identity("trace")?;
-                let told = format!("{}\n{data}", self.device);
-                let rank = version(time).rank(told.as_bytes());
-                let trace_id = trace_id.filter(|trace_id| **trace_id != *id.to_string());
-                let call = Call { key, rank, time, trace_id, ..call(parsed(data)?)? };
+                let mut trace: CallData = parsed(data)?;
+                let (trace_id, created_at) = (trace.trace_id.take(), trace.created_at);
+                let common = Common { trace_id, created_at };
+                let Identity { id, key, time, trace_id } = self.identity(event, common, "trace")?;
+                let rank = version(time).rank(&[self.device.as_bytes(), data.as_bytes()]);
+                // Most have none of their own.
+                let is_own = |trace_id: &Text| FactId::parse(trace_id) != Some(id);
+                let trace_id = trace_id.filter(is_own);
+                let call = Call { key, rank, time, trace_id, ..call(trace)? };
                 Word::Is(Fact::Call(Box::new(call)))
             }
             "llm_trace_retracted" => {
@@ -236,8 +241,13 @@ impl Reader<'_> {
     }
 
     /// Who a record is. One without an id is known by its kind, its time and its trace id.
-    fn identity(&self, event: &Event<'_>, kind: &str) -> Result<Identity, Rejection> {
-        let Common { trace_id, created_at } = parsed(event.data.get())?;
+    fn identity(
+        &self,
+        event: &Event<'_>,
+        common: Common,
+        kind: &str,
+    ) -> Result<Identity, Rejection> {
+        let Common { trace_id, created_at } = common;
         let trace_id = trace_id.map(|trace_id| named("trace_id", trace_id)).transpose()?;
         let created_at = created_at.ok_or_else(|| missing("created_at"))?;
         let time = UnixMs(created_at);
@@ -282,7 +292,7 @@ fn text(name: &'static str, text: Option<String>) -> Result<Option<String>, Reje
 }
 
 /// A call, without what makes it count once.
-fn call(trace: Trace) -> Result<Call, Rejection> {
+fn call(trace: CallData) -> Result<Call, Rejection> {
     let or_empty = |name, text: Option<String>| named(name, text.unwrap_or_default());
     let is_failed = trace.error_type.is_some() || trace.status.as_deref() == Some("error");
     let tokens = tokens(&trace)?;
@@ -294,7 +304,7 @@ fn call(trace: Trace) -> Result<Call, Rejection> {
     Ok(Call {
         key: Key([0; 16]),
         variant: Variant(0),
-        rank: Version::default().rank(b""),
+        rank: Version::default().rank(&[]),
         twin: None,
         time: UnixMs(0),
         origin: Origin {
@@ -324,7 +334,7 @@ fn call(trace: Trace) -> Result<Call, Rejection> {
     })
 }
 
-fn tokens(trace: &Trace) -> Result<Tokens, Rejection> {
+fn tokens(trace: &CallData) -> Result<Tokens, Rejection> {
     let count = |count: Option<u64>| count.unwrap_or(0);
     let tokens = Tokens {
         // Senders that do not tell cached tokens apart tell the whole prompt.
@@ -342,7 +352,7 @@ fn tokens(trace: &Trace) -> Result<Tokens, Rejection> {
     }
 }
 
-fn cost(trace: &Trace) -> Result<Option<NanoUsd>, Rejection> {
+fn cost(trace: &CallData) -> Result<Option<NanoUsd>, Rejection> {
     let nano = match (&trace.reported_cost_nanousd, &trace.cost_usd) {
         (Some(nano), _) => Some(*nano),
         (None, Some(usd)) => {

@@ -67,6 +67,8 @@ pub(super) struct Tokens {
 #[derive(Debug, Default)]
 struct Known {
     tokens: Arc<HashMap<[u8; 32], HubToken>>,
+    /// How many devices may tell.
+    devices: usize,
     read_at: Option<Instant>,
 }
 
@@ -83,17 +85,18 @@ impl Tokens {
         Ok(tokens.get(&hash(&secret)).filter(|token| token.revoked_at.is_none()).cloned())
     }
 
-    /// How many devices may tell.
+    /// How many devices may tell, as far as was read.
     pub(super) fn devices(&self) -> usize {
-        let tokens = self.all().unwrap_or_default();
-        let is_device = |token: &&HubToken| token.device.is_some() && token.revoked_at.is_none();
-        tokens.values().filter(is_device).count()
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).devices
     }
 
     fn all(&self) -> Result<Arc<HashMap<[u8; 32], HubToken>>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.read_at.is_none_or(|read_at| read_at.elapsed() >= REMEMBERED) {
             let tokens = self.store.tokens()?;
+            let is_device =
+                |token: &&HubToken| token.device.is_some() && token.revoked_at.is_none();
+            known.devices = tokens.iter().filter(is_device).count();
             known.tokens = Arc::new(tokens.into_iter().map(|token| (token.hash, token)).collect());
             known.read_at = Some(Instant::now());
         }
