@@ -30,6 +30,7 @@ pub enum Twin {
     /// count.
     Identifies(Key),
     /// It was told by telemetry without the provider's id: it counts until the same span is told with one.
+    /// The twin key is the call's own.
     IdentifiedBy(Key),
 }
 
@@ -48,12 +49,6 @@ impl Twin {
         let Tokens { cache_read, output, reasoning, .. } = *tokens;
         let counts = [tokens.prompt(), cache_read, output, reasoning].map(u64::to_le_bytes);
         Key::of("twin", &[b"usage", source.as_bytes(), session.as_bytes(), counts.as_flattened()])
-    }
-
-    /// The twin key of a call that stands in a span, by the ids of trace and span.
-    #[must_use]
-    pub fn of_span(trace: &str, span: &str) -> Key {
-        Key::of("twin", &["span", trace, span])
     }
 
     /// The twin key of a call that no file can know.

@@ -22,9 +22,15 @@ pub(crate) fn of_call(dialect: Dialect, ids: &Identity, own: impl Fn() -> Key) -
             key(&[speaker, "request", id])
         }
         Identity { response_id: Some(id), .. } => key(&[speaker, "response", id]),
+        Identity { span: Some((trace, span)), .. } if !dialect.is_agent() => of_span(trace, span),
         Identity { span: Some((trace, span)), .. } => key(&[speaker, "span", trace, span]),
         _ => own(),
     }
+}
+
+/// The key of a call of an SDK of which only the span is known.
+pub(crate) fn of_span(trace: &str, span: &str) -> Key {
+    Key::of("otlp", &[SDKS, "span", trace, span])
 }
 
 /// The key of all that a record says.

@@ -305,7 +305,7 @@ impl<'r> Told<'r> {
                 _,
             ) => {
                 let (trace, span) = ids.span.as_ref()?;
-                let key = Twin::of_span(trace, span);
+                let key = key::of_span(trace, span);
                 let is_identified = ids.response_id.is_some();
                 let is_twin = !is_identified || tokens.total() > 0;
                 let twin = if is_identified { Twin::Identifies } else { Twin::IdentifiedBy };

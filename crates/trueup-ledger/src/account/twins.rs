@@ -103,6 +103,13 @@ impl Account<'_> {
             *told += 1;
             *matched += u64::from(is_covered);
         }
+        if key == call.key {
+            // It stands there already, and only while it counts: what is not there was taken by retention.
+            if is_covered {
+                self.forget(key, call.variant)?;
+            }
+            return Ok(is_covered);
+        }
         for (variant, _, _) in displaced {
             self.forget(key, variant_of(call.key, *variant))?;
         }

@@ -243,9 +243,13 @@ impl OfSpan {
 
     fn call(self) -> Call {
         let Self { span, is_identified, standing } = self;
-        let twin_key = Twin::of_span("trace", &span.to_string());
+        let twin_key = Key::of("test", &[[b's', span]]);
         let parts = if is_identified { [b'r', self.answer()] } else { [b's', span] };
-        let tokens = Tokens { input: 1 + u64::from(self.answer()), ..Tokens::ZERO };
+        let tokens = Tokens {
+            input: 1 + u64::from(self.answer()),
+            output: u64::from(standing),
+            ..Tokens::ZERO
+        };
         let time = UnixMs(BEGIN_MS + i64::from(span) * 1_000 + i64::from(standing));
         Call {
             rank: Rank::new(standing, &tokens, false, Owner::new(UnixMs(0), "")),
@@ -286,13 +290,21 @@ proptest! {
             let alone: BTreeSet<u8> = all.iter().map(|told| told.span)
                 .filter(|span| !identified.contains(span)).collect();
             let used = answers.iter().copied().chain(alone.iter().map(|span| span / 2));
+            // Of each the best copy.
+            let best = |of: &dyn Fn(&OfSpan) -> bool| {
+                all.iter().filter(|told| of(told)).map(|told| u64::from(told.standing)).max()
+            };
+            let of_answers = answers.iter().filter_map(|answer|
+                best(&|told| told.is_identified && told.answer() == *answer));
+            let of_alone = alone.iter().filter_map(|span| best(&|told| told.span == *span));
             let expected = (
                 (answers.len() + alone.len()) as u64,
                 used.map(|answer| 1 + u64::from(answer)).sum::<u64>(),
+                of_answers.chain(of_alone).sum::<u64>(),
             );
             let reader = reader(&path);
             let found = session_total(&reader);
-            prop_assert_eq!((found.calls, found.tokens.input), expected);
+            prop_assert_eq!((found.calls, found.tokens.input, found.tokens.output), expected);
             prop_assert_eq!(reader.check().unwrap(), Check::default());
             prop_assert_eq!(reader.told_sessions().unwrap(), []);
         }
@@ -301,6 +313,24 @@ proptest! {
         open(&path).append(&[&batch(&calls)], UnixMs(2)).unwrap();
         prop_assert_eq!(session_total(&reader(&path)), before);
     }
+}
+
+#[test]
+fn what_retention_took_of_a_span_counts_in_the_place_of_the_one_with_an_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let retention = Retention { age_max: Some(std::time::Duration::ZERO), ..Retention::default() };
+    let options = OpenOptions { retention: Some(retention), ..OpenOptions::default() };
+    let mut ledger = Ledger::open(&path, options).unwrap();
+    let told = |is_identified, standing| OfSpan { span: 0, is_identified, standing }.call();
+    ledger.append(&[&batch(&[told(false, 1)])], UnixMs(1)).unwrap();
+    let before = session_total(&reader(&path));
+    while ledger.clean(UnixMs(i64::MAX)).unwrap() {}
+    for call in [told(true, 1), told(true, 2), told(false, 1), told(true, 1)] {
+        ledger.append(&[&batch(&[call])], UnixMs(2)).unwrap();
+        assert_eq!(session_total(&reader(&path)), before);
+    }
+    assert_eq!(reader(&path).check().unwrap(), Check::default());
 }
 
 /// Where a destination has what was told, it is told that a file's call took its place.
