@@ -55,13 +55,13 @@ impl<'a> Found<'a> {
             && (last.key, last.variant) == (call.key, call.variant)
             && last.rank.standing() == call.rank.standing()
         {
-            let (one, other) = (last.id(), call.id());
+            let (key, one, other) = (call.key, last.id(), call.id());
             let is_better = call.rank > last.rank;
             if is_better {
                 **last = call;
             }
             if one != other {
-                self.batch.copies.push(if is_better { one } else { other });
+                self.batch.copies.push((key, if is_better { one } else { other }));
             }
             return;
         }

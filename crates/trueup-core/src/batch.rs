@@ -4,7 +4,7 @@
 //! facts up to it, so that a crash between the two cannot happen. This module does not know how a
 //! store is read; `state` is the reader's own.
 
-use crate::{Fact, FactId, Text};
+use crate::{Fact, FactId, Key, Text};
 
 /// Facts and the positions that they bring their stores to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,7 +13,7 @@ pub struct Batch {
     pub facts: Vec<Fact>,
     /// Copies of calls that do not count beside those above, under ids of their own: of interest only
     /// where they may once have been told alone.
-    pub copies: Vec<FactId>,
+    pub copies: Vec<(Key, FactId)>,
     /// How far the stores were read with these facts.
     pub positions: Vec<(StoreId, Position)>,
     /// Stores that are read from their start again, because they are no longer what was read: what

@@ -164,20 +164,20 @@ impl<'a> Account<'a> {
         // Each table is walked in its own order, so that a batch touches each of its pages once. What is
         // covered comes first: a call and what covers it may come together.
         self.cover(&calls)?;
-        let mut copies: BTreeSet<FactId> = BTreeSet::new();
+        let mut copies: BTreeSet<(Key, FactId)> = BTreeSet::new();
         if self.is_anew {
             copies.extend(batches.iter().flat_map(|batch| &batch.copies));
-            copies.extend(calls.iter().map(|call| call.id()));
+            copies.extend(calls.iter().map(|call| (call.key, call.id())));
         }
         let (calls, known) = settled(calls);
         self.written.known += known;
-        self.take_back(copies, &calls)?;
         let mut new = Vec::with_capacity(calls.len());
         for call in calls {
             if self.takes(call)? {
                 new.push((call.id(), call));
             }
         }
+        self.take_back(copies)?;
         new.sort_unstable_by_key(|(id, _)| *id);
         new.into_iter().try_for_each(|(id, call)| self.insert_call(id, call))
     }
@@ -202,9 +202,6 @@ impl<'a> Account<'a> {
         let ranks: Vec<_> = counted.iter().map(|(variant, rank, _)| (*variant, *rank)).collect();
         let displaced = match settle(&ranks, call.variant, call.rank) {
             Verdict::Ignore => {
-                if self.is_anew {
-                    self.queue(Kind::TakenBack, call.id())?;
-                }
                 self.written.known += 1;
                 return Ok(false);
             }
@@ -232,13 +229,15 @@ impl<'a> Account<'a> {
         Ok(true)
     }
 
-    /// Takes copies back that do not count beside others that were read with them. What counts under the
-    /// same id is told, rather than taken back: the outbox sees to it.
-    fn take_back(&self, mut copies: BTreeSet<FactId>, counted: &[&Call]) -> rusqlite::Result<()> {
-        for call in counted {
-            copies.remove(&call.id());
+    /// Takes those of these copies back that do not count: they may have been told before an older copy of
+    /// the file was put in its place. Whether one counts is known by its key, also where its row has gone.
+    fn take_back(&mut self, copies: BTreeSet<(Key, FactId)>) -> rusqlite::Result<()> {
+        for (key, id) in copies.into_iter().filter(|(key, id)| !id.is_of_itself(*key)) {
+            if !self.counted(key)?.iter().any(|(_, _, counted)| *counted == id) {
+                self.queue(Kind::TakenBack, id)?;
+            }
         }
-        copies.into_iter().try_for_each(|id| self.queue(Kind::TakenBack, id))
+        Ok(())
     }
 
     /// Whether retention has left the rows of these copies: what it took stays counted as it was, and

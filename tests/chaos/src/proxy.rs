@@ -43,6 +43,8 @@ struct Shared {
     /// How often of a hundred times a request meets a fault.
     percent: AtomicU64,
     chance: Mutex<Chance>,
+    /// The next faults: each comes once before one comes again.
+    deck: Mutex<Vec<&'static str>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
     /// Requests that will arrive once more.
     late: Mutex<Vec<Vec<u8>>>,
@@ -59,6 +61,7 @@ impl Proxy {
             hub,
             percent: AtomicU64::new(0),
             chance: Mutex::new(chance),
+            deck: Mutex::default(),
             counts: Mutex::default(),
             late: Mutex::default(),
         });
@@ -121,6 +124,9 @@ impl Proxy {
         let mut reader = BufReader::new(stream.try_clone()?);
         let mut writer = stream;
         loop {
+            if reader.buffer().is_empty() && reader.get_ref().peek(&mut [0])? == 0 {
+                return Ok(());
+            }
             let fault = self.fault();
             if fault == Some("connection reset") {
                 // What has come and was not read makes the system reset the connection.
@@ -145,8 +151,15 @@ impl Proxy {
     /// What happens to the next request.
     fn fault(&self) -> Option<&'static str> {
         let mut chance = lock(&self.shared.chance);
-        let is_fault = chance.percent(self.shared.percent.load(Ordering::Relaxed));
-        if is_fault { chance.of(&FAULTS).copied() } else { None }
+        if !chance.percent(self.shared.percent.load(Ordering::Relaxed)) {
+            return None;
+        }
+        let mut deck = lock(&self.shared.deck);
+        if deck.is_empty() {
+            deck.extend(FAULTS);
+        }
+        let at = chance.at(deck.len());
+        Some(deck.swap_remove(at))
     }
 
     /// What the sender gets; `None` where the connection ends instead.

@@ -242,6 +242,8 @@ impl Told {
         }
         self.device.end()?;
         let counts = self.device.recount().with_context(|| self.device.name.clone())?;
+        // It goes with its disk.
+        fs::copy(self.device.home.join("ledger/l.db"), self.device.home.join("last.db"))?;
         self.disk = None;
         Ok(self.named(counts))
     }
@@ -287,7 +289,7 @@ struct Schedule<'a> {
 
 impl Schedule<'_> {
     fn run(&mut self, fleet: &mut [Told], hub: &mut Hub) -> Result<()> {
-        self.proxy.set_faults(30);
+        self.proxy.set_faults(40);
         while self.kills() < self.plan.kills {
             let (least, most) = EVENT_MS;
             self.rest(least, most);
@@ -321,7 +323,7 @@ impl Schedule<'_> {
                 }
                 10 => self.proxy.deliver_late(3),
                 _ => {
-                    let percent = self.chance.of(&[5, 30, 30, 60, 90]).copied().unwrap_or(30);
+                    let percent = self.chance.of(&[10, 40, 40, 60, 80]).copied().unwrap_or(40);
                     self.proxy.set_faults(percent);
                 }
             }
@@ -380,6 +382,12 @@ impl Verdict {
     #[must_use]
     pub fn twice(&self) -> u64 {
         self.sum(|told, counted| counted.saturating_sub(told))
+    }
+
+    /// Whether every kind of fault was met.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        FAULTS.iter().all(|fault| self.faults.contains_key(fault))
     }
 
     /// Whether the three sums agree, to the token.

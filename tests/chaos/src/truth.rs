@@ -10,8 +10,9 @@ use crate::process::Sum;
 
 /// The models of calls.
 const MODELS: [&str; 4] = ["gpt-5.5", "claude-haiku-4-5", "claude-opus-4-8", "house-llama"];
-/// 2026-11-20T22:08:29Z: when all of it happens, whatever clocks say.
-const START_MS: u64 = 1_795_212_509_000;
+/// 2026-09-20T10:26:40Z: when all of it happens. Clocks are never so far off that it lies ahead: a listener
+/// takes what does for what happens now.
+const START_MS: u64 = 1_789_900_000_000;
 /// Most lines of an agent's answer: each is a better copy of the one before.
 const LINES_MAX: u64 = 3;
 /// Most calls in one post.
@@ -198,7 +199,7 @@ impl Feed {
         let (minute, second, ms) = (number / 60_000 % 60, number / 1_000 % 60, number % 1_000);
         Some(
             format!(
-                r#"{{"type":"assistant","timestamp":"2026-11-20T22:{minute:02}:{second:02}.{ms:03}Z","sessionId":"{session}","cwd":"/src/x","requestId":"r-{id}","uuid":"u-{number}","message":{{"id":"m-{id}","model":"{model}","role":"assistant","usage":{{"input_tokens":{input},"output_tokens":{output}}}}}}}"#
+                r#"{{"type":"assistant","timestamp":"2026-09-20T10:{minute:02}:{second:02}.{ms:03}Z","sessionId":"{session}","cwd":"/src/x","requestId":"r-{id}","uuid":"u-{number}","message":{{"id":"m-{id}","model":"{model}","role":"assistant","usage":{{"input_tokens":{input},"output_tokens":{output}}}}}}}"#
             ) + "\n",
         )
     }
