@@ -96,7 +96,7 @@ impl Device<'_> {
         Self: 'b,
     {
         let outer = self.outer;
-        match outer.chance.below(20) {
+        match outer.chance.below(21) {
             0..=2 => self.write_files(),
             3..=4 => self.read(),
             5 => self.post(),
@@ -118,6 +118,10 @@ impl Device<'_> {
                 outer.see(if is_whole { "old machine put back" } else { "old ledger put back" });
                 outer.restore(is_whole);
                 outer.is_dead.set(true);
+            }
+            19 if outer.chance.permille(300) => {
+                outer.see("pushed rows removed");
+                outer.store.borrow_mut().remove_pushed();
             }
             _ => change_taste(outer),
         }

@@ -1,6 +1,6 @@
 //! What a device keeps: the ledger's part of a push, without SQLite.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -34,6 +34,8 @@ pub(super) trait Store {
     fn read(&mut self, files: &[Copy], now: UnixMs) -> Result<()>;
     /// What a client posts, once.
     fn post(&mut self, call: Copy, now: UnixMs) -> Result<()>;
+    /// Rows that were pushed go, as where there is too much of them: what they were still counts.
+    fn remove_pushed(&mut self);
     /// What counts.
     fn account(&self) -> BTreeMap<FactId, u64>;
     /// The ids of what was refused for good.
@@ -75,6 +77,9 @@ struct Kept {
     /// How far the files were read.
     position: usize,
     calls: BTreeMap<FactId, Copy>,
+    /// Calls that were pushed, and those whose rows are gone.
+    pushed: BTreeSet<FactId>,
+    removed: BTreeMap<FactId, Copy>,
     /// What counts of each key.
     keys: BTreeMap<Key, FactId>,
     outbox: BTreeMap<i64, Queued>,
@@ -92,6 +97,7 @@ struct Kept {
 struct Queued {
     id: FactId,
     is_taken_back: bool,
+    is_refused: bool,
     tries: u32,
 }
 
@@ -112,6 +118,8 @@ impl Model {
         let now = Kept {
             position: 0,
             calls: BTreeMap::new(),
+            pushed: BTreeSet::new(),
+            removed: BTreeMap::new(),
             keys: BTreeMap::new(),
             outbox: BTreeMap::new(),
             last_seq: 0,
@@ -134,40 +142,53 @@ impl Kept {
     }
 
     fn insert(&mut self, copy: Copy) {
+        self.pushed.remove(&copy.id());
         self.calls.insert(copy.id(), copy);
-        self.queue(Queued { id: copy.id(), is_taken_back: false, tries: 0 });
+        self.queue(Queued { id: copy.id(), is_taken_back: false, is_refused: false, tries: 0 });
     }
 
     /// Takes the best copy of a key in.
     fn take(&mut self, copy: Copy) {
         if let Some(known) = self.keys.get(&copy.key).copied() {
+            // What is gone cannot be amended.
             if self.calls.get(&known).is_none_or(|known| known.output >= copy.output) {
-                self.take_back(copy.id());
                 return;
             }
             self.calls.remove(&known);
             if known != copy.id() {
-                self.queue(Queued { id: known, is_taken_back: true, tries: 0 });
+                self.queue(Queued { id: known, is_taken_back: true, is_refused: false, tries: 0 });
             }
         }
         self.keys.insert(copy.key, copy.id());
         self.insert(copy);
     }
 
-    /// Takes a copy back that does not count, and may have been told.
-    fn take_back(&mut self, id: FactId) {
-        if self.is_anew {
-            self.queue(Queued { id, is_taken_back: true, tries: 0 });
+    /// Takes copies back that do not count, and may have been told.
+    fn take_back(&mut self, copies: &[Copy]) {
+        for copy in copies {
+            if self.is_anew && self.keys.get(&copy.key) != Some(&copy.id()) {
+                self.queue(Queued {
+                    id: copy.id(),
+                    is_taken_back: true,
+                    is_refused: false,
+                    tries: 0,
+                });
+            }
         }
     }
 
     fn refuse(&mut self, seq: i64) {
-        self.refused.extend(self.outbox.get(&seq).map(|queued| queued.id));
+        if let Some(queued) = self.outbox.get_mut(&seq) {
+            queued.is_refused = true;
+            self.refused.push(queued.id);
+        }
     }
 
     fn advance(&mut self, until: i64) {
         self.destination.acked_seq = self.destination.acked_seq.max(until);
-        self.outbox = self.outbox.split_off(&(self.destination.acked_seq + 1));
+        let left = self.outbox.split_off(&(self.destination.acked_seq + 1));
+        let taken = std::mem::replace(&mut self.outbox, left).into_values();
+        self.pushed.extend(taken.filter(|queued| !queued.is_refused).map(|queued| queued.id));
     }
 
     /// A record as JSON, with its texts cut; `None` where its row is gone.
@@ -208,15 +229,17 @@ impl Store for Model {
     fn read(&mut self, files: &[Copy], _: UnixMs) -> Result<()> {
         // Copies that are read together are settled among themselves.
         let mut best: BTreeMap<Key, Copy> = BTreeMap::new();
-        for copy in &files[self.now.position..] {
+        let copies = &files[self.now.position..];
+        for copy in copies {
             let known = best.entry(copy.key).or_insert(*copy);
-            let worse =
-                if copy.output > known.output { std::mem::replace(known, *copy) } else { *copy };
-            self.now.take_back(worse.id());
+            if copy.output > known.output {
+                *known = *copy;
+            }
         }
         for copy in best.into_values() {
             self.now.take(copy);
         }
+        self.now.take_back(copies);
         self.now.position = files.len();
         Ok(())
     }
@@ -226,8 +249,15 @@ impl Store for Model {
         Ok(())
     }
 
+    fn remove_pushed(&mut self) {
+        let Kept { calls, pushed, removed, .. } = &mut self.now;
+        removed.extend(pushed.iter().filter_map(|id| calls.remove_entry(id)));
+        pushed.clear();
+    }
+
     fn account(&self) -> BTreeMap<FactId, u64> {
-        self.now.calls.iter().map(|(id, copy)| (*id, copy.output)).collect()
+        let Kept { calls, removed, .. } = &self.now;
+        calls.iter().chain(removed).map(|(id, copy)| (*id, copy.output)).collect()
     }
 
     fn refused(&self) -> Vec<FactId> {
@@ -256,8 +286,9 @@ impl Store for Model {
         kept.made_at = kept.made_at.max(newest_at.0);
         (kept.is_anew, kept.position, kept.frozen) = (true, 0, None);
         kept.outbox.retain(|_, queued| queued.is_taken_back);
+        kept.pushed.clear();
         for id in kept.calls.keys().copied().collect::<Vec<_>>() {
-            kept.queue(Queued { id, is_taken_back: false, tries: 0 });
+            kept.queue(Queued { id, is_taken_back: false, is_refused: false, tries: 0 });
         }
         Ok(())
     }
@@ -380,6 +411,7 @@ impl Store for Model {
                 for seq in postponed.iter().map(|one| one.seq) {
                     match kept.outbox.get(&seq).copied() {
                         Some(queued) if queued.tries < POSTPONED_MAX => {
+                            kept.outbox.insert(seq, Queued { is_refused: true, ..queued });
                             kept.queue(Queued { tries: queued.tries + 1, ..queued });
                         }
                         Some(_) | None => kept.refuse(seq),
