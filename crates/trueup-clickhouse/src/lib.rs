@@ -1,0 +1,42 @@
+//! The hub's store on ClickHouse: what is sent to its servers, and what their answers mean.
+//!
+//! Facts are rows that replace each other by version, on keys that never change; sums are worked out
+//! anew for each day that something was told of, and never by adding to them. So whatever is repeated,
+//! reordered or put into other batches ends in the same state. This crate knows neither sockets nor the
+//! clock: a [`Statement`] is a value, and an answer is bytes.
+//!
+//! ```
+//! use trueup_clickhouse::Address;
+//! let address = Address::parse("clickhouse://a1|a2,b1|b2/trueup").unwrap();
+//! assert_eq!(address.shards.len(), 2);
+//! assert_eq!(address.quorum_of(0), 2);
+//! ```
+
+mod address;
+mod day;
+mod devices;
+mod flush;
+mod native;
+mod quote;
+mod records;
+pub mod rollup;
+mod rows;
+pub mod schema;
+mod slots;
+mod statement;
+pub mod upkeep;
+mod usage;
+
+pub use address::{Address, AddressError, Password, REPLICAS_MAX, SHARDS_MAX};
+pub use day::Day;
+pub use devices::{DeviceState, device_of, devices, keep_devices};
+pub use flush::{Flush, Insert, Mark, Told, Unkept, day_of, id_of, marks};
+pub use native::{NativeError, Row, read};
+pub use quote::{fixed, quoted};
+pub use records::{Kind, Record, RecordsQuestion, record_of, records};
+pub use schema::{Place, SchemaError};
+pub use slots::{SlotMap, SlotMapError};
+pub use statement::{Failure, Post, Purpose, Server, Statement};
+pub use usage::{
+    SessionSeen, Usage, UsageQuestion, Width, latest_sessions, session_of, usage, usage_of,
+};

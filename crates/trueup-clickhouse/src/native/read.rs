@@ -1,0 +1,300 @@
+//! Reading blocks, one at a time, row by row.
+
+use std::io::Read;
+
+use trueup_core::FactId;
+
+/// Most columns of an answer: no statement of ours asks for as many.
+const COLUMNS_MAX: usize = 64;
+/// Most rows of a block: what ClickHouse makes by default is 65,505, and an answer of one aggregation may
+/// come as one block of many more.
+const ROWS_MAX: usize = 16 << 20;
+/// Longest text, and what the texts of a column of one block may come to.
+const TEXT_BYTES_MAX: usize = 256 << 20;
+/// Longest name of a column or type.
+const NAME_BYTES_MAX: usize = 256;
+/// What is reserved before bytes have come.
+const RESERVED_MAX: usize = 64 << 10;
+
+/// Why an answer is not what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum NativeError {
+    /// It ended, or could not be read on.
+    #[error("the answer could not be read to its end")]
+    Torn(#[source] std::io::Error),
+    /// A number that no block of ours has.
+    #[error("the answer is no block of columns: {what} is {number}")]
+    Number {
+        /// Of what.
+        what: &'static str,
+        /// The number.
+        number: u64,
+    },
+    /// A type that none of our questions has.
+    #[error("column {column} is of type {kind}, which is not read")]
+    Kind {
+        /// The column.
+        column: String,
+        /// Its type.
+        kind: String,
+    },
+    /// A column that is not there, or is of another type than it is read as.
+    #[error("column {column} is not there as {wanted}")]
+    Column {
+        /// The column.
+        column: &'static str,
+        /// As what it is read.
+        wanted: &'static str,
+    },
+    /// A value that means nothing.
+    #[error("column {column} has a value that is not understood")]
+    Value {
+        /// The column.
+        column: &'static str,
+    },
+}
+
+#[derive(Debug)]
+enum Values {
+    Unsigned(Vec<u64>),
+    Signed(Vec<i64>),
+    /// All texts, and where each ends.
+    Texts(Vec<u8>, Vec<usize>),
+}
+
+#[derive(Debug)]
+struct ColumnRead {
+    name: String,
+    nulls: Vec<u8>,
+    values: Values,
+}
+
+/// One row of an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    columns: &'a [ColumnRead],
+    at: usize,
+}
+
+impl<'a> Row<'a> {
+    fn column(&self, name: &'static str) -> Option<(&'a ColumnRead, bool)> {
+        let column = self.columns.iter().find(|column| column.name == name)?;
+        Some((column, column.nulls.get(self.at).is_some_and(|null| *null != 0)))
+    }
+
+    /// A whole number of any unsigned type; a date is its days since 1970. A null is an error.
+    ///
+    /// # Errors
+    /// What the column is not.
+    pub fn unsigned(&self, name: &'static str) -> Result<u64, NativeError> {
+        self.maybe_unsigned(name)?.ok_or(NativeError::Value { column: name })
+    }
+
+    /// The same, or null.
+    ///
+    /// # Errors
+    /// What the column is not.
+    pub fn maybe_unsigned(&self, name: &'static str) -> Result<Option<u64>, NativeError> {
+        match self.column(name) {
+            Some((ColumnRead { values: Values::Unsigned(values), .. }, is_null)) => {
+                Ok(values.get(self.at).copied().filter(|_| !is_null))
+            }
+            Some(_) | None => {
+                Err(NativeError::Column { column: name, wanted: "an unsigned number" })
+            }
+        }
+    }
+
+    /// A whole number with a sign.
+    ///
+    /// # Errors
+    /// What the column is not.
+    pub fn signed(&self, name: &'static str) -> Result<i64, NativeError> {
+        self.maybe_signed(name)?.ok_or(NativeError::Value { column: name })
+    }
+
+    /// The same, or null.
+    ///
+    /// # Errors
+    /// What the column is not.
+    pub fn maybe_signed(&self, name: &'static str) -> Result<Option<i64>, NativeError> {
+        match self.column(name) {
+            Some((ColumnRead { values: Values::Signed(values), .. }, is_null)) => {
+                Ok(values.get(self.at).copied().filter(|_| !is_null))
+            }
+            Some(_) | None => Err(NativeError::Column { column: name, wanted: "a signed number" }),
+        }
+    }
+
+    /// A text.
+    ///
+    /// # Errors
+    /// What the column is not, and what is no UTF-8.
+    pub fn text(&self, name: &'static str) -> Result<&'a str, NativeError> {
+        self.maybe_text(name)?.ok_or(NativeError::Value { column: name })
+    }
+
+    /// A text, or null.
+    ///
+    /// # Errors
+    /// What the column is not, and what is no UTF-8.
+    pub fn maybe_text(&self, name: &'static str) -> Result<Option<&'a str>, NativeError> {
+        let bytes = self.bytes(name)?;
+        let text = bytes.map(std::str::from_utf8).transpose();
+        text.map_err(|_| NativeError::Value { column: name })
+    }
+
+    /// Sixteen bytes.
+    ///
+    /// # Errors
+    /// What the column is not.
+    pub fn fixed16(&self, name: &'static str) -> Result<[u8; 16], NativeError> {
+        let bytes = self.bytes(name)?.and_then(|bytes| bytes.try_into().ok());
+        bytes.ok_or(NativeError::Value { column: name })
+    }
+
+    /// An id.
+    ///
+    /// # Errors
+    /// What the column is not.
+    pub fn id(&self, name: &'static str) -> Result<FactId, NativeError> {
+        self.fixed16(name).map(FactId)
+    }
+
+    fn bytes(&self, name: &'static str) -> Result<Option<&'a [u8]>, NativeError> {
+        match self.column(name) {
+            Some((_, true)) => Ok(None),
+            Some((ColumnRead { values: Values::Texts(bytes, ends), .. }, false)) => {
+                let start = self.at.checked_sub(1).and_then(|before| ends.get(before));
+                let start = start.copied().unwrap_or(0);
+                let end = ends.get(self.at).copied().unwrap_or(start);
+                Ok(bytes.get(start..end))
+            }
+            Some(_) | None => Err(NativeError::Column { column: name, wanted: "a text" }),
+        }
+    }
+}
+
+/// Hands each row of an answer to `each`, and holds one block of it at a time.
+///
+/// # Errors
+/// What is no answer in this format, what cannot be read, and what `each` says. No row of a block that
+/// is torn is handed out.
+pub fn read(
+    from: &mut dyn Read,
+    each: &mut dyn FnMut(Row<'_>) -> Result<(), NativeError>,
+) -> Result<(), NativeError> {
+    let mut reader = Reader { from };
+    while let Some((columns, rows)) = reader.block()? {
+        for at in 0..rows {
+            each(Row { columns: &columns, at })?;
+        }
+    }
+    Ok(())
+}
+
+struct Reader<'a> {
+    from: &'a mut dyn Read,
+}
+
+impl Reader<'_> {
+    fn block(&mut self) -> Result<Option<(Vec<ColumnRead>, usize)>, NativeError> {
+        let Some(first) = self.first_byte()? else { return Ok(None) };
+        let columns = self.varint(Some(first), "the number of columns", COLUMNS_MAX)?;
+        let rows = self.varint(None, "the number of rows", ROWS_MAX)?;
+        let columns: Result<Vec<ColumnRead>, _> = (0..columns).map(|_| self.column(rows)).collect();
+        Ok(Some((columns?, rows)))
+    }
+
+    fn column(&mut self, rows: usize) -> Result<ColumnRead, NativeError> {
+        let (name, kind) = (self.name()?, self.name()?);
+        let inner = kind.strip_prefix("Nullable(").and_then(|inner| inner.strip_suffix(')'));
+        let nulls = if inner.is_some() { self.take(rows)? } else { Vec::new() };
+        let values = match inner.unwrap_or(&kind) {
+            "UInt8" => Values::Unsigned(self.unsigned::<1>(rows)?),
+            "UInt16" | "Date" => Values::Unsigned(self.unsigned::<2>(rows)?),
+            "UInt32" => Values::Unsigned(self.unsigned::<4>(rows)?),
+            "UInt64" => Values::Unsigned(self.unsigned::<8>(rows)?),
+            "Int64" => {
+                let values = self.unsigned::<8>(rows)?;
+                Values::Signed(values.into_iter().map(u64::cast_signed).collect())
+            }
+            "String" => self.texts(rows)?,
+            "FixedString(16)" => Values::Texts(
+                self.take(rows.saturating_mul(16))?,
+                (1..=rows).map(|at| at * 16).collect(),
+            ),
+            // Of a literal null.
+            "Nothing" => Values::Texts(self.take(rows)?, (1..=rows).collect()),
+            _ => return Err(NativeError::Kind { column: name, kind }),
+        };
+        Ok(ColumnRead { name, nulls, values })
+    }
+
+    fn unsigned<const WIDTH: usize>(&mut self, rows: usize) -> Result<Vec<u64>, NativeError> {
+        let bytes = self.take(rows.saturating_mul(WIDTH))?;
+        let of =
+            |bytes: &[u8; WIDTH]| bytes.iter().rfold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        Ok(bytes.as_chunks::<WIDTH>().0.iter().map(of).collect())
+    }
+
+    fn texts(&mut self, rows: usize) -> Result<Values, NativeError> {
+        let mut bytes = Vec::new();
+        let mut ends = Vec::with_capacity(rows.min(RESERVED_MAX));
+        for _ in 0..rows {
+            let left = TEXT_BYTES_MAX.saturating_sub(bytes.len());
+            let length = self.varint(None, "the length of a text", left)?;
+            self.append(length, &mut bytes)?;
+            ends.push(bytes.len());
+        }
+        Ok(Values::Texts(bytes, ends))
+    }
+
+    fn name(&mut self) -> Result<String, NativeError> {
+        let length = self.varint(None, "the length of a name", NAME_BYTES_MAX)?;
+        Ok(String::from_utf8_lossy(&self.take(length)?).into_owned())
+    }
+
+    fn take(&mut self, length: usize) -> Result<Vec<u8>, NativeError> {
+        let mut bytes = Vec::with_capacity(length.min(RESERVED_MAX));
+        self.append(length, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn append(&mut self, length: usize, to: &mut Vec<u8>) -> Result<(), NativeError> {
+        let limit = u64::try_from(length).unwrap_or(u64::MAX);
+        let taken = (&mut *self.from).take(limit).read_to_end(to).map_err(NativeError::Torn)?;
+        if taken == length {
+            return Ok(());
+        }
+        Err(NativeError::Torn(std::io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    /// `None` where the answer is over.
+    fn first_byte(&mut self) -> Result<Option<u8>, NativeError> {
+        let mut byte = Vec::new();
+        (&mut *self.from).take(1).read_to_end(&mut byte).map_err(NativeError::Torn)?;
+        Ok(byte.first().copied())
+    }
+
+    fn varint(
+        &mut self,
+        first: Option<u8>,
+        what: &'static str,
+        most: usize,
+    ) -> Result<usize, NativeError> {
+        let (mut number, mut next) = (0_u64, first);
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = match next.take() {
+                Some(byte) => byte,
+                None => self.take(1)?.first().copied().unwrap_or(0),
+            };
+            number |= u64::from(byte & 0x7f).wrapping_shl(shift);
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let fitting = usize::try_from(number).ok().filter(|number| *number <= most);
+        fitting.ok_or(NativeError::Number { what, number })
+    }
+}

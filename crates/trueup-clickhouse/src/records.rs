@@ -1,0 +1,287 @@
+//! Reading facts: calls, errors, events and samples, by their ids.
+
+use trueup_core::{
+    Billing, Call, CallBody, CustomEvent, ErrorEvent, Fact, FactId, HostMetric, Key, NanoUsd,
+    Origin, Outcome, Pressure, PriceClass, Text, Tokens, UnixMs, Variant,
+};
+
+use crate::day::Day;
+use crate::native::{NativeError, Row};
+use crate::quote::{fixed, quoted};
+use crate::rows::rank_of_ver;
+use crate::statement::{Purpose, Statement};
+use crate::usage::time;
+
+/// What kind of facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Calls that count, without their texts.
+    Calls,
+    /// The same with their texts.
+    CallsWithTexts,
+    /// Errors.
+    Errors,
+    /// Events that clients name.
+    Events,
+    /// Samples of machines.
+    Hosts,
+}
+
+/// Which facts are wanted.
+#[derive(Debug, Clone)]
+pub struct RecordsQuestion<'a> {
+    /// Whose.
+    pub tenant: &'a str,
+    /// Of what kind.
+    pub kind: Kind,
+    /// From this time on.
+    pub from: UnixMs,
+    /// Before this one.
+    pub until: UnixMs,
+    /// Those behind this id, in the order that is asked for.
+    pub after: Option<FactId>,
+    /// The one of this id.
+    pub id: Option<FactId>,
+    /// Of these devices; of all where none is named.
+    pub devices: &'a [&'a str],
+    /// Of this session, by source and name. Samples have none.
+    pub session: Option<(&'a str, &'a str)>,
+    /// The latest first.
+    pub is_latest_first: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl<'a> RecordsQuestion<'a> {
+    /// The first of a tenant's facts, by their ids.
+    #[must_use]
+    pub const fn of(tenant: &'a str, kind: Kind, limit: usize) -> Self {
+        Self {
+            tenant,
+            kind,
+            from: UnixMs(0),
+            until: UnixMs(i64::MAX),
+            after: None,
+            id: None,
+            devices: &[],
+            session: None,
+            is_latest_first: false,
+            limit,
+        }
+    }
+}
+
+/// A fact, and who told it last. Its key is [`Key::of_id`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Its id.
+    pub id: FactId,
+    /// The device.
+    pub device: Text,
+    /// The fact.
+    pub fact: Fact,
+}
+
+const HEAD: &str = "event_id, ver, ts_ms, device";
+const CALL: &str = "toString(source) AS source, toString(provider) AS provider, \
+    toString(model) AS model, toString(project) AS project, session, toString(kind) AS kind, \
+    price_class, input, cache_read, cache_write_5m, cache_write_1h, cache_write, output, reasoning, \
+    reported_cost, latency_ms, first_token_ms, error_type, trace_id";
+const TEXTS: &str = ", input_text, output_text, metadata, is_text_cut";
+const ERROR: &str =
+    "source, session, error_type, message, stack_trace, severity, metadata, trace_id";
+const EVENT: &str = "source, session, name, metadata, trace_id";
+const HOST: &str = "scope, cpu_millipercent, cpu_capacity_millicores, mem_rss_bytes, \
+    mem_working_set_bytes, mem_limit_bytes, cpu_some_millipercent, cpu_full_millipercent, \
+    mem_some_millipercent, mem_full_millipercent, io_some_millipercent, io_full_millipercent, \
+    disk_used_bytes, disk_available_bytes, disk_total_bytes, disk_read_bytes_per_second, \
+    disk_write_bytes_per_second, net_rx_bytes_per_second, net_tx_bytes_per_second, processes, \
+    threads, zombies, oom_kills, metadata";
+
+/// Asks for facts: [`record_of`] reads each row. Of what several shards say, the first `limit` by their
+/// ids are those of the whole store.
+#[must_use]
+pub fn records(question: &RecordsQuestion<'_>) -> Statement {
+    let (table, columns) = match question.kind {
+        Kind::Calls => ("llm_event", CALL.to_owned()),
+        Kind::CallsWithTexts => ("llm_event", format!("{CALL}{TEXTS}")),
+        Kind::Errors => ("error_event", ERROR.to_owned()),
+        Kind::Events => ("custom_event", EVENT.to_owned()),
+        Kind::Hosts => ("system_metric", HOST.to_owned()),
+    };
+    let (first, last) = (Day::near(question.from), Day::near(question.until));
+    let mut only = vec![
+        format!("tenant = {}", quoted(question.tenant)),
+        format!("day >= {} AND day <= {}", first.sql(), last.sql()),
+        format!("event_id >= {}", fixed(FactId::first_at(question.from).0)),
+        format!("event_id < {}", fixed(FactId::first_at(question.until).0)),
+    ];
+    if let Some(after) = question.after {
+        let behind = if question.is_latest_first { '<' } else { '>' };
+        only.push(format!("event_id {behind} {}", fixed(after.0)));
+    }
+    if let Some(id) = question.id {
+        let day = Day::near(id.time()).sql();
+        only.push(format!("day = {day} AND event_id = {}", fixed(id.0)));
+    }
+    if !question.devices.is_empty() {
+        let devices: Vec<String> = question.devices.iter().map(|it| quoted(it)).collect();
+        only.push(format!("device IN ({})", devices.join(", ")));
+    }
+    if let Some((source, session)) = question.session.filter(|_| question.kind != Kind::Hosts) {
+        only.push(format!("source = {} AND session = {}", quoted(source), quoted(session)));
+    }
+    if matches!(question.kind, Kind::Calls | Kind::CallsWithTexts) {
+        only.push("counts = 1".to_owned());
+    }
+    let order = if question.is_latest_first { "event_id DESC" } else { "event_id" };
+    let sql = format!(
+        "SELECT {HEAD}, {columns} FROM {table} FINAL WHERE {} ORDER BY {order} LIMIT {}",
+        only.join(" AND "),
+        question.limit
+    );
+    Statement::new(Purpose::Read, sql)
+}
+
+/// A fact.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn record_of(kind: Kind, row: Row<'_>) -> Result<Record, NativeError> {
+    let id = row.id("event_id")?;
+    let fact = match kind {
+        Kind::Calls => Fact::Call(Box::new(call(id, row)?)),
+        Kind::CallsWithTexts => {
+            let body = body(row)?.map(Box::new);
+            Fact::Call(Box::new(Call { body, ..call(id, row)? }))
+        }
+        Kind::Errors => Fact::Error(Box::new(error(id, row)?)),
+        Kind::Events => Fact::Event(Box::new(event(id, row)?)),
+        Kind::Hosts => Fact::Host(Box::new(host(id, row)?)),
+    };
+    Ok(Record { id, device: row.text("device")?.into(), fact })
+}
+
+fn call(id: FactId, row: Row<'_>) -> Result<Call, NativeError> {
+    let code = u16::try_from(row.unsigned("price_class")?).ok();
+    let class = code.and_then(PriceClass::from_code);
+    let class = class.ok_or(NativeError::Value { column: "price_class" })?;
+    Ok(Call {
+        key: Key::of_id(id),
+        variant: Variant::default(),
+        rank: rank_of_ver(row.unsigned("ver")?),
+        twin: None,
+        time: time(row, "ts_ms")?,
+        origin: Origin {
+            source: row.text("source")?.into(),
+            provider: row.text("provider")?.into(),
+            model: row.text("model")?.into(),
+            project: row.text("project")?.into(),
+            session: row.text("session")?.into(),
+            kind: row.text("kind")?.into(),
+        },
+        tokens: Tokens {
+            input: row.unsigned("input")?,
+            cache_read: row.unsigned("cache_read")?,
+            cache_write_5m: row.unsigned("cache_write_5m")?,
+            cache_write_1h: row.unsigned("cache_write_1h")?,
+            cache_write: row.unsigned("cache_write")?,
+            output: row.unsigned("output")?,
+            reasoning: row.unsigned("reasoning")?,
+        },
+        billing: Billing { tier: class.tier, speed: class.speed, region: class.region },
+        reported_cost: row.maybe_signed("reported_cost")?.map(NanoUsd),
+        latency_ms: small(row, "latency_ms")?,
+        time_to_first_token_ms: small(row, "first_token_ms")?,
+        outcome: row
+            .maybe_text("error_type")?
+            .map_or(Outcome::Ok, |error_type| Outcome::Failed { error_type: error_type.into() }),
+        trace_id: maybe(row, "trace_id")?,
+        body: None,
+    })
+}
+
+fn body(row: Row<'_>) -> Result<Option<CallBody>, NativeError> {
+    let body = CallBody {
+        input_text: owned(row, "input_text")?,
+        output_text: owned(row, "output_text")?,
+        is_text_cut: row.unsigned("is_text_cut")? != 0,
+        metadata: owned(row, "metadata")?,
+    };
+    Ok((body != CallBody::default()).then_some(body))
+}
+
+fn error(id: FactId, row: Row<'_>) -> Result<ErrorEvent, NativeError> {
+    Ok(ErrorEvent {
+        key: Key::of_id(id),
+        time: time(row, "ts_ms")?,
+        trace_id: maybe(row, "trace_id")?,
+        source: row.text("source")?.into(),
+        session: row.text("session")?.into(),
+        error_type: row.text("error_type")?.into(),
+        message: row.text("message")?.to_owned(),
+        stack_trace: owned(row, "stack_trace")?,
+        severity: row.text("severity")?.into(),
+        metadata: owned(row, "metadata")?,
+    })
+}
+
+fn event(id: FactId, row: Row<'_>) -> Result<CustomEvent, NativeError> {
+    Ok(CustomEvent {
+        key: Key::of_id(id),
+        time: time(row, "ts_ms")?,
+        trace_id: maybe(row, "trace_id")?,
+        source: row.text("source")?.into(),
+        session: row.text("session")?.into(),
+        name: row.text("name")?.into(),
+        metadata: owned(row, "metadata")?,
+    })
+}
+
+fn host(id: FactId, row: Row<'_>) -> Result<HostMetric, NativeError> {
+    let number = |column| row.maybe_unsigned(column);
+    let pressure = |some, full| {
+        Ok::<_, NativeError>(Pressure {
+            some_millipercent: small(row, some)?,
+            full_millipercent: small(row, full)?,
+        })
+    };
+    Ok(HostMetric {
+        key: Key::of_id(id),
+        time: time(row, "ts_ms")?,
+        scope: row.text("scope")?.into(),
+        cpu_millipercent: small(row, "cpu_millipercent")?,
+        cpu_capacity_millicores: number("cpu_capacity_millicores")?,
+        mem_rss_bytes: number("mem_rss_bytes")?,
+        mem_working_set_bytes: number("mem_working_set_bytes")?,
+        mem_limit_bytes: number("mem_limit_bytes")?,
+        cpu_pressure: pressure("cpu_some_millipercent", "cpu_full_millipercent")?,
+        mem_pressure: pressure("mem_some_millipercent", "mem_full_millipercent")?,
+        io_pressure: pressure("io_some_millipercent", "io_full_millipercent")?,
+        disk_used_bytes: number("disk_used_bytes")?,
+        disk_available_bytes: number("disk_available_bytes")?,
+        disk_total_bytes: number("disk_total_bytes")?,
+        disk_read_bytes_per_second: number("disk_read_bytes_per_second")?,
+        disk_write_bytes_per_second: number("disk_write_bytes_per_second")?,
+        net_rx_bytes_per_second: number("net_rx_bytes_per_second")?,
+        net_tx_bytes_per_second: number("net_tx_bytes_per_second")?,
+        processes: number("processes")?,
+        threads: number("threads")?,
+        zombies: number("zombies")?,
+        oom_kills: number("oom_kills")?,
+        metadata: owned(row, "metadata")?,
+    })
+}
+
+fn small(row: Row<'_>, column: &'static str) -> Result<Option<u32>, NativeError> {
+    let number = row.maybe_unsigned(column)?.map(u32::try_from).transpose();
+    number.map_err(|_| NativeError::Value { column })
+}
+
+fn maybe(row: Row<'_>, column: &'static str) -> Result<Option<Text>, NativeError> {
+    Ok(row.maybe_text(column)?.map(Into::into))
+}
+
+fn owned(row: Row<'_>, column: &'static str) -> Result<Option<String>, NativeError> {
+    Ok(row.maybe_text(column)?.map(str::to_owned))
+}

@@ -1,0 +1,187 @@
+//! What goes: weeks that are over, and devices that are to be forgotten.
+//!
+//! Facts of a week are dropped at once, and their sums stay. So that nobody works those out anew from what
+//! is no longer there, the *horizon* is said first, to each shard: nothing before it is taken or worked out
+//! from then on, and what lies before it is dropped only once whoever had begun earlier has ended.
+
+use trueup_core::UnixMs;
+
+use crate::day::Day;
+use crate::native::{Columns, Get, NativeError, Row};
+use crate::quote::quoted;
+use crate::schema::millis;
+use crate::statement::{Purpose, Statement};
+
+/// Tables whose rows go with their week.
+const WEEKLY: [&str; 6] =
+    ["llm_event", "error_event", "custom_event", "system_metric", "dirty", "rolled"];
+/// Tables of sums, by day.
+const SUMS: [&str; 2] = ["roll_quarter", "roll_day"];
+/// How long a horizon stands before anything goes: longer than any statement may take.
+const GRACE_MS: u64 = 60 * 60 * 1_000;
+
+/// Where what is kept begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Horizon {
+    /// Nothing before this day is taken.
+    pub taken_from: Day,
+    /// Nothing before this one need be there any more.
+    pub kept_from: Day,
+}
+
+/// The first day of those that are kept, where `weeks` of them are, beside the present one.
+#[must_use]
+pub fn horizon_of(now: UnixMs, weeks: u16) -> Day {
+    Day::near(now).monday().back(weeks.saturating_mul(7))
+}
+
+/// Says where what is kept begins.
+#[must_use]
+pub fn keep_horizon(day: Day, now: UnixMs) -> Statement {
+    let columns = Columns::new()
+        .with("day", Get::Date(|it: &(Day, u64)| it.0.number()))
+        .with("set_ms", Get::U64(|it: &(Day, u64)| it.1));
+    Statement::insert("horizon", &columns, &[(day, millis(now))])
+}
+
+/// Asks for it: [`horizon_of_row`] reads the answer.
+#[must_use]
+pub fn horizon(now: UnixMs) -> Statement {
+    let before = millis(now).saturating_sub(GRACE_MS);
+    let sql = format!(
+        "SELECT max(day) AS taken_from, maxIf(day, set_ms <= {before}) AS kept_from FROM (
+            SELECT day, min(set_ms) AS set_ms FROM horizon GROUP BY day)"
+    );
+    Statement::new(Purpose::Read, sql)
+}
+
+/// Where what is kept begins.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn horizon_of_row(row: Row<'_>) -> Result<Horizon, NativeError> {
+    let day = |column| {
+        let day = Day::of_column(row.unsigned(column)?).map(|day| day.max(Day::FIRST));
+        day.ok_or(NativeError::Value { column })
+    };
+    Ok(Horizon { taken_from: day("taken_from")?, kept_from: day("kept_from")? })
+}
+
+/// Asks which weeks of facts there are: [`week_of`] reads each row.
+#[must_use]
+pub fn weeks() -> Statement {
+    let tables: Vec<String> = WEEKLY.into_iter().map(quoted).collect();
+    let sql = format!(
+        "SELECT DISTINCT table, toDate(replaceAll(partition, '\\'', '')) AS week FROM system.parts
+         WHERE database = currentDatabase() AND active AND table IN ({})",
+        tables.join(", ")
+    );
+    Statement::new(Purpose::Read, sql)
+}
+
+/// A week of a table.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn week_of(row: Row<'_>) -> Result<(&'static str, Day), NativeError> {
+    let table = row.text("table")?;
+    let table = WEEKLY.into_iter().find(|known| *known == table);
+    let week = Day::of_column(row.unsigned("week")?);
+    table.zip(week).ok_or(NativeError::Value { column: "week" })
+}
+
+/// Drops weeks that lie before the horizon as a whole.
+#[must_use]
+pub fn drop_weeks(weeks: &[(&'static str, Day)], horizon: Horizon) -> Vec<Statement> {
+    let is_over = |week: Day| week.ahead(6) < horizon.kept_from;
+    let over = weeks.iter().filter(|(_, week)| is_over(*week));
+    over.map(|(table, week)| {
+        Statement::new(Purpose::Define, format!("ALTER TABLE {table} DROP PARTITION '{week}'"))
+    })
+    .collect()
+}
+
+/// Asks on which days a device told of calls: [`day_of_row`] reads each row. To be asked before
+/// [`erase`], for these days are to be marked behind it.
+#[must_use]
+pub fn days_of_device(tenant: &str, device: &str) -> Statement {
+    let (tenant, device) = (quoted(tenant), quoted(device));
+    let sql = format!(
+        "SELECT DISTINCT day FROM (
+            SELECT day FROM llm_event WHERE tenant = {tenant} AND device = {device}
+            UNION ALL
+            SELECT day FROM roll_day WHERE tenant = {tenant} AND has(device, {device}))"
+    );
+    Statement::new(Purpose::Read, sql)
+}
+
+/// A day.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn day_of_row(row: Row<'_>) -> Result<Day, NativeError> {
+    Day::of_column(row.unsigned("day")?).ok_or(NativeError::Value { column: "day" })
+}
+
+/// Forgets what a device told: facts, and what it said of itself. Whether that is done is asked by
+/// [`undone`]; then its days are to be marked, and [`forget_sums`] goes behind what is left of them.
+#[must_use]
+pub fn erase(tenant: &str, device: &str) -> Vec<Statement> {
+    let only = format!("tenant = {} AND device = {}", quoted(tenant), quoted(device));
+    let facts = WEEKLY.into_iter().filter(|table| !matches!(*table, "dirty" | "rolled"));
+    let tables = facts.chain(["device_state"]);
+    tables
+        .map(|table| {
+            Statement::new(Purpose::Define, format!("ALTER TABLE {table} DELETE WHERE {only}"))
+        })
+        .collect()
+}
+
+/// Takes a device out of the sums of days before the horizon, which nobody works out anew: what the other
+/// devices used stays. `version` is above that of any sums there: what it was plus one does.
+#[must_use]
+pub fn forget_sums(tenant: &str, device: &str) -> Vec<Statement> {
+    let arrays = |table: &str| {
+        let text = include_str!("schema/001_hub.sql");
+        let text = text.split_once(&format!("EXISTS {table} (\n")).map_or("", |(_, rest)| rest);
+        let lines = text.lines().take_while(|line| !line.starts_with(')'));
+        let arrays = lines.filter(|line| line.contains(" Array("));
+        arrays
+            .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let (tenant, device) = (quoted(tenant), quoted(device));
+    let statement = |table: &str| {
+        let key = if table == "roll_quarter" { "tenant, day, quarter" } else { "tenant, day" };
+        let names = arrays(table);
+        let kept: Vec<String> = names
+            .iter()
+            .map(|name| format!("arrayFilter((x, of) -> of != {device}, {name}, device)"))
+            .collect();
+        let sql = format!(
+            "INSERT INTO {table} ({key}, gen, {}) SELECT {key}, gen + 1, {} FROM {table} FINAL
+             WHERE tenant = {tenant} AND has(device, {device})
+             AND day < (SELECT max(day) FROM horizon)",
+            names.join(", "),
+            kept.join(", "),
+        );
+        Statement::new(Purpose::Write, sql)
+    };
+    SUMS.into_iter().map(statement).collect()
+}
+
+/// Asks how many changes of rows are not done yet: [`undone_of`] reads the answer.
+#[must_use]
+pub fn undone() -> Statement {
+    let sql = "SELECT count() AS undone FROM system.mutations
+         WHERE database = currentDatabase() AND NOT is_done";
+    Statement::new(Purpose::Read, sql)
+}
+
+/// How many are not done yet.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn undone_of(row: Row<'_>) -> Result<u64, NativeError> {
+    row.unsigned("undone")
+}
