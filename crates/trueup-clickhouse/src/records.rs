@@ -83,8 +83,8 @@ pub struct Record {
 }
 
 const HEAD: &str = "event_id, ver, ts_ms, device";
-const CALL: &str = "toString(source) AS source, toString(provider) AS provider, \
-    toString(model) AS model, toString(project) AS project, session, toString(kind) AS kind, \
+const CALL: &str = "CAST(source AS String) AS source, CAST(provider AS String) AS provider, \
+    CAST(model AS String) AS model, CAST(project AS String) AS project, session, CAST(kind AS String) AS kind, \
     price_class, input, cache_read, cache_write_5m, cache_write_1h, cache_write, output, reasoning, \
     reported_cost, latency_ms, first_token_ms, error_type, trace_id";
 const TEXTS: &str = ", input_text, output_text, metadata, is_text_cut";

@@ -1,0 +1,368 @@
+//! Sums are those of the newest words, whatever came how often, in which order and in which batches.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use trueup_clickhouse::{Day, UsageQuestion, Width, latest_sessions, session_of, upkeep};
+use trueup_core::{Counters, DAY_MS, Delivery, Fact, QUARTER_MS, UnixMs, Version, Word};
+
+use crate::store::{NOW, Store, on_each, on_each_with};
+use crate::told::{By, Dice, Group, TENANTS, Truth, WIDTHS, call, id};
+
+/// What the store says, added up over its shards.
+fn told(store: &Store, width_ms: i64, by: By) -> BTreeMap<Group, (Counters, UnixMs, UnixMs)> {
+    let mut sums: BTreeMap<Group, (Counters, UnixMs, UnixMs)> = BTreeMap::new();
+    for tenant in TENANTS {
+        let width = if width_ms == DAY_MS { Width::Day } else { Width::Quarter };
+        let question = UsageQuestion {
+            is_by_device: by.device,
+            is_by_session: by.session,
+            is_by_time: width_ms > 0,
+            from: UnixMs(0),
+            ..UsageQuestion::of(tenant, width)
+        };
+        for usage in store.usage(&question) {
+            let (device, session) = (usage.device.to_string(), usage.session.to_string());
+            let group = (tenant.to_owned(), usage.start.0, device, session, usage.series);
+            let (first, last) = usage.times;
+            let sum = sums.entry(group).or_insert((Counters::default(), first, last));
+            *sum = (sum.0.plus(&usage.counters), sum.1.min(first), sum.2.max(last));
+        }
+    }
+    sums
+}
+
+fn assert_exact(store: &Store, truth: &Truth, what: &str) {
+    for width_ms in WIDTHS {
+        for by in [By::default(), By { device: true, session: width_ms == QUARTER_MS }] {
+            assert_eq!(
+                told(store, width_ms, by),
+                truth.sums(width_ms, by),
+                "{what} {width_ms} {by:?}"
+            );
+        }
+    }
+    let by = By { session: true, device: false };
+    assert_eq!(told(store, 0, by), truth.sums(0, by), "{what}: sessions");
+}
+
+/// Batches as devices make them from what happens: of each id a word or several.
+fn batches(dice: &mut Dice, ids: u64, days: u64, rounds: u64) -> Vec<(&'static str, Delivery)> {
+    let mut batches = Vec::new();
+    for round in 0..rounds {
+        for (number, tenant) in TENANTS.into_iter().enumerate() {
+            let device = dice.one(&["laptop", "ci'1", "box"]).into();
+            let created = UnixMs(
+                NOW.0 + i64::try_from(round).unwrap() * 1_000 + i64::try_from(number).unwrap(),
+            );
+            let words = (0..dice.below(40)).map(|place| {
+                let id = id(dice.below(ids), days);
+                let version = Version::new(created, usize::try_from(place).unwrap());
+                if dice.is(15) {
+                    Word::IsNot { id, version }
+                } else {
+                    Word::Is(Fact::Call(Box::new(call(dice, id, version))))
+                }
+            });
+            let words = words.collect();
+            batches.push((tenant, Delivery { device, words }));
+        }
+    }
+    batches
+}
+
+/// The same words in other batches: some twice, in any order.
+fn rebatched(
+    dice: &mut Dice,
+    batches: &[(&'static str, Delivery)],
+) -> Vec<(&'static str, Delivery)> {
+    let mut parts = Vec::new();
+    for (tenant, delivery) in batches {
+        let size = usize::try_from(1 + dice.below(17)).unwrap();
+        for words in delivery.words.chunks(size) {
+            let device = delivery.device.clone();
+            let part = (*tenant, Delivery { device, words: words.to_vec() });
+            for _ in 0..=u64::from(dice.is(30)) + u64::from(dice.is(10)) {
+                parts.push(part.clone());
+            }
+        }
+    }
+    dice.shuffle(&mut parts);
+    parts
+}
+
+fn seeds() -> Vec<u64> {
+    #[expect(clippy::disallowed_methods, reason = "how a test is told which seeds to take")]
+    let seeds = std::env::var("SEEDS").unwrap_or_else(|_| "1 2 3".to_owned());
+    seeds.split_whitespace().map(|seed| seed.parse().unwrap()).collect()
+}
+
+#[test]
+#[ignore = "needs engines: scripts/prove-clickhouse"]
+fn any_order_and_any_batches_come_to_the_same_sums() {
+    for seed in seeds() {
+        on_each(&format!("orders{seed}"), |store| {
+            let mut dice = Dice(seed);
+            let made = batches(&mut dice, 120, 20, 12);
+            let mut truth = Truth::default();
+            for (tenant, delivery) in &made {
+                truth.hear(tenant, delivery);
+            }
+            // Several receivers, each of which works sums out now and then.
+            let address = format!("{}", store.address);
+            let receivers = [Store::open(&address), Store::open(&address), Store::open(&address)];
+            for parts in rebatched(&mut dice, &made).chunks(5) {
+                let receiver = &receivers[usize::try_from(dice.below(3)).unwrap()];
+                let parts: Vec<_> = parts.iter().map(|(tenant, it)| (*tenant, it)).collect();
+                let flush = receiver.keep(&parts).unwrap();
+                assert_eq!(flush.unkept, []);
+                if dice.is(25) {
+                    receivers[usize::try_from(dice.below(3)).unwrap()].roll();
+                }
+            }
+            store.roll();
+            assert_eq!(store.roll(), 0, "seed {seed}: nothing is left to be worked out");
+            assert_exact(store, &truth, &format!("seed {seed}"));
+            // All of it once more, as of a device that was restored: nothing moves.
+            let parts: Vec<_> = made.iter().map(|(tenant, it)| (*tenant, it)).collect();
+            store.keep(&parts).unwrap();
+            assert!(store.roll() > 0);
+            assert_exact(store, &truth, &format!("seed {seed}, replayed"));
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs engines: scripts/prove-clickhouse"]
+fn what_is_taken_back_leaves_nothing() {
+    on_each("retracted", |store| {
+        let mut dice = Dice(5);
+        let ids: Vec<_> = (0..40).map(|number| id(number, 3)).collect();
+        let word = |dice: &mut Dice, id, place| {
+            Word::Is(Fact::Call(Box::new(call(dice, id, Version::new(NOW, place)))))
+        };
+        let words = ids.iter().zip(0..).map(|(id, place)| word(&mut dice, *id, place)).collect();
+        let told_first = Delivery { device: "laptop".into(), words };
+        store.keep(&[("acme", &told_first)]).unwrap();
+        store.roll();
+        let mut truth = Truth::default();
+        truth.hear("acme", &told_first);
+        assert_exact(store, &truth, "told");
+        let later = UnixMs(NOW.0 + 1);
+        let not =
+            |(id, place): (&_, _)| Word::IsNot { id: *id, version: Version::new(later, place) };
+        let back = Delivery { device: "box".into(), words: ids.iter().zip(0..).map(not).collect() };
+        store.keep(&[("acme", &back)]).unwrap();
+        store.roll();
+        assert_exact(store, &Truth::default(), "taken back");
+        // An old word that comes late changes nothing, and a new one does.
+        store.keep(&[("acme", &told_first)]).unwrap();
+        store.roll();
+        assert_exact(store, &Truth::default(), "an old word");
+        let version = Version::new(UnixMs(NOW.0 + 2), 0);
+        let again = Word::Is(Fact::Call(Box::new(call(&mut dice, ids[0], version))));
+        let again = Delivery { device: "box".into(), words: vec![again] };
+        store.keep(&[("acme", &again)]).unwrap();
+        store.roll();
+        truth = Truth::default();
+        truth.hear("acme", &again);
+        assert_exact(store, &truth, "told again");
+    });
+}
+
+/// Two that work out the same day: whoever began with less does not win, however late it is.
+#[test]
+#[ignore = "needs engines: scripts/prove-clickhouse"]
+fn sums_that_were_begun_earlier_do_not_win() {
+    on_each("races", |store| {
+        let mut dice = Dice(9);
+        let mut truth = Truth::default();
+        let mut tell = |number: u64| {
+            let version = Version::new(NOW, usize::try_from(number).unwrap());
+            let word = Word::Is(Fact::Call(Box::new(call(&mut dice, id(number, 1), version))));
+            let delivery = Delivery { device: "laptop".into(), words: vec![word] };
+            store.keep(&[("acme", &delivery)]).unwrap();
+            truth.hear("acme", &delivery);
+        };
+        (0..30).for_each(&mut tell);
+        let early: Vec<_> = (0..store.shards()).map(|shard| store.dirty(shard)).collect();
+        (30..60).for_each(&mut tell);
+        store.roll();
+        assert_exact(store, &truth, "worked out");
+        // The early one reads what is there by now, and says that it holds less: nothing changes.
+        for (shard, days) in early.iter().enumerate() {
+            for statement in store.recompute(days) {
+                store.write(shard, &statement).unwrap();
+            }
+        }
+        assert_eq!(store.roll(), 0);
+        assert_exact(store, &truth, "after the late one");
+    });
+}
+
+#[test]
+#[ignore = "needs engines: scripts/prove-clickhouse"]
+fn stretches_of_time_and_devices_are_what_is_asked() {
+    on_each("asked", |store| {
+        let mut dice = Dice(11);
+        let mut truth = Truth::default();
+        let made = batches(&mut dice, 200, 6, 10);
+        let parts: Vec<_> = made.iter().map(|(tenant, it)| (*tenant, it)).collect();
+        store.keep(&parts).unwrap();
+        parts.iter().for_each(|(tenant, delivery)| truth.hear(tenant, delivery));
+        store.roll();
+        for _ in 0..20 {
+            let width = if dice.is(50) { Width::Day } else { Width::Quarter };
+            let width_ms = if width == Width::Day { DAY_MS } else { QUARTER_MS };
+            let mut time =
+                || UnixMs(NOW.0 - i64::try_from(dice.below(8 * DAY_MS.cast_unsigned())).unwrap());
+            let (a, b) = (time(), time());
+            let (from, until) = (a.min(b), a.max(b));
+            let devices: &[&str] = if dice.is(50) { &["laptop", "ci'1"] } else { &[] };
+            let question =
+                UsageQuestion { from, until, devices, ..UsageQuestion::of("acme", width) };
+            let calls: u64 = store.usage(&question).iter().map(|usage| usage.counters.calls).sum();
+            let is_asked = |(tenant, _, device, call): &(&str, _, &str, &trueup_core::Call)| {
+                let start = call.time.floor(width_ms);
+                *tenant == "acme"
+                    && (from..until).contains(&start)
+                    && (devices.is_empty() || devices.contains(device))
+            };
+            let expected = truth.calls().filter(is_asked).count() as u64;
+            assert_eq!(calls, expected, "{question:?}");
+        }
+        // Sessions, the last first.
+        let question = UsageQuestion::of("acme", Width::Quarter);
+        let mut latest = BTreeMap::new();
+        for shard in 0..store.shards() {
+            store.rows(shard, &latest_sessions(&question, 3), &mut |row| {
+                let seen = session_of(row).unwrap();
+                let name = (seen.source.to_string(), seen.session.to_string());
+                let last = latest.entry(name).or_insert(seen.last);
+                *last = (*last).max(seen.last);
+            });
+        }
+        let mut expected = BTreeMap::new();
+        for (_, _, _, call) in truth.calls().filter(|(tenant, ..)| *tenant == "acme") {
+            let name = (call.origin.source.to_string(), call.origin.session.to_string());
+            let last = expected.entry(name).or_insert(call.time);
+            *last = (*last).max(call.time);
+        }
+        let first_three = |of: &BTreeMap<(String, String), UnixMs>| {
+            let mut all: Vec<_> = of.iter().map(|(name, last)| (*last, name.clone())).collect();
+            all.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+            all.truncate(3);
+            all
+        };
+        assert_eq!(first_three(&latest), first_three(&expected));
+        // And what one of them used.
+        let (_, (source, session)) = first_three(&expected).remove(0);
+        let sessions = [(source.as_str(), session.as_str())];
+        let question = UsageQuestion { sessions: &sessions, is_by_time: false, ..question };
+        let calls: u64 = store.usage(&question).iter().map(|usage| usage.counters.calls).sum();
+        let is_of = |(tenant, _, _, call): &(&str, _, &str, &trueup_core::Call)| {
+            *tenant == "acme" && *call.origin.source == *source && *call.origin.session == *session
+        };
+        assert_eq!(calls, truth.calls().filter(is_of).count() as u64);
+    });
+}
+
+/// Facts of weeks that are over go, and what they came to stays, also where the horizon has no facts any
+/// more and somebody tells of them again.
+#[test]
+#[ignore = "needs engines: scripts/prove-clickhouse"]
+fn sums_outlive_what_they_are_of() {
+    on_each("retained", |store| {
+        let mut dice = Dice(13);
+        let made = batches(&mut dice, 100, 40, 8);
+        let parts: Vec<_> = made.iter().map(|(tenant, it)| (*tenant, it)).collect();
+        let mut truth = Truth::default();
+        parts.iter().for_each(|(tenant, delivery)| truth.hear(tenant, delivery));
+        store.keep(&parts).unwrap();
+        store.roll();
+        let horizon = upkeep::horizon_of(NOW, 2);
+        store.keep_horizon(horizon, NOW);
+        let read = |at: UnixMs| {
+            let mut read = None;
+            store.rows(0, &upkeep::horizon(at), &mut |row| {
+                read = upkeep::horizon_of_row(row).ok();
+            });
+            read.unwrap()
+        };
+        assert_eq!((read(NOW).taken_from, read(NOW).kept_from), (horizon, Day::FIRST));
+        let hour = UnixMs(NOW.0 + 3_600_000);
+        assert_eq!((read(hour).taken_from, read(hour).kept_from), (horizon, horizon));
+        let count = "SELECT count() AS number FROM llm_event FINAL";
+        let before = store.number(count);
+        for shard in 0..store.shards() {
+            let mut weeks = Vec::new();
+            store.rows(shard, &upkeep::weeks(), &mut |row| {
+                weeks.push(upkeep::week_of(row).unwrap())
+            });
+            assert!(upkeep::drop_weeks(&weeks, read(NOW)).is_empty());
+            let drops = upkeep::drop_weeks(&weeks, read(hour));
+            assert!(!drops.is_empty());
+            for statement in drops {
+                store.write(shard, &statement).unwrap();
+            }
+        }
+        let after = store.number(count);
+        assert!((1..before).contains(&after), "{before} {after}");
+        assert_exact(store, &truth, "dropped");
+        // A receiver that does not know of the horizon yet takes them again; no sum moves.
+        store.horizon.set(Day::FIRST);
+        store.keep(&parts).unwrap();
+        store.roll();
+        assert_eq!(store.roll(), 0);
+        assert_exact(store, &truth, "told again behind the horizon");
+        store.horizon.set(horizon);
+        let flush = store.keep(&parts).unwrap();
+        assert!(!flush.unkept.is_empty());
+    });
+}
+
+#[test]
+#[ignore = "needs engines: scripts/prove-clickhouse"]
+fn a_device_is_forgotten_whatever_its_age() {
+    // 18.16 changes no part that was the last one with a quorum; this is not so of newer versions.
+    on_each_with("forgotten", "?quorum=1", |store| {
+        let mut dice = Dice(17);
+        let made = batches(&mut dice, 400, 40, 8);
+        let parts: Vec<_> = made.iter().map(|(tenant, it)| (*tenant, it)).collect();
+        let mut truth = Truth::default();
+        parts.iter().for_each(|(tenant, delivery)| truth.hear(tenant, delivery));
+        store.keep(&parts).unwrap();
+        // What a device told and another one took over is that one's, once rows have met.
+        for shard in 0..store.shards() {
+            for replica in 0..store.address.shards[shard].len() {
+                let sql = "OPTIMIZE TABLE llm_event FINAL".to_owned();
+                let purpose = trueup_clickhouse::Purpose::Define;
+                let optimize = trueup_clickhouse::Statement { sql, rows: None, purpose };
+                let _unused = store.tell(shard, replica, &optimize);
+            }
+        }
+        store.roll();
+        store.keep_horizon(upkeep::horizon_of(NOW, 2), NOW);
+        let mut days = BTreeSet::new();
+        for shard in 0..store.shards() {
+            store.rows(shard, &upkeep::days_of_device("acme", "ci'1"), &mut |row| {
+                days.insert((shard, "acme".to_owned(), upkeep::day_of_row(row).unwrap()));
+            });
+            for statement in upkeep::erase("acme", "ci'1") {
+                store.write(shard, &statement).unwrap();
+            }
+        }
+        store.wait_for_changes();
+        store.mark(&days);
+        for shard in 0..store.shards() {
+            for statement in upkeep::forget_sums("acme", "ci'1") {
+                store.write(shard, &statement).unwrap();
+            }
+        }
+        store.roll();
+        truth.forget("acme", "ci'1");
+        assert_exact(store, &truth, "forgotten");
+        let left =
+            "SELECT count() AS number FROM llm_event WHERE tenant = 'acme' AND device = 'ci\\'1'";
+        assert_eq!(store.number(left), 0);
+    });
+}
