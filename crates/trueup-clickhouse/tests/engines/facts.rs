@@ -110,7 +110,7 @@ fn every_field_of_every_kind_survives() {
 
 fn host(dice: &mut Dice, id: FactId) -> HostMetric {
     let mut number = || dice.is(60).then(|| dice.next());
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = std::array::from_fn(|_| number());
+    let numbers: [Option<u64>; 14] = std::array::from_fn(|_| number());
     let mut small = || dice.is(60).then(|| u32::try_from(dice.below(1 << 32)).unwrap());
     let mut pressure = || Pressure { some_millipercent: small(), full_millipercent: small() };
     HostMetric {
@@ -121,20 +121,20 @@ fn host(dice: &mut Dice, id: FactId) -> HostMetric {
         mem_pressure: pressure(),
         io_pressure: pressure(),
         cpu_millipercent: small(),
-        cpu_capacity_millicores: a,
-        mem_rss_bytes: b,
-        mem_working_set_bytes: c,
-        mem_limit_bytes: d,
-        disk_used_bytes: e,
-        disk_available_bytes: f,
-        disk_total_bytes: g,
-        disk_read_bytes_per_second: h,
-        disk_write_bytes_per_second: i,
-        net_rx_bytes_per_second: j,
-        net_tx_bytes_per_second: k,
-        processes: l,
-        threads: m,
-        zombies: n,
+        cpu_capacity_millicores: numbers[0],
+        mem_rss_bytes: numbers[1],
+        mem_working_set_bytes: numbers[2],
+        mem_limit_bytes: numbers[3],
+        disk_used_bytes: numbers[4],
+        disk_available_bytes: numbers[5],
+        disk_total_bytes: numbers[6],
+        disk_read_bytes_per_second: numbers[7],
+        disk_write_bytes_per_second: numbers[8],
+        net_rx_bytes_per_second: numbers[9],
+        net_tx_bytes_per_second: numbers[10],
+        processes: numbers[11],
+        threads: numbers[12],
+        zombies: numbers[13],
         oom_kills: Some(u64::MAX),
         metadata: None,
     }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use trueup_clickhouse::rollup::{self, DirtyDay};
@@ -49,6 +50,9 @@ pub(crate) enum Wrong {
     Line(String),
 }
 
+/// Clients of this process.
+static OPENED: AtomicU64 = AtomicU64::new(1);
+
 pub(crate) struct Store {
     pub(crate) address: Address,
     agent: ureq::Agent,
@@ -74,14 +78,13 @@ impl Store {
         let servers = servers.map(|(shard, them)| {
             vec![Server::unknown(them.len(), address.quorum_of(shard)); them.len()]
         });
-        // Of nobody else: processes differ by their number, and clients of one by their count.
-        static OPENED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-        let opened = OPENED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let opened = OPENED.fetch_add(1, Ordering::Relaxed);
         let mut store = Self {
             servers: servers.collect(),
             first: RefCell::new(vec![0; address.shards.len()]),
             agent: config.into(),
             map: SlotMap::new(&[(Day::FIRST, 1)]).unwrap(),
+            // Of nobody else: processes differ by their number, and clients of one by their count.
             receiver: u64::from(std::process::id()) << 32 | opened,
             seq: Cell::new(0),
             drawn: Cell::new(opened * 7_919),

@@ -208,7 +208,7 @@ fn stretches_of_time_and_devices_are_what_is_asked() {
         let made = batches(&mut dice, 200, 6, 10);
         let parts: Vec<_> = made.iter().map(|(tenant, it)| (*tenant, it)).collect();
         store.keep(&parts).unwrap();
-        parts.iter().for_each(|(tenant, delivery)| truth.hear(tenant, delivery));
+        truth.hear_all(&parts);
         store.roll();
         for _ in 0..20 {
             let width = if dice.is(50) { Width::Day } else { Width::Quarter };
@@ -276,7 +276,7 @@ fn sums_outlive_what_they_are_of() {
         let made = batches(&mut dice, 100, 40, 8);
         let parts: Vec<_> = made.iter().map(|(tenant, it)| (*tenant, it)).collect();
         let mut truth = Truth::default();
-        parts.iter().for_each(|(tenant, delivery)| truth.hear(tenant, delivery));
+        truth.hear_all(&parts);
         store.keep(&parts).unwrap();
         store.roll();
         let horizon = upkeep::horizon_of(NOW, 2);
@@ -296,7 +296,7 @@ fn sums_outlive_what_they_are_of() {
         for shard in 0..store.shards() {
             let mut weeks = Vec::new();
             store.rows(shard, &upkeep::weeks(), &mut |row| {
-                weeks.push(upkeep::week_of(row).unwrap())
+                weeks.push(upkeep::week_of(row).unwrap());
             });
             assert!(upkeep::drop_weeks(&weeks, read(NOW)).is_empty());
             let drops = upkeep::drop_weeks(&weeks, read(hour));
@@ -329,7 +329,7 @@ fn a_device_is_forgotten_whatever_its_age() {
         let made = batches(&mut dice, 400, 40, 8);
         let parts: Vec<_> = made.iter().map(|(tenant, it)| (*tenant, it)).collect();
         let mut truth = Truth::default();
-        parts.iter().for_each(|(tenant, delivery)| truth.hear(tenant, delivery));
+        truth.hear_all(&parts);
         store.keep(&parts).unwrap();
         // What a device told and another one took over is that one's, once rows have met.
         for shard in 0..store.shards() {

@@ -137,6 +137,12 @@ impl Truth {
         }
     }
 
+    pub(crate) fn hear_all(&mut self, told: &[(&str, &Delivery)]) {
+        for (tenant, delivery) in told {
+            self.hear(tenant, delivery);
+        }
+    }
+
     /// Takes out a device that is forgotten.
     pub(crate) fn forget(&mut self, tenant: &str, device: &str) {
         self.words.retain(|(of, _), (_, by, _)| of != tenant || by != device);
