@@ -1,57 +1,238 @@
-//! What each device said of itself last: on the first shard, for there are few.
+//! What is kept of devices beside what they tell: how each said that it is, its batches, and its token.
+//! All of it is on the first shard, for there is little.
 
-use trueup_core::{Text, UnixMs};
+use trueup_core::{BatchHead, Delivery, HubToken, Sender, SenderStatus, Text, UnixMs, Word};
 
+use crate::day::Day;
 use crate::native::{Columns, Get, NativeError, Row};
 use crate::quote::quoted;
 use crate::schema::millis;
 use crate::statement::{Purpose, Statement};
+use crate::usage::time;
 
-/// A device, as it said.
+/// A ledger of a device, as it said last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceState {
     /// Whose it is.
     pub tenant: Text,
-    /// Its name.
+    /// The name on its token.
     pub device: Text,
-    /// When it said so: of two words of one device the later one holds.
+    /// What it said of itself.
+    pub sender: Sender,
+    /// When it said so, by its own clock: of two words of one ledger the later one holds.
     pub told: UnixMs,
-    /// What it said, in the words of whoever keeps it.
-    pub about: String,
+    /// When that came.
+    pub seen: UnixMs,
+    /// The last place that it told of.
+    pub last_seq: Option<i64>,
+    /// When the newest of the records happened that it told of then.
+    pub newest: Option<UnixMs>,
 }
 
-/// Keeps what devices said.
+impl DeviceState {
+    /// What a delivery says of its sender.
+    #[must_use]
+    pub fn of(tenant: &str, delivery: &Delivery, seen: UnixMs) -> Self {
+        let is_told = |word: &&Word| matches!(word, Word::Is(_));
+        let newest = delivery.words.iter().filter(is_told).map(|word| word.id().time()).max();
+        let batch = delivery.batch.as_ref();
+        Self {
+            tenant: tenant.into(),
+            device: delivery.device.clone(),
+            sender: delivery.sender.clone(),
+            told: batch.map_or(seen, |batch| batch.created_at),
+            seen,
+            last_seq: batch.map(|batch| batch.last_seq),
+            newest,
+        }
+    }
+
+    fn status(&self) -> Option<&SenderStatus> {
+        self.sender.status.as_ref()
+    }
+}
+
+/// Keeps what devices said of themselves.
 #[must_use]
 pub fn keep_devices(states: &[DeviceState]) -> Statement {
     let columns = Columns::new()
         .with("tenant", Get::Text(|it: &DeviceState| &it.tenant))
-        .with("device", Get::Text(|it: &DeviceState| &it.device))
-        .with("told_ms", Get::U64(|it: &DeviceState| millis(it.told)))
-        .with("about", Get::Text(|it: &DeviceState| &it.about));
+        .with("device", Get::Text(|it| &it.device))
+        .with("ledger", Get::Text(|it| &it.sender.ledger))
+        .with("epoch", Get::Text(|it| &it.sender.epoch))
+        .with("told_ms", Get::U64(|it| millis(it.told)))
+        .with("seen_ms", Get::U64(|it| millis(it.seen)))
+        .with("host", Get::Text(|it| &it.sender.host))
+        .with("agent", Get::Text(|it| &it.sender.agent))
+        .with("version", Get::Text(|it| &it.sender.version))
+        .with("last_seq", Get::MaybeI64(|it| it.last_seq))
+        .with("newest_ms", Get::MaybeU64(|it| it.newest.map(millis)))
+        .with("waiting", Get::MaybeU64(|it| Some(it.status()?.waiting)))
+        .with("oldest_waiting_ms", Get::MaybeU64(|it| it.status()?.oldest_waiting_at.map(millis)))
+        .with("dropped", Get::MaybeU64(|it| Some(it.status()?.dropped)))
+        .with("refused", Get::MaybeU64(|it| Some(it.status()?.refused)))
+        .with("last_read_ms", Get::MaybeU64(|it| it.status()?.last_read_at.map(millis)));
     Statement::insert("device_state", &columns, states)
 }
 
-/// Asks for a tenant's devices, by name: [`device_of`] reads each row.
+/// Asks for a tenant's devices, by name, each with its ledgers, the last heard of first: [`device_of`]
+/// reads each row.
 #[must_use]
 pub fn devices(tenant: &str) -> Statement {
     let sql = format!(
-        "SELECT tenant, device, told_ms, about FROM device_state FINAL WHERE tenant = {}
-         ORDER BY device",
+        "SELECT tenant, device, ledger, epoch, told_ms, seen_ms, host, agent, version, last_seq,
+            newest_ms, waiting, oldest_waiting_ms, dropped, refused, last_read_ms
+         FROM device_state FINAL WHERE tenant = {}
+         ORDER BY device, seen_ms DESC, ledger, epoch",
         quoted(tenant)
     );
     Statement::new(Purpose::Read, sql)
 }
 
-/// A device.
+/// A ledger of a device.
 ///
 /// # Errors
 /// What is no row of the answer.
 pub fn device_of(row: Row<'_>) -> Result<DeviceState, NativeError> {
-    let told = i64::try_from(row.unsigned("told_ms")?).ok();
+    let status = match row.maybe_unsigned("waiting")? {
+        Some(waiting) => Some(SenderStatus {
+            waiting,
+            oldest_waiting_at: maybe_time(row, "oldest_waiting_ms")?,
+            dropped: row.maybe_unsigned("dropped")?.unwrap_or(0),
+            refused: row.maybe_unsigned("refused")?.unwrap_or(0),
+            last_read_at: maybe_time(row, "last_read_ms")?,
+        }),
+        None => None,
+    };
     Ok(DeviceState {
         tenant: row.text("tenant")?.into(),
         device: row.text("device")?.into(),
-        told: told.map(UnixMs).ok_or(NativeError::Value { column: "told_ms" })?,
-        about: row.text("about")?.to_owned(),
+        sender: Sender {
+            ledger: row.text("ledger")?.into(),
+            epoch: row.text("epoch")?.into(),
+            host: row.text("host")?.into(),
+            agent: row.text("agent")?.into(),
+            version: row.text("version")?.into(),
+            status,
+        },
+        told: time(row, "told_ms")?,
+        seen: time(row, "seen_ms")?,
+        last_seq: row.maybe_signed("last_seq")?,
+        newest: maybe_time(row, "newest_ms")?,
+    })
+}
+
+fn maybe_time(row: Row<'_>, column: &'static str) -> Result<Option<UnixMs>, NativeError> {
+    let ms = row.maybe_unsigned(column)?.map(i64::try_from).transpose();
+    ms.map(|ms| ms.map(UnixMs)).map_err(|_| NativeError::Value { column })
+}
+
+/// A batch that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchTaken {
+    /// Whose it is.
+    pub tenant: Text,
+    /// The device that sent it.
+    pub device: Text,
+    /// Of which ledger.
+    pub ledger: Text,
+    /// Of which of its epochs.
+    pub epoch: Text,
+    /// Which batch.
+    pub head: BatchHead,
+    /// How many words were kept of it.
+    pub words: u64,
+    /// When it came.
+    pub seen: UnixMs,
+}
+
+/// Keeps which batches were taken. To be sent behind what is in them.
+#[must_use]
+pub fn keep_batches(batches: &[BatchTaken]) -> Vec<Statement> {
+    let columns = Columns::new()
+        .with("tenant", Get::Text(|it: &BatchTaken| &it.tenant))
+        .with("day", Get::Date(|it| Day::near(it.head.created_at).number()))
+        .with("batch_id", Get::Text(|it| &it.head.id))
+        .with("sha256", Get::Text(|it| &it.head.sha256))
+        .with("device", Get::Text(|it| &it.device))
+        .with("ledger", Get::Text(|it| &it.ledger))
+        .with("epoch", Get::Text(|it| &it.epoch))
+        .with("first_seq", Get::MaybeI64(|it| Some(it.head.first_seq)))
+        .with("last_seq", Get::MaybeI64(|it| Some(it.head.last_seq)))
+        .with("words", Get::U64(|it| it.words))
+        .with("seen_ms", Get::U64(|it| millis(it.seen)));
+    let week = |batch: &BatchTaken| Day::near(batch.head.created_at).monday();
+    let mut sorted = batches.to_vec();
+    sorted.sort_by_key(week);
+    let parts = sorted.chunk_by(|one, next| week(one) == week(next));
+    parts.map(|part| Statement::insert("batch", &columns, part)).collect()
+}
+
+/// Asks what is known of batches of these names: [`known_batch_of`] reads each row.
+#[must_use]
+pub fn known_batches(batches: &[(&str, &BatchHead)]) -> Statement {
+    let key = |(tenant, head): &(&str, &BatchHead)| {
+        let day = Day::near(head.created_at).sql();
+        format!("({}, {day}, {})", quoted(tenant), quoted(&head.id))
+    };
+    let keys: Vec<String> = batches.iter().map(key).collect();
+    let sql = format!(
+        "SELECT tenant, batch_id, sha256 FROM batch FINAL WHERE (tenant, day, batch_id) IN ({})",
+        keys.join(", ")
+    );
+    Statement::new(Purpose::Read, sql)
+}
+
+/// A batch that is known: whose, its name, and the hash of its events.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn known_batch_of(row: Row<'_>) -> Result<(Text, Text, Text), NativeError> {
+    let text = |column| row.text(column).map(Text::from);
+    Ok((text("tenant")?, text("batch_id")?, text("sha256")?))
+}
+
+/// Keeps a token, in the place of one with its id.
+#[must_use]
+pub fn keep_token(token: &HubToken) -> Statement {
+    let columns = Columns::new()
+        .with("id", Get::Text(|(it, _): &(&HubToken, String)| &it.id))
+        .with("ver", Get::U64(|(it, _)| millis(it.revoked_at.unwrap_or(it.created_at))))
+        .with("hash", Get::Text(|(_, hash)| hash))
+        .with("tenant", Get::Text(|(it, _)| &it.tenant))
+        .with("device", Get::MaybeText(|(it, _)| it.device.as_deref()))
+        .with("created_ms", Get::U64(|(it, _)| millis(it.created_at)))
+        .with("revoked_ms", Get::MaybeU64(|(it, _)| it.revoked_at.map(millis)));
+    let hash = token.hash.map(|byte| format!("{byte:02x}")).concat();
+    Statement::insert("hub_token", &columns, &[(token, hash)])
+}
+
+/// Asks for all tokens, in the order in which they were made: [`token_of`] reads each row.
+#[must_use]
+pub fn tokens() -> Statement {
+    let sql = "SELECT id, hash, tenant, device, created_ms, revoked_ms FROM hub_token FINAL
+         ORDER BY created_ms, id";
+    Statement::new(Purpose::Read, sql)
+}
+
+/// A token.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn token_of(row: Row<'_>) -> Result<HubToken, NativeError> {
+    let wrong = || NativeError::Value { column: "hash" };
+    let mut hash = [0; 32];
+    let digits = row.text("hash")?;
+    for (at, byte) in hash.iter_mut().enumerate() {
+        let digits = digits.get(at * 2..at * 2 + 2).ok_or_else(wrong)?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+    }
+    Ok(HubToken {
+        id: row.text("id")?.into(),
+        hash,
+        tenant: row.text("tenant")?.into(),
+        device: row.maybe_text("device")?.map(Text::from),
+        created_at: time(row, "created_ms")?,
+        revoked_at: maybe_time(row, "revoked_ms")?,
     })
 }

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trueup_core::{Delivery, Fact, FactId, Word};
+use trueup_core::{Delivery, Fact, Word};
 
 use crate::day::Day;
 use crate::native::{Columns, Get};
@@ -71,20 +71,6 @@ pub enum Unkept {
     Kind,
 }
 
-/// The id of what a word is of.
-#[must_use]
-pub fn id_of(word: &Word) -> FactId {
-    match word {
-        Word::Is(Fact::Call(call)) => call.id(),
-        Word::Is(Fact::Error(error)) => FactId::new(error.time, error.key),
-        Word::Is(Fact::Event(event)) => FactId::new(event.time, event.key),
-        Word::Is(Fact::Host(host)) => FactId::new(host.time, host.key),
-        Word::Is(Fact::SessionTotal(claim)) => FactId::new(claim.time, claim.key),
-        Word::Is(Fact::Quota(quota)) => FactId::first_at(quota.time),
-        Word::IsNot { id, version: _ } => *id,
-    }
-}
-
 /// The day of a word, or why it is not kept. `horizon` is the first day that is.
 ///
 /// # Errors
@@ -94,7 +80,7 @@ pub fn day_of(word: &Word, horizon: Day) -> Result<Day, Unkept> {
         return Err(Unkept::Kind);
     }
     // Of the id and not of the fact: it is in the key, which all words on one id must share.
-    let day = Day::of(id_of(word).time()).ok_or(Unkept::NoDay)?;
+    let day = Day::of(word.id().time()).ok_or(Unkept::NoDay)?;
     if day < horizon { Err(Unkept::TooOld { day, horizon }) } else { Ok(day) }
 }
 
@@ -126,7 +112,7 @@ impl Flush {
                         continue;
                     }
                 };
-                let head = Head { tenant, day, id: id_of(word), device: &delivery.device };
+                let head = Head { tenant, day, id: word.id(), device: &delivery.device };
                 let shard = map.shard(tenant, head.id, day);
                 parts.entry((shard, day.monday())).or_default().push(head, word);
                 if matches!(word, Word::Is(Fact::Call(_)) | Word::IsNot { .. }) {

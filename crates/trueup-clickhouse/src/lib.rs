@@ -29,8 +29,11 @@ mod usage;
 
 pub use address::{Address, AddressError, Password, REPLICAS_MAX, SHARDS_MAX};
 pub use day::Day;
-pub use devices::{DeviceState, device_of, devices, keep_devices};
-pub use flush::{Flush, Insert, Mark, Told, Unkept, day_of, id_of, marks};
+pub use devices::{
+    BatchTaken, DeviceState, device_of, devices, keep_batches, keep_devices, keep_token,
+    known_batch_of, known_batches, token_of, tokens,
+};
+pub use flush::{Flush, Insert, Mark, Told, Unkept, day_of, marks};
 pub use native::{NativeError, Row, read};
 pub use quote::{fixed, quoted};
 pub use records::{Kind, Record, RecordsQuestion, record_of, records};

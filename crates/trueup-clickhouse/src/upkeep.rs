@@ -13,8 +13,8 @@ use crate::schema::millis;
 use crate::statement::{Purpose, Statement};
 
 /// Tables whose rows go with their week.
-const WEEKLY: [&str; 6] =
-    ["llm_event", "error_event", "custom_event", "system_metric", "dirty", "rolled"];
+const WEEKLY: [&str; 7] =
+    ["llm_event", "error_event", "custom_event", "system_metric", "dirty", "rolled", "batch"];
 /// Tables of sums, by day.
 const SUMS: [&str; 2] = ["roll_quarter", "roll_day"];
 /// How long a horizon stands before anything goes: longer than any statement may take.

@@ -70,11 +70,9 @@ pub struct Usage {
     pub start: UnixMs,
     /// The times of its first and its last call.
     pub times: (UnixMs, UnixMs),
-    /// The device; empty where they are not told apart.
-    pub device: Text,
     /// The session; empty where they are not told apart.
     pub session: Text,
-    /// What it is a sum of.
+    /// What it is a sum of; with its device where these are told apart.
     pub series: Series,
     /// The sum.
     pub counters: Counters,
@@ -195,9 +193,8 @@ pub fn usage_of(question: &UsageQuestion<'_>, row: Row<'_>) -> Result<Usage, Nat
     Ok(Usage {
         start,
         times: (time(row, "min_first_ms")?, time(row, "max_last_ms")?),
-        device: named(question.is_by_device, "g_device")?.into(),
         session: named(question.is_by_session, "g_session")?.into(),
-        series: series_of(row)?,
+        series: series_of(row, named(question.is_by_device, "g_device")?)?,
         counters: Counters {
             calls: row.unsigned("sum_calls")?,
             errors: row.unsigned("sum_errors")?,
@@ -215,7 +212,7 @@ pub fn usage_of(question: &UsageQuestion<'_>, row: Row<'_>) -> Result<Usage, Nat
     })
 }
 
-fn series_of(row: Row<'_>) -> Result<Series, NativeError> {
+fn series_of(row: Row<'_>, device: &str) -> Result<Series, NativeError> {
     let code = u16::try_from(row.unsigned("g_price_class")?).ok();
     Ok(Series {
         witness: Witness::Measured,
@@ -228,6 +225,7 @@ fn series_of(row: Row<'_>) -> Result<Series, NativeError> {
             .and_then(PriceClass::from_code)
             .ok_or(NativeError::Value { column: "g_price_class" })?,
         has_reported_cost: row.unsigned("g_has_cost")? != 0,
+        device: device.into(),
     })
 }
 

@@ -175,15 +175,54 @@ CREATE TABLE IF NOT EXISTS rolled (
     marks UInt64
 ) ENGINE = ReplacingMergeTree(marks) PARTITION BY toMonday(day) ORDER BY (tenant, day);
 
--- What each device said of itself last.
+-- What each ledger of a device said of itself last. This table and the next two are on the first shard.
 CREATE TABLE IF NOT EXISTS device_state (
     tenant String,
     device String,
+    ledger String,
+    epoch String,
     told_ms UInt64,
-    about String
-) ENGINE = ReplacingMergeTree(told_ms) ORDER BY (tenant, device);
+    seen_ms UInt64,
+    host String,
+    agent String,
+    version String,
+    last_seq Nullable(Int64),
+    newest_ms Nullable(UInt64),
+    waiting Nullable(UInt64),
+    oldest_waiting_ms Nullable(UInt64),
+    dropped Nullable(UInt64),
+    refused Nullable(UInt64),
+    last_read_ms Nullable(UInt64)
+) ENGINE = ReplacingMergeTree(told_ms) ORDER BY (tenant, device, ledger, epoch);
 
--- From which week on there are how many shards; on the first shard.
+-- Batches that were taken: so that another one of the same name, and places that nobody told of, are
+-- found out. `day` is that on which the batch was made.
+CREATE TABLE IF NOT EXISTS batch (
+    tenant String,
+    day Date,
+    batch_id String,
+    sha256 String,
+    device String,
+    ledger String,
+    epoch String,
+    first_seq Nullable(Int64),
+    last_seq Nullable(Int64),
+    words UInt64,
+    seen_ms UInt64
+) ENGINE = ReplacingMergeTree(seen_ms) PARTITION BY toMonday(day) ORDER BY (tenant, day, batch_id);
+
+-- Who may ask; of a secret its hash, in hexadecimal digits.
+CREATE TABLE IF NOT EXISTS hub_token (
+    id String,
+    ver UInt64,
+    hash String,
+    tenant String,
+    device Nullable(String),
+    created_ms UInt64,
+    revoked_ms Nullable(UInt64)
+) ENGINE = ReplacingMergeTree(ver) ORDER BY id;
+
+-- From which week on there are how many shards; on the first shard, too.
 CREATE TABLE IF NOT EXISTS slot_map (
     since Date,
     shards UInt64

@@ -15,3 +15,5 @@ ALTER TABLE custom_event MODIFY SETTING fsync_after_insert = 1, fsync_part_direc
 ALTER TABLE system_metric MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1;
 ALTER TABLE dirty MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1;
 ALTER TABLE device_state MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1;
+ALTER TABLE batch MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1;
+ALTER TABLE hub_token MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1;

@@ -19,7 +19,7 @@ fn a_torn_insert_is_refused_as_a_whole() {
                 Word::Is(Fact::Call(Box::new(call(&mut dice, id(number, 1), Version::new(NOW, 0)))))
             })
             .collect();
-        let delivery = Delivery { device: "laptop".into(), words };
+        let delivery = Delivery { device: "laptop".into(), words, ..Delivery::default() };
         let mark = trueup_clickhouse::Mark { receiver: 1, seq: 1 };
         let told = [trueup_clickhouse::Told { tenant: "acme", delivery: &delivery }];
         let flush =
@@ -99,7 +99,7 @@ fn what_has_no_place_is_refused_with_its_reason() {
             claim,
             not(NOW.0),
         ];
-        let delivery = Delivery { device: "laptop".into(), words };
+        let delivery = Delivery { device: "laptop".into(), words, ..Delivery::default() };
         let flush = store.keep(&[("acme", &delivery)]).unwrap();
         let reasons: Vec<_> =
             flush.unkept.iter().map(|(_, place, why)| (*place, why.to_string())).collect();

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use trueup_clickhouse::{
-    DeviceState, Kind, Record, RecordsQuestion, device_of, devices, keep_devices, record_of,
-    records,
+    BatchTaken, DeviceState, Kind, Record, RecordsQuestion, device_of, devices, keep_batches,
+    keep_devices, keep_token, known_batch_of, known_batches, record_of, records, token_of, tokens,
 };
 use trueup_core::{
-    CallBody, CustomEvent, Delivery, ErrorEvent, Fact, FactId, HostMetric, Key, Pressure, UnixMs,
-    Version, Word,
+    BatchHead, CallBody, CustomEvent, Delivery, ErrorEvent, Fact, FactId, HostMetric, HubToken,
+    Key, Pressure, Sender, SenderStatus, UnixMs, Version, Word,
 };
 
 use crate::store::{NOW, Store, on_each};
-use crate::told::{Dice, HOSTILE, call, id};
+use crate::told::{Dice, HOSTILE, TENANTS, call, id};
 
 fn all(store: &Store, question: &RecordsQuestion<'_>) -> Vec<Record> {
     let mut all = Vec::new();
@@ -84,7 +84,7 @@ fn every_field_of_every_kind_survives() {
                 expected.insert((kind, id), fact);
             }
         }
-        let delivery = Delivery { device: "it's\\me".into(), words };
+        let delivery = Delivery { device: "it's\\me".into(), words, ..Delivery::default() };
         store.keep(&[("acme", &delivery), ("acme", &delivery)]).unwrap();
         store.keep(&[("acme", &delivery), ("third", &delivery)]).unwrap();
         for (name, kind) in [
@@ -150,7 +150,7 @@ fn pages_follow_each_other() {
         };
         let words: Vec<_> =
             (0..100).zip(0..).map(|(number, place)| word(&mut dice, number, place)).collect();
-        let delivery = Delivery { device: "laptop".into(), words };
+        let delivery = Delivery { device: "laptop".into(), words, ..Delivery::default() };
         store.keep(&[("acme", &delivery)]).unwrap();
         let mut ids: Vec<FactId> = (0..100).map(|number| id(number, 20)).collect();
         ids.sort();
@@ -188,18 +188,75 @@ fn pages_follow_each_other() {
 #[ignore = "needs engines: scripts/prove-clickhouse"]
 fn of_a_device_the_last_word_is_known() {
     on_each("devices", |store| {
-        let state = |device: &str, ms: i64, about: &str| DeviceState {
-            tenant: "acme".into(),
-            device: device.into(),
-            told: UnixMs(NOW.0 + ms),
-            about: about.to_owned(),
+        let state = |device: &str, ms: i64, host: &str| {
+            let status = (ms > 3).then_some(SenderStatus {
+                waiting: 7,
+                oldest_waiting_at: Some(NOW),
+                dropped: 1,
+                refused: 0,
+                last_read_at: None,
+            });
+            let sender =
+                Sender { ledger: "l".into(), host: host.into(), status, ..Sender::default() };
+            let created_at = UnixMs(NOW.0 + ms);
+            let batch = Some(BatchHead { created_at, last_seq: ms, ..BatchHead::default() });
+            let delivery = Delivery { device: device.into(), sender, batch, ..Delivery::default() };
+            DeviceState::of("acme", &delivery, NOW)
         };
-        let said = [state("b'ox", 5, r#"{"v":"2"}"#), state("a", 1, "{}"), state("b'ox", 3, "{}")];
+        let said = [state("b'ox", 5, HOSTILE[2]), state("a", 1, "h"), state("b'ox", 3, "old")];
         for state in &said {
             store.write(0, &keep_devices(std::slice::from_ref(state))).unwrap();
         }
         let mut known = Vec::new();
         store.rows(0, &devices("acme"), &mut |row| known.push(device_of(row).unwrap()));
         assert_eq!(known, [said[1].clone(), said[0].clone()]);
+    });
+}
+
+#[test]
+#[ignore = "needs engines: scripts/prove-clickhouse"]
+fn batches_and_tokens_are_known_again() {
+    on_each("known", |store| {
+        let head = |id: &str, sha256: &str| BatchHead {
+            id: id.into(),
+            created_at: NOW,
+            first_seq: 1,
+            last_seq: 0,
+            sha256: sha256.into(),
+        };
+        let taken = BatchTaken {
+            tenant: TENANTS[1].into(),
+            device: "box".into(),
+            ledger: "l".into(),
+            epoch: "e".into(),
+            head: head("it's", "7d1f"),
+            words: 3,
+            seen: NOW,
+        };
+        for statement in keep_batches(&[taken.clone(), taken]) {
+            store.write(0, &statement).unwrap();
+        }
+        let (same, other) = (head("it's", "0000"), head("another", "7d1f"));
+        let asked = known_batches(&[(TENANTS[1], &same), (TENANTS[1], &other), ("acme", &same)]);
+        let mut known = Vec::new();
+        store.rows(0, &asked, &mut |row| known.push(known_batch_of(row).unwrap()));
+        assert_eq!(known, [(TENANTS[1].into(), "it's".into(), "7d1f".into())]);
+
+        let made = HubToken {
+            id: "9d3e51c2".into(),
+            hash: [0xab; 32],
+            tenant: "acme".into(),
+            device: Some("box".into()),
+            created_at: NOW,
+            revoked_at: None,
+        };
+        let revoked = HubToken { revoked_at: Some(UnixMs(NOW.0 + 1)), ..made.clone() };
+        let reads = HubToken { id: "0".into(), device: None, ..made.clone() };
+        for token in [&revoked, &made, &reads] {
+            store.write(0, &keep_token(token)).unwrap();
+        }
+        let mut told = Vec::new();
+        store.rows(0, &tokens(), &mut |row| told.push(token_of(row).unwrap()));
+        assert_eq!(told, [reads, revoked]);
     });
 }

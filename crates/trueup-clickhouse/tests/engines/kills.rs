@@ -38,7 +38,8 @@ fn delivery(dice: &mut Dice, truth: &mut Truth, round: usize) -> Delivery {
         Word::Is(Fact::Call(Box::new(call(dice, id, version))))
     });
     let words = words.collect();
-    let delivery = Delivery { device: dice.one(&["laptop", "box"]).into(), words };
+    let delivery =
+        Delivery { device: dice.one(&["laptop", "box"]).into(), words, ..Delivery::default() };
     truth.hear("acme", &delivery);
     delivery
 }

@@ -21,8 +21,8 @@ fn told(store: &Store, width_ms: i64, by: By) -> BTreeMap<Group, (Counters, Unix
             ..UsageQuestion::of(tenant, width)
         };
         for usage in store.usage(&question) {
-            let (device, session) = (usage.device.to_string(), usage.session.to_string());
-            let group = (tenant.to_owned(), usage.start.0, device, session, usage.series);
+            let session = usage.session.to_string();
+            let group = (tenant.to_owned(), usage.start.0, session, usage.series);
             let (first, last) = usage.times;
             let sum = sums.entry(group).or_insert((Counters::default(), first, last));
             *sum = (sum.0.plus(&usage.counters), sum.1.min(first), sum.2.max(last));
@@ -64,7 +64,7 @@ fn batches(dice: &mut Dice, ids: u64, days: u64, rounds: u64) -> Vec<(&'static s
                 }
             });
             let words = words.collect();
-            batches.push((tenant, Delivery { device, words }));
+            batches.push((tenant, Delivery { device, words, ..Delivery::default() }));
         }
     }
     batches
@@ -80,7 +80,7 @@ fn rebatched(
         let size = usize::try_from(1 + dice.below(17)).unwrap();
         for words in delivery.words.chunks(size) {
             let device = delivery.device.clone();
-            let part = (*tenant, Delivery { device, words: words.to_vec() });
+            let part = (*tenant, Delivery { device, words: words.to_vec(), ..Delivery::default() });
             for _ in 0..=u64::from(dice.is(30)) + u64::from(dice.is(10)) {
                 parts.push(part.clone());
             }
@@ -141,7 +141,7 @@ fn what_is_taken_back_leaves_nothing() {
             Word::Is(Fact::Call(Box::new(call(dice, id, Version::new(NOW, place)))))
         };
         let words = ids.iter().zip(0..).map(|(id, place)| word(&mut dice, *id, place)).collect();
-        let told_first = Delivery { device: "laptop".into(), words };
+        let told_first = Delivery { device: "laptop".into(), words, ..Delivery::default() };
         store.keep(&[("acme", &told_first)]).unwrap();
         store.roll();
         let mut truth = Truth::default();
@@ -150,7 +150,11 @@ fn what_is_taken_back_leaves_nothing() {
         let later = UnixMs(NOW.0 + 1);
         let not =
             |(id, place): (&_, _)| Word::IsNot { id: *id, version: Version::new(later, place) };
-        let back = Delivery { device: "box".into(), words: ids.iter().zip(0..).map(not).collect() };
+        let back = Delivery {
+            device: "box".into(),
+            words: ids.iter().zip(0..).map(not).collect(),
+            ..Delivery::default()
+        };
         store.keep(&[("acme", &back)]).unwrap();
         store.roll();
         assert_exact(store, &Truth::default(), "taken back");
@@ -160,7 +164,7 @@ fn what_is_taken_back_leaves_nothing() {
         assert_exact(store, &Truth::default(), "an old word");
         let version = Version::new(UnixMs(NOW.0 + 2), 0);
         let again = Word::Is(Fact::Call(Box::new(call(&mut dice, ids[0], version))));
-        let again = Delivery { device: "box".into(), words: vec![again] };
+        let again = Delivery { device: "box".into(), words: vec![again], ..Delivery::default() };
         store.keep(&[("acme", &again)]).unwrap();
         store.roll();
         truth = Truth::default();
@@ -179,7 +183,8 @@ fn sums_that_were_begun_earlier_do_not_win() {
         let mut tell = |number: u64| {
             let version = Version::new(NOW, usize::try_from(number).unwrap());
             let word = Word::Is(Fact::Call(Box::new(call(&mut dice, id(number, 1), version))));
-            let delivery = Delivery { device: "laptop".into(), words: vec![word] };
+            let delivery =
+                Delivery { device: "laptop".into(), words: vec![word], ..Delivery::default() };
             store.keep(&[("acme", &delivery)]).unwrap();
             truth.hear("acme", &delivery);
         };

@@ -71,7 +71,7 @@ pub(crate) fn call(dice: &mut Dice, id: FactId, version: Version) -> Call {
     Call {
         key: Key::of_id(id),
         variant: Variant::default(),
-        rank: version.rank(&dice.next().to_le_bytes()),
+        rank: version.rank(&[&dice.next().to_le_bytes()]),
         twin: None,
         time: id.time(),
         origin: Origin {
@@ -114,8 +114,8 @@ pub(crate) struct Truth {
     words: BTreeMap<(String, FactId), (Version, String, Option<Call>)>,
 }
 
-/// What a sum is of: tenant, where its stretch begins, device, session, series.
-pub(crate) type Group = (String, i64, String, String, Series);
+/// What a sum is of: tenant, where its stretch begins, session, series.
+pub(crate) type Group = (String, i64, String, Series);
 
 impl Truth {
     pub(crate) fn hear(&mut self, tenant: &str, delivery: &Delivery) {
@@ -162,12 +162,12 @@ impl Truth {
     ) -> BTreeMap<Group, (Counters, UnixMs, UnixMs)> {
         let mut sums: BTreeMap<Group, (Counters, UnixMs, UnixMs)> = BTreeMap::new();
         for (tenant, _, device, call) in self.calls() {
+            let device = if by.device { device.into() } else { "".into() };
             let group = (
                 tenant.to_owned(),
                 if width_ms == 0 { 0 } else { call.time.floor(width_ms).0 },
-                if by.device { device.to_owned() } else { String::new() },
                 if by.session { call.origin.session.to_string() } else { String::new() },
-                Series::of_call(call),
+                Series { device, ..Series::of_call(call) },
             );
             let one = Counters::of_call(call);
             let sum = sums.entry(group).or_insert((Counters::default(), call.time, call.time));
