@@ -177,19 +177,37 @@ pub fn known_batches(batches: &[(&str, &BatchHead)]) -> Statement {
     };
     let keys: Vec<String> = batches.iter().map(key).collect();
     let sql = format!(
-        "SELECT tenant, batch_id, sha256 FROM batch FINAL WHERE (tenant, day, batch_id) IN ({})",
+        "SELECT tenant, batch_id, sha256, words FROM batch FINAL WHERE (tenant, day, batch_id) IN ({})",
         keys.join(", ")
     );
     Statement::new(Purpose::Read, sql)
 }
 
-/// A batch that is known: whose, its name, and the hash of its events.
+/// A batch that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownBatch {
+    /// Whose it is.
+    pub tenant: Text,
+    /// Its name.
+    pub id: Text,
+    /// The hash of its events.
+    pub sha256: Text,
+    /// How many words were kept of it.
+    pub words: u64,
+}
+
+/// A batch that is known.
 ///
 /// # Errors
 /// What is no row of the answer.
-pub fn known_batch_of(row: Row<'_>) -> Result<(Text, Text, Text), NativeError> {
+pub fn known_batch_of(row: Row<'_>) -> Result<KnownBatch, NativeError> {
     let text = |column| row.text(column).map(Text::from);
-    Ok((text("tenant")?, text("batch_id")?, text("sha256")?))
+    Ok(KnownBatch {
+        tenant: text("tenant")?,
+        id: text("batch_id")?,
+        sha256: text("sha256")?,
+        words: row.unsigned("words")?,
+    })
 }
 
 /// Keeps a token, in the place of one with its id.

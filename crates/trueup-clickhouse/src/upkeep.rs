@@ -170,6 +170,22 @@ pub fn forget_sums(tenant: &str, device: &str) -> Vec<Statement> {
     SUMS.into_iter().map(statement).collect()
 }
 
+/// Asks a server what time it is: [`clock_of`] reads the answer.
+#[must_use]
+pub fn clock() -> Statement {
+    Statement::new(Purpose::Read, "SELECT toUInt64(toUnixTimestamp(now())) AS now_s")
+}
+
+/// What time it is there, to the second.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn clock_of(row: Row<'_>) -> Result<UnixMs, NativeError> {
+    let seconds = i64::try_from(row.unsigned("now_s")?).ok();
+    let ms = seconds.and_then(|seconds| seconds.checked_mul(1_000));
+    ms.map(UnixMs).ok_or(NativeError::Value { column: "now_s" })
+}
+
 /// Asks how many changes of rows are not done yet: [`undone_of`] reads the answer.
 #[must_use]
 pub fn undone() -> Statement {

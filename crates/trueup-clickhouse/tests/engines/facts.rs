@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use trueup_clickhouse::{
-    BatchTaken, DeviceState, Kind, Record, RecordsQuestion, device_of, devices, keep_batches,
-    keep_devices, keep_token, known_batch_of, known_batches, record_of, records, token_of, tokens,
+    BatchTaken, DeviceState, Kind, KnownBatch, Record, RecordsQuestion, device_of, devices,
+    keep_batches, keep_devices, keep_token, known_batch_of, known_batches, record_of, records,
+    token_of, tokens,
 };
 use trueup_core::{
     BatchHead, CallBody, CustomEvent, Delivery, ErrorEvent, Fact, FactId, HostMetric, HubToken,
@@ -240,7 +241,8 @@ fn batches_and_tokens_are_known_again() {
         let asked = known_batches(&[(TENANTS[1], &same), (TENANTS[1], &other), ("acme", &same)]);
         let mut known = Vec::new();
         store.rows(0, &asked, &mut |row| known.push(known_batch_of(row).unwrap()));
-        assert_eq!(known, [(TENANTS[1].into(), "it's".into(), "7d1f".into())]);
+        let (tenant, id, sha256) = (TENANTS[1].into(), "it's".into(), "7d1f".into());
+        assert_eq!(known, [KnownBatch { tenant, id, sha256, words: 3 }]);
 
         let made = HubToken {
             id: "9d3e51c2".into(),

@@ -16,7 +16,7 @@ use crate::api::Known;
 use crate::clock;
 use crate::config::Config;
 use crate::fleet;
-use crate::hub::{self, Settings, Sqlite, Store};
+use crate::hub::{self, Store};
 use crate::render::number;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
@@ -126,9 +126,8 @@ impl RunHub {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let of_store = |store: Option<OsString>| {
             let config = global.settings(&[("hub_store", store)])?;
-            let folder = Settings::folder_of(&config)?;
             let known = Known { book: load::prices(&config)?, questions: QUESTIONS };
-            Sqlite::open(&folder, &config, known)
+            hub::open(&config, known)
         };
         match self.verb {
             Some(Verb::Token(TokenVerb::Create {
@@ -136,16 +135,16 @@ impl RunHub {
                 devices_from: Some(file),
                 store,
                 ..
-            })) => create_all(&of_store(store)?, &tenant, &file),
+            })) => create_all(&*of_store(store)?, &tenant, &file),
             Some(Verb::Token(TokenVerb::Create { tenant, device, json, store, .. })) => {
-                create(&of_store(store)?, &tenant, device.as_deref(), json)
+                create(&*of_store(store)?, &tenant, device.as_deref(), json)
             }
             Some(Verb::Token(TokenVerb::List { json, store })) => {
                 let terminal = Terminal::of_stdout(&global.settings(&[])?.environment);
-                list(&of_store(store)?, json, terminal)
+                list(&*of_store(store)?, json, terminal)
             }
             Some(Verb::Token(TokenVerb::Revoke { name, store })) => {
-                revoke(&of_store(store)?, &name)
+                revoke(&*of_store(store)?, &name)
             }
             Some(Verb::Devices { tenant, hub, json, store }) => {
                 let config = global.settings(&[("hub_store", store)])?;
@@ -164,7 +163,7 @@ impl RunHub {
                 };
                 devices(&told, json, Terminal::of_stdout(&config.environment))
             }
-            Some(Verb::Check { json, store }) => check(&of_store(store)?, json),
+            Some(Verb::Check { json, store }) => check(&*of_store(store)?, json),
             None => {
                 let config = global.settings(&[
                     ("hub_store", self.store),

@@ -8,6 +8,7 @@
 //! Nothing here is remembered between requests but what the store has: any number of receivers may
 //! stand before one store, if the store bears it.
 
+mod clickhouse;
 mod counts;
 mod ingest;
 pub(crate) mod openapi;
@@ -28,14 +29,17 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
+use trueup_clickhouse::Address;
 use trueup_core::HubToken;
 
 use crate::api::{Known, Problem};
 use crate::config::Config;
 use crate::daemon::{Limits, Server, Signals, bind};
+use clickhouse::ClickHouse;
 use counts::Counts;
-pub(crate) use settings::Settings;
-pub(crate) use sqlite::{Sqlite, ledger_of};
+use settings::{Place, Settings};
+use sqlite::Sqlite;
+pub(crate) use sqlite::ledger_of;
 pub(crate) use store::Store;
 use tokens::Tokens;
 pub(crate) use tokens::{create as create_token, is_name};
@@ -71,6 +75,14 @@ pub(crate) struct Hub {
     start: Instant,
 }
 
+/// The store that is set, for its tokens and to look at it.
+pub(crate) fn open(config: &Config, known: Known) -> Result<Box<dyn Store>> {
+    Ok(match Place::of(config)? {
+        Place::Folder(folder) => Box::new(Sqlite::open(&folder, config, known)?),
+        Place::ClickHouse(address) => Box::new(ClickHouse::open(*address)),
+    })
+}
+
 /// Serves until it is told to stop.
 pub(crate) fn serve(config: &Config, known: Known) -> Result<ExitCode> {
     let settings = Settings::of(config)?;
@@ -89,11 +101,16 @@ async fn run(config: &Config, settings: Settings, known: Known) -> Result<ExitCo
     let mut signals = Signals::new()?;
     let listener = bind(settings.address).await?;
     let address = listener.local_addr()?;
-    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&settings.folder, config, known)?.serving()?);
+    let store: Arc<dyn Store> = match &settings.place {
+        Place::Folder(folder) => Arc::new(Sqlite::open(folder, config, known)?.serving()?),
+        Place::ClickHouse(address) => {
+            Arc::new(ClickHouse::open(Address::clone(address)).serving()?)
+        }
+    };
+    let place = settings.place.to_string();
     let hub = Hub::new(settings, Arc::clone(&store));
-    let folder = hub.settings.folder.display().to_string();
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(addr = %address, store = folder, version, "listening");
+    tracing::info!(addr = %address, store = place, version, "listening");
     if !address.ip().to_canonical().is_loopback() {
         tracing::warn!("not_encrypted: put a proxy with a certificate before it");
     }

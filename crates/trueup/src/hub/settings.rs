@@ -1,10 +1,12 @@
 //! The settings of `trueup hub`, checked before anything is opened.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use trueup_clickhouse::Address;
 
 use crate::config::Config;
 
@@ -14,8 +16,8 @@ const SECONDS: std::ops::RangeInclusive<u64> = 1..=3_600;
 /// What `hub` needs to know.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// The folder of ledgers and tokens.
-    pub(crate) folder: PathBuf,
+    /// Where what is told is kept.
+    pub(crate) place: Place,
     /// Where to listen.
     pub(crate) address: SocketAddr,
     /// How often each sidecar should send, at least.
@@ -34,24 +36,62 @@ impl Settings {
             _ => config.parse("hub_bind", "an IP address, such as 127.0.0.1, ::1 or 0.0.0.0")?,
         };
         Ok(Self {
-            folder: Self::folder_of(config)?,
+            place: Place::of(config)?,
             address: SocketAddr::new(ip, config.parse("hub_port", "a port, 0 to 65535")?),
             push_interval: seconds(config, "hub_push_interval")?,
             heartbeat: seconds(config, "hub_heartbeat")?,
             body_bytes_max: config.parse("max_body_bytes", "a whole number")?,
         })
     }
+}
 
-    /// The folder of the store: beside the ledger where nothing else is said.
-    pub(crate) fn folder_of(config: &Config) -> Result<PathBuf> {
+/// Where what is told is kept.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// In a folder of this machine.
+    Folder(PathBuf),
+    /// On servers.
+    ClickHouse(Box<Address>),
+}
+
+impl Place {
+    /// The store that is set: a folder beside the ledger where nothing else is said.
+    pub(crate) fn of(config: &Config) -> Result<Self> {
         let (value, origin) = config.value("hub_store");
-        if let Some((scheme, _)) = value.split_once("://") {
-            bail!(
+        match value.split_once("://") {
+            Some(("clickhouse" | "clickhouses", _)) => {
+                let address = Address::parse(value);
+                let address = address.with_context(|| format!("hub_store (from {origin})"))?;
+                Ok(Self::ClickHouse(Box::new(address)))
+            }
+            Some((scheme, _)) => bail!(
                 "hub_store (from {origin}): a store of kind `{scheme}` is not known to this program: \
-                 name a folder, as in /var/lib/trueup/hub"
-            );
+                 name a folder, as in /var/lib/trueup/hub, or clickhouse://host:8123/trueup"
+            ),
+            None => {
+                let folder = config.path("hub_store");
+                Ok(Self::Folder(folder.unwrap_or_else(|| config.ledger().with_file_name("hub"))))
+            }
         }
-        Ok(config.path("hub_store").unwrap_or_else(|| config.ledger().with_file_name("hub")))
+    }
+
+    /// The folder, for what only a store on this machine has.
+    pub(crate) fn folder(self) -> Result<PathBuf> {
+        match self {
+            Self::Folder(folder) => Ok(folder),
+            Self::ClickHouse(address) => {
+                bail!("{address} has no ledger file: ask a hub that serves, by --hub")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => write!(f, "{}", folder.display()),
+            Self::ClickHouse(address) => address.fmt(f),
+        }
     }
 }
 
@@ -78,7 +118,7 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_reference() {
         let settings = settings(&[]).unwrap();
-        assert_eq!(settings.folder.to_str(), Some("/nowhere/.local/share/trueup/hub"));
+        assert_eq!(settings.place.to_string(), "/nowhere/.local/share/trueup/hub");
         assert_eq!(settings.address.to_string(), "127.0.0.1:9190");
         assert_eq!((settings.push_interval.as_secs(), settings.heartbeat.as_secs()), (300, 300));
     }
@@ -87,6 +127,7 @@ mod tests {
     fn wrong_values_say_where_they_are_from() {
         for (name, value) in [
             ("TRUEUP_HUB_STORE", "mongodb://x"),
+            ("TRUEUP_HUB_STORE", "clickhouse://a,b"),
             ("TRUEUP_HUB_HEARTBEAT", "2h"),
             ("TRUEUP_HUB_PUSH_INTERVAL", "500ms"),
             ("TRUEUP_HUB_PORT", "70000"),

@@ -105,7 +105,7 @@ fn file_of(folder: &Path, tenant: &str) -> PathBuf {
 /// The ledger file of a tenant, where the store is on this machine.
 pub(crate) fn ledger_of(config: &Config, tenant: &str) -> Result<PathBuf> {
     anyhow::ensure!(is_name(tenant), "`{tenant}` does not name a tenant");
-    let ledger = file_of(&super::Settings::folder_of(config)?, tenant);
+    let ledger = file_of(&super::Place::of(config)?.folder()?, tenant);
     anyhow::ensure!(
         ledger.exists(),
         "nothing was told of `{tenant}`: {} is not there",

@@ -24,6 +24,11 @@ const BUFFER_BYTES: usize = 16 << 10;
 
 /// A client that has not connected yet, and holds one connection open between requests.
 pub(crate) fn agent() -> ureq::Agent {
+    agent_of(1)
+}
+
+/// The same with so many connections.
+pub(crate) fn agent_of(connections: usize) -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -32,7 +37,7 @@ pub(crate) fn agent() -> ureq::Agent {
         .max_response_header_size(HEAD_BYTES_MAX)
         .input_buffer_size(BUFFER_BYTES)
         .output_buffer_size(BUFFER_BYTES)
-        .max_idle_connections(1)
+        .max_idle_connections(connections)
         .user_agent(concat!("trueup/", env!("CARGO_PKG_VERSION")))
         .build()
         .into()

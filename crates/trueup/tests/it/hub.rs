@@ -1,5 +1,6 @@
 //! `trueup hub`, over real sockets, with real sidecars and a client that is not ours.
 
+mod clickhouse;
 mod protocol;
 
 use std::process::Command;
@@ -13,17 +14,31 @@ use crate::serve::daemon::{Answer, Daemon, Home, until};
 /// A folder for a hub, its devices, and what reads it.
 pub(super) struct Fleet {
     home: Home,
+    store: Option<String>,
 }
 
 impl Fleet {
     pub(super) fn new() -> Self {
-        Self { home: Home::with(&[("TRUEUP_HUB_PORT", "0"), ("TRUEUP_HUB_PUSH_INTERVAL", "1s")]) }
+        let home = Home::with(&[("TRUEUP_HUB_PORT", "0"), ("TRUEUP_HUB_PUSH_INTERVAL", "1s")]);
+        Self { home, store: None }
+    }
+
+    /// The same with another store than a folder.
+    fn at(store: &str) -> Self {
+        Self { store: Some(store.to_owned()), ..Self::new() }
     }
 
     fn hub(&self, arguments: &[&str]) -> Command {
         let mut command = self.home.verb("hub");
-        command.env("TRUEUP_HUB_STORE", self.home.path("hub")).args(arguments);
+        let folder = || self.home.path("hub").into_os_string();
+        let store = self.store.as_ref().map_or_else(folder, Into::into);
+        command.env("TRUEUP_HUB_STORE", store).args(arguments);
         command
+    }
+
+    /// A hub that is started again where it was.
+    fn start_at(&self, port: &str) -> Daemon {
+        Daemon::start(self.hub(&["--port", port]))
     }
 
     pub(super) fn start(&self) -> Daemon {

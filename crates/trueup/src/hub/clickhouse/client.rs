@@ -1,0 +1,219 @@
+//! Speaks to the servers of a store: prepares each before its first use, and goes to another replica
+//! where one does not answer.
+
+use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use trueup_clickhouse::{
+    Address, Failure, NativeError, Place, Row, Server, SlotMap, Statement, read, schema,
+};
+use trueup_core::{Reply, one_line};
+
+use crate::{clock, net};
+
+/// Longest time for a statement: a little more than a server may work on one.
+const STATEMENT_TIME_MAX: Duration = Duration::from_secs(150);
+/// Bytes that are read of what a server says against a statement.
+const WORDS_BYTES_MAX: u64 = 16 << 10;
+
+/// The servers of a store.
+pub(super) struct Client {
+    pub(super) address: Address,
+    agent: ureq::Agent,
+    shards: Vec<Shard>,
+}
+
+struct Shard {
+    /// Each replica, once it is prepared.
+    servers: Vec<Mutex<Option<Arc<Server>>>>,
+    /// The replica that did well last.
+    first: AtomicUsize,
+}
+
+impl Client {
+    /// A client that has not connected yet.
+    pub(super) fn new(address: Address) -> Self {
+        let shard = |replicas: &Vec<String>| Shard {
+            servers: replicas.iter().map(|_| Mutex::default()).collect(),
+            first: AtomicUsize::new(0),
+        };
+        let shards: Vec<Shard> = address.shards.iter().map(shard).collect();
+        let connections = address.shards.iter().map(Vec::len).sum();
+        Self { agent: net::agent_of(connections), shards, address }
+    }
+
+    pub(super) const fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Has a statement done by one of a shard's replicas.
+    pub(super) fn write(&self, shard: usize, statement: &Statement) -> Result<()> {
+        self.on_a_replica(shard, &mut |replica| {
+            let server = self.server(shard, replica)?;
+            self.send(self.place(shard, replica), &server, statement, &mut |_| Ok(()))
+        })
+    }
+
+    /// What one of a shard's replicas answers.
+    pub(super) fn rows<T>(
+        &self,
+        shard: usize,
+        statement: &Statement,
+        of: impl Fn(Row<'_>) -> Result<T, NativeError>,
+    ) -> Result<Vec<T>> {
+        let mut rows = Vec::new();
+        self.on_a_replica(shard, &mut |replica| {
+            // What came of an answer that broke off is not taken.
+            rows.clear();
+            let server = self.server(shard, replica)?;
+            self.ask(self.place(shard, replica), &server, statement, &mut |row| {
+                rows.push(of(row)?);
+                Ok(())
+            })
+        })?;
+        Ok(rows)
+    }
+
+    /// The one row that an answer has.
+    pub(super) fn row<T>(
+        &self,
+        shard: usize,
+        statement: &Statement,
+        of: impl Fn(Row<'_>) -> Result<T, NativeError>,
+    ) -> Result<T> {
+        self.rows(shard, statement, of)?.pop().context("the answer has no row")
+    }
+
+    /// The map of shards, with those of the address that are new.
+    pub(super) fn slot_map(&self) -> Result<SlotMap> {
+        let steps = || self.rows(0, &schema::slot_map(), schema::map_step_of);
+        let map = SlotMap::new(&steps()?).ok();
+        if let Some(step) = SlotMap::step(map.as_ref(), self.shards(), clock::now())? {
+            tracing::info!(since = %step.0, shards = step.1, "shards_added");
+            self.write(0, &schema::keep_step(step))?;
+        }
+        Ok(schema::map_of(&steps()?, &self.address)?)
+    }
+
+    pub(super) fn place(&self, shard: usize, replica: usize) -> Place<'_> {
+        Place { address: &self.address, shard, replica }
+    }
+
+    /// A replica that is prepared: it has the tables, and is what the address says that it is.
+    pub(super) fn server(&self, shard: usize, replica: usize) -> Result<Arc<Server>> {
+        let servers = self.shards.get(shard).and_then(|shard| shard.servers.get(replica));
+        let known = servers.context("the address has no such server")?;
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = &*known {
+            return Ok(Arc::clone(server));
+        }
+        let server = Arc::new(self.prepared(self.place(shard, replica))?);
+        *known = Some(Arc::clone(&server));
+        Ok(server)
+    }
+
+    fn prepared(&self, place: Place<'_>) -> Result<Server> {
+        let mut server = place.unknown();
+        let mut known = server.clone();
+        self.ask(place, &server, &Server::probe(), &mut |row| known.learn(row))?;
+        server = known;
+        let tell = |statement: &Statement| self.send(place, &server, statement, &mut |_| Ok(()));
+        for statement in schema::create(&place, &server) {
+            tell(&statement)?;
+        }
+        let mut version = 0;
+        self.ask(place, &server, &schema::version(), &mut |row| {
+            version = schema::version_of(row)?;
+            Ok(())
+        })?;
+        for statement in schema::migrate(&place, &server, version, clock::now())? {
+            tell(&statement)?;
+        }
+        let mut number = None;
+        self.ask(place, &server, &schema::shard_number(), &mut |row| {
+            number = Some(schema::check_shard(&place, row)?);
+            Ok(())
+        })?;
+        if let Some(number) = number.context("the answer has no row")?? {
+            tell(&number)?;
+        }
+        Ok(server)
+    }
+
+    /// Tries a shard's replicas, the one that did well last first.
+    fn on_a_replica(&self, shard: usize, on: &mut dyn FnMut(usize) -> Result<()>) -> Result<()> {
+        let known = self.shards.get(shard).context("the address has no such shard")?;
+        let (count, first) = (known.servers.len(), known.first.load(Ordering::Relaxed));
+        let mut failed = anyhow!("the shard has no replica");
+        for replica in (0..count).map(|at| (first + at) % count) {
+            match on(replica) {
+                Ok(()) => {
+                    known.first.store(replica, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    /// Hands each row that a server answers to `each`.
+    pub(super) fn ask(
+        &self,
+        place: Place<'_>,
+        server: &Server,
+        statement: &Statement,
+        each: &mut dyn FnMut(Row<'_>) -> Result<(), NativeError>,
+    ) -> Result<()> {
+        self.send(place, server, statement, &mut |body| Ok(read(body, each)?))
+    }
+
+    fn send(
+        &self,
+        place: Place<'_>,
+        server: &Server,
+        statement: &Statement,
+        take: &mut dyn FnMut(&mut dyn Read) -> Result<()>,
+    ) -> Result<()> {
+        let sent = self.sent(place, server, statement, take);
+        sent.with_context(|| format!("{} cannot be used", place.server()))
+    }
+
+    fn sent(
+        &self,
+        place: Place<'_>,
+        server: &Server,
+        statement: &Statement,
+        take: &mut dyn FnMut(&mut dyn Read) -> Result<()>,
+    ) -> Result<()> {
+        let post = server.post(&self.address.database, statement);
+        let url = format!("{}{}", self.address.url(place.server()), post.request.target());
+        let mut request =
+            self.agent.post(url).config().timeout_global(Some(STATEMENT_TIME_MAX)).build();
+        if !self.address.user.is_empty() {
+            request = request
+                .header("x-clickhouse-user", &self.address.user)
+                .header("x-clickhouse-key", self.address.password.reveal());
+        }
+        // The address of a request that fails holds the statement: it is not told.
+        let reply = request.send(&post.body[..]).map_err(|error| unreached(&error))?;
+        if reply.status() != 200 {
+            let reply: Reply = net::read(reply, WORDS_BYTES_MAX).map_err(anyhow::Error::msg)?;
+            match Failure::of(&reply) {
+                Some(failure) => return Err(failure.into()),
+                None => bail!("{}", reply.words()),
+            }
+        }
+        take(&mut reply.into_body().into_reader())
+    }
+}
+
+/// Why a server was not reached, without what was asked of it.
+fn unreached(error: &ureq::Error) -> anyhow::Error {
+    let words = one_line(&error.to_string());
+    let words = words.split("://").next().unwrap_or_default();
+    anyhow!("it does not answer: {words}")
+}
