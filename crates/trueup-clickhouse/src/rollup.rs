@@ -98,13 +98,21 @@ pub fn dirty_day_of(row: Row<'_>) -> Result<DirtyDay, NativeError> {
     Ok(DirtyDay { tenant: row.text("tenant")?.to_owned(), day, marks: row.unsigned("marks")? })
 }
 
-/// Works the sums of these days out anew, and then says so: statements for one shard, in order. `drawn` is
-/// a random number, another one each time.
+/// Works the sums of these days out anew, and then says so: statements for one replica of a shard, which
+/// does all of them in order. `drawn` is a random number, another one each time.
+///
+/// Marks may have come to a replica before the calls that they are of. So it first gets all that was
+/// written anywhere up to then.
 #[must_use]
-pub fn recompute(days: &[DirtyDay], drawn: u64) -> Vec<Statement> {
-    days.chunks(DAYS_AT_ONCE)
-        .flat_map(|days| [sums(true, days, drawn), sums(false, days, drawn), rolled(days)])
-        .collect()
+pub fn recompute(days: &[DirtyDay], is_replicated: bool, drawn: u64) -> Vec<Statement> {
+    if days.is_empty() {
+        return Vec::new();
+    }
+    let parts = days.chunks(DAYS_AT_ONCE);
+    let sums =
+        parts.flat_map(|days| [sums(true, days, drawn), sums(false, days, drawn), rolled(days)]);
+    let sync = || Statement::new(Purpose::Define, "SYSTEM SYNC REPLICA llm_event");
+    is_replicated.then(sync).into_iter().chain(sums).collect()
 }
 
 /// Sums of quarters of an hour, by session, or of days.

@@ -8,7 +8,7 @@ use trueup_core::FactId;
 const COLUMNS_MAX: usize = 64;
 /// Most rows of a block: what ClickHouse makes by default is 65,505, and an answer of one aggregation may
 /// come as one block of many more.
-const ROWS_MAX: usize = 16 << 20;
+const ROWS_MAX: usize = 4 << 20;
 /// Longest text, and what the texts of a column of one block may come to.
 const TEXT_BYTES_MAX: usize = 256 << 20;
 /// Longest name of a column or type.
@@ -201,7 +201,9 @@ impl Reader<'_> {
     fn block(&mut self) -> Result<Option<(Vec<ColumnRead>, usize)>, NativeError> {
         let Some(first) = self.first_byte()? else { return Ok(None) };
         let columns = self.varint(Some(first), "the number of columns", COLUMNS_MAX)?;
-        let rows = self.varint(None, "the number of rows", ROWS_MAX)?;
+        // Rows of no columns are none.
+        let rows_max = if columns == 0 { 0 } else { ROWS_MAX };
+        let rows = self.varint(None, "the number of rows", rows_max)?;
         let columns: Result<Vec<ColumnRead>, _> = (0..columns).map(|_| self.column(rows)).collect();
         Ok(Some((columns?, rows)))
     }

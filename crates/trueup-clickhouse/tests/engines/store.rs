@@ -278,21 +278,56 @@ impl Store {
         days
     }
 
-    /// What works a day's sums out anew that were found to lack something.
-    pub(crate) fn recompute(&self, days: &[DirtyDay]) -> Vec<Statement> {
-        self.drawn.set(self.drawn.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
-        rollup::recompute(days, self.drawn.get() >> 30)
+    /// Tells one replica all of it, whichever takes it.
+    pub(crate) fn write_all(&self, shard: usize, statements: &[Statement]) -> Result<(), Wrong> {
+        self.each_replica(shard, &mut |replica| {
+            statements.iter().try_for_each(|statement| self.tell(shard, replica, statement))
+        })
     }
 
-    /// Works out what is to be worked out; how many days.
+    /// Begins with another replica of each shard.
+    pub(crate) fn begin_with(&self, replica: usize) {
+        for (first, replicas) in self.first.borrow_mut().iter_mut().zip(&self.address.shards) {
+            *first = replica % replicas.len();
+        }
+    }
+
+    /// What works a day's sums out anew that were found to lack something.
+    pub(crate) fn recompute(&self, shard: usize, days: &[DirtyDay]) -> Vec<Statement> {
+        self.drawn.set(self.drawn.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+        let is_replicated = self.address.shards[shard].len() > 1;
+        rollup::recompute(days, is_replicated, self.drawn.get() >> 30)
+    }
+
+    /// Waits until each replica has what any of its shard has, for those who look at once.
+    fn sync(&self) {
+        for (shard, replicas) in self.address.shards.iter().enumerate() {
+            let several = (0..replicas.len()).filter(|_| replicas.len() > 1);
+            for replica in several {
+                for table in ["llm_event", "dirty", "rolled", "roll_quarter", "roll_day"] {
+                    let sql = format!("SYSTEM SYNC REPLICA {table}");
+                    let sync = Statement { sql, rows: None, purpose: Purpose::Define };
+                    self.tell(shard, replica, &sync).unwrap();
+                }
+            }
+        }
+    }
+
+    /// Works out all that is to be worked out, for those who look at once; how many days.
+    pub(crate) fn roll_all(&self) -> usize {
+        self.sync();
+        let count = self.roll();
+        self.sync();
+        count
+    }
+
+    /// Works out what this client finds to be worked out; how many days.
     pub(crate) fn roll(&self) -> usize {
         let mut count = 0;
         for shard in 0..self.shards() {
             let days = self.dirty(shard);
             count += days.len();
-            for statement in self.recompute(&days) {
-                self.write(shard, &statement).unwrap();
-            }
+            self.write_all(shard, &self.recompute(shard, &days)).unwrap();
         }
         count
     }

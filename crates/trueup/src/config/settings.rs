@@ -359,7 +359,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "TRUEUP_HUB_STORE",
         &[],
         "",
-        "The folder of the hub's ledgers and tokens [default: hub, beside the ledger]",
+        "The folder of the hub's ledgers and tokens, or clickhouse://… [default: hub, beside the ledger]",
     ),
     setting("hub_bind", "TRUEUP_HUB_BIND", &[], "127.0.0.1", "The address that hub listens on"),
     setting("hub_port", "TRUEUP_HUB_PORT", &[], "9190", "The port that hub listens on"),

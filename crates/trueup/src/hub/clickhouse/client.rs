@@ -51,10 +51,21 @@ impl Client {
 
     /// Has a statement done by one of a shard's replicas.
     pub(super) fn write(&self, shard: usize, statement: &Statement) -> Result<()> {
+        self.write_all(shard, std::slice::from_ref(statement))
+    }
+
+    /// Has statements done in order, all of them by the same replica of a shard.
+    pub(super) fn write_all(&self, shard: usize, statements: &[Statement]) -> Result<()> {
         self.on_a_replica(shard, &mut |replica| {
-            let server = self.server(shard, replica)?;
-            self.send(self.place(shard, replica), &server, statement, &mut |_| Ok(()))
+            let (server, place) = (self.server(shard, replica)?, self.place(shard, replica));
+            let send = |statement| self.send(place, &server, statement, &mut |_| Ok(()));
+            statements.iter().try_for_each(send)
         })
+    }
+
+    /// Whether a shard has several replicas.
+    pub(super) fn is_replicated(&self, shard: usize) -> bool {
+        self.shards.get(shard).is_some_and(|shard| shard.servers.len() > 1)
     }
 
     /// What one of a shard's replicas answers.

@@ -115,7 +115,7 @@ impl ClickHouse {
             Ok(days) => Look {
                 name: "sums",
                 is_ok: days < COUNTED_MAX,
-                what: format!("{days} days of tenants have calls that are in no sum yet"),
+                what: format!("days whose calls are not all in sums yet: {days}"),
             },
             Err(error) => Look { name: "sums", is_ok: false, what: format!("{error:#}") },
         }

@@ -76,6 +76,5 @@ fn roll(client: &Client, days: &BTreeSet<ShardDay>, is_sweep: bool) -> Result<()
 }
 
 fn roll_those(client: &Client, shard: usize, days: &[DirtyDay]) -> Result<()> {
-    let statements = recompute(days, net::random());
-    statements.iter().try_for_each(|statement| client.write(shard, statement))
+    client.write_all(shard, &recompute(days, client.is_replicated(shard), net::random()))
 }
