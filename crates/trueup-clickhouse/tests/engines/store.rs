@@ -207,7 +207,12 @@ impl Store {
         replica: usize,
         statement: &Statement,
     ) -> Result<(), Wrong> {
-        self.send(shard, replica, statement, &mut |_| Ok(())).map_err(|wrong| match wrong {
+        let ended = |body: &mut dyn std::io::Read| {
+            std::io::copy(body, &mut std::io::sink())
+                .map_err(|error| Wrong::Line(error.to_string()))?;
+            Ok(())
+        };
+        self.send(shard, replica, statement, &mut |body| ended(body)).map_err(|wrong| match wrong {
             Wrong::Failure(failure) => Wrong::Failure(Failure {
                 words: format!(
                     "{} of {}",

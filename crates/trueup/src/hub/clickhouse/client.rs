@@ -58,7 +58,7 @@ impl Client {
     pub(super) fn write_all(&self, shard: usize, statements: &[Statement]) -> Result<()> {
         self.on_a_replica(shard, &mut |replica| {
             let (server, place) = (self.server(shard, replica)?, self.place(shard, replica));
-            let send = |statement| self.send(place, &server, statement, &mut |_| Ok(()));
+            let send = |statement| self.send(place, &server, statement, &mut ended);
             statements.iter().try_for_each(send)
         })
     }
@@ -131,7 +131,7 @@ impl Client {
         let mut known = server.clone();
         self.ask(place, &server, &Server::probe(), &mut |row| known.learn(row))?;
         server = known;
-        let tell = |statement: &Statement| self.send(place, &server, statement, &mut |_| Ok(()));
+        let tell = |statement: &Statement| self.send(place, &server, statement, &mut ended);
         for statement in schema::create(&place, &server) {
             tell(&statement)?;
         }
@@ -220,6 +220,12 @@ impl Client {
         }
         take(&mut reply.into_body().into_reader())
     }
+}
+
+/// Reads an answer that says nothing to its end, so that the connection can be used again.
+fn ended(body: &mut dyn Read) -> Result<()> {
+    std::io::copy(body, &mut std::io::sink())?;
+    Ok(())
 }
 
 /// Why a server was not reached, without what was asked of it.
