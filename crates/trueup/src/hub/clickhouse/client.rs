@@ -165,7 +165,14 @@ impl Client {
                     known.first.store(replica, Ordering::Relaxed);
                     return Ok(());
                 }
-                Err(error) => failed = error,
+                Err(error) => {
+                    let failure = error.downcast_ref::<Failure>();
+                    let is_passing = failure.is_none_or(Failure::is_passing);
+                    failed = error;
+                    if !is_passing {
+                        break;
+                    }
+                }
             }
         }
         Err(failed)
