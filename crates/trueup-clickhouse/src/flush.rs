@@ -166,3 +166,70 @@ struct MarkRow<'a> {
     day: Day,
     mark: Mark,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trueup_core::{CustomEvent, DAY_MS, FactId, Key, Quota, UnixMs, Version};
+
+    const NOW: UnixMs = UnixMs(1_795_212_509_482);
+
+    fn taken_back(day: i64, number: u8) -> Word {
+        let id = FactId::new(UnixMs(NOW.0 - day * DAY_MS), Key([number; 16]));
+        Word::IsNot { id, version: Version::new(NOW, 0) }
+    }
+
+    fn event(day: i64) -> Word {
+        Word::Is(Fact::Event(Box::new(CustomEvent {
+            key: Key([7; 16]),
+            time: UnixMs(NOW.0 - day * DAY_MS),
+            trace_id: None,
+            source: "".into(),
+            session: "".into(),
+            name: "deploy".into(),
+            metadata: None,
+        })))
+    }
+
+    #[test]
+    fn one_insert_for_each_table_and_week_of_each_shard() {
+        let map = SlotMap::new(&[(Day::FIRST, 2)]).unwrap();
+        let words = (0..40).map(|number| taken_back(i64::from(number % 9), number));
+        let words: Vec<Word> = words.chain([event(0), event(8)]).collect();
+        let delivery = Delivery { words, ..Delivery::default() };
+        let told = [Told { tenant: "acme", delivery: &delivery }; 3];
+        let flush = Flush::of(&told, &map, Day::FIRST, Mark { receiver: 1, seq: 1 });
+        let rows = |table: &str| -> usize {
+            flush.facts.iter().filter(|it| it.table == table).map(|it| it.rows).sum()
+        };
+        assert_eq!((rows("llm_event"), rows("custom_event")), (120, 6));
+        let calls = flush.facts.iter().filter(|it| it.table == "llm_event").count();
+        assert_eq!((calls, flush.marks.len()), (4, 4), "two shards, two weeks");
+        let days: BTreeSet<Day> = flush.dirty.iter().map(|(_, _, day)| *day).collect();
+        assert_eq!((days.len(), flush.unkept.len()), (9, 0));
+        let marked: usize = flush.marks.iter().map(|it| it.rows).sum();
+        assert_eq!(marked, flush.dirty.len());
+    }
+
+    #[test]
+    fn what_is_not_kept_is_named() {
+        let map = SlotMap::new(&[(Day::FIRST, 1)]).unwrap();
+        let horizon = Day::near(NOW).back(3);
+        let quota = Word::Is(Fact::Quota(Box::new(Quota {
+            source: "codex".into(),
+            time: NOW,
+            window_minutes: 300,
+            used_millipercent: 1,
+            resets_at: None,
+            plan: "".into(),
+        })));
+        let words = vec![taken_back(4, 1), quota, taken_back(3, 2), taken_back(40_000, 3)];
+        let delivery = Delivery { words, ..Delivery::default() };
+        let told = [Told { tenant: "acme", delivery: &delivery }];
+        let flush = Flush::of(&told, &map, horizon, Mark { receiver: 1, seq: 1 });
+        let too_old = Unkept::TooOld { day: Day::near(NOW).back(4), horizon };
+        assert_eq!(flush.unkept, [(0, 0, too_old), (0, 1, Unkept::Kind), (0, 3, Unkept::NoDay)]);
+        assert_eq!(flush.facts.iter().map(|it| it.rows).sum::<usize>(), 1);
+        assert!(Flush::of(&[], &map, horizon, Mark { receiver: 1, seq: 1 }).is_empty());
+    }
+}

@@ -275,3 +275,52 @@ pub(crate) fn time(row: Row<'_>, column: &'static str) -> Result<UnixMs, NativeE
     let ms = i64::try_from(row.unsigned(column)?).ok();
     ms.map(UnixMs).ok_or(NativeError::Value { column })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> UnixMs {
+        UnixMs::parse_rfc3339(text).unwrap()
+    }
+
+    /// Only stretches that begin in a window are of it.
+    #[test]
+    fn a_window_is_rounded_up_to_stretches() {
+        let asked = |from: &str, until: &str, is_quarter| {
+            let question = UsageQuestion {
+                from: at(from),
+                until: at(until),
+                ..UsageQuestion::of("acme", Width::Day)
+            };
+            within(&question, is_quarter)
+        };
+        let (noon, night) = ("2026-11-20T12:00:01Z", "2026-11-22T00:00:00Z");
+        assert_eq!(asked(noon, night, false), "day >= toDate(20778) AND day < toDate(20779)");
+        assert_eq!(
+            asked(noon, night, true),
+            "day >= toDate(20777) AND day <= toDate(20779) AND (day > toDate(20777) OR quarter >= 49) \
+             AND (day < toDate(20779) OR quarter < 0)"
+        );
+        assert_eq!(asked(night, noon, true), "0");
+        assert_eq!(asked("1969-01-01T00:00:00Z", "1970-01-02T00:00:00Z", true), "0");
+        let all = UsageQuestion::of("acme", Width::Day);
+        assert_eq!(within(&all, true), "day >= toDate(4) AND day <= toDate(49672)");
+        assert_eq!(within(&all, false), "day >= toDate(4) AND day <= toDate(49672)");
+    }
+
+    #[test]
+    fn nothing_that_is_asked_leaves_its_quotes() {
+        let hostile = "'; DROP TABLE roll_day --";
+        let question = UsageQuestion {
+            devices: &[hostile],
+            sessions: &[(hostile, hostile)],
+            ..UsageQuestion::of(hostile, Width::Day)
+        };
+        for statement in [usage(&question), latest_sessions(&question, 5)] {
+            let without = statement.sql.replace(r"'\'; DROP TABLE roll_day --'", "?");
+            assert!(!without.contains("DROP"), "{without}");
+            assert_eq!(without.matches('?').count(), 4);
+        }
+    }
+}
