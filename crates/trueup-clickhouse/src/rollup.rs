@@ -35,17 +35,53 @@ pub struct DirtyDay {
     pub marks: u64,
 }
 
-/// What groups are told apart by: the array that has it, and what it is of a call.
-const GROUPS: [(&str, &str); 8] = [
-    ("device", "device"),
-    ("source", "source"),
-    ("provider", "provider"),
-    ("model", "model"),
-    ("project", "project"),
-    ("kind", "kind"),
-    ("price_class", "price_class"),
-    ("has_cost", "toUInt8(isNotNull(reported_cost))"),
+/// What a row of sums has of each of its groups: the array, what it is of calls, and nothing of its type.
+struct Part {
+    name: &'static str,
+    of_calls: String,
+    nothing: &'static str,
+}
+
+/// What groups are told apart by.
+const GROUPS: [(&str, &str, &str); 8] = [
+    ("device", "device", TEXT),
+    ("source", "source", TEXT),
+    ("provider", "provider", TEXT),
+    ("model", "model", TEXT),
+    ("project", "project", TEXT),
+    ("kind", "kind", TEXT),
+    ("price_class", "price_class", "toUInt16(0)"),
+    ("has_cost", "toUInt8(isNotNull(reported_cost))", "toUInt8(0)"),
 ];
+
+/// Nothing of some types.
+const TEXT: &str = "''";
+const COUNT: &str = "toUInt64(0)";
+const MONEY: &str = "toInt64(0)";
+
+fn groups(is_by_session: bool) -> Vec<Part> {
+    let session = is_by_session.then_some(("session", "session", TEXT));
+    let groups = GROUPS.into_iter().chain(session);
+    groups
+        .map(|(name, of_calls, nothing)| Part { name, of_calls: of_calls.to_owned(), nothing })
+        .collect()
+}
+
+fn counters() -> Vec<Part> {
+    let part =
+        |name, of_calls: &str, nothing| Part { name, of_calls: of_calls.to_owned(), nothing };
+    let tokens = TOKENS.map(|name| part(name, &bounded_sum(name), COUNT));
+    let cost = bounded_money("ifNull(reported_cost, toInt64(0))");
+    let mut parts = vec![
+        part("calls", "sum(counts)", COUNT),
+        part("errors", "countIf(isNotNull(error_type))", COUNT),
+        part("reported_cost", &cost, MONEY),
+        part("first_ms", "minIf(ts_ms, counts = 1)", COUNT),
+        part("last_ms", "maxIf(ts_ms, counts = 1)", COUNT),
+    ];
+    parts.extend(tokens);
+    parts
+}
 
 /// Token counts, as calls and sums have them.
 pub(crate) const TOKENS: [&str; 7] = [
@@ -117,58 +153,32 @@ pub fn recompute(days: &[DirtyDay], is_replicated: bool, drawn: u64) -> Vec<Stat
 
 /// Sums of quarters of an hour, by session, or of days.
 fn sums(is_quarter: bool, days: &[DirtyDay], drawn: u64) -> Statement {
-    let session = if is_quarter { vec![("session", "session")] } else { Vec::new() };
-    let groups: Vec<(&str, &str)> = GROUPS.into_iter().chain(session).collect();
-    let (table, key) = if is_quarter {
-        ("roll_quarter", "tenant, day, quarter")
-    } else {
-        ("roll_day", "tenant, day")
-    };
     let quarter = "toUInt8(intDiv(ts_ms % 86400000, 900000)) AS quarter";
-    let key_of_call = if is_quarter { format!("tenant, day, {quarter}") } else { key.to_owned() };
-
-    let mut arrays: Vec<String> = groups.iter().map(|(name, _)| (*name).to_owned()).collect();
-    let mut of_calls: Vec<String> =
-        groups.iter().map(|(name, what)| format!("{what} AS g_{name}")).collect();
-    let grouped: Vec<String> = groups.iter().map(|(name, _)| format!("g_{name}")).collect();
-    let mut nothing: Vec<String> = groups
-        .iter()
-        .map(|(name, _)| match *name {
-            "price_class" => "toUInt16(0)".to_owned(),
-            "has_cost" => "toUInt8(0)".to_owned(),
-            _ => "''".to_owned(),
-        })
-        .collect();
-    let mut add = |name: &str, of_call: String, zero: &str| {
-        of_calls.push(format!("{of_call} AS g_{name}"));
-        arrays.push(name.to_owned());
-        nothing.push(zero.to_owned());
+    let (table, key, key_of_call) = if is_quarter {
+        ("roll_quarter", "tenant, day, quarter", format!("tenant, day, {quarter}"))
+    } else {
+        ("roll_day", "tenant, day", "tenant, day".to_owned())
     };
-    add("calls", "sum(counts)".to_owned(), "toUInt64(0)");
-    add("errors", "countIf(isNotNull(error_type))".to_owned(), "toUInt64(0)");
-    for name in TOKENS {
-        add(name, bounded_sum(name), "toUInt64(0)");
-    }
-    add("reported_cost", bounded_money("ifNull(reported_cost, toInt64(0))"), "toInt64(0)");
-    add("first_ms", "minIf(ts_ms, counts = 1)".to_owned(), "toUInt64(0)");
-    add("last_ms", "maxIf(ts_ms, counts = 1)".to_owned(), "toUInt64(0)");
-
+    let (groups, counters) = (groups(is_quarter), counters());
+    let all = || groups.iter().chain(&counters);
+    let listed = |of: &mut dyn Iterator<Item = String>| of.collect::<Vec<_>>().join(", ");
     let only: Vec<(&str, Day)> = days.iter().map(|it| (it.tenant.as_str(), it.day)).collect();
-    let only = format!("{} AND day >= (SELECT max(day) FROM horizon)", pairs(&only));
-    let into: Vec<String> =
-        arrays.iter().map(|name| format!("groupArrayIf(g_{name}, g_calls > 0)")).collect();
-    let (arrays, into, of_calls) = (arrays.join(", "), into.join(", "), of_calls.join(", "));
-    let (grouped, nothing) = (grouped.join(", "), nothing.join(", "));
     // Rows of sums whose calls are all gone, as after an erasure, are there again, and empty.
     let sql = format!(
         "INSERT INTO {table} ({key}, gen, {arrays})
-         SELECT {key}, {gen} AS gen, {into} FROM (
+         SELECT {key}, {gen} AS gen, {gathered} FROM (
             SELECT {key_of_call}, {of_calls} FROM llm_event FINAL
             WHERE {only} GROUP BY {key}, {grouped}
             UNION ALL
             SELECT DISTINCT {key}, {nothing} FROM {table} WHERE {only})
          GROUP BY {key}, gen",
+        arrays = listed(&mut all().map(|it| it.name.to_owned())),
         gen = generation(days, drawn),
+        gathered = listed(&mut all().map(|it| format!("groupArrayIf(g_{}, g_calls > 0)", it.name))),
+        of_calls = listed(&mut all().map(|it| format!("{} AS g_{}", it.of_calls, it.name))),
+        only = format_args!("{} AND day >= (SELECT max(day) FROM horizon)", pairs(&only)),
+        grouped = listed(&mut groups.iter().map(|it| format!("g_{}", it.name))),
+        nothing = listed(&mut all().map(|it| it.nothing.to_owned())),
     );
     Statement::new(Purpose::Write, sql)
 }
