@@ -88,6 +88,8 @@ pub(crate) struct Pusher<W = Outside> {
     refused_in_a_row: u32,
     /// After how many seconds of silence the receiver wants to hear that we are there; 0 is never.
     heartbeat_seconds: u32,
+    /// Everything was told anew: once, whatever the receiver says. Nobody puts a ledger back that is open.
+    has_told_anew: bool,
     /// When something was last taken; `None` where nothing was since the start.
     taken_at: Option<Instant>,
 }
@@ -113,6 +115,7 @@ impl<W: World> Pusher<W> {
             hunt: None,
             refused_in_a_row: 0,
             heartbeat_seconds,
+            has_told_anew: false,
             taken_at: None,
         })
     }
@@ -331,9 +334,10 @@ impl<W: World> Pusher<W> {
         outcome.heartbeat_seconds =
             wishes.heartbeat_seconds.filter(|wanted| *wanted != self.heartbeat_seconds);
         self.heartbeat_seconds = wishes.heartbeat_seconds.unwrap_or(self.heartbeat_seconds);
-        if let Some(newest_at) = wishes.newest_at
+        if let Some(newest_at) = wishes.newest_at.filter(|_| !self.has_told_anew)
             && newest_at > self.world.acked_batch_at()?
         {
+            self.has_told_anew = true;
             // An older copy of the ledger was put in its place. Before the acknowledgement is noted: with
             // it this would no longer show.
             self.world.tell_anew(newest_at)?;

@@ -18,6 +18,9 @@ const NEXT_SECONDS_MAX: u32 = 3_600;
 /// Longest silence that a receiver can allow before it wants to hear that we are there.
 const HEARTBEAT_SECONDS_MAX: u32 = 24 * 3_600;
 
+/// 2248-09-26: no batch is of a later time, whoever says so.
+const BATCH_AT_MAX: UnixMs = UnixMs(1 << 43);
+
 /// What a receiver says beside what it took: what it wants from now on, and what it knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Wishes {
@@ -89,7 +92,7 @@ pub(super) fn wishes(reply: &Reply) -> Wishes {
     Wishes {
         interval: interval.map(|seconds| Duration::from_secs(seconds.into())),
         heartbeat_seconds: at_most(&heartbeat_seconds, HEARTBEAT_SECONDS_MAX),
-        newest_at: newest_at.as_i64().map(UnixMs),
+        newest_at: newest_at.as_i64().map(UnixMs).filter(|at| *at < BATCH_AT_MAX),
     }
 }
 
@@ -217,6 +220,9 @@ mod tests {
         ] {
             assert_eq!(wishes(status, body), Wishes::default(), "{body}");
         }
+        let known = wishes(200, r#"{"newest_at":1795212509000}"#);
+        assert_eq!(known.newest_at, Some(UnixMs(1_795_212_509_000)));
+        assert_eq!(wishes(200, r#"{"newest_at":9223372036854775807}"#), Wishes::default());
         let none = wishes(200, r#"{"next_push_seconds":0,"heartbeat_seconds":0}"#);
         assert_eq!(none, Wishes { heartbeat_seconds: Some(0), ..Wishes::default() });
         let most = wishes(200, r#"{"next_push_seconds":99999,"heartbeat_seconds":4294967296}"#);

@@ -25,6 +25,8 @@ pub(super) struct Hub {
     words: BTreeMap<FactId, (Version, Word)>,
     /// The bytes of each batch that was taken, by its id.
     batches: BTreeMap<String, Vec<u8>>,
+    /// Whether it says which batch it had before.
+    pub(super) says_newest: bool,
     /// When each batch was made, and its id.
     made: BTreeSet<(i64, String)>,
 }
@@ -96,7 +98,7 @@ impl Hub {
         }
         self.batches.insert(batch.id.clone(), batch.body.to_vec());
         let other = self.made.iter().rev().find(|(_, id)| *id != batch.id);
-        let newest_at = other.map(|(made_at, _)| *made_at);
+        let newest_at = other.map(|(made_at, _)| *made_at).filter(|_| self.says_newest);
         self.made.insert((made_at, batch.id.clone()));
         let said = serde_json::json!({"v": 1, "accepted": records.len() - rejected.len(),
             "rejected": rejected, "heartbeat_seconds": taste.heartbeat_seconds,
