@@ -30,6 +30,9 @@ pub enum Delivered {
         duplicates: u64,
         /// What those are about; nothing of a batch that is answered as before.
         known: Vec<FactId>,
+        /// When the newest other batch of the same ledger was made, in whichever of its epochs: where that
+        /// is ahead of the ledger's own, it is an older copy.
+        newest_at: Option<UnixMs>,
         /// Whether the batch was known as a whole.
         is_replay: bool,
     },
@@ -196,7 +199,14 @@ impl Place {
                 }
                 let count = |at| Ok::<_, rusqlite::Error>(row.get::<_, i64>(at)?.cast_unsigned());
                 let (accepted, duplicates) = (count(1)?, count(2)?);
-                Ok(Delivered::Taken { accepted, duplicates, known: Vec::new(), is_replay: true })
+                let known = Vec::new();
+                Ok(Delivered::Taken {
+                    accepted,
+                    duplicates,
+                    known,
+                    newest_at: None,
+                    is_replay: true,
+                })
             })
             .optional()
     }
@@ -224,7 +234,15 @@ impl Place {
                 signed(duplicates),
                 newest.map(|time| time.0)
             ])?;
+        let mut newest_at = None;
         if let Some(batch) = &delivery.batch {
+            newest_at = self.newest_batch(database, &delivery.sender)?;
+            database
+                .prepare_cached(
+                    "UPDATE device_ledgers SET last_batch_at = max(coalesce(last_batch_at, ?2), ?2)
+                     WHERE id = ?1",
+                )?
+                .execute([self.ledger, batch.created_at.0])?;
             self.cover(database, batch.first_seq, batch.last_seq)?;
             database
                 .prepare_cached(
@@ -245,7 +263,21 @@ impl Place {
                 )?
                 .execute([self.ledger, now.0.saturating_sub(ANSWERS_KEPT_MS)])?;
         }
-        Ok(Delivered::Taken { accepted, duplicates, known, is_replay: false })
+        Ok(Delivered::Taken { accepted, duplicates, known, newest_at, is_replay: false })
+    }
+
+    /// When the newest batch of a sender's ledger was made, as far as was told.
+    fn newest_batch(
+        &self,
+        database: &Connection,
+        sender: &Sender,
+    ) -> rusqlite::Result<Option<UnixMs>> {
+        let newest: Option<i64> = database
+            .prepare_cached(
+                "SELECT max(last_batch_at) FROM device_ledgers WHERE device = ?1 AND ledger = ?2",
+            )?
+            .query_row(params![self.device, &*sender.ledger], |row| row.get(0))?;
+        Ok(newest.map(UnixMs))
     }
 
     /// Notes that places were told of. Those between them and what was told of before are missing.

@@ -72,6 +72,7 @@ CREATE TABLE device_ledgers (
     newest_at INTEGER,                  -- time of the newest record
     first_seq INTEGER,                  -- where it began to tell
     last_seq INTEGER,                   -- the farthest place that it told of
+    last_batch_at INTEGER,              -- when the newest of its batches was made
     waiting INTEGER,
     oldest_waiting_at INTEGER,
     dropped INTEGER,

@@ -208,6 +208,7 @@ fn a_batch_is_answered_as_before_and_its_name_is_its_own() {
         accepted,
         duplicates: 0,
         known: Vec::new(),
+        newest_at: None,
         is_replay,
     };
     // The same batch twice in one transaction, as a client may send it that has timed out.

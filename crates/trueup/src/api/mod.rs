@@ -45,7 +45,7 @@ pub(crate) use cron::{CronDoor, Peer};
 use durations::Durations;
 pub(crate) use guard::{Guard, Token};
 pub(crate) use metrics::push_by_otlp;
-pub(crate) use packed::{Packing, plain as inflated};
+pub(crate) use packed::{Packing, Unpacked, plain as inflated};
 pub(crate) use problem::Problem;
 
 use crate::clock;

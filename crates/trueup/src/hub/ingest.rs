@@ -18,7 +18,7 @@ use trueup_core::{FactId, Text, Word};
 use super::request::{self, Batch, Refusal, Rejected};
 use super::store::{Kept, Unavailable};
 use super::{Hub, counts::Outcome};
-use crate::api::{Admitted, BodyLimits, Packing, Problem, inflated, read_body};
+use crate::api::{Admitted, BodyLimits, Packing, Problem, Unpacked, inflated, read_body};
 use crate::clock;
 
 /// What every answer says of the formats that are read.
@@ -70,7 +70,7 @@ async fn take(hub: &Arc<Hub>, request: Request) -> Result<Response, Problem> {
     };
     drop(room);
     match kept {
-        Ok(Kept::Taken { accepted, duplicates, known, is_replay }) => {
+        Ok(Kept::Taken { accepted, duplicates, known, newest_at, is_replay }) => {
             hub.counts.note(if is_replay { Outcome::Replayed } else { Outcome::Taken }, accepted);
             let mut body = json!({
                 "v": request::FORMAT,
@@ -78,6 +78,7 @@ async fn take(hub: &Arc<Hub>, request: Request) -> Result<Response, Problem> {
                 "duplicates": duplicates,
                 "rejected": batch.rejected.iter().map(rejection).collect::<Vec<_>>(),
                 "ack": {"seq": last_seq},
+                "newest_at": newest_at.map(|time| time.0),
                 "next_push_seconds": hub.next_push_seconds(),
                 "heartbeat_seconds": hub.settings.heartbeat.as_secs(),
             });
@@ -122,7 +123,10 @@ async fn parsed(
     let busy = || Problem::busy("the hub is ending; try again");
     let permit = hub.parsing.acquire().await.map_err(|_| busy())?;
     let read = tokio::task::spawn_blocking(move || {
-        let body = inflated(&bytes, packing, bytes_max).map_err(Problem::from)?;
+        let body = inflated(&bytes, packing, bytes_max).map_err(|unpacked| match unpacked {
+            Unpacked::Damaged(_) => altered(Problem::from(unpacked).message()),
+            Unpacked::TooLarge(_) => unpacked.into(),
+        })?;
         let batch = request::read(&body, &device, clock::now());
         let batch = batch.map_err(|refusal| refused(&refusal))?;
         match (&batch.delivery.batch, key) {
@@ -138,7 +142,16 @@ async fn parsed(
     read
 }
 
+/// What was altered on its way comes whole when it is sent again.
+fn altered(message: &str) -> Problem {
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, message);
+    problem.with(header::RETRY_AFTER, RETRY_AFTER)
+}
+
 fn refused(refusal: &Refusal) -> Problem {
+    if let Refusal::Altered { .. } | Refusal::Miscounted { .. } = refusal {
+        return altered(&refusal.to_string());
+    }
     let status = match refusal {
         Refusal::Format(_) => StatusCode::UPGRADE_REQUIRED,
         Refusal::TooMany(_) => StatusCode::PAYLOAD_TOO_LARGE,

@@ -41,7 +41,7 @@ fn ingest(path: &str) -> Value {
                 },
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/taken"}}},
             },
-            "400": error("The body is not a batch, or was altered on its way"),
+            "400": error("The body is not a batch"),
             "401": error("No token, or one that opens nothing"),
             "403": error("The token is not a device's"),
             "408": error("The body took too long"),
@@ -49,7 +49,7 @@ fn ingest(path: &str) -> Value {
             "413": error("Too large, or too many records: the limit is in `error`"),
             "415": error("Packed in a way that is not read"),
             "426": error("Of a format that this hub does not read; nothing was taken"),
-            "503": error("The store cannot be written: send the same again after `Retry-After` seconds"),
+            "503": error("The body was altered on its way, or the store cannot be written: send the same again after `Retry-After` seconds"),
         },
     }})
 }
@@ -133,6 +133,7 @@ pub(crate) fn schemas() -> Value {
                     },
                 }},
                 "ack": {"type": "object", "properties": {"seq": {"type": ["integer", "null"]}}},
+                "newest_at": {"type": ["integer", "null"], "description": "When the newest other batch of this `source.id` was made"},
                 "next_push_seconds": {"type": "integer", "minimum": 1, "maximum": 3_600},
                 "heartbeat_seconds": {"type": "integer", "minimum": 1, "maximum": 3_600},
                 "results": {"type": "array", "items": {"type": "object"}},

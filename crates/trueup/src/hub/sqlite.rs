@@ -230,9 +230,9 @@ fn write(ledger: &mut Ledger, waiting: Vec<Waiting>) -> bool {
     let mut has_changed = false;
     let mut tell = |done: Done, result: Result<Delivered, LedgerError>| {
         let kept = result.map(|delivered| match delivered {
-            Delivered::Taken { accepted, duplicates, known, is_replay } => {
+            Delivered::Taken { accepted, duplicates, known, newest_at, is_replay } => {
                 has_changed |= accepted > 0 && !is_replay;
-                Kept::Taken { accepted, duplicates: Some(duplicates), known, is_replay }
+                Kept::Taken { accepted, duplicates: Some(duplicates), known, newest_at, is_replay }
             }
             Delivered::Conflict => Kept::Conflict,
         });

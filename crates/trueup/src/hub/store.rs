@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use trueup_core::{Delivery, FactId, HubToken, Text};
+use trueup_core::{Delivery, FactId, HubToken, Text, UnixMs};
 
 use crate::api::App;
 
@@ -20,6 +20,8 @@ pub(crate) enum Kept {
         duplicates: Option<u64>,
         /// What those are about, as far as the store knows.
         known: Vec<FactId>,
+        /// When the newest other batch of the device's ledger was made, as far as the store knows.
+        newest_at: Option<UnixMs>,
         /// Whether the batch had come before.
         is_replay: bool,
     },

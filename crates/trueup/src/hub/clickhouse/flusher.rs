@@ -295,5 +295,5 @@ fn is_new(answers: &[Option<Kept>], at: usize) -> bool {
 
 /// Which words were known before, nobody knows: rows meet later.
 const fn taken(accepted: u64, is_replay: bool) -> Kept {
-    Kept::Taken { accepted, duplicates: None, known: Vec::new(), is_replay }
+    Kept::Taken { accepted, duplicates: None, known: Vec::new(), newest_at: None, is_replay }
 }

@@ -75,11 +75,13 @@ fn a_batch_is_taken_once_however_often_it_comes() {
     let again = send(&hub, &secret, &body);
     assert_eq!((again.status, again.header("idempotent-replayed")), (200, "true"));
     assert_eq!(again.json(), told);
+    assert_eq!(told["newest_at"], Value::Null);
     let other = batch("b-1", THEN, 1, &[call("a", 1, 7)]).to_string();
     assert_eq!(send(&hub, &secret, &other).status, 409);
     // The same records under other names, packed in every way.
     let cut = batch("b-2", THEN, 1, &[call("a", 1, 5)]).to_string();
-    assert_eq!(send(&hub, &secret, &cut).json()["duplicates"], 1);
+    let told = send(&hub, &secret, &cut).json();
+    assert_eq!((&told["duplicates"], &told["newest_at"]), (&json!(1), &json!(THEN)));
     let cut = batch("b-3", THEN, 2, &[call("b", 2, 6)]).to_string();
     let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(cut.as_bytes()).unwrap();
@@ -161,9 +163,9 @@ fn what_is_wrong_is_said_record_by_record_and_nothing_else_is_lost() {
         assert_eq!(send(&hub, &secret, body).status, status, "{body}");
     }
     let whole = batch("b-2", THEN, 8, &[call("c", 8, 1)]).to_string();
-    assert_eq!(send(&hub, &secret, &whole.replace("gpt-5.5", "gpt-5.6")).status, 400);
+    assert_eq!(send(&hub, &secret, &whole.replace("gpt-5.5", "gpt-5.6")).status, 503);
     assert_eq!(send_bytes(&hub, &secret, whole.as_bytes(), "br"), 415);
-    assert_eq!(send_bytes(&hub, &secret, whole.as_bytes(), "gzip"), 400);
+    assert_eq!(send_bytes(&hub, &secret, whole.as_bytes(), "gzip"), 503);
     let bomb = zstd::encode_all(&vec![b' '; 17 << 20][..], 1).unwrap();
     assert_eq!(send_bytes(&hub, &secret, &bomb, "zstd"), 413);
     let many: Vec<Value> =

@@ -113,7 +113,7 @@ fn browsers_are_told_what_it_is() {
     let described = daemon.get("/openapi.json").json();
     let export = &described["paths"]["/api/v1/export"]["get"];
     assert!(export["responses"]["200"]["content"]["application/vnd.apache.parquet"].is_object());
-    assert_eq!(export["parameters"].as_array().unwrap().len(), 13);
+    assert_eq!(export["parameters"].as_array().unwrap().len(), 14);
 }
 
 #[test]

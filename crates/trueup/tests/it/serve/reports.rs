@@ -69,7 +69,9 @@ fn wrong_parameters_are_named() {
         ("tz=Mars/Olympus", "`tz`: `Mars/Olympus` is not a time zone"),
         ("cost=free", "`cost`: `free` is not one of auto, computed, reported"),
         ("source=clippy", "`source`: `clippy` is not an agent; there are claude-code, codex"),
-        ("form=wide", "`form` is not a parameter; there are by, since"),
+        ("form=wide", "`form`: `wide` is not one of json, ccusage, csv, table"),
+        ("columns=7", "`columns`: it must be a number from 20 to 1000"),
+        ("shape=wide", "`shape` is not a parameter; there are by, since"),
     ] {
         let answer = daemon.get(&format!("/v1/report?{query}"));
         assert_eq!(answer.status, 400, "{query}: {}", answer.text);
