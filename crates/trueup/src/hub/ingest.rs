@@ -142,10 +142,9 @@ async fn parsed(
     read
 }
 
-/// What was altered on its way comes whole when it is sent again.
+/// What was altered on its way comes whole when it is sent again, which senders do after this status.
 fn altered(message: &str) -> Problem {
-    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, message);
-    problem.with(header::RETRY_AFTER, RETRY_AFTER)
+    Problem::new(StatusCode::REQUEST_TIMEOUT, message)
 }
 
 fn refused(refusal: &Refusal) -> Problem {

@@ -44,12 +44,12 @@ fn ingest(path: &str) -> Value {
             "400": error("The body is not a batch"),
             "401": error("No token, or one that opens nothing"),
             "403": error("The token is not a device's"),
-            "408": error("The body took too long"),
+            "408": error("The body took too long, or was altered on its way: send the same again"),
             "409": error("Another batch has this id"),
             "413": error("Too large, or too many records: the limit is in `error`"),
             "415": error("Packed in a way that is not read"),
             "426": error("Of a format that this hub does not read; nothing was taken"),
-            "503": error("The body was altered on its way, or the store cannot be written: send the same again after `Retry-After` seconds"),
+            "503": error("The store cannot be written: send the same again after `Retry-After` seconds"),
         },
     }})
 }

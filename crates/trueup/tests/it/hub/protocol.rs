@@ -163,9 +163,9 @@ fn what_is_wrong_is_said_record_by_record_and_nothing_else_is_lost() {
         assert_eq!(send(&hub, &secret, body).status, status, "{body}");
     }
     let whole = batch("b-2", THEN, 8, &[call("c", 8, 1)]).to_string();
-    assert_eq!(send(&hub, &secret, &whole.replace("gpt-5.5", "gpt-5.6")).status, 503);
+    assert_eq!(send(&hub, &secret, &whole.replace("gpt-5.5", "gpt-5.6")).status, 408);
     assert_eq!(send_bytes(&hub, &secret, whole.as_bytes(), "br"), 415);
-    assert_eq!(send_bytes(&hub, &secret, whole.as_bytes(), "gzip"), 503);
+    assert_eq!(send_bytes(&hub, &secret, whole.as_bytes(), "gzip"), 408);
     let bomb = zstd::encode_all(&vec![b' '; 17 << 20][..], 1).unwrap();
     assert_eq!(send_bytes(&hub, &secret, &bomb, "zstd"), 413);
     let many: Vec<Value> =
