@@ -79,6 +79,16 @@ pub struct DeviceLedger {
 }
 
 impl Ledger {
+    /// Whether it is a hub's account of devices.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn has_devices(&self) -> Result<bool, LedgerError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM devices)";
+        let found = self.database.query_row(sql, [], |row| row.get(0));
+        found.map_err(LedgerError::sqlite(&self.path))
+    }
+
     /// Writes what devices tell, all in one transaction. One answer for each delivery, in order.
     ///
     /// # Errors

@@ -57,14 +57,6 @@ impl Usage {
         Ok(Self::Ledger(Box::new(reader_of(path, device)?)))
     }
 
-    /// Whether it is a hub's account of devices.
-    pub(crate) fn has_devices(&self) -> Result<bool> {
-        Ok(match self {
-            Self::Ledger(reader) => !reader.device_names()?.is_empty(),
-            Self::Memory(_) => false,
-        })
-    }
-
     /// Confines it to one device of a hub's account.
     pub(crate) fn only(&self, device: &str) -> Result<()> {
         match self {

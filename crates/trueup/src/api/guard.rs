@@ -44,15 +44,19 @@ impl Token {
     /// Whether a request shows it, as `Authorization: Bearer …`, or as the password that a browser asks
     /// a person for.
     pub(super) fn is_shown(&self, headers: &HeaderMap) -> bool {
-        let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some((scheme, text)) = sent.and_then(|value| value.split_once(' ')) else {
-            return false;
-        };
-        if scheme.eq_ignore_ascii_case("bearer") {
-            return self.is(text.trim());
-        }
-        let password = password(text.trim());
-        scheme.eq_ignore_ascii_case("basic") && password.is_some_and(|text| self.is(&text))
+        shown_secret(headers).is_some_and(|secret| self.is(&secret))
+    }
+}
+
+/// The secret that a request shows, as `Authorization: Bearer …`, or as the password that a browser asks a
+/// person for.
+pub(crate) fn shown_secret(headers: &HeaderMap) -> Option<String> {
+    let sent = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, text) = sent.split_once(' ')?;
+    match text.trim() {
+        secret if scheme.eq_ignore_ascii_case("bearer") => Some(secret.to_owned()),
+        credentials if scheme.eq_ignore_ascii_case("basic") => password(credentials),
+        _ => None,
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) use admit::{Admitted, Limits as BodyLimits, read as read_body};
 pub(crate) use counts::Counts;
 pub(crate) use cron::{CronDoor, Peer};
 use durations::Durations;
-pub(crate) use guard::{Guard, Token};
+pub(crate) use guard::{Guard, Token, shown_secret};
 pub(crate) use metrics::push_by_otlp;
 pub(crate) use packed::{Packing, Unpacked, plain as inflated};
 pub(crate) use problem::Problem;

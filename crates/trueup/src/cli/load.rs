@@ -45,7 +45,7 @@ pub(super) fn load(config: &Config, is_in_memory: bool) -> Result<Loaded> {
     }
     match open(&path) {
         // A hub's account of others: what this machine has does not belong into it.
-        Ok(ledger) if Usage::of_ledger(&path)?.has_devices()? => {
+        Ok(ledger) if ledger.has_devices()? => {
             drop(ledger);
             let usage = Usage::of_ledger(&path)?;
             Ok(Loaded { usage, inventory: Inventory::default(), keeper: None })

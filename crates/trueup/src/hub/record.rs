@@ -11,17 +11,14 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use trueup_core::{
-    Billing, Call, CustomEvent, DAY_MS, ErrorEvent, Fact, FactId, HostMetric, Key, NanoUsd, Origin,
+    Billing, Call, CustomEvent, ErrorEvent, Fact, FactId, HostMetric, Key, NanoUsd, Origin,
     Outcome, Pressure, PriceClass, TOKENS_MAX, Text, Tokens, UnixMs, Variant, Version, Word,
     scaled_decimal,
 };
 
 use super::request::Rejected;
+use crate::intake::{AHEAD_MAX_MS, EARLIEST};
 
-/// 2000-01-01T00:00:00Z: nothing that is counted is older.
-const EARLIEST: UnixMs = UnixMs(946_684_800_000);
-/// How far a device's clock may be ahead of ours.
-const AHEAD_MAX_MS: i64 = DAY_MS;
 /// Longest name: of a model, a project, a session.
 const NAME_BYTES_MAX: usize = 4_096;
 /// Longest message, stack trace or metadata.
@@ -137,9 +134,8 @@ struct Named {
     session: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
 struct Sample {
     scope: Option<String>,
     cpu_pct: Option<f64>,
@@ -425,6 +421,7 @@ fn sample(sample: Sample, key: Key, time: UnixMs) -> Result<HostMetric, Rejectio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trueup_core::DAY_MS;
 
     const NOW: UnixMs = UnixMs(1_795_212_600_000);
 

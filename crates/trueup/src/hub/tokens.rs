@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use axum::http::{HeaderMap, header};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use trueup_core::{HubToken, Text, UnixMs};
 use uuid::Uuid;
 
 use super::store::Store;
+use crate::api::shown_secret;
 use crate::render::number::hex;
 
 /// What secrets begin with, so that scanners of repositories can find them.
@@ -104,19 +103,10 @@ impl Tokens {
     }
 }
 
-/// What a request shows as `Authorization: Bearer …`, or as the password that a browser asks for.
+/// The secret that a request shows, where it is not too long to be one.
 fn secret(headers: &HeaderMap) -> Option<String> {
-    let sent = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, text) = sent.split_once(' ').filter(|_| sent.len() <= SECRET_BYTES_MAX)?;
-    let text = text.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(text.to_owned());
-    }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let plain = String::from_utf8(BASE64_STANDARD.decode(text).ok()?).ok()?;
-    plain.split_once(':').map(|(_, password)| password.to_owned())
+    let length = headers.get(header::AUTHORIZATION)?.len();
+    shown_secret(headers).filter(|_| length <= SECRET_BYTES_MAX)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use uuid::Uuid;
 pub(crate) use body::RECORDS_PER_BODY_MAX;
 use body::{Piece, Place};
 use fields::{Fields, Wrong};
+pub(crate) use when::{AHEAD_MAX_MS, EARLIEST};
 
 /// What a client says that it posts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use super::fields::{Field, Fields, Wrong};
 use super::text;
 
 /// 2000-01-01T00:00:00Z: nothing that we count is older.
-const EARLIEST: UnixMs = UnixMs(946_684_800_000);
+pub(crate) const EARLIEST: UnixMs = UnixMs(946_684_800_000);
 /// How far a client's clock may be ahead of ours.
-const AHEAD_MAX_MS: i64 = DAY_MS;
+pub(crate) const AHEAD_MAX_MS: i64 = DAY_MS;
 
 /// A record's time, and what it said where that is absurd.
 pub(super) struct When<'a> {
