@@ -9,7 +9,7 @@ use trueup_telemetry::budget::{Caps, Day};
 use trueup_telemetry::outbox::Verdict;
 use trueup_telemetry::state::{Durability, Event, Handed, Recorder, Store};
 
-use crate::world::{NOON, TURN, World, later, next, property};
+use crate::world::{NOON, TURN, World, free, later, next, property};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -145,7 +145,7 @@ impl Machine {
         self.largest = self.largest.max(Day::of(self.now));
         let mut queued = Vec::new();
         let sealed =
-            self.store.seal(handed, self.now, &mut |event| note(event, &mut queued)).unwrap();
+            free(|| self.store.seal(handed, self.now, &mut |event| note(event, &mut queued)));
         self.model.queued.extend(queued);
         sealed
     }
@@ -199,7 +199,7 @@ impl Machine {
         if matches!(verdict, Verdict::Delivered { .. }) {
             self.model.arrived.extend(ids);
         }
-        self.store.settle(request.number, verdict, self.now).unwrap();
+        free(|| self.store.settle(request.number, verdict.clone(), self.now));
     }
 
     /// Until nothing is left.

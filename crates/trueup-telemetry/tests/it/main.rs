@@ -48,3 +48,19 @@ mod world;
 fn text(path: &std::path::Path) -> String {
     String::from_utf8(std::fs::read(path).unwrap()).unwrap()
 }
+
+/// A test of memory, in a process that does nothing else.
+fn alone(test: &str) {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let command = command.args(["--exact", test, "--ignored", "--test-threads=1"]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// The memory that is this process's own. Pages of files come and go as the system has room.
+fn own_bytes() -> u64 {
+    let status = text(std::path::Path::new("/proc/self/status"));
+    let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    own.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1_024
+}

@@ -1,7 +1,5 @@
 //! What a bucket says, when it ends, and what is left of it when there are too many.
 
-use std::process::Command;
-
 use proptest::prelude::*;
 use trueup_core::{DAY_MS, HOUR_MS, UnixMs};
 use trueup_telemetry::budget::Caps;
@@ -10,6 +8,7 @@ use trueup_telemetry::rollup::{Accumulator, Saved, Value};
 use crate::world::{
     NOON, TURN, WINDOW, World, deliver, events, flush, later, plan, property, roomy, seal, sum,
 };
+use crate::{alone, own_bytes};
 
 /// What one turn was.
 #[derive(Debug, Clone)]
@@ -255,25 +254,10 @@ fn check_17_the_log_stays_short_over_many_records() {
     assert_eq!(sum(&events, TURN, "total_tokens_input"), 300_000);
 }
 
-/// A test of memory, in a process that does nothing else.
-fn alone(test: &str) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let command = command.args(["--exact", test, "--ignored", "--test-threads=1"]);
-    let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
-}
-
 #[test]
 fn check_17_and_26_memory_stays_flat() {
     alone("rollup_laws::a_million_records_alone");
     alone("rollup_laws::a_storm_of_fingerprints_alone");
-}
-
-fn resident_bytes() -> u64 {
-    let pages = std::fs::read("/proc/self/statm").unwrap_or_default();
-    let text = String::from_utf8_lossy(&pages).into_owned();
-    text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4_096
 }
 
 /// How much more memory a million records, or a storm, hold than the first thousand did.
@@ -289,10 +273,10 @@ fn grown(field: &str, text: impl Fn(i64) -> String, records: i64) -> u64 {
         recorder.record(rollup, Some(session), &values, later(NOON, number / 100));
         if number == 1_000 {
             flush(&mut store, &mut recorder, NOON);
-            before = resident_bytes();
+            before = own_bytes();
         }
     }
-    resident_bytes().saturating_sub(before)
+    own_bytes().saturating_sub(before)
 }
 
 #[test]

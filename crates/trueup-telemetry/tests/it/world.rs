@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -13,7 +14,7 @@ use trueup_telemetry::rollup::{
     EnumSpec, FieldId, NumberSpec, Plan, RollupId, RollupSpec, Unit, Value, ValuesSpec,
 };
 use trueup_telemetry::state::{
-    Durability, Event, Handed, Next, Recorder, Request, Sealed, Settings, Store,
+    Durability, Event, Handed, Next, Recorder, Request, Sealed, Settings, StateError, Store,
 };
 
 /// 2026-11-21T12:00:00Z.
@@ -133,7 +134,18 @@ pub(crate) fn encode(event: &Event) -> Vec<u8> {
 }
 
 pub(crate) fn seal(store: &mut Store, handed: Option<&Handed>, now: UnixMs) -> Sealed {
-    store.seal(handed, now, &mut encode).unwrap()
+    free(|| store.seal(handed, now, &mut encode))
+}
+
+/// Does it once the folder is free. Another test that starts a program holds our lock, too, from when
+/// the child is there until it is the program.
+pub(crate) fn free<T>(mut act: impl FnMut() -> Result<T, StateError>) -> T {
+    loop {
+        match act() {
+            Err(StateError::Busy { .. }) => std::thread::park_timeout(Duration::from_millis(1)),
+            done => return done.unwrap(),
+        }
+    }
 }
 
 /// Hands over, seals and forgets.
@@ -145,7 +157,7 @@ pub(crate) fn flush(store: &mut Store, recorder: &mut Recorder, now: UnixMs) -> 
 }
 
 pub(crate) fn next(store: &mut Store, now: UnixMs) -> Option<Request> {
-    match store.next(now).unwrap() {
+    match free(|| store.next(now)) {
         Next::Send(request) => Some(*request),
         Next::Nothing | Next::Short(_) => None,
     }
@@ -156,7 +168,7 @@ pub(crate) fn deliver(store: &mut Store, now: UnixMs) -> Vec<Json> {
     let mut events = Vec::new();
     while let Some(request) = next(store, now) {
         events.push(serde_json::from_slice(&request.body).unwrap());
-        store.settle(request.number, Verdict::Delivered { status: 200 }, now).unwrap();
+        free(|| store.settle(request.number, Verdict::Delivered { status: 200 }, now));
     }
     events
 }

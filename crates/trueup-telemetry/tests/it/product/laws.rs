@@ -16,6 +16,7 @@ use trueup_telemetry::product::{Environment, Options, Outcome, Telemetry};
 use trueup_telemetry::sink::{Answer, Request, Unreachable};
 
 use super::{MANIFEST, ON, Stage, TURN, events, turn, with_sink};
+use crate::own_bytes;
 use crate::world::NOON;
 
 const OUTCOMES: [&str; 3] = ["ok", "error", "aborted"];
@@ -257,7 +258,7 @@ fn check_40_twenty_emitters_never_wait_for_a_dead_place() {
         ..stage.options()
     };
     let telemetry = Telemetry::open(options);
-    let before = resident_bytes();
+    let before = own_bytes();
     let emit = |emitter: i64| {
         let (telemetry, stage) = (telemetry.clone(), &stage);
         move || {
@@ -284,7 +285,7 @@ fn check_40_twenty_emitters_never_wait_for_a_dead_place() {
     times.sort_unstable();
     let p99 = times[times.len() * 99 / 100];
     assert!(p99 <= Duration::from_millis(1), "{p99:?}");
-    let more = resident_bytes().saturating_sub(before);
+    let more = own_bytes().saturating_sub(before);
     assert!(more <= 20 << 20, "{more} bytes");
     let refused = telemetry.status().refused;
     let began = Instant::now();
@@ -309,13 +310,6 @@ fn queued_bodies(outbox: &Path) -> Vec<Json> {
         body["batch"].as_array().unwrap().clone()
     };
     bodies.flat_map(batch).collect()
-}
-
-/// What this process holds.
-fn resident_bytes() -> u64 {
-    let statm = fs::read("/proc/self/statm").unwrap_or_default();
-    let text = String::from_utf8_lossy(&statm).into_owned();
-    text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4_096
 }
 
 #[test]
