@@ -66,6 +66,7 @@ pub use lines::{Lines, line};
 pub use open_log::{OpenLog, read_open_log};
 pub use recorder::{Ack, Durability, Handed, Health, Recorder};
 pub use seal::{Event, Sealed};
+pub(crate) use shelf::Memory;
 pub use store::{Drafts, Look, Next, Queued, Reach, Request, Settings, Store, Sums};
 
 /// How many logs of open buckets lie in a folder, of processes that live and that do not.

@@ -33,7 +33,7 @@ use crate::manifest::{Drops, Grain, Input, plan_of};
 use crate::outbox::{event_uuid, hex};
 use crate::rollup::Plan;
 use crate::sink::Outgoing;
-use crate::state::{Durability, Reach, Recorder, StateError, logs_in};
+use crate::state::{Durability, Memory, Reach, Recorder, StateError, logs_in};
 
 /// How long after a record it is written.
 const PERSIST_AFTER: Duration = Duration::from_millis(250);
@@ -104,6 +104,8 @@ pub(super) struct Keeper {
     decided: Mutex<Decided>,
     errands: Mutex<VecDeque<Errand>>,
     exceptions: Mutex<Option<Exceptions>>,
+    /// What is known of the outbox.
+    memory: Memory,
     /// Held while a decision is followed.
     following: Mutex<()>,
     /// Held while the state changes, never while something is sent.
@@ -160,6 +162,7 @@ impl Keeper {
             decided: Mutex::new(Decided::now(&options)),
             errands: Mutex::default(),
             exceptions: Mutex::default(),
+            memory: Memory::default(),
             following: Mutex::default(),
             sealing: Mutex::default(),
             sending: Mutex::default(),

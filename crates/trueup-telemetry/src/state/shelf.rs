@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::book::{BOOK_VERSION, Book, Op};
 use super::error::StateError;
@@ -24,9 +24,36 @@ pub(crate) struct Shelf {
     pub(crate) book: Book,
     /// The name of the store where it is new.
     fresh: String,
-    /// Which log was read, and how far.
-    read: Option<((u64, u64), u64)>,
+    /// How far the log was read.
+    read: Option<Read>,
     bytes_max: u64,
+    memory: Memory,
+}
+
+/// A log, and how much of it is in the book. Held open, so that no other file can come to be this one.
+#[derive(Debug)]
+struct Read {
+    log: File,
+    bytes: u64,
+}
+
+/// What stores of one folder and one plan leave to those that come after them in this process, so that
+/// these read what was logged since, and not all of it again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory(Arc<Mutex<Option<(Book, Read)>>>);
+
+impl Memory {
+    fn swap(&self, known: Option<(Book, Read)>) -> Option<(Book, Read)> {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), known)
+    }
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        if let Some(read) = self.read.take() {
+            drop(self.memory.swap(Some((std::mem::take(&mut self.book), read))));
+        }
+    }
 }
 
 impl Shelf {
@@ -38,12 +65,23 @@ impl Shelf {
             fresh: format!("{:032x}", u128::from_be_bytes(random)),
             read: None,
             bytes_max: LOG_BYTES_MAX,
+            memory: Memory::default(),
         }
+    }
+
+    /// Goes on from what an earlier one knew.
+    pub(crate) fn remember(&mut self, memory: &Memory) {
+        self.memory = memory.clone();
     }
 
     /// Takes the lock, and reads what other processes have logged since.
     pub(crate) fn open(&mut self) -> Result<File, StateError> {
         let lock = self.folder.lock()?;
+        if self.read.is_none()
+            && let Some((book, read)) = self.memory.swap(None)
+        {
+            (self.book, self.read) = (book, Some(read));
+        }
         self.refresh()?;
         Ok(lock)
     }
@@ -61,6 +99,7 @@ impl Shelf {
     pub(crate) fn clear(&mut self) {
         self.book = Book { store: self.fresh.clone(), ..Book::default() };
         self.read = None;
+        drop(self.memory.swap(None));
     }
 
     /// Stores bytes, then logs the change, then makes it. Where that fails nothing was changed.
@@ -83,7 +122,7 @@ impl Shelf {
             return Err(error);
         }
         self.book = book;
-        if self.read.is_some_and(|(_, bytes)| bytes > self.bytes_max) {
+        if self.read.as_ref().is_some_and(|read| read.bytes > self.bytes_max) {
             // Where that fails the long log is as good, and the next change tries again.
             let _is_short = self.rewrite().is_ok();
         }
@@ -107,10 +146,10 @@ impl Shelf {
         };
         let own = identity(&file).map_err(wrap())?;
         let length = file.metadata().map_err(wrap())?.len();
-        let from = match self.read {
-            Some((read, bytes)) if read == own && bytes <= length => bytes,
-            _ => 0,
+        let is_same = |read: &Read| {
+            read.bytes <= length && identity(&read.log).is_ok_and(|known| known == own)
         };
+        let from = self.read.as_ref().filter(|read| is_same(read)).map_or(0, |read| read.bytes);
         let mut book = if from == 0 { Book::default() } else { std::mem::take(&mut self.book) };
         self.read = None;
         file.seek(SeekFrom::Start(from)).map_err(wrap())?;
@@ -123,7 +162,7 @@ impl Shelf {
             return Ok(());
         }
         self.book = book;
-        self.read = Some((own, from + good));
+        self.read = Some(Read { log: file, bytes: from + good });
         Ok(())
     }
 
@@ -146,8 +185,9 @@ impl Shelf {
 
     /// Adds a line behind the last whole one.
     fn append(&mut self, ops: &[Op]) -> Result<(), StateError> {
-        let Some((own, good)) = self.read else { return Ok(()) };
         let path = self.log();
+        let Some(read) = &mut self.read else { return Ok(()) };
+        let good = read.bytes;
         let bytes = ops_line(ops)?;
         let file = private().append(true).open(&path);
         let mut file = file.map_err(StateError::io("open", &path))?;
@@ -163,23 +203,22 @@ impl Shelf {
             let _is_cut = file.set_len(good).is_ok();
             return Err(StateError::io("write", &path)(error));
         }
-        self.read = Some((own, good + u64::try_from(bytes.len()).unwrap_or(0)));
+        read.bytes = good + u64::try_from(bytes.len()).unwrap_or(0);
         Ok(())
     }
 
     fn write_log(&mut self, ops: &[Op]) -> Result<(), StateError> {
         let path = self.log();
         let bytes = ops_line(ops)?;
-        let file = write_whole(&path, &bytes)?;
-        let own = identity(&file).map_err(StateError::io("read", &path))?;
-        self.read = Some((own, u64::try_from(bytes.len()).unwrap_or(0)));
+        let log = write_whole(&path, &bytes)?;
+        self.read = Some(Read { log, bytes: u64::try_from(bytes.len()).unwrap_or(0) });
         Ok(())
     }
 
     /// Writes the log anew with what counts of it, and removes bytes that no item has.
     fn rewrite(&mut self) -> Result<(), StateError> {
         self.write_log(&self.book.ops(&self.plan))?;
-        let bytes = self.read.map_or(0, |(_, bytes)| bytes);
+        let bytes = self.read.as_ref().map_or(0, |read| read.bytes);
         self.bytes_max = LOG_BYTES_MAX.max(bytes.saturating_mul(4));
         let outbox = self.folder.outbox();
         let list = fs::read_dir(&outbox).map_err(StateError::io("list", &outbox))?;
@@ -202,4 +241,64 @@ fn ops_line(ops: &[Op]) -> Result<Vec<u8>, StateError> {
     let mut bytes = Vec::new();
     line(&json, &mut bytes);
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Logs that buckets of a log were taken.
+    fn take(shelf: &mut Shelf, serial: u64) {
+        let lock = shelf.open().unwrap();
+        let op = Op::Took { log: format!("open-{serial}"), serials: [serial].into() };
+        let mut book = shelf.book.clone();
+        book.apply(&op, &shelf.plan);
+        let sealed = Sealed::default();
+        shelf.commit(Prepared { book, ops: vec![op], bodies: vec![], sealed }).unwrap();
+        drop(lock);
+    }
+
+    proptest! {
+        /// Whatever others do meanwhile: append, write the log anew (whose file may then be one that was
+        /// there before), remove everything, or leave half a line.
+        #[test]
+        fn who_remembers_knows_what_is_there(steps in prop::collection::vec(0..6_u8, 1..24)) {
+            let folder = tempfile::tempdir().unwrap();
+            let memory = Memory::default();
+            let shelf = |number: u8| Shelf::new(folder.path(), Arc::default(), [number; 16]);
+            for (step, serial) in steps.iter().zip(1..) {
+                let mut own = shelf(1);
+                own.remember(&memory);
+                let mut other = shelf(2);
+                match step {
+                    0 => take(&mut own, serial),
+                    1 => take(&mut other, serial),
+                    2 => {
+                        // Two at once, of which one remembers nothing.
+                        let mut second = shelf(1);
+                        second.remember(&memory);
+                        take(&mut own, serial);
+                        take(&mut second, serial + 1_000);
+                    }
+                    3 if other.log().exists() => {
+                        let lock = other.open().unwrap();
+                        other.rewrite().unwrap();
+                        drop(lock);
+                    }
+                    4 if other.log().exists() => {
+                        let mut log = private().append(true).open(other.log()).unwrap();
+                        log.write_all(b"90c1 [{\"tor").unwrap();
+                    }
+                    5 if other.log().exists() => fs::remove_dir_all(folder.path().join("outbox")).unwrap(),
+                    _ => {}
+                }
+                let mut own = shelf(1);
+                own.remember(&memory);
+                drop(own.open().unwrap());
+                prop_assert_eq!(&own.book.took, &own.look().unwrap().took);
+            }
+        }
+    }
 }

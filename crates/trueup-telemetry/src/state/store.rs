@@ -22,7 +22,7 @@ use super::folder::{Folder, OnDisk, is_at, private, read, read_all, remove, sync
 use super::open_log::read_open_log;
 use super::recorder::{Handed, Recorder};
 use super::seal::{Address, Encode, Sealed, Sealing};
-use super::shelf::Shelf;
+use super::shelf::{Memory, Shelf};
 use crate::budget::{Caps, Day, Ledger, Short, Spent};
 use crate::outbox::{Change, Item, ItemState, Verdict, sha256_hex, wait_until};
 use crate::rollup::Plan;
@@ -144,6 +144,13 @@ impl Store {
     #[must_use]
     pub fn reaching(self, reach: Reach, sinks: Vec<String>) -> Self {
         Self { reach, sinks: Arc::from(sinks), ..self }
+    }
+
+    /// The same, going on from what an earlier store of this folder and plan knew.
+    #[must_use]
+    pub(crate) fn remembering(mut self, memory: &Memory) -> Self {
+        self.shelf.remember(memory);
+        self
     }
 
     /// The same, giving out and resting only what is for one sink.

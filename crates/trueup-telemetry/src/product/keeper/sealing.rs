@@ -173,7 +173,9 @@ impl Keeper {
         random.iter_mut().zip((self.options.random)()).for_each(|(to, from)| *to = from);
         let plan = Arc::clone(&self.intake.plan);
         let sinks = self.outlets.iter().map(|outlet| outlet.name.clone());
-        Store::new(&self.options.state, plan, settings, random).reaching(reach, sinks.collect())
+        Store::new(&self.options.state, plan, settings, random)
+            .remembering(&self.memory)
+            .reaching(reach, sinks.collect())
     }
 
     /// The namespace of the product's ids.
