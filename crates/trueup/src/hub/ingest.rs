@@ -13,10 +13,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
-use trueup_core::{FactId, Text, Word};
+use trueup_core::{FactId, Text, Word, one_line};
 
+use super::record::Rejection;
 use super::request::{self, Batch, Refusal, Rejected};
-use super::store::{Kept, Unavailable};
+use super::store::{Kept, Refused, Unavailable};
 use super::{Hub, counts::Outcome};
 use crate::api::{Admitted, BodyLimits, Packing, Problem, Unpacked, inflated, read_body};
 use crate::clock;
@@ -51,7 +52,7 @@ async fn take(hub: &Arc<Hub>, request: Request) -> Result<Response, Problem> {
     let limits = BodyLimits::new(hub.settings.body_bytes_max, Arc::clone(&hub.bodies));
     let Admitted { bytes, room } = read_body(&limits, request).await?;
     let batch = parsed(hub, bytes, packing, device, key).await?;
-    hub.counts.rejected(batch.rejected.len());
+    let mut rejected = batch.rejected;
     let last_seq = batch.delivery.batch.as_ref().map(|batch| batch.last_seq);
     let ids: Vec<FactId> =
         batch.delivery.words.iter().filter(|_| wants_all).map(Word::id).collect();
@@ -70,20 +71,22 @@ async fn take(hub: &Arc<Hub>, request: Request) -> Result<Response, Problem> {
     };
     drop(room);
     match kept {
-        Ok(Kept::Taken { accepted, duplicates, known, newest_at, is_replay }) => {
+        Ok(Kept::Taken { accepted, duplicates, known, newest_at, is_replay, refused }) => {
+            rejected.extend(refused.into_iter().map(|refused| not_kept(refused, &batch.seqs)));
+            hub.counts.rejected(rejected.len());
             hub.counts.note(if is_replay { Outcome::Replayed } else { Outcome::Taken }, accepted);
             let mut body = json!({
                 "v": request::FORMAT,
                 "accepted": accepted,
                 "duplicates": duplicates,
-                "rejected": batch.rejected.iter().map(rejection).collect::<Vec<_>>(),
+                "rejected": rejected.iter().map(rejection).collect::<Vec<_>>(),
                 "ack": {"seq": last_seq},
                 "newest_at": newest_at.map(|time| time.0),
                 "next_push_seconds": hub.next_push_seconds(),
                 "heartbeat_seconds": hub.settings.heartbeat.as_secs(),
             });
             if let (true, Some(body)) = (wants_all, body.as_object_mut()) {
-                let results = results(&ids, &known, is_replay, &batch.rejected);
+                let results = results(&ids, &known, is_replay, &rejected);
                 body.insert("results".to_owned(), results);
             }
             let mut response = axum::Json(body).into_response();
@@ -162,15 +165,26 @@ fn refused(refusal: &Refusal) -> Problem {
     Problem::new(status, refusal.to_string())
 }
 
+/// A word that the store does not keep is told as a record that is not taken.
+fn not_kept(refused: Refused, seqs: &[Option<i64>]) -> Rejected {
+    let Refused { place, id, why } = refused;
+    let seq = seqs.get(place).copied().flatten();
+    Rejected { seq, id: Some(id.to_string()), why: Rejection::NotKept(why) }
+}
+
+/// At most a kilobyte, so that senders know how much there is to read.
 fn rejection(rejected: &Rejected) -> Value {
     let Rejected { seq, id, why } = rejected;
-    json!({"seq": seq, "id": id, "code": why.code(), "message": why.to_string(), "retryable": false})
+    let message = one_line(&why.to_string());
+    json!({"seq": seq, "id": id, "code": why.code(), "message": message, "retryable": false})
 }
 
 /// What became of each record.
 fn results(ids: &[FactId], known: &[FactId], is_replay: bool, rejected: &[Rejected]) -> Value {
     let known: BTreeSet<&FactId> = known.iter().collect();
-    let taken = ids.iter().map(|id| {
+    let refused: BTreeSet<&str> = rejected.iter().filter_map(|one| one.id.as_deref()).collect();
+    let taken = ids.iter().filter(|id| !refused.contains(&*id.to_string()));
+    let taken = taken.map(|id| {
         let is_known = is_replay || known.contains(id);
         json!({"id": id.to_string(), "result": if is_known { "duplicate" } else { "accepted" }})
     });
@@ -178,4 +192,25 @@ fn results(ids: &[FactId], known: &[FactId], is_replay: bool, rejected: &[Reject
         |one| json!({"seq": one.seq, "id": one.id, "result": "rejected", "code": one.why.code()}),
     );
     taken.chain(rejected).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::push::REFUSAL_BYTES;
+
+    #[test]
+    fn a_sender_reads_all_that_it_is_told_of_records() {
+        let hurts = "\u{1}\"\\é".repeat(4_000);
+        for why in [
+            Rejection::BadRecord(hurts.clone()),
+            Rejection::UnknownType(hurts.chars().take(64).collect()),
+            Rejection::NotKept(hurts.clone()),
+            Rejection::OtherTime { created_at: i64::MIN, of_id: i64::MIN },
+        ] {
+            let id = Some("\u{1}".repeat(36));
+            let told = rejection(&Rejected { seq: Some(i64::MIN), id, why }).to_string();
+            assert!((told.len() as u64) < REFUSAL_BYTES, "{}: {told}", told.len());
+        }
+    }
 }

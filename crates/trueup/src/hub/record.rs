@@ -21,6 +21,8 @@ use crate::intake::{AHEAD_MAX_MS, EARLIEST};
 
 /// Longest name: of a model, a project, a session.
 const NAME_BYTES_MAX: usize = 4_096;
+/// Longest id that is said again: that of a UUID.
+const ID_BYTES_MAX: usize = 36;
 /// Longest message, stack trace or metadata.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 
@@ -41,6 +43,8 @@ pub(super) enum Rejection {
     InTheFuture(i64),
     #[error("`{0}` is too large")]
     TooLarge(&'static str),
+    #[error("{0}")]
+    NotKept(String),
 }
 
 impl Rejection {
@@ -54,6 +58,7 @@ impl Rejection {
             Self::TooOld(_) => "too_old",
             Self::InTheFuture(_) => "in_the_future",
             Self::TooLarge(_) => "too_large",
+            Self::NotKept(_) => "not_kept",
         }
     }
 }
@@ -73,6 +78,12 @@ struct Event<'a> {
     id: Option<String>,
     #[serde(borrow)]
     data: &'a RawValue,
+}
+
+/// What is looked for in a record that is none.
+#[derive(Default, Deserialize)]
+struct Place {
+    seq: Option<i64>,
 }
 
 /// What says of a record which one it is.
@@ -173,16 +184,18 @@ struct Identity {
 }
 
 impl Reader<'_> {
-    /// Reads the record at a place of its batch.
-    pub(super) fn word(&self, json: &str, place: usize) -> Result<Word, Rejected> {
+    /// Reads the record at a place of its batch; with it, its place in the sender's outbox.
+    pub(super) fn word(&self, json: &str, place: usize) -> Result<(Option<i64>, Word), Rejected> {
         let event: Event<'_> = serde_json::from_str(json).map_err(|error| Rejected {
-            seq: None,
+            // Without it the sender would not know which one is not taken.
+            seq: serde_json::from_str(json).unwrap_or(Place::default()).seq,
             id: None,
             why: Rejection::BadRecord(error.to_string()),
         })?;
-        self.said(&event, place).map_err(|why| Rejected {
+        let said = self.said(&event, place);
+        said.map(|word| (event.seq, word)).map_err(|why| Rejected {
             seq: event.seq,
-            id: event.id.filter(|id| id.len() <= NAME_BYTES_MAX),
+            id: event.id.filter(|id| id.len() <= ID_BYTES_MAX),
             why,
         })
     }
@@ -425,7 +438,7 @@ mod tests {
 
     const NOW: UnixMs = UnixMs(1_795_212_600_000);
 
-    fn word(kind: &str, id: &str, data: &str) -> Result<Word, &'static str> {
+    fn word(kind: &str, id: &str, data: &str) -> Result<(Option<i64>, Word), &'static str> {
         let device = "d".into();
         let reader = Reader { device: &device, created_at: Some(NOW), now: NOW };
         let json = format!(r#"{{"type":"{kind}","seq":1,"id":"{id}","data":{data}}}"#);
@@ -470,10 +483,27 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_is_none_still_has_its_place() {
+        let device = "d".into();
+        let reader = Reader { device: &device, created_at: Some(NOW), now: NOW };
+        for (json, expected) in [
+            (r#"{"type":"llm_trace","seq":7,"id":8,"data":{}}"#, Some(7)),
+            (r#"{"seq":7}"#, Some(7)),
+            (r#"{"seq":"7"}"#, None),
+            ("5", None),
+        ] {
+            let Err(rejected) = reader.word(json, 0) else { panic!() };
+            assert_eq!((rejected.seq, rejected.why.code()), (expected, "bad_record"), "{json}");
+        }
+    }
+
+    #[test]
     fn texts_of_prompts_are_not_kept() {
         let id = FactId::new(UnixMs(1_795_212_509_482), Key::of("test", &["a"])).to_string();
         let data = r#"{"created_at":1795212509482,"input_text":"secret","output_text":"too","metadata":"{}"}"#;
-        let Ok(Word::Is(Fact::Call(call))) = word("llm_trace", &id, data) else { panic!() };
+        let Ok((Some(1), Word::Is(Fact::Call(call)))) = word("llm_trace", &id, data) else {
+            panic!()
+        };
         assert_eq!(call.body, None);
     }
 }

@@ -28,6 +28,8 @@ const NAME_BYTES_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) delivery: Delivery,
+    /// The place of each word in the sender's outbox, where it said one.
+    pub(super) seqs: Vec<Option<i64>>,
     /// Those that are not taken.
     pub(super) rejected: Vec<Rejected>,
 }
@@ -137,12 +139,16 @@ pub(super) fn read(body: &[u8], device: &Text, now: UnixMs) -> Result<Batch, Ref
             batch,
             words: Vec::with_capacity(events.len()),
         },
+        seqs: Vec::with_capacity(events.len()),
         rejected: Vec::new(),
     };
     let reader = record::Reader { device, created_at, now };
     for (place, event) in events.into_iter().enumerate() {
         match reader.word(event.get(), place) {
-            Ok(word) => read.delivery.words.push(word),
+            Ok((seq, word)) => {
+                read.delivery.words.push(word);
+                read.seqs.push(seq);
+            }
             Err(rejected) => read.rejected.push(rejected),
         }
     }
@@ -244,6 +250,7 @@ mod tests {
         let codes: Vec<_> = batch.rejected.iter().map(|one| (one.seq, one.why.code())).collect();
         let expected = [(Some(17), "bad_record"), (Some(20), "unknown_type"), (None, "bad_record")];
         assert_eq!(codes, expected);
+        assert_eq!(batch.seqs, [Some(17), Some(19)]);
         let status = batch.delivery.sender.status.unwrap();
         assert_eq!((status.waiting, status.dropped), (3, 1));
     }

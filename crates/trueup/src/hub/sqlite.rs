@@ -232,7 +232,14 @@ fn write(ledger: &mut Ledger, waiting: Vec<Waiting>) -> bool {
         let kept = result.map(|delivered| match delivered {
             Delivered::Taken { accepted, duplicates, known, newest_at, is_replay } => {
                 has_changed |= accepted > 0 && !is_replay;
-                Kept::Taken { accepted, duplicates: Some(duplicates), known, newest_at, is_replay }
+                Kept::Taken {
+                    accepted,
+                    duplicates: Some(duplicates),
+                    known,
+                    newest_at,
+                    is_replay,
+                    refused: Vec::new(),
+                }
             }
             Delivered::Conflict => Kept::Conflict,
         });

@@ -24,9 +24,22 @@ pub(crate) enum Kept {
         newest_at: Option<UnixMs>,
         /// Whether the batch had come before.
         is_replay: bool,
+        /// Words that the store does not keep, whatever comes.
+        refused: Vec<Refused>,
     },
     /// Another batch has this id.
     Conflict,
+}
+
+/// A word that is not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// Its place among the words of the delivery.
+    pub(crate) place: usize,
+    /// What it is about.
+    pub(crate) id: FactId,
+    /// Why.
+    pub(crate) why: String,
 }
 
 /// Why a delivery is not there: it is to be sent again.

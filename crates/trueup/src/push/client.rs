@@ -6,11 +6,9 @@ use trueup_core::{Reply, one_line};
 use trueup_ledger::{Frozen, Identity};
 
 use super::settings::Settings;
+use super::verdict::reply_bytes_max;
 use crate::net;
 use crate::secret::Secret;
-
-/// Bytes of a reply that are read.
-const REPLY_BYTES_MAX: u64 = 64 << 10;
 
 /// An HTTP client for one address.
 pub(crate) struct Client {
@@ -51,7 +49,7 @@ impl Client {
         }
         let reply = request.send(&batch.body[..]).map_err(|error| self.words(&error))?;
         // What was taken of a batch may stand in a body that did not come.
-        net::read(reply, REPLY_BYTES_MAX)
+        net::read(reply, reply_bytes_max(batch))
     }
 
     /// What went wrong, without the part of the address that may hold a token.

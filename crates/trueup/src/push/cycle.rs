@@ -358,7 +358,11 @@ impl<W: World> Pusher<W> {
     ) -> Next {
         let is_heartbeat = batch.events == 0;
         match verdict {
-            Verdict::Conflict | Verdict::Unread | Verdict::TooLarge | Verdict::Refused(_)
+            Verdict::Conflict
+            | Verdict::Unread
+            | Verdict::TooLarge
+            | Verdict::Unheard(_)
+            | Verdict::Refused(_)
                 if is_heartbeat =>
             {
                 self.unheard(reply, outcome)
@@ -395,6 +399,7 @@ impl<W: World> Pusher<W> {
             }
             Verdict::Unread => unread(batch, reply, outcome),
             Verdict::TooLarge => self.too_large(batch, outcome),
+            Verdict::Unheard(reason) => self.unread_answer(batch, reason, outcome),
             Verdict::Refused(reason) => self.refused(batch, reason, outcome),
         }
     }
@@ -424,6 +429,19 @@ impl<W: World> Pusher<W> {
             return Next::Go;
         }
         self.quarantine(batch, reason, outcome)
+    }
+
+    /// An answer that is too long to be read: half of the batch gets half of it.
+    fn unread_answer(&mut self, batch: &Frozen, reason: String, outcome: &mut Outcome) -> Next {
+        outcome.error = Some(reason.clone());
+        if batch.events > 1 {
+            outcome.status = "refused";
+            self.learned_bytes_max = batch.bytes / 2;
+            return Next::Go;
+        }
+        outcome.status = "paused";
+        outcome.effect = Effect::Kept(None);
+        Next::End(End::Paused(reason))
     }
 
     /// 4xx: the record that is not taken is looked for.

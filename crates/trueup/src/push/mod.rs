@@ -27,6 +27,8 @@ pub(crate) use client::Client;
 pub(crate) use cycle::{Cycle, End, Pusher, Tries};
 pub(crate) use pace::Pace;
 pub(crate) use settings::{Settings, endpoint, shown};
+#[cfg(test)]
+pub(crate) use verdict::REFUSAL_BYTES;
 
 /// The name of the one destination that settings know.
 pub(crate) const DESTINATION: &str = "default";

@@ -18,6 +18,11 @@ const NEXT_SECONDS_MAX: u32 = 3_600;
 /// Longest silence that a receiver can allow before it wants to hear that we are there.
 const HEARTBEAT_SECONDS_MAX: u32 = 24 * 3_600;
 
+/// Bytes of a reply that are read, whatever was sent.
+const REPLY_BYTES: u64 = 64 << 10;
+/// Bytes of a reply that are read for each record that was sent: each may be refused with a reason.
+pub(crate) const REFUSAL_BYTES: u64 = 1 << 10;
+
 /// 2248-09-26: no batch is of a later time, whoever says so.
 const BATCH_AT_MAX: UnixMs = UnixMs(1 << 43);
 
@@ -45,6 +50,8 @@ pub(super) enum Verdict {
     Unread,
     /// Known under the same id with other bytes: 409.
     Conflict,
+    /// Taken, and nobody knows what of it: the reply does not end where reading it did.
+    Unheard(String),
     /// Something in it is not taken.
     Refused(String),
     /// Nothing is taken here now, whatever it is.
@@ -55,7 +62,7 @@ pub(super) enum Verdict {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Body {
-    rejected: Vec<Refusal>,
+    rejected: Option<Vec<Refusal>>,
     // Any value: one that makes no sense must not make the others unread.
     retry_after_ms: Value,
     next_push_seconds: Value,
@@ -63,15 +70,18 @@ struct Body {
     newest_at: Value,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Refusal {
-    seq: i64,
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    retryable: bool,
+    seq: Value,
+    code: Value,
+    message: Value,
+    retryable: Value,
+}
+
+/// Bytes of the reply to a batch that are read: enough to refuse each of its records.
+pub(super) const fn reply_bytes_max(batch: &Frozen) -> u64 {
+    REPLY_BYTES.saturating_add(batch.events.saturating_mul(REFUSAL_BYTES))
 }
 
 /// The encoding that new batches should have, where the receiver says.
@@ -131,18 +141,28 @@ fn read(body: &[u8]) -> Body {
 }
 
 fn taken(body: &[u8], batch: &Frozen) -> Verdict {
-    let body = read(body);
+    let bytes_max = reply_bytes_max(batch);
+    let body = match serde_json::from_slice::<Body>(body) {
+        // What it says against records may stand behind its end.
+        Err(error) if error.is_eof() && body.len() as u64 >= bytes_max => {
+            return Verdict::Unheard(format!("the answer is longer than {bytes_max} bytes"));
+        }
+        read => read.unwrap_or_default(),
+    };
     let mut ack = Ack::default();
-    let mut listed = body.rejected;
-    listed.retain(|refusal| (batch.first_seq..=batch.last_seq).contains(&refusal.seq));
-    listed.sort_by_key(|refusal| refusal.seq);
-    listed.dedup_by_key(|refusal| refusal.seq);
-    for Refusal { seq, code, message, retryable } in listed {
-        let reason = match (code.is_empty(), message.is_empty()) {
-            (false, false) => one_line(&format!("{code}: {message}")),
-            _ => one_line(&(code + &message)),
+    let place = |refusal: Refusal| Some((refusal.seq.as_i64()?, refusal));
+    let mut listed: Vec<_> =
+        body.rejected.unwrap_or_default().into_iter().filter_map(place).collect();
+    listed.retain(|(seq, _)| (batch.first_seq..=batch.last_seq).contains(seq));
+    listed.sort_by_key(|(seq, _)| *seq);
+    listed.dedup_by_key(|(seq, _)| *seq);
+    for (seq, Refusal { code, message, retryable, .. }) in listed {
+        let words = [&code, &message].map(|words| words.as_str().unwrap_or_default());
+        let reason = match words {
+            ["", words] | [words, ""] => one_line(words),
+            [code, message] => one_line(&format!("{code}: {message}")),
         };
-        if retryable {
+        if retryable == true {
             ack.postponed.push(Postponed { seq, reason });
         } else {
             ack.rejected.push(Rejected { seq, reason });
@@ -199,6 +219,38 @@ mod tests {
         };
         let pause = Some(Duration::from_millis(1_500));
         assert_eq!(verdict(202, None, body), Verdict::Taken(expected, pause));
+    }
+
+    #[test]
+    fn what_is_said_of_one_record_hides_nothing_of_others() {
+        let body = r#"{"rejected":[{"seq":null,"code":"odd"},{"code":"odder"},{"seq":12,"code":7,"message":"no","retryable":"perhaps"}],"newest_at":5}"#;
+        let rejected = vec![Rejected { seq: 12, reason: "no".into() }];
+        let expected = Ack { rejected, ..Ack::default() };
+        assert_eq!(verdict(200, None, body), Verdict::Taken(expected, None));
+        let null = r#"{"rejected":null,"retry_after_ms":7}"#;
+        let pause = Some(Duration::from_millis(7));
+        assert_eq!(verdict(200, None, null), Verdict::Taken(Ack::default(), pause));
+    }
+
+    #[test]
+    fn an_answer_of_which_the_end_was_not_read_is_none() {
+        let long = |words: usize| {
+            format!(r#"{{"words":"{}","rejected":[{{"seq":12}}]}}"#, "w".repeat(words))
+        };
+        let most = usize::try_from(reply_bytes_max(&batch())).unwrap();
+        let Verdict::Taken(ack, None) = verdict(200, None, &long(most - 100)) else { panic!() };
+        assert_eq!(ack.rejected.len(), 1);
+        let cut = long(most);
+        let Verdict::Unheard(words) = verdict(200, None, cut.get(..most).unwrap()) else {
+            panic!()
+        };
+        assert_eq!(words, "the answer is longer than 75776 bytes");
+        // What is no JSON says nothing of records, however long it is.
+        let page = "<html>".repeat(most);
+        assert_eq!(
+            verdict(200, None, page.get(..most).unwrap()),
+            Verdict::Taken(Ack::default(), None)
+        );
     }
 
     #[test]

@@ -239,6 +239,28 @@ fn a_hub_that_is_killed_has_all_that_it_acknowledged() {
     assert!(is_well && said.contains("every sum is that of its calls"), "{said}");
 }
 
+/// Long before the last of them is named, the answer is longer than what is read of one that refuses nothing.
+#[test]
+fn each_of_thousands_of_records_that_the_hub_refuses_is_told_as_refused() {
+    const CALLS: i64 = 3_000;
+    let fleet = Fleet::new();
+    let (secret, reader) = (fleet.device("acme", "laptop"), fleet.reader("acme"));
+    let mut command = fleet.hub(&[]);
+    command.env("TRUEUP_TEST_CLOCK_OFF_S", (-10 * 86_400).to_string());
+    let hub = Daemon::start(command);
+    let sidecar = Sidecar::new(&hub, &secret);
+    let running = sidecar.home.start();
+    post_calls(&running, 0..u32::try_from(CALLS).unwrap());
+    push(&running);
+    assert_eq!(totals(&ask(&hub, &reader, "/v1/report"))["calls"], 0);
+    let refused = "SELECT count(*) FROM push_quarantine WHERE reason LIKE 'in_the_future: %'";
+    assert_eq!(sidecar.home.number(refused), CALLS);
+    let pushed = "SELECT count(*) FROM llm_traces WHERE pushed_at IS NOT NULL";
+    assert_eq!(sidecar.home.number(pushed), 0);
+    let sent = "SELECT count(*) FROM push_log";
+    assert_eq!(sidecar.home.number(sent), 1, "all of it at once, and not again");
+}
+
 /// `TRUEUP_ACCEPT=1` writes the document anew.
 #[test]
 fn the_document_of_the_contract_is_what_is_served() {

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use trueup_clickhouse::upkeep::{horizon, horizon_of_row};
 use trueup_clickhouse::{
-    BatchTaken, Day, DeviceState, Flush, Insert, Mark, SlotMap, Statement, Told, keep_batches,
-    keep_devices, known_batch_of, known_batches,
+    BatchTaken, Day, DeviceState, Flush, Insert, Mark, SlotMap, Statement, Told, Unkept, day_of,
+    keep_batches, keep_devices, known_batch_of, known_batches,
 };
-use trueup_core::{Delivery, Text};
+use trueup_core::{Delivery, Text, Word};
 
 use super::client::Client;
-use crate::hub::store::{Done, Kept, Unavailable};
+use crate::hub::store::{Done, Kept, Refused, Unavailable};
 use crate::{clock, net};
 
 /// Least time from one flush to the next: each makes a part on disk, and merging many is dear.
@@ -187,7 +187,7 @@ impl Flusher {
 
     /// Writes all of it, or says that some of it may not be there. One answer for each, in order.
     fn write(&self, state: &State, waiting: &[Waiting]) -> Result<Vec<Kept>> {
-        let mut answers = self.known(waiting)?;
+        let mut answers = self.known(waiting, state.taken_from)?;
         let new: Vec<usize> = (0..waiting.len()).filter(|at| is_new(&answers, *at)).collect();
         let told: Vec<Told<'_>> = new
             .iter()
@@ -197,25 +197,26 @@ impl Flusher {
         let flush = Flush::of(&told, &state.map, state.taken_from, state.mark);
         self.send(&flush.facts)?;
         self.send(&flush.marks)?;
-        let mut unkept: BTreeMap<usize, u64> = BTreeMap::new();
-        for (which, place, why) in &flush.unkept {
-            tracing::warn!(delivery = which, word = place, why = %why, "word_not_kept");
-            *unkept.entry(*which).or_default() += 1;
+        let mut unkept: BTreeMap<usize, Vec<Refused>> = BTreeMap::new();
+        for &(which, place, why) in &flush.unkept {
+            let word = told.get(which).and_then(|told| told.delivery.words.get(place));
+            let refused = word.map(|word| refused(place, word, why));
+            unkept.entry(which).or_default().extend(refused);
         }
         self.note(&told, &unkept)?;
         self.dirty.lock().unwrap_or_else(PoisonError::into_inner).extend(flush.dirty);
         for ((which, at), told) in new.iter().enumerate().zip(&told) {
-            let words = u64::try_from(told.delivery.words.len()).unwrap_or(u64::MAX);
-            let accepted = words.saturating_sub(unkept.get(&which).copied().unwrap_or(0));
+            let refused = unkept.remove(&which).unwrap_or_default();
             if let Some(answer) = answers.get_mut(*at) {
-                *answer = Some(taken(accepted, false));
+                *answer = Some(taken(kept(told.delivery, refused.len()), false, refused));
             }
         }
-        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(|| taken(0, false))).collect())
+        let nothing = || taken(0, false, Vec::new());
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(nothing)).collect())
     }
 
     /// The answers to batches that came before, and to those that take the name of another.
-    fn known(&self, waiting: &[Waiting]) -> Result<Vec<Option<Kept>>> {
+    fn known(&self, waiting: &[Waiting], horizon: Day) -> Result<Vec<Option<Kept>>> {
         let heads: Vec<_> = waiting
             .iter()
             .filter_map(|it| Some((&*it.tenant, it.delivery.batch.as_ref()?)))
@@ -229,11 +230,15 @@ impl Flusher {
             let head = waiting.delivery.batch.as_ref()?;
             let name = (Text::clone(&waiting.tenant), Text::clone(&head.id));
             match known.get(&name) {
-                Some((sha256, words)) if *sha256 == head.sha256 => Some(taken(*words, true)),
+                Some((sha256, words)) if *sha256 == head.sha256 => {
+                    let is_whole = *words == kept(&waiting.delivery, 0);
+                    let refused = if is_whole { Vec::new() } else { unkept(waiting, horizon) };
+                    Some(taken(*words, true, refused))
+                }
                 Some(_) => Some(Kept::Conflict),
                 None => {
                     // Of two that came together, the first has the name.
-                    let words = u64::try_from(waiting.delivery.words.len()).unwrap_or(u64::MAX);
+                    let words = kept(&waiting.delivery, unkept(waiting, horizon).len());
                     known.insert(name, (Text::clone(&head.sha256), words));
                     None
                 }
@@ -265,7 +270,7 @@ impl Flusher {
     }
 
     /// Keeps what devices said of themselves, and which batches are there.
-    fn note(&self, told: &[Told<'_>], unkept: &BTreeMap<usize, u64>) -> Result<()> {
+    fn note(&self, told: &[Told<'_>], unkept: &BTreeMap<usize, Vec<Refused>>) -> Result<()> {
         let now = clock::now();
         let states: Vec<DeviceState> =
             told.iter().map(|told| DeviceState::of(told.tenant, told.delivery, now)).collect();
@@ -273,14 +278,13 @@ impl Flusher {
             self.client.write(0, &keep_devices(&states))?;
         }
         let taken = |(which, told): (usize, &Told<'_>)| {
-            let words = u64::try_from(told.delivery.words.len()).unwrap_or(u64::MAX);
             Some(BatchTaken {
                 tenant: told.tenant.into(),
                 device: Text::clone(&told.delivery.device),
                 ledger: Text::clone(&told.delivery.sender.ledger),
                 epoch: Text::clone(&told.delivery.sender.epoch),
                 head: told.delivery.batch.clone()?,
-                words: words.saturating_sub(unkept.get(&which).copied().unwrap_or(0)),
+                words: kept(told.delivery, unkept.get(&which).map_or(0, Vec::len)),
                 seen: now,
             })
         };
@@ -293,7 +297,25 @@ fn is_new(answers: &[Option<Kept>], at: usize) -> bool {
     answers.get(at).is_some_and(Option::is_none)
 }
 
+/// How many words are kept of a delivery of which so many are not.
+fn kept(delivery: &Delivery, unkept: usize) -> u64 {
+    u64::try_from(delivery.words.len().saturating_sub(unkept)).unwrap_or(u64::MAX)
+}
+
+/// Words of a delivery that are not kept.
+fn unkept(waiting: &Waiting, horizon: Day) -> Vec<Refused> {
+    let words = waiting.delivery.words.iter().enumerate();
+    words
+        .filter_map(|(place, word)| Some(refused(place, word, day_of(word, horizon).err()?)))
+        .collect()
+}
+
+fn refused(place: usize, word: &Word, why: Unkept) -> Refused {
+    Refused { place, id: word.id(), why: why.to_string() }
+}
+
 /// Which words were known before, nobody knows: rows meet later.
-const fn taken(accepted: u64, is_replay: bool) -> Kept {
-    Kept::Taken { accepted, duplicates: None, known: Vec::new(), newest_at: None, is_replay }
+fn taken(accepted: u64, is_replay: bool, refused: Vec<Refused>) -> Kept {
+    let (duplicates, known) = (None, Vec::new());
+    Kept::Taken { accepted, duplicates, known, newest_at: None, is_replay, refused }
 }

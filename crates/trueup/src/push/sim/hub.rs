@@ -44,6 +44,8 @@ pub(super) struct Taste {
     pub(super) puts_off: Option<i64>,
     /// Rejects, for good, every record whose place is a multiple of this.
     pub(super) rejects: Option<i64>,
+    /// Says so many bytes for each record.
+    pub(super) words: Option<usize>,
     /// Wants to hear of devices after so many seconds of silence.
     pub(super) heartbeat_seconds: Option<u32>,
 }
@@ -102,7 +104,9 @@ impl Hub {
         self.made.insert((made_at, batch.id.clone()));
         let said = serde_json::json!({"v": 1, "accepted": records.len() - rejected.len(),
             "rejected": rejected, "heartbeat_seconds": taste.heartbeat_seconds,
-            "newest_at": newest_at});
+            "newest_at": newest_at,
+            // Behind what is rejected, which is to be read nonetheless.
+            "words": "w".repeat(taste.words.unwrap_or(0) * records.len())});
         answer(200, said.to_string())
     }
 }

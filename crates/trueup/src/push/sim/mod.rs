@@ -144,6 +144,8 @@ fn change_taste(outer: &Outer) {
         3 => taste.puts_off = Some(2),
         4 => taste.rejects = Some(5),
         5 => taste.heartbeat_seconds = Some(u32::try_from(chance.below(3_000)).unwrap()),
+        6 => taste.words = Some(60_000),
+        7 => taste.words = Some(70_000),
         _ => {}
     }
 }

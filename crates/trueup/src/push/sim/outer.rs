@@ -13,6 +13,7 @@ use super::chance::Chance;
 use super::hub::{Hub, Taste, records};
 use super::store::Store;
 use crate::push::batch::{Made, Wanted};
+use crate::push::verdict::reply_bytes_max;
 use crate::push::world::World;
 
 /// Everything around a pusher.
@@ -173,9 +174,15 @@ impl Outer {
         Ok(written)
     }
 
-    /// The hub gets a request.
+    /// The hub gets a request; as much of its answer as is read.
     fn arrive(&self, batch: &Frozen) -> Reply {
-        self.hub.borrow_mut().take(batch, &self.taste.borrow())
+        let mut reply = self.hub.borrow_mut().take(batch, &self.taste.borrow());
+        let bytes_max = usize::try_from(reply_bytes_max(batch)).unwrap();
+        if reply.body.len() > bytes_max {
+            self.see("answer too long");
+        }
+        reply.body.truncate(bytes_max);
+        reply
     }
 
     /// The hub answers with a status of its own, before it looks at anything.

@@ -495,6 +495,30 @@ fn what_is_taken_only_in_part_is_settled_record_by_record() {
 }
 
 #[test]
+fn an_answer_that_is_too_long_to_be_read_takes_nothing() {
+    let words = "w".repeat(70_000);
+    let body = json!({"a": words, "rejected": [{"seq": 3, "code": "no_model"}]}).to_string();
+    let receiver = Receiver::start(&json!({ "body": body }).to_string());
+    let home = home_of(&receiver, &[]);
+    let daemon = home.start();
+    post_traces(&daemon, 0..10);
+    // To ten records so much is read.
+    push(&daemon);
+    assert_eq!((home.number(PUSHED), home.number(UNPUSHED)), (9, 1));
+    assert_eq!(home.text("SELECT reason FROM push_quarantine WHERE seq = 3"), "no_model");
+    // Of one that is too long also to one record nothing is believed, and everything stays where it is.
+    let body = json!({"a": words.repeat(2), "rejected": []}).to_string();
+    receiver.answer(&json!({ "body": body }).to_string());
+    post_traces(&daemon, 10..14);
+    let said = daemon.post("/v1/push", "").json();
+    assert!(said["error"].to_string().contains("longer than 66560 bytes"), "{said}");
+    assert_eq!((home.number(PUSHED), home.number(UNPUSHED)), (9, 5));
+    receiver.answer("{}");
+    assert_eq!(push(&daemon)["waiting"], 0);
+    assert_eq!((home.number(PUSHED), home.number(UNPUSHED)), (13, 1));
+}
+
+#[test]
 fn what_is_put_off_again_and_again_is_told_as_refused() {
     let all: Vec<Value> = (1..=20).map(|seq| json!({"seq": seq, "retryable": true})).collect();
     let reply = json!({ "rejected": all }).to_string();
