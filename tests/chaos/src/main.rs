@@ -1,10 +1,12 @@
 //! `trueup-chaos`: runs seeds, and prints what each came to.
 
+use std::fmt::Write as _;
 use std::io::{Write as _, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
 use trueup_chaos::{Plan, Programs, run};
 
@@ -14,9 +16,12 @@ const KILLS_COMPLETE: u64 = 20;
 /// Kill sidecars and a hub, and everything between them, and compare three independent sums
 #[derive(Debug, Parser)]
 struct Options {
-    /// What decides what happens when; several are run one after the other
+    /// What decides what happens when; of several each is a world of its own
     #[arg(long, default_value = "7", num_args = 1..)]
     seed: Vec<u64>,
+    /// So many seeds are run at once: most of the time they wait
+    #[arg(long, default_value_t = 1)]
+    at_once: usize,
     /// Processes that are killed, of each seed
     #[arg(long, default_value_t = 20)]
     kills: u64,
@@ -45,14 +50,31 @@ fn main() -> Result<ExitCode> {
     let trueup = options.trueup.canonicalize();
     let trueup = trueup.with_context(|| options.trueup.display().to_string())?;
     let mut is_exact = true;
-    for seed in &options.seed {
-        is_exact &= one(&options, &trueup, *seed)?;
+    let start = Instant::now();
+    for seeds in options.seed.chunks(options.at_once.max(1)) {
+        std::thread::scope(|scope| -> Result<()> {
+            let (options, trueup) = (&options, &trueup);
+            let one = |seed: &u64| {
+                let seed = *seed;
+                scope.spawn(move || one(options, trueup, seed))
+            };
+            let running: Vec<_> = seeds.iter().map(one).collect();
+            for one in running {
+                let (told, is_well) =
+                    one.join().map_err(|_| anyhow!("a seed's thread has ended"))??;
+                stdout().write_all(told.as_bytes())?;
+                is_exact &= is_well;
+            }
+            Ok(())
+        })?;
     }
+    let seeds = options.seed.len();
+    writeln!(stdout(), "{seeds} seeds in {} s", start.elapsed().as_secs())?;
     Ok(if is_exact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs one seed; whether it is exact.
-fn one(options: &Options, trueup: &std::path::Path, seed: u64) -> Result<bool> {
+/// Runs one seed; what it came to, and whether it is exact.
+fn one(options: &Options, trueup: &Path, seed: u64) -> Result<(String, bool)> {
     let folder = tempfile::Builder::new().prefix("trueup-chaos-").tempdir()?;
     let store = folder.path().join("store").display().to_string();
     let own_hub = || vec![trueup.display().to_string(), "hub".to_owned()];
@@ -69,15 +91,16 @@ fn one(options: &Options, trueup: &std::path::Path, seed: u64) -> Result<bool> {
         folder: folder.path().to_path_buf(),
     };
     let verdict = run(&plan);
-    let mut out = stdout();
+    let mut told = String::new();
     if options.keep {
-        writeln!(out, "left in {}", folder.keep().display())?;
+        let folder = folder.keep();
+        writeln!(stdout(), "seed {seed} is left in {}", folder.display())?;
     }
     let verdict = verdict.with_context(|| format!("seed {seed}"))?;
-    writeln!(out, "{verdict}")?;
+    writeln!(told, "{verdict}")?;
     let is_complete = verdict.is_complete() || options.kills < KILLS_COMPLETE;
     if !is_complete {
-        writeln!(out, "not every kind of fault was met")?;
+        writeln!(told, "not every kind of fault was met")?;
     }
-    Ok(verdict.is_exact() && is_complete)
+    Ok((told, verdict.is_exact() && is_complete))
 }

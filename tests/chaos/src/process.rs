@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -22,6 +24,8 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 /// Longest log that is looked at.
 const LOG_BYTES_MAX: u64 = 16 << 20;
+/// Ports that systems give to nobody who does not ask for them by number.
+const PORTS: RangeInclusive<u16> = 10_000..=32_000;
 /// The tenant whose devices these are.
 const TENANT: &str = "chaos";
 
@@ -292,7 +296,7 @@ impl Hub {
     /// Where the system has no port to give.
     pub fn new(programs: &Programs, folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
-        let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+        let address = free_address()?;
         Ok(Self {
             programs: programs.clone(),
             folder: folder.to_path_buf(),
@@ -381,6 +385,21 @@ impl Hub {
         command.args(before).args(words).args(["--store", &*self.programs.store]);
         command.stdout(Stdio::null());
         Ok(command)
+    }
+}
+
+/// An address where nothing listens, of which the system gives none away: it is listened at again and again,
+/// and in between the port must not become that of somebody's connection.
+fn free_address() -> Result<SocketAddr> {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let first = PORTS.start() + u16::try_from(std::process::id() % 1_000)? * 20;
+    loop {
+        let given = GIVEN.fetch_add(1, Ordering::Relaxed);
+        let port = first.checked_add(given).filter(|port| PORTS.contains(port));
+        let port = port.context("no port is free")?;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return Ok(listener.local_addr()?);
+        }
     }
 }
 
