@@ -14,7 +14,10 @@ const BODY_BYTES_MAX: u64 = 256 << 20;
 pub(crate) struct Message {
     /// The first line and the headers, with the empty line behind them.
     pub(crate) head: Vec<u8>,
+    /// What follows it on the wire.
     pub(crate) body: Vec<u8>,
+    /// What that says, where it came in pieces.
+    pub(crate) content: Vec<u8>,
 }
 
 impl Message {
@@ -31,19 +34,14 @@ impl Message {
                 _ => {}
             }
         }
-        let body = match length_of(&head) {
-            Some(length) if length <= BODY_BYTES_MAX => {
-                let mut body = Vec::new();
-                reader.by_ref().take(length).read_to_end(&mut body)?;
-                if (body.len() as u64) < length {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                body
-            }
-            Some(_) => return Err(io::ErrorKind::InvalidData.into()),
-            None => Vec::new(),
-        };
-        Ok(Some(Self { head, body }))
+        let (mut body, mut content) = (Vec::new(), Vec::new());
+        if header(&head, "transfer-encoding") == Some("chunked") {
+            pieces(reader, &mut body, &mut content)?;
+        } else if let Some(length) = header(&head, "content-length") {
+            exactly(reader, length.parse().map_err(|_| io::ErrorKind::InvalidData)?, &mut body)?;
+            content.clone_from(&body);
+        }
+        Ok(Some(Self { head, body, content }))
     }
 
     /// All of it.
@@ -58,14 +56,48 @@ impl Message {
     }
 }
 
-/// What `Content-Length` says.
-fn length_of(head: &[u8]) -> Option<u64> {
+/// What a header of this name says.
+fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
     let head = std::str::from_utf8(head).ok()?;
-    let value = |line: &str| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+    let value = |line: &'a str| {
+        let (known, value) = line.split_once(':')?;
+        known.eq_ignore_ascii_case(name).then_some(value.trim())
     };
     head.lines().find_map(value)
+}
+
+/// Reads so many bytes.
+fn exactly(reader: &mut BufReader<TcpStream>, length: u64, to: &mut Vec<u8>) -> io::Result<()> {
+    if length > BODY_BYTES_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let read = reader.by_ref().take(length).read_to_end(to)?;
+    if (read as u64) < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+}
+
+/// Reads a body that comes in pieces, each with its length before it: as it is, and what it says.
+fn pieces(
+    reader: &mut BufReader<TcpStream>,
+    body: &mut Vec<u8>,
+    content: &mut Vec<u8>,
+) -> io::Result<()> {
+    loop {
+        let mut line = Vec::new();
+        reader.by_ref().take(HEAD_BYTES_MAX).read_until(b'\n', &mut line)?;
+        let digits = std::str::from_utf8(&line).ok().map(str::trim);
+        let length = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        let length = length.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let mut piece = Vec::new();
+        // With the end of its line.
+        exactly(reader, length.saturating_add(2), &mut piece)?;
+        body.extend(line);
+        body.extend(&piece);
+        if length == 0 {
+            return Ok(());
+        }
+        piece.truncate(piece.len().saturating_sub(2));
+        content.extend(piece);
+    }
 }
 
 /// A connection, both of whose directions give up after a while.

@@ -1,8 +1,8 @@
 //! Real sidecars and a real hub, with everything between them going wrong.
 //!
 //! ```text
-//! generator ──▶ sidecar ──▶ proxy ──▶ hub
-//!  its truth    its recount  faults   its report
+//! generator ──▶ sidecar ──▶ proxy ──▶ hub  ( ──▶ proxy ──▶ ClickHouse )
+//!  its truth    its recount  faults   its report   faults    its own sums
 //! ```
 //!
 //! Clients post, and agents write session files whose every call is known; the sidecars and the hub are
@@ -12,6 +12,7 @@
 //! not, so a seed is a schedule, not a recording.
 
 mod chance;
+mod engines;
 mod http;
 mod process;
 mod proxy;
@@ -19,6 +20,7 @@ mod run;
 mod truth;
 
 pub use chance::Chance;
+pub use engines::Engines;
 pub use process::{Device, Hub, Programs, Sum, Sums};
 pub use proxy::{FAULTS, Proxy};
 pub use run::{Plan, Verdict, run};

@@ -10,9 +10,6 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
 use trueup_chaos::{Plan, Programs, run};
 
-/// In a run with so many kills every kind of fault must have been met.
-const KILLS_COMPLETE: u64 = 20;
-
 /// Kill sidecars and a hub, and everything between them, and compare three independent sums
 #[derive(Debug, Parser)]
 struct Options {
@@ -34,7 +31,8 @@ struct Options {
     /// The hub's command line, without its options [default: the sidecar's program, and `hub`]
     #[arg(long, num_args = 1..)]
     hub: Vec<String>,
-    /// What the hub's `--store` takes [default: a folder that is removed]
+    /// What the hub's `--store` takes [default: a folder that is removed]. Between a hub and servers of
+    /// ClickHouse there are faults, too; databases are made and removed
     #[arg(long)]
     store: Option<String>,
     /// Have clocks go wrong, too: the sidecar's program is a debug build
@@ -98,7 +96,7 @@ fn one(options: &Options, trueup: &Path, seed: u64) -> Result<(String, bool)> {
     }
     let verdict = verdict.with_context(|| format!("seed {seed}"))?;
     writeln!(told, "{verdict}")?;
-    let is_complete = verdict.is_complete() || options.kills < KILLS_COMPLETE;
+    let is_complete = verdict.is_complete() || !plan.is_whole();
     if !is_complete {
         writeln!(told, "not every kind of fault was met")?;
     }

@@ -40,6 +40,18 @@ pub struct Sum {
     pub output: u64,
 }
 
+impl Sum {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            calls: self.calls + other.calls,
+            input: self.input + other.input,
+            output: self.output + other.output,
+        }
+    }
+}
+
 /// Sums by device and model.
 pub type Sums = BTreeMap<(String, String), Sum>;
 
@@ -50,7 +62,7 @@ pub struct Programs {
     pub trueup: PathBuf,
     /// The hub's program, with the arguments before its own: `trueup hub`.
     pub hub: Vec<String>,
-    /// Where the hub keeps what it is told: what its `--store` takes.
+    /// Where the hub keeps what it is told: what its `--store` takes. Servers of ClickHouse get a proxy each.
     pub store: String,
     /// Whether the sidecar is a debug build, whose clock can be off.
     pub has_clock: bool,

@@ -1,4 +1,4 @@
-//! A proxy in front of a hub that does to requests what a network may, and more often.
+//! A proxy in front of a hub, or of what a hub keeps its store in, that does to requests what a network may, and more often.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Write as _};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::chance::Chance;
 use crate::http::{self, Message};
 
-/// How long the hub may take over a request.
+/// How long the server may take over a request.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Longest delay of a request, in milliseconds.
 const DELAY_MS_MAX: u64 = 800;
@@ -39,7 +39,8 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    hub: SocketAddr,
+    /// Whom it stands in front of.
+    server: SocketAddr,
     /// How often of a hundred times a request meets a fault.
     percent: AtomicU64,
     chance: Mutex<Chance>,
@@ -55,10 +56,10 @@ impl Proxy {
     ///
     /// # Errors
     /// Where the system has no port or no thread to give.
-    pub fn start(hub: SocketAddr, chance: Chance) -> io::Result<Self> {
+    pub fn start(server: SocketAddr, chance: Chance) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let shared = Arc::new(Shared {
-            hub,
+            server,
             percent: AtomicU64::new(0),
             chance: Mutex::new(chance),
             deck: Mutex::default(),
@@ -99,7 +100,7 @@ impl Proxy {
             let request = late.swap_remove(at);
             drop(late);
             // Nobody waits for the answer.
-            drop(http::ask(self.shared.hub, &request, PATIENCE));
+            drop(http::ask(self.shared.server, &request, PATIENCE));
         }
     }
 
@@ -202,11 +203,11 @@ impl Proxy {
         }
     }
 
-    /// The hub's answer to a request; `None` where there is none.
+    /// The server's answer to a request; `None` where there is none.
     fn hand_on(&self, request: &Message) -> Option<Vec<u8>> {
-        let answer = http::ask(self.shared.hub, &request.bytes(), PATIENCE);
+        let answer = http::ask(self.shared.server, &request.bytes(), PATIENCE);
         if answer.is_err() {
-            self.count("hub away");
+            self.count("server away");
         }
         let answer = answer.ok()?;
         if answer.status() == Some(200) {
@@ -215,12 +216,12 @@ impl Proxy {
         Some(answer.bytes())
     }
 
-    /// The hub gets the beginning of a request, and then nothing more.
+    /// The server gets the beginning of a request, and then nothing more.
     fn truncate(&self, request: &Message) {
         let bytes = request.bytes();
         let length = lock(&self.shared.chance).at(bytes.len());
         if let (Ok(mut stream), Some(part)) =
-            (http::connect(self.shared.hub, PATIENCE), bytes.get(..length))
+            (http::connect(self.shared.server, PATIENCE), bytes.get(..length))
         {
             let _is_sent = stream.write_all(part).is_ok();
         }

@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
 use crate::chance::Chance;
+use crate::engines::Engines;
 use crate::process::{Device, Hub, Programs, Sum, Sums};
 use crate::proxy::{FAULTS, Proxy};
 use crate::truth::Feed;
@@ -30,6 +31,10 @@ const TELL_MS_MAX: u64 = 60;
 const EVENT_MS: (u64, u64) = (150, 900);
 /// How far clocks are off, in seconds, where they can be.
 const CLOCKS_S: [i64; 7] = [0, 0, 3_600, -3_600, 72_000, 5 * 86_400, -30 * 86_400];
+/// In a run with so many kills every kind of fault must have been met.
+const KILLS_COMPLETE: u64 = 20;
+/// So many more there are where one was not met yet, which slow machines need.
+const KILLS_MORE: u64 = 20;
 /// The disk that is filled.
 const DISK_MB: u32 = 96;
 
@@ -48,6 +53,14 @@ pub struct Plan {
     pub folder: PathBuf,
 }
 
+impl Plan {
+    /// Whether every kind of fault must be met.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.kills >= KILLS_COMPLETE
+    }
+}
+
 /// What it came to.
 #[derive(Debug)]
 pub struct Verdict {
@@ -55,6 +68,8 @@ pub struct Verdict {
     /// What was done to processes, and what the proxy did to requests.
     events: BTreeMap<&'static str, u64>,
     faults: BTreeMap<&'static str, u64>,
+    /// What proxies before the servers of a store did to statements.
+    below: Option<BTreeMap<&'static str, u64>>,
     /// By device and model: what the generator told, what sidecars count, what the hub counts.
     rows: BTreeMap<(String, String), [Sum; 3]>,
 }
@@ -116,7 +131,10 @@ impl Drop for Disk {
 /// # Errors
 /// Where a process does what it may not, or something does not arrive in time.
 pub fn run(plan: &Plan) -> Result<Verdict> {
-    let mut hub = Hub::new(&plan.programs, &plan.folder.join("hub"))?;
+    let engines = Engines::of(&plan.programs.store, plan.seed)?;
+    let store = engines.as_ref().map_or_else(|| plan.programs.store.clone(), Engines::store);
+    let programs = Programs { store, ..plan.programs.clone() };
+    let mut hub = Hub::new(&programs, &plan.folder.join("hub"))?;
     let tokens = tokens(plan, &hub)?;
     let reads = hub.token(None)?;
     hub.start()?;
@@ -128,17 +146,18 @@ pub fn run(plan: &Plan) -> Result<Verdict> {
     let mut schedule = Schedule {
         plan,
         proxy: &proxy,
+        engines: engines.as_ref(),
         chance: Chance::new(plan.seed, 0),
         events: BTreeMap::new(),
     };
     schedule.run(&mut fleet, &mut hub)?;
-    proxy.set_faults(0);
+    schedule.set_faults(0);
     let mut truth = Sums::new();
     for told in &mut fleet {
         truth.extend(told.settle()?);
     }
     // What was late changes nothing, and neither does a rerun.
-    proxy.deliver_late(usize::MAX);
+    schedule.deliver_late(usize::MAX);
     for told in &fleet {
         told.device.push()?;
     }
@@ -146,9 +165,15 @@ pub fn run(plan: &Plan) -> Result<Verdict> {
     for told in &mut fleet {
         recounts.extend(told.end()?);
     }
-    let at_hub = hub.sums(&reads)?;
-    hub.check()?;
+    let at_hub = match &engines {
+        Some(engines) => engines.sums()?,
+        None => hub.sums(&reads)?,
+    };
+    if engines.is_none() {
+        hub.check()?;
+    }
     hub.kill()?;
+    engines.as_ref().map_or(Ok(()), Engines::end)?;
     let keys: BTreeSet<_> = truth.keys().chain(recounts.keys()).chain(at_hub.keys()).collect();
     let row = |key: &(String, String)| {
         let of = |sums: &Sums| sums.get(key).copied().unwrap_or_default();
@@ -158,6 +183,7 @@ pub fn run(plan: &Plan) -> Result<Verdict> {
         seed: plan.seed,
         events: schedule.events,
         faults: proxy.counts(),
+        below: engines.as_ref().map(Engines::faults),
         rows: keys.into_iter().map(row).collect(),
     })
 }
@@ -283,14 +309,15 @@ impl Shared {
 struct Schedule<'a> {
     plan: &'a Plan,
     proxy: &'a Proxy,
+    engines: Option<&'a Engines>,
     chance: Chance,
     events: BTreeMap<&'static str, u64>,
 }
 
 impl Schedule<'_> {
     fn run(&mut self, fleet: &mut [Told], hub: &mut Hub) -> Result<()> {
-        self.proxy.set_faults(40);
-        while self.kills() < self.plan.kills {
+        self.set_faults(40);
+        while self.lacks_something() {
             let (least, most) = EVENT_MS;
             self.rest(least, most);
             let at = self.chance.at(fleet.len());
@@ -321,10 +348,10 @@ impl Schedule<'_> {
                         disk.fill(Duration::from_millis(300 + self.chance.below(1_200)))?;
                     }
                 }
-                10 => self.proxy.deliver_late(3),
+                10 => self.deliver_late(3),
                 _ => {
                     let percent = self.chance.of(&[10, 40, 40, 60, 80]).copied().unwrap_or(40);
-                    self.proxy.set_faults(percent);
+                    self.set_faults(percent);
                 }
             }
         }
@@ -354,6 +381,25 @@ impl Schedule<'_> {
             self.see("older ledger put back");
         }
         Ok(())
+    }
+
+    fn lacks_something(&self) -> bool {
+        let kills = self.kills();
+        let is_searching = self.plan.is_whole() && kills < self.plan.kills + KILLS_MORE;
+        let below = self.engines.map(Engines::faults);
+        kills < self.plan.kills
+            || (is_searching
+                && !(has_all(&self.proxy.counts()) && below.as_ref().is_none_or(has_all)))
+    }
+
+    fn set_faults(&self, percent: u64) {
+        self.proxy.set_faults(percent);
+        self.engines.inspect(|engines| engines.set_faults(percent));
+    }
+
+    fn deliver_late(&self, most: usize) {
+        self.proxy.deliver_late(most);
+        self.engines.inspect(|engines| engines.deliver_late(most));
     }
 
     fn kills(&self) -> u64 {
@@ -387,7 +433,7 @@ impl Verdict {
     /// Whether every kind of fault was met.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        FAULTS.iter().all(|fault| self.faults.contains_key(fault))
+        has_all(&self.faults) && self.below.as_ref().is_none_or(has_all)
     }
 
     /// Whether the three sums agree, to the token.
@@ -426,6 +472,9 @@ impl fmt::Display for Verdict {
         let faults: u64 = FAULTS.iter().filter_map(|fault| self.faults.get(fault)).sum();
         writeln!(f, "{}", list(&self.events))?;
         writeln!(f, "{}", list(&self.faults))?;
+        if let Some(below) = &self.below {
+            writeln!(f, "before the store: {}", list(below))?;
+        }
         let kills =
             ["sidecar killed", "hub killed"].iter().filter_map(|what| self.events.get(what));
         write!(
@@ -439,6 +488,11 @@ impl fmt::Display for Verdict {
             if self.is_exact() { "exact" } else { "NOT exact" }
         )
     }
+}
+
+/// Whether every kind of fault is among these.
+fn has_all(faults: &BTreeMap<&'static str, u64>) -> bool {
+    FAULTS.iter().all(|fault| faults.contains_key(fault))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -78,8 +78,7 @@ impl Feed {
         let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
         for Call { model, input, output } in self.calls.values() {
             let sum = sums.entry((*model).to_owned()).or_default();
-            *sum =
-                Sum { calls: sum.calls + 1, input: sum.input + input, output: sum.output + output };
+            *sum = sum.plus(Sum { calls: 1, input: *input, output: *output });
         }
         sums
     }
