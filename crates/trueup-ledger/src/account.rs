@@ -4,6 +4,7 @@
 //! really counts touches the tables and the sums.
 
 pub(crate) mod claims;
+mod drop_device;
 mod drop_source;
 mod metered;
 mod twins;

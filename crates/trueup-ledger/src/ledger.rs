@@ -53,7 +53,7 @@ pub struct Ledger {
     /// Rows up to here may not go, where the disk is full.
     pub(crate) looked_through: FactId,
     /// Held, not read: the operating system releases it when the process ends, however it ends.
-    _lock: File,
+    pub(crate) _lock: File,
 }
 
 /// A source's new account, on its way into the file.

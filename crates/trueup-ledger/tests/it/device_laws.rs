@@ -13,20 +13,20 @@ use trueup_ledger::{Check, Delivered, Ledger, OpenOptions, Reader, Width};
 
 use crate::laws::{plain_call, session_total, total};
 
-const BEGIN_MS: i64 = 1_795_000_000_000;
-const NOW: UnixMs = UnixMs(BEGIN_MS + 864_000_000);
+pub(crate) const BEGIN_MS: i64 = 1_795_000_000_000;
+pub(crate) const NOW: UnixMs = UnixMs(BEGIN_MS + 864_000_000);
 
 /// One word: that the call of a number is so, or that it no longer counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Said {
-    device: u8,
-    at: i64,
-    call: u8,
+pub(crate) struct Said {
+    pub(crate) device: u8,
+    pub(crate) at: i64,
+    pub(crate) call: u8,
     /// What it says that the call wrote; `None` where it no longer counts.
-    output: Option<u64>,
+    pub(crate) output: Option<u64>,
 }
 
-fn id(call: u8) -> FactId {
+pub(crate) fn id(call: u8) -> FactId {
     let time = UnixMs(BEGIN_MS + i64::from(call) * 7_200_000);
     FactId::new(time, Key::of("test", &[[call]]))
 }
@@ -36,11 +36,11 @@ impl Said {
         Version::new(UnixMs(BEGIN_MS + self.at), 0)
     }
 
-    fn tokens(self) -> Tokens {
+    pub(crate) fn tokens(self) -> Tokens {
         Tokens { input: 3, output: self.output.unwrap_or(0), ..Tokens::ZERO }
     }
 
-    fn rank(self) -> Rank {
+    pub(crate) fn rank(self) -> Rank {
         let told = self.output.map(|output| format!("{} {output}", self.device));
         match told {
             Some(told) => self.version().rank(&[told.as_bytes()]),
@@ -48,7 +48,7 @@ impl Said {
         }
     }
 
-    fn word(self) -> Word {
+    pub(crate) fn word(self) -> Word {
         let id = id(self.call);
         if self.output.is_none() {
             return Word::IsNot { id, version: self.version() };
@@ -65,7 +65,7 @@ impl Said {
     }
 }
 
-fn delivery(device: u8, words: Vec<Word>) -> Delivery {
+pub(crate) fn delivery(device: u8, words: Vec<Word>) -> Delivery {
     let device = format!("d{device}").into();
     Delivery { device, words, ..Delivery::default() }
 }
@@ -114,7 +114,7 @@ fn assert_as_model(path: &Path, said: &[Said]) {
 }
 
 prop_compose! {
-    fn any_said()(device in 0..3_u8, at in 0..40_i64, call in 0..10_u8, output in prop::option::weighted(0.75, 0..5_u64)) -> Said {
+    pub(crate) fn any_said()(device in 0..3_u8, at in 0..40_i64, call in 0..10_u8, output in prop::option::weighted(0.75, 0..5_u64)) -> Said {
         Said { device, at, call, output }
     }
 }
@@ -180,7 +180,7 @@ proptest! {
     }
 }
 
-fn batch(number: usize, first_seq: i64, last_seq: i64) -> Delivery {
+pub(crate) fn batch(number: usize, first_seq: i64, last_seq: i64) -> Delivery {
     Delivery {
         sender: Sender { ledger: "l".into(), epoch: "e".into(), ..Sender::default() },
         batch: Some(BatchHead {

@@ -11,6 +11,7 @@ mod billed;
 mod claim_laws;
 mod claims;
 mod completeness;
+mod device_ends;
 mod device_laws;
 mod document;
 mod host;
