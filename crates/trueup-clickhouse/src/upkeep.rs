@@ -127,7 +127,7 @@ pub fn day_of_row(row: Row<'_>) -> Result<Day, NativeError> {
 /// [`undone`]; then its days are to be marked, and [`forget_sums`] goes behind what is left of them.
 #[must_use]
 pub fn erase(tenant: &str, device: &str) -> Vec<Statement> {
-    let only = format!("tenant = {} AND device = {}", quoted(tenant), quoted(device));
+    let only = of(tenant, Some(device), false);
     let facts = WEEKLY.into_iter().filter(|table| !matches!(*table, "dirty" | "rolled"));
     let tables = facts.chain(["device_state"]);
     tables
@@ -135,6 +135,57 @@ pub fn erase(tenant: &str, device: &str) -> Vec<Statement> {
             Statement::new(Purpose::Define, format!("ALTER TABLE {table} DELETE WHERE {only}"))
         })
         .collect()
+}
+
+/// Takes what is superseded of a device's sums off the disk: to be sent once no sum that holds has it.
+#[must_use]
+pub fn scrub_sums(tenant: &str, device: &str) -> Vec<Statement> {
+    let only = of(tenant, Some(device), true);
+    let scrub = |table| format!("ALTER TABLE {table} DELETE WHERE {only}");
+    SUMS.into_iter().map(|table| Statement::new(Purpose::Define, scrub(table))).collect()
+}
+
+/// Forgets a tenant: facts, sums, devices. Whether that is done is asked by [`undone`].
+#[must_use]
+pub fn erase_tenant(tenant: &str) -> Vec<Statement> {
+    let only = of(tenant, None, false);
+    let erase = |table| format!("ALTER TABLE {table} DELETE WHERE {only}");
+    let tables = WEEKLY.into_iter().chain(SUMS).chain(["device_state"]);
+    tables.map(|table| Statement::new(Purpose::Define, erase(table))).collect()
+}
+
+/// Asks how many rows there are of a tenant, or of one of its devices: [`left_of`] reads the answer.
+/// Rows that are superseded count, too.
+#[must_use]
+pub fn left(tenant: &str, device: Option<&str>) -> Statement {
+    let marks = |table: &&str| device.is_none() || !matches!(*table, "dirty" | "rolled");
+    let facts = WEEKLY.into_iter().filter(marks).chain(["device_state"]);
+    let tables = facts.map(|table| (table, false)).chain(SUMS.map(|table| (table, true)));
+    let counts: Vec<String> = tables
+        .map(|(table, is_sum)| {
+            format!("SELECT count() AS rows FROM {table} WHERE {}", of(tenant, device, is_sum))
+        })
+        .collect();
+    let sql = format!("SELECT toUInt64(sum(rows)) AS left FROM ({})", counts.join(" UNION ALL "));
+    Statement::new(Purpose::Read, sql)
+}
+
+/// How many rows there are.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn left_of(row: Row<'_>) -> Result<u64, NativeError> {
+    row.unsigned("left")
+}
+
+/// Rows of a tenant, or of one of its devices; of sums, whose rows have all devices of a time, those with it.
+fn of(tenant: &str, device: Option<&str>, is_sum: bool) -> String {
+    let tenant = quoted(tenant);
+    match device.map(quoted) {
+        None => format!("tenant = {tenant}"),
+        Some(device) if is_sum => format!("tenant = {tenant} AND has(device, {device})"),
+        Some(device) => format!("tenant = {tenant} AND device = {device}"),
+    }
 }
 
 /// Takes a device out of the sums of days before the horizon, which nobody works out anew: what the other

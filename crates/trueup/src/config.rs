@@ -62,12 +62,14 @@ pub(crate) struct Config {
     pub(crate) environment: Environment,
     /// Whether this process keeps the ledger up to date anyhow: whoever reports need not.
     pub(crate) is_kept_here: bool,
+    /// Whether connections to providers are this account's.
+    pub(crate) has_bills: bool,
     /// Whether it answers a tenant of a hub, whom the hub's own paths do not concern.
     is_of_tenant: bool,
 }
 
 /// The settings that tenants of a hub are told.
-const TOLD_TENANTS: [&str; 3] = ["tz", "hub_push_interval", "hub_heartbeat"];
+const TOLD_TENANTS: [&str; 4] = ["tz", "hub_push_interval", "hub_heartbeat", "hub_retention_days"];
 
 /// Longest settings file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -78,14 +80,16 @@ impl Config {
         Self { is_kept_here: true, ..self }
     }
 
-    /// The same for what answers a tenant of a hub: nothing of this machine's agents, budgets and paths is
-    /// in it.
+    /// The same for what answers the tenant of a hub whose ledger this is: nothing of this machine's
+    /// agents, budgets and paths is in it, and its connections to providers where they are the tenant's.
     pub(crate) fn of_tenant(self, ledger: &Path) -> Self {
+        let has_bills =
+            self.text("hub_bills").is_some_and(|name| ledger.file_stem() == Some(name.as_ref()));
         let config = self.with("ledger", ledger.display().to_string());
         let home = ledger.with_extension("home");
         Self {
+            has_bills,
             is_of_tenant: true,
-            settings_file: "the settings of the hub".into(),
             budgets: Vec::new(),
             environment: Environment { home, ..Environment::default() },
             ..config.kept_here()
@@ -169,6 +173,7 @@ impl Config {
             budgets,
             environment,
             is_kept_here: false,
+            has_bills: true,
             is_of_tenant: false,
         };
         let spool = config.spool(openclaw::SOURCE);
@@ -230,6 +235,14 @@ impl Config {
     /// The settings file, which may not be there.
     pub(crate) fn settings_file(&self) -> &Path {
         &self.settings_file
+    }
+
+    /// The settings file, for whoever may ask: where it lies on a hub is no tenant's affair.
+    pub(crate) fn shown_settings_file(&self) -> String {
+        if self.is_of_tenant {
+            return "the settings of the hub".to_owned();
+        }
+        self.settings_file.display().to_string()
     }
 
     /// The ledger file.

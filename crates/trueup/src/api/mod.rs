@@ -168,12 +168,16 @@ impl App {
         let config = config.clone().with("bind", Ipv4Addr::LOCALHOST.to_string());
         let config = config.of_tenant(ledger);
         let settings = Settings::of(&config)?;
+        let pull = match settings.pull_interval {
+            interval @ Some(_) if config.has_bills => Pull::start(&config, &writer, interval)?,
+            _ => Arc::default(),
+        };
         let threads = Threads {
             watch: Arc::default(),
             host: Arc::default(),
             gateway_log: None,
             push: Arc::default(),
-            pull: Arc::default(),
+            pull,
             alerts: Arc::default(),
             telemetry: Arc::default(),
             forward: None,
@@ -191,9 +195,10 @@ impl App {
         self.settings.otlp.ports.clone()
     }
 
-    /// Ends the streams, which would go on for ever.
-    pub(crate) fn end_streams(&self) {
+    /// Ends what would go on for ever: streams, and the thread that asks providers.
+    pub(crate) fn end(&self) {
         self.live.end();
+        self.threads.pull.end();
     }
 }
 

@@ -98,7 +98,7 @@ impl ShowAlerts {
 /// Nothing is watched that nobody has asked for.
 fn must_have_budgets(config: &Config) -> Result<()> {
     if config.budgets.is_empty() {
-        let file = config.settings_file().display();
+        let file = config.shown_settings_file();
         return Err(
             Nothing(format!("no budget is set: put one under [[budget]] into {file}")).into()
         );

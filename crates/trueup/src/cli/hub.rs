@@ -21,6 +21,9 @@ use crate::render::number;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
 
+/// The exit code of what was not said to be meant.
+const EXIT_NOT_MEANT: u8 = 2;
+
 /// Receive what the sidecars of a fleet send, and answer questions about all of it
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -63,6 +66,24 @@ enum Verb {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// The folder of ledgers and tokens
+        #[arg(long, value_name = "DIR")]
+        store: Option<OsString>,
+    },
+    /// Delete for good what a tenant's devices told, or one of them, and revoke its tokens
+    ///
+    /// Without --yes it says what would go, and exits with 2. Where the store is on this machine, stop the
+    /// hub first.
+    Erase {
+        /// Who leaves
+        #[arg(long)]
+        tenant: String,
+        /// Only what this device told
+        #[arg(long)]
+        device: Option<String>,
+        /// Do it: there is no way back but a backup
+        #[arg(long)]
+        yes: bool,
         /// The folder of ledgers and tokens
         #[arg(long, value_name = "DIR")]
         store: Option<OsString>,
@@ -163,6 +184,9 @@ impl RunHub {
                 };
                 devices(&told, json, Terminal::of_stdout(&config.environment))
             }
+            Some(Verb::Erase { tenant, device, yes, store }) => {
+                erase(&*of_store(store)?, &tenant, device.as_deref(), yes)
+            }
             Some(Verb::Check { json, store }) => check(&*of_store(store)?, json),
             None => {
                 let config = global.settings(&[
@@ -197,6 +221,39 @@ fn create_all(store: &dyn Store, tenant: &str, file: &Path) -> Result<ExitCode> 
         writeln!(out, "{name} {secret}")?;
     }
     out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Deletes what a tenant's devices told, or one of them; where it is not said to, only says what that is.
+fn erase(
+    store: &dyn Store,
+    tenant: &str,
+    device: Option<&str>,
+    is_meant: bool,
+) -> Result<ExitCode> {
+    check_name("--tenant", tenant)?;
+    device.map_or(Ok(()), |device| check_name("--device", device))?;
+    let is_its = |token: &HubToken| {
+        *token.tenant == *tenant && (device.is_none() || token.device.as_deref() == device)
+    };
+    let mut tokens: Vec<HubToken> = store.tokens()?.into_iter().filter(is_its).collect();
+    tokens.retain(|token| token.revoked_at.is_none());
+    let of = device.map_or_else(
+        || format!("all that the devices of {tenant} told"),
+        |device| format!("all that {device} of {tenant} told"),
+    );
+    let mut out = io::stdout().lock();
+    if !is_meant {
+        let count = tokens.len();
+        writeln!(out, "This would revoke {count} tokens, and delete {of}, for good.")?;
+        writeln!(out, "Nothing was done: say --yes to do it.")?;
+        return Ok(ExitCode::from(EXIT_NOT_MEANT));
+    }
+    for token in &mut tokens {
+        token.revoked_at = Some(clock::now());
+    }
+    store.erase(tenant, device, &tokens)?;
+    writeln!(out, "Revoked {} tokens, and deleted {of}.", tokens.len())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,7 +11,7 @@ use super::{Global, load};
 use crate::config::{SETTINGS, Setting};
 
 /// Settings that are no flags of `serve`, and why.
-const NO_FLAGS: [(&str, &str); 15] = [
+const NO_FLAGS: [(&str, &str); 18] = [
     ("ledger", "an option of every verb"),
     ("openclaw_dir", "an option of every verb"),
     ("tz", "a setting of reports: the page counts in UTC"),
@@ -25,6 +25,9 @@ const NO_FLAGS: [(&str, &str); 15] = [
     ("hub_port", "a flag of hub"),
     ("hub_push_interval", "a flag of hub"),
     ("hub_heartbeat", "a flag of hub"),
+    ("hub_bills", "of hub"),
+    ("hub_retention_days", "of hub"),
+    ("hub_max_ledger_bytes", "of hub"),
     ("hub_token", "a command line can be read by everybody on the machine"),
     ("hub_token_file", "of who asks a hub"),
 ];

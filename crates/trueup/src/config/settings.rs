@@ -377,6 +377,27 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "5m",
         "How often hub asks its devices to say that they live where they have nothing to send",
     ),
+    setting(
+        "hub_bills",
+        "TRUEUP_HUB_BILLS",
+        &[],
+        "",
+        "The tenant of hub whose bills the connections to providers tell (docs/hub.md)",
+    ),
+    setting(
+        "hub_retention_days",
+        "TRUEUP_HUB_RETENTION_DAYS",
+        &[],
+        "0",
+        "Days after which hub removes what devices told, and keeps its sums; 0: never (docs/hub.md)",
+    ),
+    setting(
+        "hub_max_ledger_bytes",
+        "TRUEUP_HUB_MAX_LEDGER_BYTES",
+        &[],
+        "0",
+        "Bytes of a tenant's ledger past which its oldest rows go, and its sums stay; 0: any size",
+    ),
     Setting {
         key: "hub_token",
         variable: "TRUEUP_HUB_TOKEN",

@@ -45,8 +45,11 @@ pub(crate) use listen::{Limits, Server, bind};
 pub(crate) use otlp::{Counting, FORWARDED, Forward, Passed, Settings as OtlpSettings};
 pub(crate) use pull::{Pull, Seen as PullSeen};
 pub(crate) use push::{Push, Seen as PushSeen};
-pub(crate) use settings::Settings;
-pub(crate) use upkeep::provider_days as provider_retention_days;
+pub(crate) use settings::{Settings, interval};
+pub(crate) use upkeep::{
+    OpenLedger, Settings as UpkeepSettings, Task as Upkeep, days,
+    provider_days as provider_retention_days, spawn as keep_up,
+};
 pub(crate) use watch::Watch;
 
 /// How long the end waits for requests under way.
@@ -66,9 +69,6 @@ const _: () = assert!(
         + CHECKPOINT_PATIENCE.as_millis()
         < END_MAX.as_millis()
 );
-
-/// How often the thread that asks providers looks, where it is only asked for.
-const PULL_REST: Duration = Duration::from_hours(1);
 
 /// Threads for what takes longer than a request may keep the others waiting: large bodies, and sums
 /// out of the ledger.
@@ -130,7 +130,7 @@ async fn run(
     for ticker in tickers {
         ticker.stop();
     }
-    app.end_streams();
+    app.end();
     tokio::select! {
         is_clean = end(server, Arc::clone(&writer), push, telemetry) => {
             Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -190,10 +190,11 @@ fn keep(config: &Config, mut settings: Settings, known: Known, address: IpAddr) 
     })?;
     let upkeep = Arc::new(settings.upkeep.ticker());
     tickers.push(Arc::clone(&upkeep));
+    let (own, ledger) = (Arc::clone(&writer), settings.ledger.clone());
+    let ledgers = move || vec![OpenLedger { path: ledger.clone(), writer: Arc::clone(&own) }];
     upkeep::spawn(upkeep::Task {
         settings: settings.upkeep,
-        ledger: settings.ledger.clone(),
-        writer: Arc::clone(&writer),
+        ledgers: Box::new(ledgers),
         ticker: upkeep,
     })?;
     let host = Arc::new(Host::default());
@@ -208,7 +209,10 @@ fn keep(config: &Config, mut settings: Settings, known: Known, address: IpAddr) 
         })?;
     }
     let push = start_push(&settings, &writer)?;
-    let pull = start_pull(config, &settings, &writer, &mut tickers)?;
+    let pull = match settings.pull_interval {
+        None if !settings.cron.is_open() => Arc::default(),
+        interval => Pull::start(config, &writer, interval)?,
+    };
     let alerts = start_alerts(&settings, &writer, &known.book, &watch, &mut tickers)?;
     let forward = match &settings.otlp.forward {
         Some(base) => {
@@ -251,31 +255,6 @@ fn start_push(settings: &Settings, writer: &Arc<Writer>) -> Result<Arc<Push>> {
         push: Arc::clone(&push),
     })?;
     Ok(push)
-}
-
-/// Starts the thread that asks providers, unless that is off and nobody may ask for it.
-fn start_pull(
-    config: &Config,
-    settings: &Settings,
-    writer: &Arc<Writer>,
-    tickers: &mut Vec<Arc<Ticker>>,
-) -> Result<Arc<Pull>> {
-    let is_scheduled = settings.pull_interval.is_some();
-    if !is_scheduled && !settings.cron.is_open() {
-        return Ok(Arc::new(Pull::default()));
-    }
-    let ticker = Arc::new(Ticker::new(settings.pull_interval.unwrap_or(PULL_REST)));
-    tickers.push(Arc::clone(&ticker));
-    let pull = Arc::new(Pull::new(Arc::clone(&ticker)));
-    pull::spawn(pull::Task {
-        config: config.clone(),
-        ledger: settings.ledger.clone(),
-        writer: Arc::clone(writer),
-        ticker,
-        pull: Arc::clone(&pull),
-        is_scheduled,
-    })?;
-    Ok(pull)
 }
 
 /// Starts the thread that looks at budgets, where any is set.

@@ -24,6 +24,8 @@ const REST_MIN: Duration = Duration::from_mins(10);
 const NAMES_INTERVAL: Duration = Duration::from_hours(24);
 /// How long it is left alone at most.
 const REST_MAX: Duration = Duration::from_hours(6);
+/// How often the thread looks where it is only asked for.
+const ASKED_REST: Duration = Duration::from_hours(1);
 
 /// The thread, as others see it.
 #[derive(Debug, Default)]
@@ -90,9 +92,33 @@ impl Seen {
 }
 
 impl Pull {
-    /// That of a thread which this ticker wakes.
-    pub(super) fn new(ticker: Arc<Ticker>) -> Self {
-        Self { ticker: Some(ticker), ..Self::default() }
+    /// Starts the thread, which pulls into the ledger of the settings: at an interval, or only when it is
+    /// asked. It ends when it is told to, or with the process: a range that was under way goes on where it
+    /// was.
+    pub(crate) fn start(
+        config: &Config,
+        writer: &Arc<Writer>,
+        interval: Option<Duration>,
+    ) -> Result<Arc<Self>> {
+        let ticker = Arc::new(Ticker::new(interval.unwrap_or(ASKED_REST)));
+        let pull = Arc::new(Self { ticker: Some(Arc::clone(&ticker)), ..Self::default() });
+        let task = Task {
+            config: config.clone(),
+            ledger: config.ledger(),
+            writer: Arc::clone(writer),
+            ticker,
+            pull: Arc::clone(&pull),
+            is_scheduled: interval.is_some(),
+        };
+        std::thread::Builder::new().name("pull".into()).spawn(move || task.run())?;
+        Ok(pull)
+    }
+
+    /// Ends the thread, where there is one.
+    pub(crate) fn end(&self) {
+        if let Some(ticker) = &self.ticker {
+            ticker.stop();
+        }
     }
 
     /// What was done so far.
@@ -143,20 +169,14 @@ impl Pull {
 }
 
 /// What the thread works with.
-pub(super) struct Task {
-    pub(super) config: Config,
-    pub(super) ledger: PathBuf,
-    pub(super) writer: Arc<Writer>,
-    pub(super) ticker: Arc<Ticker>,
-    pub(super) pull: Arc<Pull>,
+struct Task {
+    config: Config,
+    ledger: PathBuf,
+    writer: Arc<Writer>,
+    ticker: Arc<Ticker>,
+    pull: Arc<Pull>,
     /// Whether it pulls by itself, and not only when it is asked.
-    pub(super) is_scheduled: bool,
-}
-
-/// Starts the thread. It ends with its ticker, or with the process: a range that was under way goes on
-/// where it was.
-pub(super) fn spawn(task: Task) -> std::io::Result<()> {
-    std::thread::Builder::new().name("pull".into()).spawn(move || task.run()).map(drop)
+    is_scheduled: bool,
 }
 
 /// A family, its connection and its key.

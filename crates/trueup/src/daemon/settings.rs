@@ -123,7 +123,7 @@ pub(super) fn number(config: &Config, key: &str, min: usize, max: usize) -> Resu
     Ok(number)
 }
 
-pub(super) fn interval(config: &Config, key: &str) -> Result<Duration> {
+pub(crate) fn interval(config: &Config, key: &str) -> Result<Duration> {
     let interval = config.duration(key)?;
     if interval < INTERVAL_MIN {
         bail!(

@@ -211,7 +211,9 @@ pub(crate) fn examine(sight: &Sight<'_>) -> Vec<Outcome> {
     if !sight.fleet.devices.is_empty() {
         // Of others' machines: nothing of their agents is here.
         let of_ledger = CHECKS.iter().take_while(|check| check.id != "push_state");
-        let checks = of_ledger.chain([&DEVICES]);
+        let of_bills = CHECKS.iter().filter(|check| check.id == "provider_usage");
+        let of_bills = of_bills.filter(|_| provider::has_bills(sight));
+        let checks = of_ledger.chain(of_bills).chain([&DEVICES]);
         return checks.map(|check| outcome(check.id, None, (check.look)(sight))).collect();
     }
     let mut outcomes: Vec<Outcome> = CHECKS

@@ -39,6 +39,12 @@ impl Billed {
     }
 }
 
+/// Whether providers are asked for the bills of a hub's account, or were.
+pub(super) fn has_bills(sight: &Sight<'_>) -> bool {
+    let is_asked = sight.config.has_bills && sight.config.is_kept_here;
+    is_asked || !sight.billed.connections.is_empty()
+}
+
 /// Whether what providers say arrives, and is understood.
 pub(super) fn provider_usage(sight: &Sight<'_>) -> Verdict {
     let connections = match Connections::load(sight.config) {

@@ -40,7 +40,8 @@ pub(super) async fn post(State(hub): State<Arc<Hub>>, request: Request) -> Respo
 }
 
 async fn take(hub: &Arc<Hub>, request: Request) -> Result<Response, Problem> {
-    let token = hub.shown(request.headers())?;
+    let headers = request.headers().clone();
+    let token = hub.shown(&headers)?;
     let device = token.device.ok_or_else(|| {
         let message = "this token opens the account to be read; make one for the device, by \
                        `trueup hub token create --tenant … --device …`";
@@ -52,6 +53,8 @@ async fn take(hub: &Arc<Hub>, request: Request) -> Result<Response, Problem> {
     let limits = BodyLimits::new(hub.settings.body_bytes_max, Arc::clone(&hub.bodies));
     let Admitted { bytes, room } = read_body(&limits, request).await?;
     let batch = parsed(hub, bytes, packing, device, key).await?;
+    // Whose token was revoked while the body came is forgotten by now, maybe, and tells nothing more.
+    hub.shown(&headers)?;
     let mut rejected = batch.rejected;
     let last_seq = batch.delivery.batch.as_ref().map(|batch| batch.last_seq);
     let ids: Vec<FactId> =

@@ -104,7 +104,7 @@ async fn run(config: &Config, settings: Settings, known: Known) -> Result<ExitCo
     let store: Arc<dyn Store> = match &settings.place {
         Place::Folder(folder) => Arc::new(Sqlite::open(folder, config, known)?.serving()?),
         Place::ClickHouse(address) => {
-            Arc::new(ClickHouse::open(Address::clone(address)).serving()?)
+            Arc::new(ClickHouse::open(Address::clone(address)).serving(settings.retention)?)
         }
     };
     let place = settings.place.to_string();

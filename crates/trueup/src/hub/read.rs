@@ -20,11 +20,11 @@ use crate::api::{self, App, Problem};
 pub(super) struct Readers(Mutex<BTreeMap<Text, (Arc<App>, Router)>>);
 
 impl Readers {
-    /// Ends the streams, which would go on for ever.
+    /// Ends what would go on for ever.
     pub(super) fn end(&self) {
         let readers = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         for (app, _) in readers.into_values() {
-            app.end_streams();
+            app.end();
         }
     }
 

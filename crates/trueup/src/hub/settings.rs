@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use trueup_clickhouse::Address;
 
+use super::clickhouse::Retention;
 use crate::config::Config;
+use crate::daemon;
 
 /// Bounds of what may be asked of sidecars.
 const SECONDS: std::ops::RangeInclusive<u64> = 1..=3_600;
@@ -26,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Duration,
     /// Largest body, packed and unpacked.
     pub(crate) body_bytes_max: usize,
+    /// How long the rows of a store on ClickHouse are kept.
+    pub(crate) retention: Retention,
 }
 
 impl Settings {
@@ -41,8 +45,16 @@ impl Settings {
             push_interval: seconds(config, "hub_push_interval")?,
             heartbeat: seconds(config, "hub_heartbeat")?,
             body_bytes_max: config.parse("max_body_bytes", "a whole number")?,
+            retention: retention(config)?,
         })
     }
+}
+
+/// Rows go by weeks: none before its time.
+fn retention(config: &Config) -> Result<Retention> {
+    let weeks = daemon::days(config, "hub_retention_days")?.map(|days| days.div_ceil(7));
+    let weeks = weeks.map(|weeks| u16::try_from(weeks).unwrap_or(u16::MAX));
+    Ok(Retention { weeks, interval: daemon::interval(config, "cleanup_interval")? })
 }
 
 /// Where what is told is kept.

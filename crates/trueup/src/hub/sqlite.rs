@@ -9,7 +9,7 @@
 //! about a ledger answers them about a fleet. What waits while a transaction is written goes into the
 //! next one, however many devices it is of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use trueup_core::{Delivery, HubToken, Text};
 use trueup_ledger::{
-    Delivered, Ledger, LedgerError, Limits, OpenOptions, Reader, TokenFile, Writer,
+    Delivered, Ledger, LedgerError, Limits, OpenOptions, Reader, Retention, TokenFile, Writer,
 };
 
 use super::store::{Done, Kept, Look, Store, Unavailable};
@@ -25,6 +25,8 @@ use super::tokens::is_name;
 use crate::api::{App, Known};
 use crate::clock;
 use crate::config::Config;
+use crate::daemon::{OpenLedger, Upkeep, UpkeepSettings, keep_up};
+use crate::ticker::Ticker;
 
 /// The folder's store.
 pub(crate) struct Sqlite {
@@ -32,9 +34,20 @@ pub(crate) struct Sqlite {
     config: Config,
     known: Known,
     /// `None` for a look from another process than the hub: it opens no tenant.
-    runtime: Option<tokio::runtime::Handle>,
+    work: Option<Work>,
     tokens: Mutex<TokenFile>,
-    tenants: Mutex<BTreeMap<Text, Arc<Tenant>>>,
+    tenants: Arc<Tenants>,
+}
+
+/// The tenants whose ledgers are open.
+type Tenants = Mutex<BTreeMap<Text, Arc<Tenant>>>;
+
+/// What a hub has that serves.
+struct Work {
+    runtime: tokio::runtime::Handle,
+    retention: Retention,
+    /// Of the thread that keeps ledgers within their bounds.
+    upkeep: Arc<Ticker>,
 }
 
 impl std::fmt::Debug for Sqlite {
@@ -45,10 +58,15 @@ impl std::fmt::Debug for Sqlite {
 
 /// A tenant whose ledger is open.
 struct Tenant {
+    ledger: PathBuf,
     app: Arc<App>,
     writer: Arc<Writer>,
     waiting: Arc<Mutex<Vec<Waiting>>>,
 }
+
+/// What to do where a hub has what is to go.
+const RUNS: &str = "nothing was deleted, and no token revoked: stop the hub, erase, and start it again; devices keep \
+     what they have to say until then";
 
 /// A delivery that waits for its transaction.
 struct Waiting {
@@ -64,18 +82,34 @@ impl Sqlite {
             folder: folder.to_path_buf(),
             config: config.clone(),
             known,
-            runtime: None,
+            work: None,
             tokens,
-            tenants: Mutex::default(),
+            tenants: Arc::default(),
         })
     }
 
-    /// The same for a hub on the present runtime, with the ledgers of all tenants that there are.
+    /// The same for a hub on the present runtime, with the ledgers of all tenants that there are, and a
+    /// thread that keeps them within their bounds.
     pub(crate) fn serving(self) -> Result<Self> {
-        let store = Self { runtime: Some(tokio::runtime::Handle::current()), ..self };
-        for token in store.tokens()? {
-            drop(store.tenant(&token.tenant)?);
+        let settings = UpkeepSettings::of_hub(&self.config)?;
+        let upkeep = Arc::new(settings.ticker());
+        let work = Work {
+            runtime: tokio::runtime::Handle::current(),
+            retention: settings.retention,
+            upkeep: Arc::clone(&upkeep),
+        };
+        let store = Self { work: Some(work), ..self };
+        // Who has left has no ledger, and need not have one again.
+        let is_there =
+            |token: &HubToken| token.revoked_at.is_none() || store.ledger(&token.tenant).exists();
+        let mut names: BTreeSet<Text> =
+            store.tokens()?.into_iter().filter(is_there).map(|token| token.tenant).collect();
+        names.extend(store.config.text("hub_bills").map(Text::from));
+        for name in names {
+            drop(store.tenant(&name)?);
         }
+        let tenants = Arc::clone(&store.tenants);
+        keep_up(Upkeep { settings, ledgers: Box::new(move || kept(&tenants)), ticker: upkeep })?;
         Ok(store)
     }
 
@@ -89,12 +123,24 @@ impl Sqlite {
             return Ok(Arc::clone(tenant));
         }
         anyhow::ensure!(is_name(name), "`{name}` does not name a tenant");
-        let runtime = self.runtime.as_ref().context("only the hub opens ledgers")?;
-        let _entered = runtime.enter();
-        let tenant = Arc::new(Tenant::open(&self.ledger(name), &self.config, &self.known)?);
+        let work = self.work.as_ref().context("only the hub opens ledgers")?;
+        let _entered = work.runtime.enter();
+        let options = OpenOptions { retention: Some(work.retention), ..OpenOptions::default() };
+        let tenant = Tenant::open(&self.ledger(name), options, &self.config, &self.known)?;
+        let tenant = Arc::new(tenant);
         tenants.insert(Text::clone(name), Arc::clone(&tenant));
         Ok(tenant)
     }
+}
+
+/// The ledgers that are open, to be kept within their bounds.
+fn kept(tenants: &Tenants) -> Vec<OpenLedger> {
+    let tenants = tenants.lock().unwrap_or_else(PoisonError::into_inner);
+    let kept = |tenant: &Arc<Tenant>| OpenLedger {
+        path: tenant.ledger.clone(),
+        writer: Arc::clone(&tenant.writer),
+    };
+    tenants.values().map(kept).collect()
 }
 
 /// The ledger file of a tenant.
@@ -134,13 +180,33 @@ impl Store for Sqlite {
         Ok(self.tokens.lock().unwrap_or_else(PoisonError::into_inner).put(token)?)
     }
 
+    fn erase(&self, tenant: &str, device: Option<&str>, revoked: &[HubToken]) -> Result<()> {
+        let path = self.ledger(tenant);
+        // Held until all is gone, so that no hub takes anything meanwhile.
+        let ledger = path.exists().then(|| Ledger::open(&path, OpenOptions::default())).transpose();
+        let ledger = ledger.map_err(|error| {
+            let is_held = matches!(error, LedgerError::Locked { .. });
+            let error = anyhow::Error::from(error);
+            if is_held { error.context(RUNS) } else { error }
+        })?;
+        revoked.iter().try_for_each(|token| self.put_token(token))?;
+        match (ledger, device) {
+            (Some(mut ledger), Some(device)) => {
+                ledger.forget_device(device)?;
+                Ok(())
+            }
+            (Some(ledger), None) => Ok(ledger.delete()?),
+            (None, _) => Ok(()),
+        }
+    }
+
     fn look(&self) -> Vec<Look> {
         let mut looks = vec![Look {
             name: "store",
             is_ok: true,
             what: format!("SQLite in {}", self.folder.display()),
         }];
-        let tenants: std::collections::BTreeSet<Text> = match self.tokens() {
+        let tenants: BTreeSet<Text> = match self.tokens() {
             Ok(tokens) => tokens.into_iter().map(|token| token.tenant).collect(),
             Err(error) => {
                 looks.push(Look { name: "tokens", is_ok: false, what: format!("{error:#}") });
@@ -154,10 +220,14 @@ impl Store for Sqlite {
     }
 
     fn close(&self, patience: Duration) -> bool {
+        if let Some(work) = &self.work {
+            work.upkeep.stop();
+        }
         let tenants =
             std::mem::take(&mut *self.tenants.lock().unwrap_or_else(PoisonError::into_inner));
         let mut is_all_closed = true;
         for (name, tenant) in tenants {
+            tenant.app.end();
             let is_closed = tenant.writer.close(patience).is_some();
             if !is_closed {
                 tracing::error!(tenant = &*name, "ledger_not_closed");
@@ -188,12 +258,12 @@ fn look(tenant: &str, path: &Path) -> Look {
 }
 
 impl Tenant {
-    fn open(path: &Path, config: &Config, known: &Known) -> Result<Self> {
-        let ledger = Ledger::open(path, OpenOptions::default())?;
+    fn open(path: &Path, options: OpenOptions, config: &Config, known: &Known) -> Result<Self> {
+        let ledger = Ledger::open(path, options)?;
         let reader = Reader::open(path)?.context("the ledger has vanished")?;
         let writer = Arc::new(Writer::spawn(ledger, Limits::default(), clock::now)?);
         let app = App::of_tenant(config, path, &reader, Arc::clone(&writer), known.clone())?;
-        Ok(Self { app, writer, waiting: Arc::default() })
+        Ok(Self { ledger: path.to_path_buf(), app, writer, waiting: Arc::default() })
     }
 
     fn keep(&self, delivery: Delivery, done: Done) {

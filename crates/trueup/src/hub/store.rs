@@ -74,6 +74,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
     /// Keeps a token, in the place of one with its id.
     fn put_token(&self, token: &HubToken) -> Result<()>;
 
+    /// Revokes tokens, and deletes for good what a tenant's devices told, or one of them.
+    fn erase(&self, tenant: &str, device: Option<&str>, revoked: &[HubToken]) -> Result<()>;
+
     /// Looks whether all is as it should be.
     fn look(&self) -> Vec<Look>;
 

@@ -128,10 +128,11 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Those of the file beside the settings; none where there is no file.
+    /// Those of the file beside the settings; none where there is no file, or where they are not of the
+    /// account that is looked at.
     pub(crate) fn load(config: &Config) -> Result<Self> {
         let path = config.settings_file().with_file_name(FILE);
-        if !path.exists() {
+        if !(config.has_bills && path.exists()) {
             return Ok(Self { path, all: BTreeMap::new() });
         }
         check_private(&path)?;

@@ -1,6 +1,7 @@
 //! `trueup hub`, over real sockets, with real sidecars and a client that is not ours.
 
 mod clickhouse;
+mod keeping;
 mod protocol;
 
 use std::process::Command;
@@ -19,8 +20,13 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) fn new() -> Self {
-        let home = Home::with(&[("TRUEUP_HUB_PORT", "0"), ("TRUEUP_HUB_PUSH_INTERVAL", "1s")]);
-        Self { home, store: None }
+        Self::with(&[])
+    }
+
+    /// The same with more settings.
+    fn with(variables: &[(&str, &str)]) -> Self {
+        let own = [("TRUEUP_HUB_PORT", "0"), ("TRUEUP_HUB_PUSH_INTERVAL", "1s")];
+        Self { home: Home::with(&[&own, variables].concat()), store: None }
     }
 
     /// The same with another store than a folder.

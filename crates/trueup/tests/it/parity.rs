@@ -8,4 +8,4 @@ mod defects;
 mod forms;
 mod gaps;
 mod states;
-mod world;
+pub(crate) mod world;

@@ -63,9 +63,14 @@ impl Client {
         })
     }
 
+    /// How many replicas a shard has.
+    pub(super) fn replicas(&self, shard: usize) -> usize {
+        self.shards.get(shard).map_or(0, |shard| shard.servers.len())
+    }
+
     /// Whether a shard has several replicas.
     pub(super) fn is_replicated(&self, shard: usize) -> bool {
-        self.shards.get(shard).is_some_and(|shard| shard.servers.len() > 1)
+        self.replicas(shard) > 1
     }
 
     /// What one of a shard's replicas answers.
@@ -96,6 +101,22 @@ impl Client {
         of: impl Fn(Row<'_>) -> Result<T, NativeError>,
     ) -> Result<T> {
         self.rows(shard, statement, of)?.pop().context("the answer has no row")
+    }
+
+    /// The one row that a replica answers, and no other in its place.
+    pub(super) fn row_of<T>(
+        &self,
+        shard: usize,
+        replica: usize,
+        statement: &Statement,
+        of: impl Fn(Row<'_>) -> Result<T, NativeError>,
+    ) -> Result<T> {
+        let (server, mut found) = (self.server(shard, replica)?, None);
+        self.ask(self.place(shard, replica), &server, statement, &mut |row| {
+            found = Some(of(row)?);
+            Ok(())
+        })?;
+        found.context("the answer has no row")
     }
 
     /// The map of shards, with those of the address that are new.

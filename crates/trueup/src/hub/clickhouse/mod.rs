@@ -1,10 +1,12 @@
 //! The store on ClickHouse: any number of receivers before any number of shards.
 //!
 //! What is sent and what answers mean is in `trueup-clickhouse`; here are sockets, threads and the clock.
-//! One thread writes, one works sums out. Nothing is remembered but what may be forgotten.
+//! One thread writes, one works sums out, one lets weeks go. Nothing is remembered but what may be forgotten.
 
 mod client;
+mod eraser;
 mod flusher;
+mod keeper;
 mod roller;
 
 use std::fmt;
@@ -23,6 +25,7 @@ use crate::clock;
 use crate::ticker::Ticker;
 use client::Client;
 use flusher::Flusher;
+pub(super) use keeper::Retention;
 
 /// How far a server's clock may be from ours. Nothing is decided by it but when a week is old.
 const CLOCKS_APART_MS_MAX: u64 = 60_000;
@@ -39,6 +42,8 @@ pub(crate) struct ClickHouse {
 struct Work {
     flusher: Arc<Flusher>,
     ticker: Arc<Ticker>,
+    /// Of the thread that lets weeks go.
+    keeper: Arc<Ticker>,
     roller: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -55,7 +60,7 @@ impl ClickHouse {
     }
 
     /// The same for a hub, with the threads that write.
-    pub(crate) fn serving(self) -> Result<Self> {
+    pub(crate) fn serving(self, retention: Retention) -> Result<Self> {
         let flusher = Arc::new(Flusher::new(Arc::clone(&self.client)));
         let ticker = Arc::new(Ticker::new(roller::ROLL_EVERY));
         let own = Arc::clone(&flusher);
@@ -65,7 +70,13 @@ impl ClickHouse {
         let roller = std::thread::Builder::new()
             .name("roller".into())
             .spawn(move || roller::run(&client, &own, &ticks))?;
-        let work = Work { flusher, ticker, roller: Mutex::new(Some(roller)) };
+        let keeper = Arc::new(Ticker::new(retention.interval));
+        if let Some(weeks) = retention.weeks {
+            let (client, ticks) = (Arc::clone(&self.client), Arc::clone(&keeper));
+            let keep = move || keeper::run(&client, weeks, &ticks);
+            std::thread::Builder::new().name("keeper".into()).spawn(keep)?;
+        }
+        let work = Work { flusher, ticker, keeper, roller: Mutex::new(Some(roller)) };
         Ok(Self { work: Some(work), ..self })
     }
 
@@ -142,6 +153,11 @@ impl Store for ClickHouse {
         self.client.write(0, &keep_token(token))
     }
 
+    fn erase(&self, tenant: &str, device: Option<&str>, revoked: &[HubToken]) -> Result<()> {
+        revoked.iter().try_for_each(|token| self.put_token(token))?;
+        eraser::forget(&self.client, tenant, device)
+    }
+
     fn look(&self) -> Vec<Look> {
         let mut looks = vec![Look {
             name: "store",
@@ -167,6 +183,7 @@ impl Store for ClickHouse {
         let Some(work) = &self.work else { return true };
         let is_written = work.flusher.close(patience);
         work.ticker.stop();
+        work.keeper.stop();
         // Sums that are not worked out now are by whoever comes next: nothing waits for them.
         drop(work.roller.lock().unwrap_or_else(PoisonError::into_inner).take());
         is_written

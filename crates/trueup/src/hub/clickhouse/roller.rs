@@ -21,7 +21,7 @@ const REST: u32 = 4;
 /// How often all days are looked at.
 const SWEEP_EVERY: Duration = Duration::from_mins(5);
 /// Days of a shard that are found at once.
-const SWEPT_AT_ONCE: usize = 1_000;
+pub(super) const SWEPT_AT_ONCE: usize = 1_000;
 
 /// Works until the ticker is stopped.
 pub(super) fn run(client: &Client, flusher: &Arc<Flusher>, ticker: &Ticker) {
@@ -50,7 +50,7 @@ pub(super) fn run(client: &Client, flusher: &Arc<Flusher>, ticker: &Ticker) {
 }
 
 /// Works out the sums of these days, and where all are looked at of any that lack something.
-fn roll(client: &Client, days: &BTreeSet<ShardDay>, is_sweep: bool) -> Result<()> {
+pub(super) fn roll(client: &Client, days: &BTreeSet<ShardDay>, is_sweep: bool) -> Result<()> {
     for shard in 0..client.shards() {
         let only: Vec<(&str, Day)> = days
             .iter()
@@ -75,6 +75,6 @@ fn roll(client: &Client, days: &BTreeSet<ShardDay>, is_sweep: bool) -> Result<()
     Ok(())
 }
 
-fn roll_those(client: &Client, shard: usize, days: &[DirtyDay]) -> Result<()> {
+pub(super) fn roll_those(client: &Client, shard: usize, days: &[DirtyDay]) -> Result<()> {
     client.write_all(shard, &recompute(days, client.is_replicated(shard), net::random()))
 }

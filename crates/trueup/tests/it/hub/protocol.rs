@@ -11,20 +11,20 @@ use trueup_core::{FactId, Key, UnixMs};
 use super::{Fleet, ask, bearer, totals};
 use crate::serve::daemon::{Answer, Daemon};
 
-const THEN: i64 = 1_795_212_509_482;
+pub(super) const THEN: i64 = 1_795_212_509_482;
 
 fn id(name: &str, ms: i64) -> String {
     FactId::new(UnixMs(ms), Key::of("test", &[name])).to_string()
 }
 
-fn call(name: &str, seq: i64, output: u64) -> Value {
+pub(super) fn call(name: &str, seq: i64, output: u64) -> Value {
     json!({"type": "llm_trace", "seq": seq, "id": id(name, THEN), "data": {
         "trace_id": name, "created_at": THEN, "source": "codex", "provider": "openai",
         "model": "gpt-5.5", "session": "s", "input_tokens": 10, "output_tokens": output,
     }})
 }
 
-fn batch(name: &str, created_at: i64, first_seq: i64, events: &[Value]) -> Value {
+pub(super) fn batch(name: &str, created_at: i64, first_seq: i64, events: &[Value]) -> Value {
     let raw = serde_json::to_string(events).unwrap();
     let hash = Sha256::digest(raw.as_bytes()).iter().fold(String::new(), |mut hash, byte| {
         write!(hash, "{byte:02x}").unwrap();
@@ -40,7 +40,7 @@ fn batch(name: &str, created_at: i64, first_seq: i64, events: &[Value]) -> Value
     })
 }
 
-fn send(hub: &Daemon, secret: &str, body: &str) -> Answer {
+pub(super) fn send(hub: &Daemon, secret: &str, body: &str) -> Answer {
     let headers = [("authorization", bearer(secret)), ("content-type", "application/json".into())];
     hub.post_with(
         "/v1/ingest",

@@ -211,7 +211,7 @@ pub(crate) fn calls_of(row: &Told) -> Vec<Posted> {
 }
 
 impl Posted {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let Told { project, model, uncached, cached, written, output, .. } = self.row;
         json!({
             "provider": "openai", "model": model, "project": project, "timestamp": self.at_s,

@@ -60,6 +60,11 @@ impl Home {
         Self { folder: tempfile::tempdir().unwrap(), variables: variables.collect() }
     }
 
+    /// Sets a variable for whatever is started from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.into(), value.into()));
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -122,12 +127,18 @@ impl Daemon {
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let first = lines.next().unwrap().unwrap();
-        let listening: Value =
-            serde_json::from_str(&first).unwrap_or_else(|error| panic!("{error}: {first}"));
-        assert_eq!(listening["message"], "listening");
-        let address = listening["addr"].as_str().unwrap().parse().unwrap();
-        let log = Arc::new(Mutex::new(vec![first]));
+        let mut first = Vec::new();
+        // What its threads do may be told before.
+        let address = loop {
+            let line = lines.next().unwrap_or_else(|| panic!("it ended: {first:?}")).unwrap();
+            let told: Value =
+                serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            first.push(line);
+            if told["message"] == "listening" {
+                break told["addr"].as_str().unwrap().parse().unwrap();
+            }
+        };
+        let log = Arc::new(Mutex::new(first));
         let kept = Arc::clone(&log);
         let logging = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
