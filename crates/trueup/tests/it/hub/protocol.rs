@@ -18,8 +18,12 @@ fn id(name: &str, ms: i64) -> String {
 }
 
 pub(super) fn call(name: &str, seq: i64, output: u64) -> Value {
-    json!({"type": "llm_trace", "seq": seq, "id": id(name, THEN), "data": {
-        "trace_id": name, "created_at": THEN, "source": "codex", "provider": "openai",
+    call_at(THEN, name, seq, output)
+}
+
+pub(super) fn call_at(ms: i64, name: &str, seq: i64, output: u64) -> Value {
+    json!({"type": "llm_trace", "seq": seq, "id": id(name, ms), "data": {
+        "trace_id": name, "created_at": ms, "source": "codex", "provider": "openai",
         "model": "gpt-5.5", "session": "s", "input_tokens": 10, "output_tokens": output,
     }})
 }
