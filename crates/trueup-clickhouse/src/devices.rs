@@ -210,9 +210,9 @@ pub fn known_batch_of(row: Row<'_>) -> Result<KnownBatch, NativeError> {
     })
 }
 
-/// Keeps a token, in the place of one with its id.
+/// Keeps tokens, each in the place of one with its id.
 #[must_use]
-pub fn keep_token(token: &HubToken) -> Statement {
+pub fn keep_tokens(tokens: &[HubToken]) -> Statement {
     let columns = Columns::new()
         .with("id", Get::Text(|(it, _): &(&HubToken, String)| &it.id))
         .with("ver", Get::U64(|(it, _)| millis(it.revoked_at.unwrap_or(it.created_at))))
@@ -221,8 +221,9 @@ pub fn keep_token(token: &HubToken) -> Statement {
         .with("device", Get::MaybeText(|(it, _)| it.device.as_deref()))
         .with("created_ms", Get::U64(|(it, _)| millis(it.created_at)))
         .with("revoked_ms", Get::MaybeU64(|(it, _)| it.revoked_at.map(millis)));
-    let hash = token.hash.map(|byte| format!("{byte:02x}")).concat();
-    Statement::insert("hub_token", &columns, &[(token, hash)])
+    let hex = |token: &HubToken| token.hash.map(|byte| format!("{byte:02x}")).concat();
+    let rows: Vec<_> = tokens.iter().map(|token| (token, hex(token))).collect();
+    Statement::insert("hub_token", &columns, &rows)
 }
 
 /// Asks for all tokens, in the order in which they were made: [`token_of`] reads each row.

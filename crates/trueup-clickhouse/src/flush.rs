@@ -104,6 +104,7 @@ impl Flush {
         let mut flush = Self::default();
         let mut parts: BTreeMap<(usize, Day), Rows<'_>> = BTreeMap::new();
         for (which, Told { tenant, delivery }) in told.iter().enumerate() {
+            let mut days: BTreeSet<(usize, Day)> = BTreeSet::new();
             for (place, word) in delivery.words.iter().enumerate() {
                 let day = match day_of(word, horizon) {
                     Ok(day) => day,
@@ -116,9 +117,11 @@ impl Flush {
                 let shard = map.shard(tenant, head.id, day);
                 parts.entry((shard, day.monday())).or_default().push(head, word);
                 if matches!(word, Word::Is(Fact::Call(_)) | Word::IsNot { .. }) {
-                    flush.dirty.insert((shard, (*tenant).to_owned(), day));
+                    days.insert((shard, day));
                 }
             }
+            let dirty = days.into_iter().map(|(shard, day)| (shard, (*tenant).to_owned(), day));
+            flush.dirty.extend(dirty);
         }
         for ((shard, _), rows) in &parts {
             let inserts = rows.inserts().into_iter();

@@ -31,7 +31,7 @@ pub use address::{Address, AddressError, Password, REPLICAS_MAX, SHARDS_MAX};
 pub use day::Day;
 pub use devices::{
     BatchTaken, DeviceState, KnownBatch, device_of, devices, keep_batches, keep_devices,
-    keep_token, known_batch_of, known_batches, token_of, tokens,
+    keep_tokens, known_batch_of, known_batches, token_of, tokens,
 };
 pub use flush::{Flush, Insert, Mark, Told, Unkept, day_of, marks};
 pub use native::{NativeError, Row, read};

@@ -110,6 +110,9 @@ impl SlotMap {
         let monday = day.monday();
         let in_use = self.steps.iter().rev().find(|(since, _)| *since <= monday);
         let shards = in_use.map_or(1, |(_, shards)| *shards);
+        if shards == 1 {
+            return 0;
+        }
         let slot = Key::of("slot", &[tenant.as_bytes(), &id.0]).as_u128() % SLOTS;
         let slot = usize::try_from(slot).unwrap_or(0);
         slot.saturating_mul(shards) / usize::try_from(SLOTS).unwrap_or(usize::MAX)

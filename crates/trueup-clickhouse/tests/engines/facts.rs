@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use trueup_clickhouse::{
     BatchTaken, DeviceState, Kind, KnownBatch, Record, RecordsQuestion, device_of, devices,
-    keep_batches, keep_devices, keep_token, known_batch_of, known_batches, record_of, records,
+    keep_batches, keep_devices, keep_tokens, known_batch_of, known_batches, record_of, records,
     token_of, tokens,
 };
 use trueup_core::{
@@ -255,7 +255,7 @@ fn batches_and_tokens_are_known_again() {
         let revoked = HubToken { revoked_at: Some(UnixMs(NOW.0 + 1)), ..made.clone() };
         let reads = HubToken { id: "0".into(), device: None, ..made.clone() };
         for token in [&revoked, &made, &reads] {
-            store.write(0, &keep_token(token)).unwrap();
+            store.write(0, &keep_tokens(std::slice::from_ref(token))).unwrap();
         }
         let mut told = Vec::new();
         store.rows(0, &tokens(), &mut |row| told.push(token_of(row).unwrap()));

@@ -214,10 +214,11 @@ fn create_all(store: &dyn Store, tenant: &str, file: &Path) -> Result<ExitCode> 
     for name in &names {
         check_name(&file.display().to_string(), name)?;
     }
+    let create = |name: &&str| hub::create_token(tenant, Some(name), clock::now());
+    let (tokens, secrets): (Vec<_>, Vec<_>) = names.iter().map(create).unzip();
+    store.put_tokens(&tokens)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
-    for name in names {
-        let (token, secret) = hub::create_token(tenant, Some(name), clock::now());
-        store.put_token(&token)?;
+    for (name, secret) in names.into_iter().zip(secrets) {
         writeln!(out, "{name} {secret}")?;
     }
     out.flush()?;
@@ -277,7 +278,7 @@ fn create(
     check_name("--tenant", tenant)?;
     device.map_or(Ok(()), |device| check_name("--device", device))?;
     let (token, secret) = hub::create_token(tenant, device, clock::now());
-    store.put_token(&token)?;
+    store.put_tokens(std::slice::from_ref(&token))?;
     let mut out = io::stdout().lock();
     if is_json {
         let mut shown = shown(&token);
@@ -351,7 +352,7 @@ fn revoke(store: &dyn Store, name: &str) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     token.revoked_at = Some(clock::now());
-    store.put_token(&token)?;
+    store.put_tokens(std::slice::from_ref(&token))?;
     let of = token.device.as_deref().unwrap_or("a reader");
     writeln!(io::stdout(), "Token {name} of {of} ({}) opens nothing any more.", token.tenant)?;
     Ok(ExitCode::SUCCESS)

@@ -176,8 +176,9 @@ impl Store for Sqlite {
         Ok(self.tokens.lock().unwrap_or_else(PoisonError::into_inner).all()?)
     }
 
-    fn put_token(&self, token: &HubToken) -> Result<()> {
-        Ok(self.tokens.lock().unwrap_or_else(PoisonError::into_inner).put(token)?)
+    fn put_tokens(&self, tokens: &[HubToken]) -> Result<()> {
+        let file = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(tokens.iter().try_for_each(|token| file.put(token))?)
     }
 
     fn erase(&self, tenant: &str, device: Option<&str>, revoked: &[HubToken]) -> Result<()> {
@@ -189,7 +190,7 @@ impl Store for Sqlite {
             let error = anyhow::Error::from(error);
             if is_held { error.context(RUNS) } else { error }
         })?;
-        revoked.iter().try_for_each(|token| self.put_token(token))?;
+        self.put_tokens(revoked)?;
         match (ledger, device) {
             (Some(mut ledger), Some(device)) => {
                 ledger.forget_device(device)?;

@@ -71,8 +71,8 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
     /// All tokens; revoked ones, too.
     fn tokens(&self) -> Result<Vec<HubToken>>;
 
-    /// Keeps a token, in the place of one with its id.
-    fn put_token(&self, token: &HubToken) -> Result<()>;
+    /// Keeps tokens, each in the place of one with its id.
+    fn put_tokens(&self, tokens: &[HubToken]) -> Result<()>;
 
     /// Revokes tokens, and deletes for good what a tenant's devices told, or one of them.
     fn erase(&self, tenant: &str, device: Option<&str>, revoked: &[HubToken]) -> Result<()>;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use trueup_clickhouse::rollup::{dirty, dirty_day_of};
-use trueup_clickhouse::{Address, Place, Server, keep_token, token_of, tokens, upkeep};
+use trueup_clickhouse::{Address, Place, Server, keep_tokens, token_of, tokens, upkeep};
 use trueup_core::{Delivery, HubToken, Text};
 
 use super::store::{Done, Look, Store, Unavailable};
@@ -149,12 +149,12 @@ impl Store for ClickHouse {
         self.client.rows(0, &tokens(), token_of)
     }
 
-    fn put_token(&self, token: &HubToken) -> Result<()> {
-        self.client.write(0, &keep_token(token))
+    fn put_tokens(&self, tokens: &[HubToken]) -> Result<()> {
+        self.client.write(0, &keep_tokens(tokens))
     }
 
     fn erase(&self, tenant: &str, device: Option<&str>, revoked: &[HubToken]) -> Result<()> {
-        revoked.iter().try_for_each(|token| self.put_token(token))?;
+        self.put_tokens(revoked)?;
         eraser::forget(&self.client, tenant, device)
     }
 
