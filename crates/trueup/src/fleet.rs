@@ -40,13 +40,31 @@ impl State {
     }
 }
 
-/// The devices of the account at `ledger`.
-pub(crate) fn told(ledger: &Path, config: &Config, now: UnixMs) -> Result<Value> {
+/// Some of the devices, by name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part<'a> {
+    /// Behind the device of this name.
+    pub(crate) behind: &'a str,
+    /// How many at most.
+    pub(crate) limit: usize,
+}
+
+impl Part<'_> {
+    /// All of them.
+    pub(crate) const ALL: Self = Part { behind: "", limit: usize::MAX };
+}
+
+/// The devices of the account at `ledger`, of which a part is told one by one.
+pub(crate) fn told(ledger: &Path, config: &Config, now: UnixMs, part: Part<'_>) -> Result<Value> {
     let Fleet { devices, silent_after } = Fleet::read(&reader_of(ledger, None)?, config, now)?;
     let count = |wanted: State| devices.iter().filter(|(_, state)| *state == wanted).count();
     let counts: Map<String, Value> =
         State::ALL.iter().map(|state| (state.name().to_owned(), count(*state).into())).collect();
-    let rows = devices.iter().map(|(device, state)| row(device, *state, now));
+    let from = devices.partition_point(|(device, _)| *device.name <= *part.behind);
+    let behind = devices.get(from..).unwrap_or_default();
+    let shown = behind.get(..part.limit).unwrap_or(behind);
+    let next = shown.last().filter(|_| shown.len() < behind.len());
+    let rows = shown.iter().map(|(device, state)| row(device, *state, now));
     Ok(json!({
         "schema": 1,
         "as_of": now.to_string(),
@@ -54,6 +72,7 @@ pub(crate) fn told(ledger: &Path, config: &Config, now: UnixMs) -> Result<Value>
         "is_complete": count(State::Ok) == devices.len(),
         "counts": counts,
         "rows": rows.collect::<Vec<_>>(),
+        "next_cursor": next.map(|(device, _)| &*device.name),
         "cli": "trueup hub devices",
     }))
 }

@@ -11,6 +11,7 @@ use clap::{ArgMatches, Command};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
+use crate::render::terminal::Terminal;
 pub(crate) use parameters::refusal;
 
 /// A question.
@@ -30,7 +31,20 @@ pub(crate) struct Question {
     /// The list in its answer that may be long.
     pub(crate) list: &'static str,
     pub(crate) answer: fn(&ArgMatches, &Config) -> Result<Value>,
+    /// What the verb itself prints, where another machine may ask for that.
+    pub(crate) printed: Option<Printed>,
 }
+
+/// What a verb prints, for the same command on another machine.
+pub(crate) struct Printed {
+    /// Options that it takes beside the parameters.
+    pub(crate) options: &'static [&'static str],
+    /// Writes it; the exit code that the verb has.
+    pub(crate) print: fn(&ArgMatches, &Config, Terminal, &mut Vec<u8>) -> Result<u8>,
+}
+
+/// The header that says with which exit code a verb ends that prints what is answered.
+pub(crate) const EXIT_CODE: &str = "trueup-exit-code";
 
 /// A question with its parameters, which are sound.
 pub(crate) struct Asked {
@@ -60,6 +74,18 @@ impl Question {
     pub(crate) fn read_query(&self, query: &[(String, String)]) -> Result<Asked, String> {
         let arguments = parameters::arguments(&(self.command)(), self.parameters, query)?;
         self.read(&arguments, &[])
+    }
+
+    /// Reads the parameters of a URL for what the verb prints.
+    pub(crate) fn read_printed(
+        &self,
+        printed: &Printed,
+        query: &[(String, String)],
+    ) -> Result<ArgMatches, String> {
+        let (command, names) = ((self.command)(), [self.parameters, printed.options].concat());
+        let arguments = parameters::arguments(&command, &names, query)?;
+        let line = parameters::line(&command, &names, &[], &arguments)?;
+        parameters::matches(command, &line)
     }
 
     /// The answer, read with these settings.

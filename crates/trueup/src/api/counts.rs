@@ -10,19 +10,22 @@ use super::guard::TELEMETRY_PATHS;
 use crate::intake::Kind;
 
 /// Paths that requests are counted by; every other is `other`, so that clients cannot make metrics.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 16] = [
     "/",
     "/api/cron/daily-usage",
     "/api/usage",
     "/health",
     "/metrics",
     "/openapi.json",
+    "/v1/completeness",
     "/v1/errors",
     "/v1/events",
     "/v1/logs",
     "/v1/metrics",
+    "/v1/parity",
     "/v1/push",
     "/v1/report",
+    "/v1/sessions",
     "/v1/traces",
 ];
 

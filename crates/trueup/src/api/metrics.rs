@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use trueup_core::Text;
 use trueup_ledger::SettleLag;
 
@@ -65,23 +65,30 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     if let Ok(lacks) = lacks {
         text.of_lacks(&lacks);
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response()
+    text.into_response()
+}
+
+impl IntoResponse for Exposition {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], self.0)
+            .into_response()
+    }
 }
 
 /// A page of metrics in the making.
 #[derive(Debug, Default)]
-struct Exposition(String);
+pub(crate) struct Exposition(String);
 
 /// What Prometheus knows a number as.
 #[derive(Debug, Clone, Copy)]
-enum Type {
+pub(crate) enum Type {
     Counter,
     Gauge,
     Histogram,
 }
 
 impl Exposition {
-    fn family(&mut self, name: &str, kind: Type, help: &str) {
+    pub(crate) fn family(&mut self, name: &str, kind: Type, help: &str) {
         let kind = match kind {
             Type::Counter => "counter",
             Type::Gauge => "gauge",
@@ -91,7 +98,7 @@ impl Exposition {
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub(crate) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         let labels: Vec<String> =
             labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
         let labels =
@@ -99,7 +106,7 @@ impl Exposition {
         self.line(format_args!("{name}{labels} {value}"));
     }
 
-    fn single(&mut self, name: &str, kind: Type, help: &str, value: impl Display) {
+    pub(crate) fn single(&mut self, name: &str, kind: Type, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
     }

@@ -16,6 +16,7 @@ mod metrics;
 mod otlp;
 mod packed;
 mod post;
+mod printed;
 mod problem;
 mod push;
 mod report;
@@ -44,7 +45,7 @@ pub(crate) use counts::Counts;
 pub(crate) use cron::{CronDoor, Peer};
 use durations::Durations;
 pub(crate) use guard::{Guard, Token, shown_secret};
-pub(crate) use metrics::push_by_otlp;
+pub(crate) use metrics::{Exposition, Type, push_by_otlp};
 pub(crate) use packed::{Packing, Unpacked, plain as inflated};
 pub(crate) use problem::Problem;
 
@@ -208,6 +209,7 @@ fn reading() -> Router<Arc<App>> {
         .route("/v1/report", get(report::get))
         .route("/", get(dashboard::get))
         .route("/assets/{name}", get(dashboard::get))
+        .merge(printed::routes())
         .merge(v1::routes())
 }
 

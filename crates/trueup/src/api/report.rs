@@ -4,7 +4,6 @@
 //! /v1/report?by=30m,model&since=2026-11-01&source=openclaw&source=codex&form=table&columns=80
 //! ```
 
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,12 +19,12 @@ use trueup_core::prices::PriceBook;
 use trueup_core::report::{Filter, Pricer};
 use trueup_core::{Calendar, UnixMs};
 
+use super::v1::Failed;
 use super::{App, Problem};
-use crate::cli::{Nothing, notes, tables};
-use crate::export::{self, Format};
+use crate::cli::notes;
 use crate::query::{self, By, Cost};
+use crate::render::form::{Form, Written};
 use crate::render::terminal::Terminal;
-use crate::render::{ccusage, json};
 use crate::usage::Usage;
 
 /// The names and values of a URL's parameters, in order.
@@ -42,10 +41,7 @@ pub(super) async fn get(
     match app.read(read).await {
         Ok(Ok((media, text))) => Ok(([(header::CONTENT_TYPE, media)], text).into_response()),
         Ok(Err(refusal)) => Err(wrong(refusal)),
-        Err(error) if error.is::<Nothing>() => {
-            Err(Problem::new(StatusCode::NOT_FOUND, format!("{error:#}")))
-        }
-        Err(error) => Err(Problem::busy(&format!("{error:#}"))),
+        Err(error) => Err(Failed::from(error).into()),
     }
 }
 
@@ -59,23 +55,7 @@ struct Asked {
     calendar: Calendar,
     filter: Filter,
     cost: Cost,
-    form: Form,
-    has_breakdown: bool,
-    is_compact: bool,
-    columns: usize,
-    has_colour: bool,
-}
-
-/// How the answer is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Form {
-    #[default]
-    Json,
-    /// In the shape of ccusage
-    Ccusage,
-    Csv,
-    /// For people, as the command prints it
-    Table,
+    written: Written,
 }
 
 /// Columns that a table may be asked to have.
@@ -86,8 +66,8 @@ impl Asked {
     fn of(parameters: Parameters, zone: &TimeZone) -> Result<Self, String> {
         let (mut by, mut cost, mut zone) = (Vec::new(), Cost::default(), zone.clone());
         let (mut since, mut until) = (None, None);
-        let (mut form, mut columns) = (Form::default(), 80);
-        let (mut has_breakdown, mut is_compact, mut has_colour) = (false, false, false);
+        let (mut form, mut terminal) = (Form::default(), TERMINAL);
+        let (mut has_breakdown, mut is_compact) = (false, false);
         let mut filter = Filter::default();
         for (name, value) in parameters {
             match name.as_str() {
@@ -112,11 +92,7 @@ impl Asked {
                 "form" => form = one_of("form", &value)?,
                 "breakdown" => has_breakdown = flag("breakdown", &value)?,
                 "compact" => is_compact = flag("compact", &value)?,
-                "colour" => has_colour = flag("colour", &value)?,
-                "columns" => {
-                    let wide = value.parse().ok().filter(|wide| COLUMNS.contains(wide));
-                    columns = wide.ok_or("`columns`: it must be a number from 20 to 1000")?;
-                }
+                "colour" | "columns" => show_on(&mut terminal, &name, &value)?,
                 _ => return Err(format!("`{name}` is not a parameter; there are {PARAMETERS}")),
             }
         }
@@ -124,17 +100,8 @@ impl Asked {
         let calendar = Calendar::new(zone);
         let window = query::window(&calendar, since, until, "");
         filter.window = window.map_err(|refusal| format!("`until`: {refusal}"))?;
-        Ok(Self {
-            by,
-            calendar,
-            filter,
-            cost,
-            form,
-            has_breakdown,
-            is_compact,
-            columns,
-            has_colour,
-        })
+        let written = Written { form, has_breakdown, is_compact, terminal };
+        Ok(Self { by, calendar, filter, cost, written })
     }
 
     /// Reads the answer; a refusal where the ledger knows nothing of what is asked for.
@@ -150,30 +117,18 @@ impl Asked {
         };
         let Some(by) = by else { return self.blocks(&usage, pricer, now) };
         let report = query::build(&usage, by, self.calendar.clone(), &self.filter, pricer)?;
-        let mut text = Vec::new();
-        match self.form {
-            Form::Json => writeln!(text, "{:#}", json::report(&report, self.has_breakdown))?,
-            Form::Ccusage => {
-                let Some(shape) = ccusage::report(&report) else {
-                    let refusal = "ccusage has reports by day, week, month, session and block only";
-                    return Ok(Err(refusal.to_owned()));
-                };
-                writeln!(text, "{shape:#}")?;
-            }
-            Form::Csv => {
-                export::report(&report, Format::Csv, &mut text)?;
-            }
-            Form::Table if report.rows.is_empty() => writeln!(text, "{NOTHING}")?,
-            Form::Table => {
-                let (breakdown, compact) = (self.has_breakdown, self.is_compact);
-                tables::report(&report, breakdown, compact, self.terminal(), &mut text)?;
-                if !report.unpriced_models.is_empty() {
-                    let note = notes::unpriced_note(&report.unpriced_models);
-                    writeln!(text, "\n{}", self.terminal().dim(&note))?;
-                }
-            }
+        let (written, mut text) = (self.written, Vec::new());
+        let is_table = written.form == Form::Table;
+        if is_table && report.rows.is_empty() {
+            text.extend_from_slice(NOTHING);
+            return Ok(Ok((written.form.media(), text)));
         }
-        Ok(Ok((self.form.media(), text)))
+        written.report(&report, &mut text)?;
+        if is_table && !report.unpriced_models.is_empty() {
+            let note = written.terminal.dim(&notes::unpriced_note(&report.unpriced_models));
+            text.extend_from_slice(format!("\n{note}\n").as_bytes());
+        }
+        Ok(Ok((written.form.media(), text)))
     }
 
     fn blocks(
@@ -183,25 +138,13 @@ impl Asked {
         now: UnixMs,
     ) -> Result<Result<Told, String>> {
         let (blocks, totals) = query::blocks(usage, &self.filter, pricer)?;
-        let mut text = Vec::new();
-        match self.form {
-            Form::Json => {
-                let zone = self.calendar.zone_name();
-                writeln!(text, "{:#}", json::blocks(&blocks, &totals, &zone, now))?;
-            }
-            Form::Ccusage => writeln!(text, "{:#}", ccusage::blocks(&blocks, now))?,
-            Form::Csv => return Ok(Err("blocks have no CSV; use --json".to_owned())),
-            Form::Table if blocks.is_empty() => writeln!(text, "{NOTHING}")?,
-            Form::Table => {
-                let terminal = self.terminal();
-                tables::blocks(&blocks, &totals, &self.calendar, now, terminal, &mut text)?;
-            }
+        let (written, mut text) = (self.written, Vec::new());
+        if written.form == Form::Table && blocks.is_empty() {
+            text.extend_from_slice(NOTHING);
+        } else {
+            written.blocks(&blocks, &totals, &self.calendar, now, &mut text)?;
         }
-        Ok(Ok((self.form.media(), text)))
-    }
-
-    const fn terminal(&self) -> Terminal {
-        Terminal { columns: self.columns, has_colour: self.has_colour }
+        Ok(Ok((written.form.media(), text)))
     }
 }
 
@@ -209,16 +152,20 @@ impl Asked {
 type Told = (&'static str, Vec<u8>);
 
 /// What is told where no usage passes.
-const NOTHING: &str = "No usage matches.";
+const NOTHING: &[u8] = b"No usage matches.\n";
 
-impl Form {
-    const fn media(self) -> &'static str {
-        match self {
-            Self::Json | Self::Ccusage => "application/json",
-            Self::Csv => "text/csv; charset=utf-8",
-            Self::Table => "text/plain; charset=utf-8",
-        }
+/// What a table is drawn for where nothing else is said.
+pub(super) const TERMINAL: Terminal = Terminal { columns: 80, has_colour: false };
+
+/// Takes what `columns` or `colour` says of the terminal that a table is drawn for.
+pub(super) fn show_on(terminal: &mut Terminal, name: &str, value: &str) -> Result<(), String> {
+    if name == "colour" {
+        terminal.has_colour = flag(name, value)?;
+        return Ok(());
     }
+    let wide = value.parse().ok().filter(|wide| COLUMNS.contains(wide));
+    terminal.columns = wide.ok_or("`columns`: it must be a number from 20 to 1000")?;
+    Ok(())
 }
 
 /// The parameters, for whoever got one wrong.

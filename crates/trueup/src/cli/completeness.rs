@@ -1,7 +1,7 @@
 //! `trueup report --completeness`: how much of the account was measured.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -30,19 +30,31 @@ pub(super) fn run(
     is_json: bool,
     config: &Config,
 ) -> Result<ExitCode> {
+    let (terminal, mut text) = (Terminal::of_stdout(&config.environment), Vec::new());
+    let loaded = print(selection, by, is_json, config, terminal, &mut text)?;
+    super::print(&text)?;
+    notes::after(&loaded, &BTreeMap::new(), terminal)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes it.
+pub(super) fn print(
+    selection: &Selection,
+    by: Option<&[Dimension]>,
+    is_json: bool,
+    config: &Config,
+    terminal: Terminal,
+    out: &mut Vec<u8>,
+) -> Result<Loaded> {
     let Looked { name, report, loaded } = look(selection, by, config)?;
-    let terminal = Terminal::of_stdout(&config.environment);
-    let mut out = io::BufWriter::new(io::stdout().lock());
     if is_json {
         writeln!(out, "{:#}", as_json(&report, name))?;
     } else if report.rows.is_empty() {
-        notes::nothing(&mut out, &loaded, selection.is_narrow())?;
+        notes::nothing(out, &loaded, selection.is_narrow())?;
     } else {
-        table(&report, name, terminal, &mut out)?;
+        table(&report, name, terminal, out)?;
     }
-    out.flush()?;
-    notes::after(&loaded, &BTreeMap::new(), terminal)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(loaded)
 }
 
 /// The same as JSON.
@@ -83,7 +95,7 @@ fn bucket(by: Option<&[Dimension]>) -> Result<(&'static str, Bucket)> {
     }
 }
 
-fn check(selection: &Selection) -> Result<()> {
+pub(super) fn check(selection: &Selection) -> Result<()> {
     if selection.no_ledger {
         let text = "completeness needs the ledger: only it knows when a line was first seen to be \
              bad, and what an estimate was superseded by; leave out --no-ledger";
@@ -136,7 +148,7 @@ fn table(
     report: &CompletenessReport,
     name: &str,
     terminal: Terminal,
-    out: &mut impl Write,
+    out: &mut Vec<u8>,
 ) -> Result<()> {
     let first = match report.bucket {
         Bucket::Week => "Week of",

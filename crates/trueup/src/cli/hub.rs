@@ -170,16 +170,11 @@ impl RunHub {
             Some(Verb::Devices { tenant, hub, json, store }) => {
                 let config = global.settings(&[("hub_store", store)])?;
                 let told = match (hub, tenant) {
-                    (Some(hub), _) => serde_json::from_slice(&remote::get(
-                        &config,
-                        &hub,
-                        "/api/v1/devices",
-                        &[],
-                    )?)?,
+                    (Some(hub), _) => all_devices(&config, &hub)?,
                     (None, tenant) => {
                         let ledger =
                             hub::ledger_of(&config, tenant.as_deref().unwrap_or_default())?;
-                        fleet::told(&ledger, &config, clock::now())?
+                        fleet::told(&ledger, &config, clock::now(), fleet::Part::ALL)?
                     }
                 };
                 devices(&told, json, Terminal::of_stdout(&config.environment))
@@ -356,6 +351,27 @@ fn revoke(store: &dyn Store, name: &str) -> Result<ExitCode> {
     let of = token.device.as_deref().unwrap_or("a reader");
     writeln!(io::stdout(), "Token {name} of {of} ({}) opens nothing any more.", token.tenant)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `/api/v1/devices` of a hub answers, in however many parts.
+fn all_devices(config: &Config, hub: &str) -> Result<Value> {
+    let (mut rows, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let asked = [("cursor", cursor)];
+        let reply = remote::get(config, hub, "/api/v1/devices", &asked)?;
+        let mut told: Value = serde_json::from_slice(&reply.body)?;
+        let next = told.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+        if let Some(part) = told.get_mut("rows").and_then(Value::as_array_mut) {
+            rows.append(part);
+        }
+        let Some(next) = next else {
+            if let Some(all) = told.get_mut("rows") {
+                *all = rows.into();
+            }
+            return Ok(told);
+        };
+        cursor = next;
+    }
 }
 
 /// Prints what `/api/v1/devices` answers.

@@ -194,7 +194,7 @@ const EXIT_USAGE: u8 = 2;
 /// Options that are well-formed, each for itself, but ask for what there is not.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct WrongUsage(String);
+pub(crate) struct WrongUsage(pub(crate) String);
 
 /// There is nothing yet that could be asked about; the sentence says what is to be set up.
 #[derive(Debug, thiserror::Error)]
@@ -204,6 +204,13 @@ pub(crate) struct Nothing(pub(crate) String);
 fn usage(error: &clap::Error) -> ExitCode {
     let _is_told = error.print().is_ok();
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// Prints what is ready.
+fn print(text: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text)?;
+    Ok(out.flush()?)
 }
 
 /// Whether the reader of our output has gone, as `head` does: that is no failure of ours.

@@ -1,7 +1,7 @@
 //! What a report says besides its numbers: where it looked, and what it does not know.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 
 use anyhow::Result;
 use trueup_core::report::Sums;
@@ -14,7 +14,7 @@ use crate::render::terminal::Terminal;
 const MODELS_NAMED_MAX: usize = 3;
 
 /// Says that there is nothing to show, where it looked, and what to do.
-pub(super) fn nothing(out: &mut impl Write, loaded: &Loaded, is_narrow: bool) -> Result<()> {
+pub(super) fn nothing(out: &mut Vec<u8>, loaded: &Loaded, is_narrow: bool) -> Result<()> {
     let has_stores = !loaded.inventory.stores.is_empty();
     if is_narrow && (has_stores || loaded.keeper.is_some()) {
         writeln!(out, "No usage matches. `trueup report` without options shows all there is.")?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use trueup_core::{Calendar, DAY_MS, UnixMs};
 use trueup_ledger::{LedgerError, Reader, Reconciled};
 
 use super::load::{self, Loaded};
-use super::{Nothing, WrongUsage};
+use super::{Nothing, WrongUsage, remote};
 use crate::clock;
 use crate::config::Config;
 use crate::parity::{Gathered, Narrow, Stated, baseline, gather};
@@ -71,6 +71,9 @@ pub(super) struct Parity {
     /// Exit with 4 where a day may still change, or is not known
     #[arg(long)]
     require_settled: bool,
+    /// Ask a hub, by its address, for the account of its fleet; with the token of `hub_token_file`
+    #[arg(long, value_name = "URL", conflicts_with_all = ["csv", "baseline"])]
+    hub: Option<String>,
 }
 
 fn class(text: &str) -> Result<Class, String> {
@@ -90,6 +93,15 @@ struct Compared {
 }
 
 impl Compared {
+    /// Whether a side could not be read, which is no difference.
+    fn is_unread(&self, unread: &[String]) -> bool {
+        !unread.is_empty() && self.run.verdict <= Verdict::Incomplete
+    }
+
+    fn exit_code(&self, unread: &[String]) -> u8 {
+        if self.is_unread(unread) { EXIT_UNREADABLE } else { self.run.verdict.exit_code() }
+    }
+
     /// With what keeps days from being known.
     fn shown(&self, unread: &[String]) -> Shown<'_> {
         let Self { run, gathered, options, files } = self;
@@ -101,6 +113,9 @@ impl Compared {
 
 impl Parity {
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
+        if let Some(hub) = &self.hub {
+            return remote::print(config, hub, "/v1/parity", self.asked());
+        }
         // Before anything else: a file that cannot be read must not look like one without rows.
         let provider = self.provider.first().map(String::as_str);
         let stated = (!self.csv.is_empty()).then(|| Stated::of_files(&self.csv, provider));
@@ -120,31 +135,59 @@ impl Parity {
             compared => compared?,
         };
         let unread = unread(&compared);
-        let is_unread = !unread.is_empty() && compared.run.verdict <= Verdict::Incomplete;
+        let is_unread = compared.is_unread(&unread);
         // One that is wrong in itself is no comparison.
         let is_sound = compared.run.verdict != Verdict::TieOutBroken;
         if let (true, Err(reason)) = (is_sound, self.record(config, &compared, is_unread)) {
             compared.gathered.notes.insert(reason);
         }
-        let run = &compared.run;
-        let mut out = io::BufWriter::new(io::stdout().lock());
-        write(
-            &compared.shown(&unread),
-            self.format,
-            Terminal::of_stdout(&config.environment),
-            &mut out,
-        )?;
-        out.flush()?;
-        let code = if is_unread { EXIT_UNREADABLE } else { run.verdict.exit_code() };
-        Ok(ExitCode::from(code))
+        let (terminal, mut text) = (Terminal::of_stdout(&config.environment), Vec::new());
+        write(&compared.shown(&unread), self.format, terminal, &mut text)?;
+        super::print(&text)?;
+        Ok(ExitCode::from(compared.exit_code(&unread)))
+    }
+
+    /// What a hub is asked.
+    fn asked(&self) -> remote::Asked {
+        let Self { from, to, provider, project, key, model, format, fail_on, .. } = self;
+        let mut asked = Vec::new();
+        asked.extend(from.map(|day| ("from", day.to_string())));
+        asked.extend(to.map(|day| ("to", day.to_string())));
+        let texts = [("provider", provider), ("project", project), ("key", key), ("model", model)];
+        for (name, texts) in texts {
+            asked.extend(texts.iter().map(|text| (name, text.clone())));
+        }
+        let format = format.to_possible_value();
+        asked.extend(format.map(|format| ("format", format.get_name().to_owned())));
+        asked.extend(fail_on.iter().map(|class| ("fail_on", class.name().to_owned())));
+        asked.push(("require_settled", self.require_settled.to_string()));
+        asked
+    }
+
+    /// What is printed of the comparison with what was imported and pulled; the exit code. It is not
+    /// recorded.
+    pub(super) fn print(
+        &self,
+        config: &Config,
+        terminal: Terminal,
+        out: &mut Vec<u8>,
+    ) -> Result<u8> {
+        let compared = self.compared(config)?;
+        let unread = unread(&compared);
+        write(&compared.shown(&unread), self.format, terminal, out)?;
+        Ok(compared.exit_code(&unread))
     }
 
     /// The comparison with what was imported and pulled, as JSON. It is not recorded.
     pub(super) fn answer(&self, config: &Config) -> Result<Value> {
+        let compared = self.compared(config)?;
+        Ok(as_json(&compared.shown(&unread(&compared))))
+    }
+
+    fn compared(&self, config: &Config) -> Result<Compared> {
         let options = self.options(None)?;
         let loaded = load::load(config, false)?;
-        let compared = self.compare(config, &loaded, None, options)?;
-        Ok(as_json(&compared.shown(&unread(&compared))))
+        self.compare(config, &loaded, None, options)
     }
 
     /// What was asked for; `of_files` are the days of files that are to be compared.

@@ -10,7 +10,7 @@ use super::doctor::Doctor;
 use super::parity::Parity;
 use super::report::ShowReport;
 use super::sessions::Sessions;
-use crate::question::Question;
+use crate::question::{Printed, Question};
 
 pub(crate) const QUESTIONS: &[Question] = &[
     Question {
@@ -38,6 +38,7 @@ pub(crate) const QUESTIONS: &[Question] = &[
         is_tool: true,
         list: "rows",
         answer: |given, config| read::<ShowReport>(given)?.answer(config),
+        printed: None,
     },
     Question {
         name: "query_cost",
@@ -51,6 +52,7 @@ pub(crate) const QUESTIONS: &[Question] = &[
         is_tool: true,
         list: "rows",
         answer: |given, config| read::<Cost>(given)?.answer(config),
+        printed: None,
     },
     Question {
         name: "list_sessions",
@@ -66,6 +68,12 @@ pub(crate) const QUESTIONS: &[Question] = &[
         is_tool: true,
         list: "rows",
         answer: |given, config| read::<Sessions>(given)?.answer(config),
+        printed: Some(Printed {
+            options: &["device", "json"],
+            print: |given, config, terminal, out| {
+                read::<Sessions>(given)?.print(config, terminal, out)
+            },
+        }),
     },
     Question {
         name: "query_completeness",
@@ -79,6 +87,12 @@ pub(crate) const QUESTIONS: &[Question] = &[
         is_tool: true,
         list: "rows",
         answer: |given, config| read::<ShowReport>(given)?.completeness_answer(config),
+        printed: Some(Printed {
+            options: &["device", "json"],
+            print: |given, config, terminal, out| {
+                read::<ShowReport>(given)?.print_completeness(config, terminal, out)
+            },
+        }),
     },
     Question {
         name: "find_gaps",
@@ -91,6 +105,7 @@ pub(crate) const QUESTIONS: &[Question] = &[
         is_tool: true,
         list: "checks",
         answer: |given, config| read::<Doctor>(given)?.answer(config),
+        printed: None,
     },
     Question {
         name: "check_parity",
@@ -104,6 +119,12 @@ pub(crate) const QUESTIONS: &[Question] = &[
         is_tool: true,
         list: "findings",
         answer: |given, config| read::<Parity>(given)?.answer(config),
+        printed: Some(Printed {
+            options: &["format", "fail_on", "require_settled"],
+            print: |given, config, terminal, out| {
+                read::<Parity>(given)?.print(config, terminal, out)
+            },
+        }),
     },
     Question {
         name: "list_budgets",
@@ -116,6 +137,7 @@ pub(crate) const QUESTIONS: &[Question] = &[
         is_tool: true,
         list: "budgets",
         answer: |given, config| read::<ShowBudget>(given)?.answer(config),
+        printed: None,
     },
     Question {
         name: "show_config",
@@ -128,6 +150,7 @@ pub(crate) const QUESTIONS: &[Question] = &[
         is_tool: false,
         list: "settings",
         answer: |_, config| Ok(config::as_json(config)),
+        printed: None,
     },
 ];
 

@@ -1,24 +1,25 @@
 //! `trueup report`.
 
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use serde_json::Value;
 use trueup_core::Calendar;
 use trueup_core::prices::PriceBook;
-use trueup_core::report::{Dimension, Filter, Pricer, Report, Sums};
+use trueup_core::report::{Dimension, Filter, Pricer, Sums};
 
 use super::load::{self, Loaded};
 use super::{WrongUsage, completeness, notes, page, remote};
 use crate::config::Config;
-use crate::export::{self, Format};
 use crate::query::over_time::Question;
 use crate::query::{self, By, Cost, build, day};
+use crate::render::form::{Form, Written};
+use crate::render::html;
 use crate::render::terminal::Terminal;
-use crate::render::{ccusage, html, json};
 use crate::usage::Usage;
 
 /// Which JSON.
@@ -116,7 +117,7 @@ pub(super) struct ShowReport {
     #[arg(long)]
     strict: bool,
     /// Ask a hub, by its address, for the account of its fleet; with the token of `hub_token_file`
-    #[arg(long, value_name = "URL", conflicts_with_all = ["html", "completeness", "strict", "no_ledger"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["html", "strict", "no_ledger"])]
     hub: Option<String>,
 }
 
@@ -170,6 +171,27 @@ impl Selection {
         }
     }
 
+    /// The same as what a hub is asked. Days are those of whoever asks.
+    pub(super) fn asked(&self, config: &Config) -> Result<remote::Asked> {
+        let mut asked = vec![("tz", self.calendar(config)?.zone_name())];
+        let Self { since, until, source, project, model, provider, kind, tier, device, .. } = self;
+        asked.extend(since.map(|day| ("since", day.to_string())));
+        asked.extend(until.map(|day| ("until", day.to_string())));
+        let texts = [
+            ("source", source),
+            ("project", project),
+            ("model", model),
+            ("provider", provider),
+            ("kind", kind),
+            ("tier", tier),
+        ];
+        for (name, texts) in texts {
+            asked.extend(texts.iter().map(|text| (name, text.clone())));
+        }
+        asked.extend(device.iter().map(|device| ("device", device.clone())));
+        Ok(asked)
+    }
+
     /// Whether only a part is asked for.
     pub(super) fn is_narrow(&self) -> bool {
         self.since.is_some()
@@ -205,85 +227,69 @@ impl ShowReport {
         let Chosen { calendar, filter, book, loaded } = self.selection.choose(config)?;
         let pricer = Pricer::new(&book, self.cost.mode());
         let terminal = Terminal::of_stdout(&config.environment);
-        let mut out = io::BufWriter::new(io::stdout().lock());
         if self.html {
-            return self.page(&loaded, calendar, filter, &book, terminal, out);
+            return self.page(&loaded, calendar, filter, &book, terminal);
         }
         let Some(dimensions) = dimensions else {
-            return self.blocks(&loaded, &calendar, &filter, pricer, terminal, out);
+            return self.blocks(&loaded, &calendar, &filter, pricer, terminal);
         };
         let report = build(&loaded.usage, dimensions, calendar, &filter, pricer)?;
-        match self.json {
-            Some(JsonShape::Trueup) => {
-                writeln!(out, "{:#}", json::report(&report, self.breakdown))?;
-            }
-            Some(JsonShape::Ccusage) => {
-                let shape = ccusage::report(&report).ok_or_else(|| {
-                    let text = "ccusage has reports by day, week, month, session and block only";
-                    WrongUsage(text.to_owned())
-                })?;
-                writeln!(out, "{shape:#}")?;
-            }
-            None if self.csv => {
-                export::report(&report, Format::Csv, &mut out)?;
-            }
-            None if report.rows.is_empty() => {
-                notes::nothing(&mut out, &loaded, self.selection.is_narrow())?;
-            }
-            None => self.table(&report, terminal, &mut out)?,
+        let (written, mut text) = (self.written(terminal), Vec::new());
+        if written.form == Form::Table && report.rows.is_empty() {
+            notes::nothing(&mut text, &loaded, self.selection.is_narrow())?;
+        } else {
+            written.report(&report, &mut text)?;
         }
-        out.flush()?;
+        super::print(&text)?;
         notes::after(&loaded, &report.unpriced_models, terminal)?;
         self.exit_code(&loaded, &report.totals)
     }
 
-    /// What a hub answers.
+    const fn form(&self) -> Form {
+        match self.json {
+            Some(JsonShape::Trueup) => Form::Json,
+            Some(JsonShape::Ccusage) => Form::Ccusage,
+            None if self.csv => Form::Csv,
+            None => Form::Table,
+        }
+    }
+
+    const fn written(&self, terminal: Terminal) -> Written {
+        let (has_breakdown, is_compact) = (self.breakdown, self.compact);
+        Written { form: self.form(), has_breakdown, is_compact, terminal }
+    }
+
+    /// The same by a hub.
     fn of_hub(&self, hub: &str, config: &Config) -> Result<ExitCode> {
-        let terminal = Terminal::of_stdout(&config.environment);
-        let form = match self.json {
-            Some(JsonShape::Trueup) => "json",
-            Some(JsonShape::Ccusage) => "ccusage",
-            None if self.csv => "csv",
-            None => "table",
-        };
+        let name = |value: Option<PossibleValue>| value.map(|value| value.get_name().to_owned());
         let by = if self.by.is_empty() { &self.by_option } else { &self.by };
-        let name = |value: &dyn Fn() -> Option<clap::builder::PossibleValue>| {
-            value().map(|value| value.get_name().to_owned())
-        };
-        let words: Vec<String> =
-            by.iter().filter_map(|by| name(&|| by.to_possible_value())).collect();
-        let mut asked = vec![
-            ("form", form.to_owned()),
-            ("columns", terminal.columns.clamp(20, 1_000).to_string()),
-            ("colour", terminal.has_colour.to_string()),
-            ("breakdown", self.breakdown.to_string()),
-            ("compact", self.compact.to_string()),
-            // Days are those of whoever asks.
-            ("tz", self.selection.calendar(config)?.zone_name()),
-        ];
+        let words: Vec<String> = by.iter().filter_map(|by| name(by.to_possible_value())).collect();
+        let mut asked = self.selection.asked(config)?;
         if !words.is_empty() {
             asked.push(("by", words.join(",")));
         }
-        asked.extend(name(&|| self.cost.to_possible_value()).map(|cost| ("cost", cost)));
-        let Selection {
-            since, until, source, project, model, provider, kind, tier, device, ..
-        } = &self.selection;
-        asked.extend(since.map(|day| ("since", day.to_string())));
-        asked.extend(until.map(|day| ("until", day.to_string())));
-        let texts = [
-            ("source", source),
-            ("project", project),
-            ("model", model),
-            ("provider", provider),
-            ("kind", kind),
-            ("tier", tier),
-        ];
-        for (name, texts) in texts {
-            asked.extend(texts.iter().map(|text| (name, text.clone())));
+        if self.completeness {
+            completeness::check(&self.selection)?;
+            asked.extend(self.is_own_json()?.then(|| ("json", "trueup".to_owned())));
+            return remote::print(config, hub, "/v1/completeness", asked);
         }
-        asked.extend(device.iter().map(|device| ("device", device.clone())));
-        remote::print(&remote::get(config, hub, "/v1/report", &asked)?)?;
-        Ok(ExitCode::SUCCESS)
+        asked.extend(name(self.form().to_possible_value()).map(|form| ("form", form)));
+        asked.extend(name(self.cost.to_possible_value()).map(|cost| ("cost", cost)));
+        asked.push(("breakdown", self.breakdown.to_string()));
+        asked.push(("compact", self.compact.to_string()));
+        remote::print(config, hub, "/v1/report", asked)
+    }
+
+    /// What `--completeness` prints, by the options that are given; the exit code.
+    pub(super) fn print_completeness(
+        &self,
+        config: &Config,
+        terminal: Terminal,
+        out: &mut Vec<u8>,
+    ) -> Result<u8> {
+        let (by, is_json) = (self.dimensions()?, self.is_own_json()?);
+        completeness::print(&self.selection, by.as_deref(), is_json, config, terminal, out)?;
+        Ok(0)
     }
 
     /// The report, as trueup's own JSON.
@@ -315,8 +321,8 @@ impl ShowReport {
     fn dimensions(&self) -> Result<Option<Vec<Dimension>>> {
         let by = if self.by.is_empty() { &self.by_option } else { &self.by };
         let dimensions = query::dimensions(by).map_err(WrongUsage)?;
-        if dimensions.is_none() && self.csv {
-            bail!(WrongUsage("blocks have no CSV; use --json".to_owned()));
+        if dimensions.is_none() {
+            self.form().must_have_blocks()?;
         }
         Ok(dimensions)
     }
@@ -329,7 +335,6 @@ impl ShowReport {
         filter: Filter,
         book: &PriceBook,
         terminal: Terminal,
-        mut out: impl Write,
     ) -> Result<ExitCode> {
         let (now, span) = (crate::clock::now(), loaded.usage.span()?);
         let asked = (self.selection.since, self.selection.until);
@@ -349,14 +354,11 @@ impl ShowReport {
             },
         };
         let page = page::of(&question, asked.0.is_some())?;
+        let mut out = io::BufWriter::new(io::stdout().lock());
         html::report(&page.data, &mut out)?;
         out.flush()?;
         notes::after(loaded, &page.unpriced_models, terminal)?;
         self.exit_code(loaded, &page.totals)
-    }
-
-    fn table(&self, report: &Report, terminal: Terminal, out: &mut impl Write) -> Result<()> {
-        super::tables::report(report, self.breakdown, self.compact, terminal, out)
     }
 
     fn blocks(
@@ -366,22 +368,16 @@ impl ShowReport {
         filter: &Filter,
         pricer: Pricer<'_>,
         terminal: Terminal,
-        mut out: impl Write,
     ) -> Result<ExitCode> {
         let now = crate::clock::now();
         let (blocks, totals) = query::blocks(&loaded.usage, filter, pricer)?;
-        match self.json {
-            Some(JsonShape::Trueup) => {
-                let zone = calendar.zone_name();
-                writeln!(out, "{:#}", json::blocks(&blocks, &totals, &zone, now))?;
-            }
-            Some(JsonShape::Ccusage) => writeln!(out, "{:#}", ccusage::blocks(&blocks, now))?,
-            None if blocks.is_empty() => {
-                notes::nothing(&mut out, loaded, self.selection.is_narrow())?;
-            }
-            None => super::tables::blocks(&blocks, &totals, calendar, now, terminal, &mut out)?,
+        let (written, mut text) = (self.written(terminal), Vec::new());
+        if written.form == Form::Table && blocks.is_empty() {
+            notes::nothing(&mut text, loaded, self.selection.is_narrow())?;
+        } else {
+            written.blocks(&blocks, &totals, calendar, now, &mut text)?;
         }
-        out.flush()?;
+        super::print(&text)?;
         let models = blocks.iter().flat_map(|block| &block.models);
         notes::after(loaded, &notes::unpriced(models), terminal)?;
         self.exit_code(loaded, &totals)

@@ -1,6 +1,6 @@
 //! `trueup sessions`.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -10,8 +10,8 @@ use trueup_core::Text;
 use trueup_core::report::{CostMode, Pricer, Report, Row};
 
 use super::load::Loaded;
-use super::notes;
 use super::report::{Chosen, Selection};
+use super::{notes, remote};
 use crate::config::Config;
 use crate::query::sessions;
 use crate::render::json;
@@ -29,24 +29,51 @@ pub(super) struct Sessions {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Ask a hub, by its address, for those of its fleet; with the token of `hub_token_file`
+    #[arg(long, value_name = "URL", conflicts_with = "no_ledger")]
+    hub: Option<String>,
 }
 
 impl Sessions {
     pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
+        if let Some(hub) = &self.hub {
+            let mut asked = self.selection.asked(config)?;
+            asked.extend([("last", self.last.to_string()), ("json", self.json.to_string())]);
+            return remote::print(config, hub, "/v1/sessions", asked);
+        }
+        let (terminal, mut text) = (Terminal::of_stdout(&config.environment), Vec::new());
+        let (report, loaded) = self.write(config, terminal, &mut text)?;
+        super::print(&text)?;
+        notes::after(&loaded, &report.unpriced_models, terminal)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What is printed; the exit code.
+    pub(super) fn print(
+        &self,
+        config: &Config,
+        terminal: Terminal,
+        out: &mut Vec<u8>,
+    ) -> Result<u8> {
+        self.write(config, terminal, out).map(|_| 0)
+    }
+
+    fn write(
+        &self,
+        config: &Config,
+        terminal: Terminal,
+        out: &mut Vec<u8>,
+    ) -> Result<(Report, Loaded)> {
         let zone = self.selection.calendar(config)?.zone().clone();
         let (report, loaded) = self.look(config)?;
-        let terminal = Terminal::of_stdout(&config.environment);
-        let mut out = io::BufWriter::new(io::stdout().lock());
         if self.json {
             writeln!(out, "{:#}", as_json(&report))?;
         } else if report.rows.is_empty() {
-            notes::nothing(&mut out, &loaded, self.selection.is_narrow())?;
+            notes::nothing(out, &loaded, self.selection.is_narrow())?;
         } else {
-            out.write_all(table(&report, &zone, terminal).as_bytes())?;
+            out.extend_from_slice(table(&report, &zone, terminal).as_bytes());
         }
-        out.flush()?;
-        notes::after(&loaded, &report.unpriced_models, terminal)?;
-        Ok(ExitCode::SUCCESS)
+        Ok((report, loaded))
     }
 
     /// The sessions, as JSON.

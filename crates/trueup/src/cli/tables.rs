@@ -1,6 +1,6 @@
 //! Reports as tables for people.
 
-use std::io::Write;
+use std::io::Write as _;
 
 use anyhow::Result;
 use trueup_core::report::{Block, Dimension, Report, Row, Sum, Sums};
@@ -16,7 +16,7 @@ pub(crate) fn report(
     has_breakdown: bool,
     is_compact: bool,
     terminal: Terminal,
-    out: &mut impl Write,
+    out: &mut Vec<u8>,
 ) -> Result<()> {
     let by: Vec<&str> = report.by.iter().map(|dimension| dimension.name()).collect();
     writeln!(
@@ -195,7 +195,7 @@ pub(crate) fn blocks(
     calendar: &Calendar,
     now: UnixMs,
     terminal: Terminal,
-    out: &mut impl Write,
+    out: &mut Vec<u8>,
 ) -> Result<()> {
     let title = format!("Blocks of five hours, times in {}", calendar.zone_name());
     writeln!(out, "{}\n", terminal.bold(&title))?;
@@ -214,7 +214,7 @@ pub(crate) fn blocks(
 }
 
 /// What the block that is running comes to.
-fn active(block: &Block, calendar: &Calendar, now: UnixMs, out: &mut impl Write) -> Result<()> {
+fn active(block: &Block, calendar: &Calendar, now: UnixMs, out: &mut Vec<u8>) -> Result<()> {
     let ends = block.end.zoned(calendar.zone()).strftime("%H:%M").to_string();
     let left = number::duration_ms(block.end.0 - now.0);
     writeln!(out, "\nThe running block ends at {ends}, in {left}.")?;

@@ -403,7 +403,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         variable: "TRUEUP_HUB_TOKEN",
         aliases: &[],
         default: "",
-        help: "The token that a hub is asked with, by report --hub and hub devices --hub",
+        help: "The token that a hub is asked with, by verbs with --hub",
         is_secret: true,
     },
     setting(

@@ -1,7 +1,8 @@
 //! What a hub has done since it started.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::api::{Exposition, Type};
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,34 +44,24 @@ impl Counts {
     }
 
     /// As Prometheus reads it.
-    pub(super) fn text(&self, devices: usize, uptime_seconds: u64) -> String {
-        let mut text = String::new();
-        let mut family = |name: &str, kind: &str, help: &str, values: &[(String, u64)]| {
-            let _is_written = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n").is_ok();
-            for (labels, value) in values {
-                let _is_written = writeln!(text, "{name}{labels} {value}").is_ok();
-            }
-        };
-        let own = |value: u64| [(String::new(), value)];
-        let batches = Outcome::ALL.map(|(outcome, name)| {
-            let count = self.batches.get(outcome as usize);
-            let count = count.map_or(0, |count| count.load(Ordering::Relaxed));
-            (format!("{{outcome=\"{name}\"}}"), count)
-        });
-        let build = [(format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")), 1)];
-        family("trueup_hub_build_info", "gauge", "The program.", &build);
+    pub(super) fn text(&self, devices: usize, uptime_seconds: u64) -> Exposition {
+        let mut text = Exposition::default();
+        text.family("trueup_hub_build_info", Type::Gauge, "The program.");
+        text.sample("trueup_hub_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
         let about = "Seconds since the start.";
-        family("trueup_hub_uptime_seconds", "gauge", about, &own(uptime_seconds));
-        let about = "Devices that have a token.";
-        family("trueup_hub_devices", "gauge", about, &own(devices as u64));
-        let about = "Batches of devices, by what became of them.";
-        family("trueup_hub_batches_total", "counter", about, &batches);
-        let about = "Records that were new.";
-        let accepted = self.accepted.load(Ordering::Relaxed);
-        family("trueup_hub_records_accepted_total", "counter", about, &own(accepted));
-        let about = "Records that were not taken.";
-        let rejected = self.rejected.load(Ordering::Relaxed);
-        family("trueup_hub_records_rejected_total", "counter", about, &own(rejected));
+        text.single("trueup_hub_uptime_seconds", Type::Gauge, about, uptime_seconds);
+        text.single("trueup_hub_devices", Type::Gauge, "Devices that have a token.", devices);
+        let name = "trueup_hub_batches_total";
+        text.family(name, Type::Counter, "Batches of devices, by what became of them.");
+        for ((_, outcome), count) in Outcome::ALL.iter().zip(&self.batches) {
+            text.sample(name, &[("outcome", outcome)], count.load(Ordering::Relaxed));
+        }
+        for (name, about, count) in [
+            ("trueup_hub_records_accepted_total", "Records that were new.", &self.accepted),
+            ("trueup_hub_records_rejected_total", "Records that were not taken.", &self.rejected),
+        ] {
+            text.single(name, Type::Counter, about, count.load(Ordering::Relaxed));
+        }
         text
     }
 }

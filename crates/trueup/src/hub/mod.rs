@@ -115,6 +115,10 @@ async fn run(config: &Config, settings: Settings, known: Known) -> Result<ExitCo
         tracing::warn!("not_encrypted: put a proxy with a certificate before it");
     }
     let limits = Limits { connections_max: CONNECTIONS_MAX, ..Limits::default() };
+    if let Some(tenant) = config.text("hub_bills") {
+        // Whether anybody asks or not: its providers are to be asked.
+        hub.readers.open(&hub, &tenant.into())?;
+    }
     let server = Server::start(vec![listener], &router(Arc::clone(&hub)), limits);
     let reason = signals.next().await;
     tracing::info!(signal = reason, "stopping");

@@ -28,6 +28,11 @@ impl Readers {
         }
     }
 
+    /// Has a tenant's account open from now on.
+    pub(super) fn open(&self, hub: &Hub, tenant: &Text) -> anyhow::Result<()> {
+        self.router(hub, tenant).map(drop)
+    }
+
     fn router(&self, hub: &Hub, tenant: &Text) -> anyhow::Result<Router> {
         let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, router)) = readers.get(tenant) {
@@ -100,6 +105,5 @@ pub(super) async fn metrics(
 ) -> Result<Response, Problem> {
     hub.shown(&headers)?;
     let text = hub.counts.text(hub.tokens.devices(), hub.start.elapsed().as_secs());
-    let media = "text/plain; version=0.0.4; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, media)], text).into_response())
+    Ok(text.into_response())
 }

@@ -102,11 +102,8 @@ impl Sqlite {
         // Who has left has no ledger, and need not have one again.
         let is_there =
             |token: &HubToken| token.revoked_at.is_none() || store.ledger(&token.tenant).exists();
-        let mut names: BTreeSet<Text> =
-            store.tokens()?.into_iter().filter(is_there).map(|token| token.tenant).collect();
-        names.extend(store.config.text("hub_bills").map(Text::from));
-        for name in names {
-            drop(store.tenant(&name)?);
+        for token in store.tokens()?.into_iter().filter(is_there) {
+            drop(store.tenant(&token.tenant)?);
         }
         let tenants = Arc::clone(&store.tenants);
         keep_up(Upkeep { settings, ledgers: Box::new(move || kept(&tenants)), ticker: upkeep })?;

@@ -3,6 +3,7 @@
 pub(crate) mod budget;
 pub(crate) mod ccusage;
 pub(crate) mod csv;
+pub(crate) mod form;
 pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod number;

@@ -156,7 +156,16 @@ fn what_sidecars_have_is_what_the_hub_tells() {
         (&devices["is_complete"], devices["rows"].as_array().unwrap().len()),
         (&json!(true), 2)
     );
-    assert_eq!(ask(&hub, &reader, "/api/v1/devices").status, 200);
+    let part = ask(&hub, &reader, "/api/v1/devices?limit=1").json();
+    assert_eq!((&part["rows"][0]["device"], &part["next_cursor"]), (&json!("box"), &json!("box")));
+    let rest = ask(&hub, &reader, "/api/v1/devices?limit=1&cursor=box").json();
+    assert_eq!(
+        (&rest["rows"][0]["device"], &rest["next_cursor"], &rest["counts"]),
+        (&json!("laptop"), &Value::Null, &devices["counts"])
+    );
+    for wrong in ["limit=0", "limit=10001", "device=box", "limit=1&limit=2"] {
+        assert_eq!(ask(&hub, &reader, &format!("/api/v1/devices?{wrong}")).status, 400, "{wrong}");
+    }
     assert_eq!(ask(&hub, &reader, "/v1/report?device=nobody").status, 404);
     assert!(hub.terminate().success());
     assert!(fleet.says(&["check"]).1);
@@ -311,6 +320,32 @@ fn the_command_of_another_machine_prints_what_the_hub_has() {
         let told = report(&[form, &["--hub", &url]].concat());
         // What the command says beside its output, of calls without a price, stands behind the table.
         assert!(told.0.starts_with(&own) && told.2 == Some(0), "{form:?}: {told:?}");
+    }
+    let says = |verb: &str, more: &[&str]| {
+        let mut command = sidecar.home.verb(verb);
+        command.env("TRUEUP_HUB_TOKEN", &reader).env("COLUMNS", "80").args(more);
+        let output = command.output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), output.status.code())
+    };
+    for (verb, form) in [
+        ("report", &["--completeness", "--by", "week"][..]),
+        ("report", &["--completeness", "--by", "month", "--json"]),
+        ("sessions", &[]),
+        ("sessions", &["--json", "--last", "2", "--model", "gpt-5.1"]),
+    ] {
+        let own = says(verb, form);
+        let told = says(verb, &[form, &["--hub", &url]].concat());
+        assert!(own == told && own.1 == Some(0), "{verb} {form:?}: {own:?} {told:?}");
+    }
+    let (of_device, _) = says("sessions", &["--hub", &url, "--device", "laptop", "--json"]);
+    assert!(of_device.contains("gpt-5.1"), "{of_device}");
+    for wrong in [
+        ("sessions", &["--device", "nobody"][..]),
+        ("report", &["--completeness", "--model", "gpt-5.1"]),
+        ("parity", &[]),
+    ] {
+        let (text, code) = says(wrong.0, &[wrong.1, &["--hub", &url]].concat());
+        assert!(text.is_empty() && code == Some(2), "{wrong:?}: {text} {code:?}");
     }
     let (_, words, code) = report(&["--hub", &url, "--device", "nobody"]);
     assert!(words.contains("no device `nobody`") && code == Some(2), "{words} {code:?}");

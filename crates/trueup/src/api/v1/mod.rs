@@ -90,7 +90,7 @@ impl Sight<'_> {
 }
 
 /// Why there is no answer.
-enum Failed {
+pub(super) enum Failed {
     /// What was asked is wrong; the sentence says what.
     Refused(String),
     /// There is nothing of that name.

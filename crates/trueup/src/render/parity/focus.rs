@@ -4,8 +4,6 @@
 //! What only the account has is no charge, and not in it; `trueup export focus` tells charges in more
 //! detail.
 
-use std::io::Write;
-
 use anyhow::Result;
 use trueup_core::prices::{model_key, provider_key};
 use trueup_core::reconcile::{Class, Finding, Labels, Quantity, Row, Side};
@@ -15,7 +13,7 @@ use trueup_providers::FocusWriter;
 use super::Shown;
 use crate::parity::GATEWAY_PROVIDER;
 
-pub(super) fn write(shown: &Shown<'_>, to: impl Write) -> Result<()> {
+pub(super) fn write(shown: &Shown<'_>, to: &mut Vec<u8>) -> Result<()> {
     let mut sums = ChargedSums::default();
     for row in shown.input.rows.iter().filter(|row| is_shown(shown, row)) {
         sums.add(charged(shown, row));

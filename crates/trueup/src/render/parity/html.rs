@@ -1,6 +1,6 @@
 //! A page that needs nothing else: no script, no font, nothing from elsewhere.
 
-use std::io::Write;
+use std::io::Write as _;
 
 use anyhow::Result;
 
@@ -17,7 +17,7 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.fail{color:#a40000
 .warn{color:#7a5300}code{font-size:.9em}@media(prefers-color-scheme:dark){body{color:#eee;\
 background:#161616}th,td{border-color:#444}.fail{color:#ff8a80}.warn{color:#ffd180}}";
 
-pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
+pub(super) fn write(shown: &Shown<'_>, out: &mut Vec<u8>) -> Result<()> {
     let run = shown.run;
     let title = format!("Parity, {} to {}", run.from.utc_date(), last_day(run));
     writeln!(
@@ -41,7 +41,7 @@ pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn differences(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
+fn differences(shown: &Shown<'_>, out: &mut Vec<u8>) -> Result<()> {
     let groups = groups(shown.run);
     if groups.is_empty() {
         return Ok(());
@@ -75,7 +75,7 @@ fn differences(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn comparison(pair: &trueup_core::reconcile::PairResult, out: &mut impl Write) -> Result<()> {
+fn comparison(pair: &trueup_core::reconcile::PairResult, out: &mut Vec<u8>) -> Result<()> {
     let sentences =
         [Some(format!("{}.", days(pair))), captured(pair).map(|it| it + "."), price(pair)];
     writeln!(

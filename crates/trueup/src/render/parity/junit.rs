@@ -4,7 +4,7 @@
 //! skipped. That the amounts tie out is a test of its own.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::Write as _;
 
 use anyhow::Result;
 use trueup_core::reconcile::{Class, Finding, PairResult, Reconciliation};
@@ -21,7 +21,7 @@ struct Suite {
     skipped: usize,
 }
 
-pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
+pub(super) fn write(shown: &Shown<'_>, out: &mut Vec<u8>) -> Result<()> {
     let suites: Vec<Suite> = shown.run.pairs.iter().map(|pair| suite(shown, pair)).collect();
     let sum = |of: fn(&Suite) -> usize| suites.iter().map(of).sum::<usize>();
     writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;

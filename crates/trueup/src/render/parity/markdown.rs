@@ -1,6 +1,6 @@
 //! Markdown, as in a comment on a change or in a ticket.
 
-use std::io::Write;
+use std::io::Write as _;
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use super::{
     verdict,
 };
 
-pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
+pub(super) fn write(shown: &Shown<'_>, out: &mut Vec<u8>) -> Result<()> {
     let run = shown.run;
     writeln!(out, "# Parity, {} to {}\n", run.from.utc_date(), last_day(run))?;
     writeln!(out, "**{}** Days are in UTC.\n", verdict(shown))?;
@@ -52,7 +52,7 @@ pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn difference(group: &Group<'_>, out: &mut impl Write) -> Result<()> {
+fn difference(group: &Group<'_>, out: &mut Vec<u8>) -> Result<()> {
     let (left, right) = group.sides;
     let accepted = group.accepted.map(|reason| format!(" (accepted: {reason})"));
     writeln!(

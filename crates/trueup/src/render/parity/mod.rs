@@ -11,7 +11,7 @@ mod markdown;
 mod table;
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::Write as _;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -62,7 +62,7 @@ pub(crate) fn write(
     shown: &Shown<'_>,
     format: Format,
     terminal: Terminal,
-    out: &mut impl Write,
+    out: &mut Vec<u8>,
 ) -> Result<()> {
     match format {
         Format::Table => table::write(shown, terminal, out),

@@ -1,6 +1,6 @@
 //! For a person who wants to know where the rest is, in 80 columns.
 
-use std::io::Write;
+use std::io::Write as _;
 
 use anyhow::Result;
 use trueup_core::Decimal;
@@ -19,7 +19,7 @@ use crate::render::wrap::wrapped;
 /// Lines of differences that are shown; JSON and CSV have them all.
 const GROUPS_MAX: usize = 40;
 
-pub(super) fn write(shown: &Shown<'_>, terminal: Terminal, out: &mut impl Write) -> Result<()> {
+pub(super) fn write(shown: &Shown<'_>, terminal: Terminal, out: &mut Vec<u8>) -> Result<()> {
     let run = shown.run;
     let title = format!("Parity, {} to {}, days in UTC", run.from.utc_date(), last_day(run));
     writeln!(out, "{}", terminal.bold(&title))?;
@@ -36,7 +36,7 @@ pub(super) fn write(shown: &Shown<'_>, terminal: Terminal, out: &mut impl Write)
     Ok(())
 }
 
-fn paragraph(text: &str, terminal: Terminal, out: &mut impl Write) -> Result<()> {
+fn paragraph(text: &str, terminal: Terminal, out: &mut Vec<u8>) -> Result<()> {
     let lines = wrapped(text, terminal.columns, 2);
     for (at, line) in lines.iter().enumerate() {
         let line = if at == 0 { line.trim_start() } else { line };
@@ -45,7 +45,7 @@ fn paragraph(text: &str, terminal: Terminal, out: &mut impl Write) -> Result<()>
     Ok(())
 }
 
-fn differences(shown: &Shown<'_>, terminal: Terminal, out: &mut impl Write) -> Result<()> {
+fn differences(shown: &Shown<'_>, terminal: Terminal, out: &mut Vec<u8>) -> Result<()> {
     let groups = groups(shown.run);
     let mut heading = None;
     for group in groups.iter().take(GROUPS_MAX) {
@@ -68,7 +68,7 @@ fn differences(shown: &Shown<'_>, terminal: Terminal, out: &mut impl Write) -> R
     Ok(())
 }
 
-fn difference(group: &Group<'_>, terminal: Terminal, out: &mut impl Write) -> Result<()> {
+fn difference(group: &Group<'_>, terminal: Terminal, out: &mut Vec<u8>) -> Result<()> {
     let name = group.class.name();
     let name = match group.severity {
         Severity::Fail if group.accepted.is_none() => terminal.red(name),
@@ -101,7 +101,7 @@ fn amounts(group: &Group<'_>) -> String {
     format!("{}: {own}; {}: {other}", side(left), side(right))
 }
 
-fn comparison(pair: &PairResult, terminal: Terminal, out: &mut impl Write) -> Result<()> {
+fn comparison(pair: &PairResult, terminal: Terminal, out: &mut Vec<u8>) -> Result<()> {
     let title = format!("{}, {}", against(&pair.provider, pair.sides), days(pair));
     writeln!(out, "{}", terminal.bold(&title))?;
     let mut layout = Layout::new(vec!["", "Side", "Matched", "Variance", "Missing", "Total"]);

@@ -189,6 +189,31 @@ fn a_fleet_is_held_against_its_bills() {
         let cost = ask(&hub, &reader, &format!("/api/v1/cost?{days}")).json();
         cost["rows"].as_array().unwrap().iter().any(|row| row["basis"] == "billed")
     });
+    // What the command on the hub's machine prints, and how it ends.
+    let parity = |more: &[&str], format: &str| {
+        let (from, to) = (date(plan.today_s - 5 * 86_400), date(plan.today_s - 3 * 86_400));
+        let mut command = fleet.home.verb("parity");
+        command.env("TRUEUP_HUB_TOKEN", &reader).env("COLUMNS", "80").args(more);
+        command.args(["--from", &from, "--to", &to, "--format", format]);
+        let output = command.output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), output.status.code())
+    };
+    let ledger = fleet.home.path("hub/tenants/acme.db");
+    let (url, path) = (hub.url(""), ledger.to_str().unwrap());
+    for format in ["csv", "junit", "json"] {
+        let (told, own) = (parity(&["--hub", &url], format), parity(&["--ledger", path], format));
+        if format == "json" {
+            let [told, own] =
+                [&told.0, &own.0].map(|text| serde_json::from_str::<Value>(text).unwrap());
+            assert_eq!(
+                (&told["comparisons"], &told["run_id"]),
+                (&own["comparisons"], &own["run_id"])
+            );
+        } else {
+            assert_eq!(told, own, "{format}");
+        }
+        assert_eq!(told.1, own.1);
+    }
     let doctor = ask(&hub, &reader, "/api/v1/doctor").text;
     assert!(doctor.contains("provider_usage"), "{doctor}");
     // It is nobody else's.
