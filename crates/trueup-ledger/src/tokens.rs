@@ -94,6 +94,16 @@ impl TokenFile {
         read().map_err(LedgerError::sqlite(&self.path))
     }
 
+    /// A number that is another one once another process has changed the file, at a fraction of what it
+    /// costs to read it.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn version(&self) -> Result<i64, LedgerError> {
+        let version = self.database.pragma_query_value(None, "data_version", |row| row.get(0));
+        version.map_err(LedgerError::sqlite(&self.path))
+    }
+
     /// Keeps a token, in the place of one with its id.
     ///
     /// # Errors
@@ -133,8 +143,11 @@ mod tests {
             created_at: UnixMs(1),
             revoked_at: None,
         };
+        let before = other.version().unwrap();
         one.put(&token).unwrap();
         assert_eq!(other.all().unwrap(), std::slice::from_ref(&token));
+        let after = other.version().unwrap();
+        assert!(before != after && other.version().unwrap() == after);
         token.revoked_at = Some(UnixMs(2));
         other.put(&token).unwrap();
         assert_eq!(one.all().unwrap(), [token]);

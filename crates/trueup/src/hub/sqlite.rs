@@ -173,6 +173,10 @@ impl Store for Sqlite {
         Ok(self.tokens.lock().unwrap_or_else(PoisonError::into_inner).all()?)
     }
 
+    fn tokens_version(&self) -> Result<Option<i64>> {
+        Ok(Some(self.tokens.lock().unwrap_or_else(PoisonError::into_inner).version()?))
+    }
+
     fn put_tokens(&self, tokens: &[HubToken]) -> Result<()> {
         let file = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(tokens.iter().try_for_each(|token| file.put(token))?)

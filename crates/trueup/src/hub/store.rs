@@ -71,6 +71,12 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
     /// All tokens; revoked ones, too.
     fn tokens(&self) -> Result<Vec<HubToken>>;
 
+    /// A number that is another one once another process has changed tokens; `None` where only reading
+    /// them tells.
+    fn tokens_version(&self) -> Result<Option<i64>> {
+        Ok(None)
+    }
+
     /// Keeps tokens, each in the place of one with its id.
     fn put_tokens(&self, tokens: &[HubToken]) -> Result<()>;
 

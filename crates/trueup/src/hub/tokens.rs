@@ -69,6 +69,8 @@ struct Known {
     /// How many devices may tell.
     devices: usize,
     read_at: Option<Instant>,
+    /// What the store said of its tokens just before, so that what has not changed is not read again.
+    version: Option<i64>,
 }
 
 impl Tokens {
@@ -92,12 +94,18 @@ impl Tokens {
     fn all(&self) -> Result<Arc<HashMap<[u8; 32], HubToken>>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.read_at.is_none_or(|read_at| read_at.elapsed() >= REMEMBERED) {
+            let version = self.store.tokens_version()?;
+            if version.is_some() && version == known.version {
+                known.read_at = Some(Instant::now());
+                return Ok(Arc::clone(&known.tokens));
+            }
             let tokens = self.store.tokens()?;
             let is_device =
                 |token: &&HubToken| token.device.is_some() && token.revoked_at.is_none();
             known.devices = tokens.iter().filter(is_device).count();
             known.tokens = Arc::new(tokens.into_iter().map(|token| (token.hash, token)).collect());
             known.read_at = Some(Instant::now());
+            known.version = version;
         }
         Ok(Arc::clone(&known.tokens))
     }
