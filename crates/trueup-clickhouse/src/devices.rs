@@ -86,7 +86,7 @@ pub fn devices(tenant: &str) -> Statement {
          ORDER BY device, seen_ms DESC, ledger, epoch",
         quoted(tenant)
     );
-    Statement::new(Purpose::Read, sql)
+    Statement::new(Purpose::Ask, sql)
 }
 
 /// A ledger of a device.
@@ -208,6 +208,56 @@ pub fn known_batch_of(row: Row<'_>) -> Result<KnownBatch, NativeError> {
         sha256: text("sha256")?,
         words: row.unsigned("words")?,
     })
+}
+
+/// The batches of a ledger of a device, as far as they are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BatchesTaken {
+    /// How many.
+    pub batches: u64,
+    /// How many words were kept of them; some may have said nothing new.
+    pub words: u64,
+    /// When the first one came.
+    pub first_seen: UnixMs,
+    /// The last place that they told of.
+    pub last_seq: Option<i64>,
+    /// Places between their first and their last one that none of them told of.
+    pub missing: u64,
+}
+
+/// Asks for the batches of a tenant's devices, by device, ledger and epoch: [`taken_of`] reads each row.
+///
+/// Where all begin and where all end is sorted apart from each other: where the next one begins behind the
+/// end of as many as began before it, nobody told of what lies between, however they overlap.
+#[must_use]
+pub fn taken(tenant: &str) -> Statement {
+    let sql = format!(
+        "SELECT device, ledger, epoch, count() AS batches, sum(words) AS sum_words,
+            min(seen_ms) AS first_seen_ms, max(last_seq) AS max_seq,
+            toUInt64(arraySum(arrayMap((next, end) -> if(next > end + 1, next - end - 1, 0),
+                arrayPopFront(arraySort(groupArray(ifNull(first_seq, toInt64(0))))),
+                arrayPopBack(arraySort(groupArray(ifNull(last_seq, toInt64(0)))))))) AS missing
+         FROM batch FINAL WHERE tenant = {} AND isNotNull(first_seq) AND last_seq >= first_seq
+         GROUP BY device, ledger, epoch",
+        quoted(tenant)
+    );
+    Statement::new(Purpose::Ask, sql)
+}
+
+/// The batches of a ledger: device, ledger and epoch, and what is known of them.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn taken_of(row: Row<'_>) -> Result<([Text; 3], BatchesTaken), NativeError> {
+    let text = |column| row.text(column).map(Text::from);
+    let taken = BatchesTaken {
+        batches: row.unsigned("batches")?,
+        words: row.unsigned("sum_words")?,
+        first_seen: time(row, "first_seen_ms")?,
+        last_seq: row.maybe_signed("max_seq")?,
+        missing: row.unsigned("missing")?,
+    };
+    Ok(([text("device")?, text("ledger")?, text("epoch")?], taken))
 }
 
 /// Keeps tokens, each in the place of one with its id.

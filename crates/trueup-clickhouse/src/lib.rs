@@ -30,16 +30,17 @@ mod usage;
 pub use address::{Address, AddressError, Password, REPLICAS_MAX, SHARDS_MAX};
 pub use day::Day;
 pub use devices::{
-    BatchTaken, DeviceState, KnownBatch, device_of, devices, keep_batches, keep_devices,
-    keep_tokens, known_batch_of, known_batches, token_of, tokens,
+    BatchTaken, BatchesTaken, DeviceState, KnownBatch, device_of, devices, keep_batches,
+    keep_devices, keep_tokens, known_batch_of, known_batches, taken, taken_of, token_of, tokens,
 };
 pub use flush::{Flush, Insert, Mark, Told, Unkept, day_of, marks};
 pub use native::{NativeError, Row, read};
 pub use quote::{fixed, quoted};
-pub use records::{Kind, Record, RecordsQuestion, record_of, records};
+pub use records::{
+    FailedCalls, Kind, Record, RecordsQuestion, SamplesFolded, count, count_of, failed, failed_of,
+    folded, folded_of, record_of, records,
+};
 pub use schema::{Place, SchemaError};
 pub use slots::{SlotMap, SlotMapError};
 pub use statement::{Failure, Post, Purpose, Server, Statement};
-pub use usage::{
-    SessionSeen, Usage, UsageQuestion, Width, latest_sessions, session_of, usage, usage_of,
-};
+pub use usage::{Cut, Usage, UsageQuestion, Width, usage, usage_of};

@@ -10,7 +10,7 @@ use crate::native::{NativeError, Row};
 use crate::quote::{fixed, quoted};
 use crate::rows::rank_of_ver;
 use crate::statement::{Purpose, Statement};
-use crate::usage::time;
+use crate::usage::{listed, time};
 
 /// What kind of facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,45 +102,194 @@ const HOST: &str = "scope, cpu_millipercent, cpu_capacity_millicores, mem_rss_by
 /// ids are those of the whole store.
 #[must_use]
 pub fn records(question: &RecordsQuestion<'_>) -> Statement {
-    let (table, columns) = match question.kind {
-        Kind::Calls => ("llm_event", CALL.to_owned()),
-        Kind::CallsWithTexts => ("llm_event", format!("{CALL}{TEXTS}")),
-        Kind::Errors => ("error_event", ERROR.to_owned()),
-        Kind::Events => ("custom_event", EVENT.to_owned()),
-        Kind::Hosts => ("system_metric", HOST.to_owned()),
+    let columns = match question.kind {
+        Kind::Calls => CALL.to_owned(),
+        Kind::CallsWithTexts => format!("{CALL}{TEXTS}"),
+        Kind::Errors => ERROR.to_owned(),
+        Kind::Events => EVENT.to_owned(),
+        Kind::Hosts => HOST.to_owned(),
     };
-    let (first, last) = (Day::near(question.from), Day::near(question.until));
-    let mut only = vec![
-        format!("tenant = {}", quoted(question.tenant)),
-        format!("day >= {} AND day <= {}", first.sql(), last.sql()),
-        format!("event_id >= {}", fixed(FactId::first_at(question.from).0)),
-        format!("event_id < {}", fixed(FactId::first_at(question.until).0)),
-    ];
-    if let Some(after) = question.after {
-        let behind = if question.is_latest_first { '<' } else { '>' };
-        only.push(format!("event_id {behind} {}", fixed(after.0)));
-    }
-    if let Some(id) = question.id {
-        let day = Day::near(id.time()).sql();
-        only.push(format!("day = {day} AND event_id = {}", fixed(id.0)));
-    }
-    if !question.devices.is_empty() {
-        let devices: Vec<String> = question.devices.iter().map(|it| quoted(it)).collect();
-        only.push(format!("device IN ({})", devices.join(", ")));
-    }
-    if let Some((source, session)) = question.session.filter(|_| question.kind != Kind::Hosts) {
-        only.push(format!("source = {} AND session = {}", quoted(source), quoted(session)));
-    }
-    if matches!(question.kind, Kind::Calls | Kind::CallsWithTexts) {
-        only.push("counts = 1".to_owned());
-    }
     let order = if question.is_latest_first { "event_id DESC" } else { "event_id" };
     let sql = format!(
-        "SELECT {HEAD}, {columns} FROM {table} FINAL WHERE {} ORDER BY {order} LIMIT {}",
-        only.join(" AND "),
+        "SELECT {HEAD}, {columns} FROM {} ORDER BY {order} LIMIT {}",
+        question.of_table(),
         question.limit
     );
-    Statement::new(Purpose::Read, sql)
+    Statement::new(Purpose::Ask, sql)
+}
+
+/// Asks how many facts there are, whatever the limit: [`count_of`] reads the answer.
+#[must_use]
+pub fn count(question: &RecordsQuestion<'_>) -> Statement {
+    let sql = format!("SELECT count() AS facts FROM {}", question.of_table());
+    Statement::new(Purpose::Ask, sql)
+}
+
+/// How many.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn count_of(row: Row<'_>) -> Result<u64, NativeError> {
+    row.unsigned("facts")
+}
+
+/// Calls that failed alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedCalls {
+    /// The source.
+    pub source: Text,
+    /// The provider.
+    pub provider: Text,
+    /// The model.
+    pub model: Text,
+    /// The kind of error, in the client's own words.
+    pub error_type: Text,
+    /// How many.
+    pub calls: u64,
+    /// When the last of them did.
+    pub last: UnixMs,
+}
+
+/// Asks why calls failed, the most frequent reasons first: [`failed_of`] reads each row.
+#[must_use]
+pub fn failed(question: &RecordsQuestion<'_>) -> Statement {
+    let names = "source, provider, model, error_type";
+    let sql = format!(
+        "SELECT CAST(source AS String) AS g_source, CAST(provider AS String) AS g_provider,
+            CAST(model AS String) AS g_model, ifNull(error_type, '') AS g_error, count() AS calls,
+            max(ts_ms) AS last_ms
+         FROM (SELECT {names}, ts_ms FROM {} AND isNotNull(error_type))
+         GROUP BY g_source, g_provider, g_model, g_error
+         ORDER BY calls DESC, g_source, g_provider, g_model, g_error LIMIT {}",
+        question.of_table(),
+        question.limit
+    );
+    Statement::new(Purpose::Ask, sql)
+}
+
+/// Calls that failed alike.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn failed_of(row: Row<'_>) -> Result<FailedCalls, NativeError> {
+    Ok(FailedCalls {
+        source: row.text("g_source")?.into(),
+        provider: row.text("g_provider")?.into(),
+        model: row.text("g_model")?.into(),
+        error_type: row.text("g_error")?.into(),
+        calls: row.unsigned("calls")?,
+        last: time(row, "last_ms")?,
+    })
+}
+
+/// Samples of one scope in one stretch of time, as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SamplesFolded {
+    /// Which stretch: its place in those that were asked for.
+    pub stretch: usize,
+    /// What was measured.
+    pub scope: Text,
+    /// How many there are.
+    pub samples: u64,
+    /// Of each value, in the order in which they were asked for: how many samples have it, their sum, and
+    /// the largest.
+    pub values: Vec<Option<(u64, i128, u64)>>,
+}
+
+/// Values are added up in two halves, so that no sum is too large.
+const HALF_BITS: u32 = 32;
+
+macro_rules! folded_names {
+    ($($at:literal)*) => {
+        [$([concat!("n", $at), concat!("h", $at), concat!("l", $at), concat!("m", $at)]),*]
+    };
+}
+
+/// Names of the columns of an answer, which are known only where it is read.
+const FOLDED: [[&str; 4]; 22] =
+    folded_names!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21);
+
+/// Asks for samples, folded by stretches that begin at these times and follow each other: [`folded_of`]
+/// reads each row. The last one ends where the question does.
+#[must_use]
+pub fn folded(question: &RecordsQuestion<'_>, starts: &[UnixMs], values: &[&str; 22]) -> Statement {
+    let starts: Vec<String> =
+        starts.iter().map(|start| format!("toUInt64({})", start.0.max(0))).collect();
+    let each: Vec<String> = values
+        .iter()
+        .zip(FOLDED)
+        .map(|(value, [count, high, low, max])| {
+            let of = format!("ifNull({value}, toUInt64(0))");
+            format!(
+                "count({value}) AS {count}, sum(bitShiftRight({of}, {HALF_BITS})) AS {high}, \
+                 sum(bitAnd({of}, toUInt64(4294967295))) AS {low}, max({of}) AS {max}"
+            )
+        })
+        .collect();
+    let sql = format!(
+        "SELECT arrayCount(edge -> edge <= ts_ms, [{starts}]) AS behind, scope, count() AS samples, {each}
+         FROM {table} GROUP BY behind, scope",
+        starts = starts.join(", "),
+        each = each.join(", "),
+        table = question.of_table(),
+    );
+    Statement::new(Purpose::Ask, sql)
+}
+
+/// Samples of one scope and stretch.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn folded_of(row: Row<'_>) -> Result<SamplesFolded, NativeError> {
+    let behind = usize::try_from(row.unsigned("behind")?).unwrap_or(0);
+    let value = |[count, high, low, max]: [&'static str; 4]| {
+        let samples = row.unsigned(count)?;
+        let sum = (i128::from(row.unsigned(high)?) << HALF_BITS) + i128::from(row.unsigned(low)?);
+        Ok::<_, NativeError>((samples > 0).then_some((samples, sum, row.unsigned(max)?)))
+    };
+    Ok(SamplesFolded {
+        stretch: behind.checked_sub(1).ok_or(NativeError::Value { column: "behind" })?,
+        scope: row.text("scope")?.into(),
+        samples: row.unsigned("samples")?,
+        values: FOLDED.into_iter().map(value).collect::<Result<_, _>>()?,
+    })
+}
+
+impl RecordsQuestion<'_> {
+    /// The table and what passes, as SQL.
+    fn of_table(&self) -> String {
+        let table = match self.kind {
+            Kind::Calls | Kind::CallsWithTexts => "llm_event",
+            Kind::Errors => "error_event",
+            Kind::Events => "custom_event",
+            Kind::Hosts => "system_metric",
+        };
+        let (first, last) = (Day::near(self.from), Day::near(self.until));
+        let mut only = vec![
+            format!("tenant = {}", quoted(self.tenant)),
+            format!("day >= {} AND day <= {}", first.sql(), last.sql()),
+            format!("event_id >= {}", fixed(FactId::first_at(self.from).0)),
+            format!("event_id < {}", fixed(FactId::first_at(self.until).0)),
+        ];
+        if let Some(after) = self.after {
+            let behind = if self.is_latest_first { '<' } else { '>' };
+            only.push(format!("event_id {behind} {}", fixed(after.0)));
+        }
+        if let Some(id) = self.id {
+            let day = Day::near(id.time()).sql();
+            only.push(format!("day = {day} AND event_id = {}", fixed(id.0)));
+        }
+        if !self.devices.is_empty() {
+            only.push(format!("device IN ({})", listed(self.devices)));
+        }
+        if let Some((source, session)) = self.session.filter(|_| self.kind != Kind::Hosts) {
+            only.push(format!("source = {} AND session = {}", quoted(source), quoted(session)));
+        }
+        if matches!(self.kind, Kind::Calls | Kind::CallsWithTexts) {
+            only.push("counts = 1".to_owned());
+        }
+        format!("{table} FINAL WHERE {}", only.join(" AND "))
+    }
 }
 
 /// A fact.

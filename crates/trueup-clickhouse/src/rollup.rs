@@ -112,8 +112,18 @@ pub(crate) fn bounded_money(of: &str) -> String {
 #[must_use]
 pub fn dirty(only: &[(&str, Day)], limit: usize) -> Statement {
     let only = if only.is_empty() { String::new() } else { format!("AND {}", pairs(only)) };
+    Statement::new(Purpose::Read, lacking(&only, limit))
+}
+
+/// The same of one tenant, for whoever asks about its account.
+#[must_use]
+pub fn dirty_of(tenant: &str, limit: usize) -> Statement {
+    Statement::new(Purpose::Ask, lacking(&format!("AND tenant = {}", quoted(tenant)), limit))
+}
+
+fn lacking(only: &str, limit: usize) -> String {
     let kept = "day >= (SELECT max(day) FROM horizon)";
-    let sql = format!(
+    format!(
         "SELECT tenant, day, sum(told) AS marks FROM (
             SELECT tenant, day, max(seq) AS told, toUInt64(0) AS held FROM dirty
             WHERE {kept} {only} GROUP BY tenant, day, receiver
@@ -121,8 +131,26 @@ pub fn dirty(only: &[(&str, Day)], limit: usize) -> Statement {
             SELECT tenant, day, toUInt64(0) AS told, max(marks) AS held FROM rolled
             WHERE {kept} {only} GROUP BY tenant, day)
          GROUP BY tenant, day HAVING sum(told) > sum(held) ORDER BY day DESC, tenant LIMIT {limit}"
+    )
+}
+
+/// Asks how often calls of a tenant were written: [`marks_of`] reads the answer.
+#[must_use]
+pub fn marks(tenant: &str) -> Statement {
+    let sql = format!(
+        "SELECT sum(told) AS marks FROM (
+            SELECT max(seq) AS told FROM dirty WHERE tenant = {} GROUP BY day, receiver)",
+        quoted(tenant)
     );
-    Statement::new(Purpose::Read, sql)
+    Statement::new(Purpose::Ask, sql)
+}
+
+/// How often.
+///
+/// # Errors
+/// What is no row of the answer.
+pub fn marks_of(row: Row<'_>) -> Result<u64, NativeError> {
+    row.unsigned("marks")
 }
 
 /// A day that lacks something.

@@ -10,8 +10,10 @@ use crate::quote::quoted;
 /// The first version whose own features are used where they help. Older ones do as well, for tests:
 /// before it, ClickHouse did not wait until what it had acknowledged was on disk.
 const MODERN: (u32, u32) = (24, 8);
-/// How long a server may work on a statement, and how long it waits for replicas.
+/// How long a server may work on a statement, and on what somebody waits for to see it; and how long it waits
+/// for replicas.
 const EXECUTION_SECONDS_MAX: &str = "120";
+const ASKED_SECONDS_MAX: &str = "20";
 const QUORUM_WAIT_MS: &str = "10000";
 
 /// What is to be done, and for what: by that it is sent.
@@ -32,6 +34,8 @@ pub enum Purpose {
     Probe,
     /// To read.
     Read,
+    /// To answer a question about an account: it is let go where it takes long, or nobody waits any more.
+    Ask,
     /// To write what must not be lost.
     Write,
     /// To change tables.
@@ -41,7 +45,9 @@ pub enum Purpose {
 impl Statement {
     pub(crate) fn new(purpose: Purpose, sql: impl Into<String>) -> Self {
         let sql = match purpose {
-            Purpose::Probe | Purpose::Read => format!("{} FORMAT Native", sql.into()),
+            Purpose::Probe | Purpose::Read | Purpose::Ask => {
+                format!("{} FORMAT Native", sql.into())
+            }
             Purpose::Write | Purpose::Define => sql.into(),
         };
         Self { sql, rows: None, purpose }
@@ -82,6 +88,12 @@ const READ: [(&str, &str); 2] = [
     // Each partition is a week or month of the key's day.
     ("do_not_merge_across_partitions_select_final", "1"),
 ];
+/// The same of what is asked about an account.
+const ASK: [(&str, &str); 3] = [
+    ("max_execution_time", ASKED_SECONDS_MAX),
+    ("do_not_merge_across_partitions_select_final", "1"),
+    ("cancel_http_readonly_queries_on_client_close", "1"),
+];
 /// Settings of writing.
 const WRITE: [(&str, &str); 5] = [
     ("max_execution_time", EXECUTION_SECONDS_MAX),
@@ -114,7 +126,7 @@ impl Server {
     /// What tells of a server.
     #[must_use]
     pub fn probe() -> Statement {
-        let named = READ.iter().chain(&WRITE).chain(&QUORUM).map(|(name, _)| *name);
+        let named = READ.iter().chain(&ASK).chain(&WRITE).chain(&QUORUM).map(|(name, _)| *name);
         let named: BTreeSet<String> =
             named.chain([SEQUENTIAL, "insert_quorum"]).map(quoted).collect();
         let named: Vec<String> = named.into_iter().collect();
@@ -179,6 +191,7 @@ impl Server {
         match purpose {
             Purpose::Probe | Purpose::Define => {}
             Purpose::Read => take(&READ),
+            Purpose::Ask => take(&ASK),
             Purpose::Write => take(&WRITE),
         }
         if is_replicated && purpose == Purpose::Write && self.quorum > 1 {
@@ -186,7 +199,7 @@ impl Server {
             settings.push(("insert_quorum", self.quorum.to_string()));
         }
         // Sums are inserted from what is read.
-        let is_reading = matches!(purpose, Purpose::Read | Purpose::Write);
+        let is_reading = !matches!(purpose, Purpose::Probe | Purpose::Define);
         if is_replicated && is_reading && (2..self.replicas).contains(&self.quorum) {
             settings.push((SEQUENTIAL, "1".to_owned()));
         }

@@ -22,6 +22,33 @@ pub enum Width {
     Day,
 }
 
+/// Days in UTC, one after the other, that are cut: stretches begin in each of them at midnight and at
+/// these quarters of an hour, from 1 to 95, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The first day.
+    pub first: Day,
+    /// The last one.
+    pub last: Day,
+    /// Where they are cut.
+    pub quarters: Vec<u8>,
+}
+
+impl Cut {
+    /// Puts days that are cut alike, and follow each other, into one: days in order, each with its quarters.
+    #[must_use]
+    pub fn joined(days: impl IntoIterator<Item = (Day, Vec<u8>)>) -> Vec<Self> {
+        let mut cuts: Vec<Self> = Vec::new();
+        for (day, quarters) in days {
+            match cuts.last_mut() {
+                Some(cut) if cut.quarters == quarters && cut.last.ahead(1) == day => cut.last = day,
+                _ => cuts.push(Self { first: day, last: day, quarters }),
+            }
+        }
+        cuts
+    }
+}
+
 /// Which sums are wanted, and what they are told apart by besides their series.
 #[derive(Debug, Clone)]
 pub struct UsageQuestion<'a> {
@@ -29,20 +56,26 @@ pub struct UsageQuestion<'a> {
     pub tenant: &'a str,
     /// In stretches of this length. Where sessions matter, it is taken as quarters.
     pub width: Width,
+    /// Days that are cut into several stretches, where these are days.
+    pub cuts: &'a [Cut],
     /// From the stretch that begins here or is the first behind it.
     pub from: UnixMs,
     /// As long as they begin before.
     pub until: UnixMs,
+    /// Days whose sums lack something, which are read from their calls.
+    pub unsummed: &'a [Day],
     /// Of these devices; of all where none is named.
     pub devices: &'a [&'a str],
-    /// Of these sessions, by source and name; of all where none is named.
-    pub sessions: &'a [(&'a str, &'a str)],
+    /// Of sessions of this name; of all where none is named.
+    pub session: Option<&'a str>,
     /// Whether stretches are told apart, or only what lies in all of them.
     pub is_by_time: bool,
     /// Whether devices are told apart.
     pub is_by_device: bool,
     /// Whether sessions are told apart.
     pub is_by_session: bool,
+    /// At most so many sums.
+    pub limit: usize,
 }
 
 impl<'a> UsageQuestion<'a> {
@@ -52,14 +85,21 @@ impl<'a> UsageQuestion<'a> {
         Self {
             tenant,
             width,
+            cuts: &[],
             from: UnixMs(i64::MIN),
             until: UnixMs(i64::MAX),
+            unsummed: &[],
             devices: &[],
-            sessions: &[],
+            session: None,
             is_by_time: true,
             is_by_device: false,
             is_by_session: false,
+            limit: usize::MAX,
         }
+    }
+
+    const fn is_quarter(&self) -> bool {
+        matches!(self.width, Width::Quarter) || self.is_by_session || self.session.is_some()
     }
 }
 
@@ -82,26 +122,29 @@ const SERIES: [&str; 7] =
     ["source", "provider", "model", "project", "kind", "price_class", "has_cost"];
 
 /// Asks for sums: [`usage_of`] reads each row.
+///
+/// Days come from their sums as a whole, those that are cut from quarters, and those whose sums lack
+/// something from their calls.
 #[must_use]
 pub fn usage(question: &UsageQuestion<'_>) -> Statement {
-    let is_session = question.is_by_session || !question.sessions.is_empty();
-    let is_quarter = is_session || question.width == Width::Quarter;
+    let is_quarter = question.is_quarter();
     let mut groups = SERIES.to_vec();
-    let mut key = Vec::new();
-    if question.is_by_time {
-        key.push("day");
-        key.extend(is_quarter.then_some("quarter"));
-    }
     groups.extend(question.is_by_device.then_some("device"));
     groups.extend(question.is_by_session.then_some("session"));
-
     let mut taken: Vec<&str> = groups.clone();
     taken.extend((!question.devices.is_empty() && !question.is_by_device).then_some("device"));
-    taken.extend((is_session && !question.is_by_session).then_some("session"));
+    taken.extend((question.session.is_some() && !question.is_by_session).then_some("session"));
     taken.extend(["calls", "errors", "reported_cost", "first_ms", "last_ms"]);
     taken.extend(TOKENS);
-    let joined: Vec<String> = taken.iter().map(|name| format!("{name} AS g_{name}")).collect();
 
+    let mut parts =
+        vec![of_sums(question, if is_quarter { Width::Quarter } else { Width::Day }, &taken)];
+    if !is_quarter && !question.cuts.is_empty() {
+        parts.push(of_sums(question, Width::Quarter, &taken));
+    }
+    if !question.unsummed.is_empty() {
+        parts.push(of_calls(question, &taken));
+    }
     let mut sums = vec![
         format!("{} AS sum_calls", bounded_sum("g_calls")),
         format!("{} AS sum_errors", bounded_sum("g_errors")),
@@ -110,30 +153,123 @@ pub fn usage(question: &UsageQuestion<'_>) -> Statement {
         "max(g_last_ms) AS max_last_ms".to_owned(),
     ];
     sums.extend(TOKENS.map(|name| format!("{} AS sum_{name}", bounded_sum(&format!("g_{name}")))));
-    let grouped: Vec<String> = groups.iter().map(|name| format!("g_{name}")).collect();
-    let key_and_groups: Vec<String> =
-        key.iter().map(|name| (*name).to_owned()).chain(grouped).collect();
-
-    let table = if is_quarter { "roll_quarter" } else { "roll_day" };
+    let key: &[&str] = if question.is_by_time { &["day", "cell"] } else { &[] };
+    let grouped = groups.iter().map(|name| format!("g_{name}"));
+    let by: Vec<String> = key.iter().map(|name| (*name).to_owned()).chain(grouped).collect();
     let sql = format!(
-        "SELECT {by}, {sums} FROM (
-            SELECT {of_table} FROM {table} FINAL WHERE tenant = {tenant} AND {within}
-         ) ARRAY JOIN {joined} {only} GROUP BY {by}{ordered}",
-        by = key_and_groups.join(", "),
+        "SELECT {by}, {sums} FROM ({parts}) {only} GROUP BY {by}{ordered}{limit}",
+        by = by.join(", "),
         sums = sums.join(", "),
-        of_table = key.iter().chain(&taken).copied().collect::<Vec<_>>().join(", "),
-        tenant = quoted(question.tenant),
-        within = within(question, is_quarter),
-        joined = joined.join(", "),
+        parts = parts.join(" UNION ALL "),
         only = only(question),
-        ordered =
-            if key.is_empty() { String::new() } else { format!(" ORDER BY {}", key.join(", ")) },
+        ordered = if question.is_by_time { " ORDER BY day, cell" } else { "" },
+        limit = limited(question.limit),
     );
-    Statement::new(Purpose::Read, sql)
+    Statement::new(Purpose::Ask, sql)
+}
+
+fn limited(limit: usize) -> String {
+    if limit == usize::MAX { String::new() } else { format!(" LIMIT {limit}") }
+}
+
+/// What sums of this width say: of days those that are not cut, or else of quarters those of days that are.
+fn of_sums(question: &UsageQuestion<'_>, width: Width, taken: &[&str]) -> String {
+    let is_quarter = width == Width::Quarter;
+    let table = if is_quarter { "roll_quarter" } else { "roll_day" };
+    let mut only = vec![format!("tenant = {}", quoted(question.tenant)), within(question, width)];
+    if !question.is_quarter() && !question.cuts.is_empty() {
+        let cut = cut_days(question.cuts);
+        only.push(if is_quarter { cut } else { format!("NOT {cut}") });
+    }
+    if !question.unsummed.is_empty() {
+        only.push(format!("day NOT IN ({})", days(question.unsummed)));
+    }
+    if let Some(session) = question.session {
+        only.push(format!("has(session, {})", quoted(session)));
+    }
+    let cell = if is_quarter { cell(question) } else { "toUInt8(0)".to_owned() };
+    let joined: Vec<String> = taken.iter().map(|name| format!("{name} AS g_{name}")).collect();
+    let names: Vec<String> = taken.iter().map(|name| format!("g_{name}")).collect();
+    format!(
+        "SELECT day, cell, {names} FROM (SELECT day, {cell} AS cell, {taken} FROM {table} FINAL WHERE {only})
+         ARRAY JOIN {joined}",
+        names = names.join(", "),
+        taken = taken.join(", "),
+        only = only.join(" AND "),
+        joined = joined.join(", "),
+    )
+}
+
+/// What the calls of days say whose sums lack something.
+fn of_calls(question: &UsageQuestion<'_>, taken: &[&str]) -> String {
+    let of_name = |name: &str| match name {
+        "has_cost" => "toUInt8(isNotNull(reported_cost))".to_owned(),
+        "calls" => "toUInt64(1)".to_owned(),
+        "errors" => "toUInt64(isNotNull(error_type))".to_owned(),
+        "reported_cost" => "ifNull(reported_cost, toInt64(0))".to_owned(),
+        "first_ms" | "last_ms" => "ts_ms".to_owned(),
+        "source" | "provider" | "model" | "project" | "kind" => format!("CAST({name} AS String)"),
+        _ => name.to_owned(),
+    };
+    let mut columns: Vec<&str> = vec!["day", "ts_ms", "reported_cost", "error_type"];
+    let is_column = |name: &&&str| {
+        !["has_cost", "calls", "errors", "reported_cost", "first_ms", "last_ms"].contains(name)
+    };
+    columns.extend(taken.iter().filter(is_column));
+    let taken: Vec<String> =
+        taken.iter().map(|name| format!("{} AS g_{name}", of_name(name))).collect();
+    let mut when = within(question, question.width);
+    if question.is_quarter() {
+        when = within(question, Width::Quarter);
+    } else if !question.cuts.is_empty() {
+        let (cut, quarters) = (cut_days(question.cuts), within(question, Width::Quarter));
+        when = format!("(NOT {cut} AND {when} OR {cut} AND {quarters})");
+    }
+    format!(
+        "SELECT day, {cell} AS cell, {taken} FROM (
+            SELECT {columns}, toUInt8(intDiv(ts_ms % 86400000, 900000)) AS quarter FROM llm_event FINAL
+            WHERE tenant = {tenant} AND day IN ({days}) AND counts = 1) WHERE {when}",
+        columns = columns.join(", "),
+        cell = cell(question),
+        taken = taken.join(", "),
+        tenant = quoted(question.tenant),
+        days = days(question.unsummed),
+    )
+}
+
+/// The quarter at which the stretch begins that a quarter lies in.
+fn cell(question: &UsageQuestion<'_>) -> String {
+    if question.is_quarter() {
+        return "quarter".to_owned();
+    }
+    let cuts = question.cuts.iter().filter(|cut| !cut.quarters.is_empty());
+    let mut cases: Vec<String> = Vec::new();
+    for cut in cuts {
+        for quarter in cut.quarters.iter().rev() {
+            cases.push(format!("{} AND quarter >= {quarter}, toUInt8({quarter})", between(cut)));
+        }
+    }
+    if cases.is_empty() {
+        return "toUInt8(0)".to_owned();
+    }
+    format!("multiIf({}, toUInt8(0))", cases.join(", "))
+}
+
+fn between(cut: &Cut) -> String {
+    format!("day >= {} AND day <= {}", cut.first.sql(), cut.last.sql())
+}
+
+fn cut_days(cuts: &[Cut]) -> String {
+    format!("({})", cuts.iter().map(between).collect::<Vec<_>>().join(" OR "))
+}
+
+fn days(days: &[Day]) -> String {
+    days.iter().map(|day| day.sql()).collect::<Vec<_>>().join(", ")
 }
 
 /// Stretches that begin between two times.
-fn within(question: &UsageQuestion<'_>, is_quarter: bool) -> String {
+fn within(question: &UsageQuestion<'_>, width: Width) -> String {
+    let is_quarter = width == Width::Quarter;
     let width_ms = if is_quarter { QUARTER_MS } else { DAY_MS };
     let up = |time: UnixMs| UnixMs(time.0.saturating_add(width_ms - 1)).floor(width_ms);
     let (from, until) = (up(question.from), up(question.until));
@@ -161,17 +297,17 @@ fn within(question: &UsageQuestion<'_>, is_quarter: bool) -> String {
 fn only(question: &UsageQuestion<'_>) -> String {
     let mut parts = Vec::new();
     if !question.devices.is_empty() {
-        let devices: Vec<String> = question.devices.iter().map(|it| quoted(it)).collect();
-        parts.push(format!("g_device IN ({})", devices.join(", ")));
+        parts.push(format!("g_device IN ({})", listed(question.devices)));
     }
-    if !question.sessions.is_empty() {
-        let sessions = question.sessions.iter();
-        let sessions: Vec<String> = sessions
-            .map(|(source, name)| format!("({}, {})", quoted(source), quoted(name)))
-            .collect();
-        parts.push(format!("(g_source, g_session) IN ({})", sessions.join(", ")));
+    if let Some(session) = question.session {
+        parts.push(format!("g_session = {}", quoted(session)));
     }
     if parts.is_empty() { String::new() } else { format!("WHERE {}", parts.join(" AND ")) }
+}
+
+/// Texts as SQL.
+pub(crate) fn listed(texts: &[&str]) -> String {
+    texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")
 }
 
 /// A sum.
@@ -179,13 +315,11 @@ fn only(question: &UsageQuestion<'_>) -> String {
 /// # Errors
 /// What is no row of the answer.
 pub fn usage_of(question: &UsageQuestion<'_>, row: Row<'_>) -> Result<Usage, NativeError> {
-    let is_quarter =
-        question.width == Width::Quarter || question.is_by_session || !question.sessions.is_empty();
     let start = if question.is_by_time {
         let day = row.unsigned("day")?;
         let day = Day::of_column(day).ok_or(NativeError::Value { column: "day" })?;
-        let quarter = if is_quarter { row.unsigned("quarter")? } else { 0 };
-        UnixMs(day.start().0 + i64::try_from(quarter).unwrap_or(0) * QUARTER_MS)
+        let cell = i64::try_from(row.unsigned("cell")?).unwrap_or(0);
+        UnixMs(day.start().0 + cell * QUARTER_MS)
     } else {
         question.from
     };
@@ -229,48 +363,6 @@ fn series_of(row: Row<'_>, device: &str) -> Result<Series, NativeError> {
     })
 }
 
-/// A session, and when its last call was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionSeen {
-    /// The source.
-    pub source: Text,
-    /// Its name there.
-    pub session: Text,
-    /// Its last call in what was asked.
-    pub last: UnixMs,
-}
-
-/// Asks for the sessions with the latest calls in a window, the last first: [`session_of`] reads each row.
-/// Of what several shards say, the `limit` latest are those of the whole store; what they used is asked
-/// by their names.
-#[must_use]
-pub fn latest_sessions(question: &UsageQuestion<'_>, limit: usize) -> Statement {
-    let sql = format!(
-        "SELECT g_source, g_session, max(g_last_ms) AS max_last_ms FROM (
-            SELECT device, source, session, last_ms FROM roll_quarter FINAL
-            WHERE tenant = {tenant} AND {within}
-         ) ARRAY JOIN device AS g_device, source AS g_source, session AS g_session, last_ms AS g_last_ms
-         {only} GROUP BY g_source, g_session
-         ORDER BY max_last_ms DESC, g_source, g_session LIMIT {limit}",
-        tenant = quoted(question.tenant),
-        within = within(question, true),
-        only = only(question),
-    );
-    Statement::new(Purpose::Read, sql)
-}
-
-/// A session.
-///
-/// # Errors
-/// What is no row of the answer.
-pub fn session_of(row: Row<'_>) -> Result<SessionSeen, NativeError> {
-    Ok(SessionSeen {
-        source: row.text("g_source")?.into(),
-        session: row.text("g_session")?.into(),
-        last: time(row, "max_last_ms")?,
-    })
-}
-
 pub(crate) fn time(row: Row<'_>, column: &'static str) -> Result<UnixMs, NativeError> {
     let ms = i64::try_from(row.unsigned(column)?).ok();
     ms.map(UnixMs).ok_or(NativeError::Value { column })
@@ -287,26 +379,51 @@ mod tests {
     /// Only stretches that begin in a window are of it.
     #[test]
     fn a_window_is_rounded_up_to_stretches() {
-        let asked = |from: &str, until: &str, is_quarter| {
+        let asked = |from: &str, until: &str, width| {
             let question = UsageQuestion {
                 from: at(from),
                 until: at(until),
                 ..UsageQuestion::of("acme", Width::Day)
             };
-            within(&question, is_quarter)
+            within(&question, width)
         };
         let (noon, night) = ("2026-11-20T12:00:01Z", "2026-11-22T00:00:00Z");
-        assert_eq!(asked(noon, night, false), "day >= toDate(20778) AND day < toDate(20779)");
+        assert_eq!(asked(noon, night, Width::Day), "day >= toDate(20778) AND day < toDate(20779)");
         assert_eq!(
-            asked(noon, night, true),
+            asked(noon, night, Width::Quarter),
             "day >= toDate(20777) AND day <= toDate(20779) AND (day > toDate(20777) OR quarter >= 49) \
              AND (day < toDate(20779) OR quarter < 0)"
         );
-        assert_eq!(asked(night, noon, true), "0");
-        assert_eq!(asked("1969-01-01T00:00:00Z", "1970-01-02T00:00:00Z", true), "0");
+        assert_eq!(asked(night, noon, Width::Quarter), "0");
+        assert_eq!(asked("1969-01-01T00:00:00Z", "1970-01-02T00:00:00Z", Width::Quarter), "0");
         let all = UsageQuestion::of("acme", Width::Day);
-        assert_eq!(within(&all, true), "day >= toDate(4) AND day <= toDate(49672)");
-        assert_eq!(within(&all, false), "day >= toDate(4) AND day <= toDate(49672)");
+        for width in [Width::Quarter, Width::Day] {
+            assert_eq!(within(&all, width), "day >= toDate(4) AND day <= toDate(49672)");
+        }
+    }
+
+    #[test]
+    fn days_that_are_cut_alike_are_one_run() {
+        let day = |number: u16| Day::FIRST.ahead(number);
+        let cuts = Cut::joined([
+            (day(1), vec![73]),
+            (day(2), vec![73]),
+            (day(3), vec![77]),
+            (day(5), vec![77]),
+        ]);
+        let run = |first, last, quarter| Cut {
+            first: day(first),
+            last: day(last),
+            quarters: vec![quarter],
+        };
+        assert_eq!(cuts, [run(1, 2, 73), run(3, 3, 77), run(5, 5, 77)]);
+        let question = UsageQuestion { cuts: &cuts, ..UsageQuestion::of("acme", Width::Day) };
+        let told = cell(&question);
+        let first =
+            "multiIf(day >= toDate(5) AND day <= toDate(6) AND quarter >= 73, toUInt8(73), ";
+        assert!(told.starts_with(first) && told.ends_with(", toUInt8(0))"), "{told}");
+        // Where quarters are asked for anyhow, nothing is cut.
+        assert_eq!(cell(&UsageQuestion { width: Width::Quarter, ..question }), "quarter");
     }
 
     #[test]
@@ -314,13 +431,12 @@ mod tests {
         let hostile = "'; DROP TABLE roll_day --";
         let question = UsageQuestion {
             devices: &[hostile],
-            sessions: &[(hostile, hostile)],
+            session: Some(hostile),
+            unsummed: &[Day::FIRST],
             ..UsageQuestion::of(hostile, Width::Day)
         };
-        for statement in [usage(&question), latest_sessions(&question, 5)] {
-            let without = statement.sql.replace(r"'\'; DROP TABLE roll_day --'", "?");
-            assert!(!without.contains("DROP"), "{without}");
-            assert_eq!(without.matches('?').count(), 4);
-        }
+        let without = usage(&question).sql.replace(r"'\'; DROP TABLE roll_day --'", "?");
+        assert!(!without.contains("DROP"), "{without}");
+        assert_eq!(without.matches('?').count(), 5);
     }
 }

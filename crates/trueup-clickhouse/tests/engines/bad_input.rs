@@ -1,7 +1,7 @@
 //! What is torn, hostile or out of place.
 
 use trueup_clickhouse::{
-    Failure, Purpose, Statement, Unkept, UsageQuestion, Width, quoted, schema, upkeep,
+    Day, Failure, Purpose, Statement, Unkept, UsageQuestion, Width, quoted, schema, upkeep,
 };
 use trueup_core::{Delivery, Fact, FactId, Key, SessionTotal, UnixMs, Version, Word};
 
@@ -22,8 +22,7 @@ fn a_torn_insert_is_refused_as_a_whole() {
         let delivery = Delivery { device: "laptop".into(), words, ..Delivery::default() };
         let mark = trueup_clickhouse::Mark { receiver: 1, seq: 1 };
         let told = [trueup_clickhouse::Told { tenant: "acme", delivery: &delivery }];
-        let flush =
-            trueup_clickhouse::Flush::of(&told, &store.map, trueup_clickhouse::Day::FIRST, mark);
+        let flush = trueup_clickhouse::Flush::of(&told, &store.map, Day::FIRST, mark);
         for insert in &flush.facts {
             let rows = insert.statement.rows.as_ref().unwrap();
             for _ in 0..25 {
@@ -62,10 +61,10 @@ fn hostile_texts_are_texts() {
         }
         // And as the names of tenants, devices and sessions that nobody has.
         for text in &texts[..40] {
-            let sessions = [(text.as_str(), text.as_str())];
             let question = UsageQuestion {
                 devices: &[text.as_str()],
-                sessions: &sessions,
+                session: Some(text),
+                unsummed: &[Day::LAST],
                 ..UsageQuestion::of(text, Width::Quarter)
             };
             assert_eq!(store.usage(&question), []);

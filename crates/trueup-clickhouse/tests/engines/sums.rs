@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trueup_clickhouse::{Day, UsageQuestion, Width, latest_sessions, session_of, upkeep};
+use trueup_clickhouse::{Cut, Day, UsageQuestion, Width, upkeep};
 use trueup_core::{Counters, DAY_MS, Delivery, Fact, QUARTER_MS, UnixMs, Version, Word};
 
 use crate::store::{NOW, Store, on_each, on_each_with};
@@ -217,60 +217,92 @@ fn stretches_of_time_and_devices_are_what_is_asked() {
         let parts: Vec<_> = made.iter().map(|(tenant, it)| (*tenant, it)).collect();
         store.keep(&parts).unwrap();
         truth.hear_all(&parts);
-        store.roll_all();
-        for _ in 0..20 {
-            let width = if dice.is(50) { Width::Day } else { Width::Quarter };
-            let width_ms = if width == Width::Day { DAY_MS } else { QUARTER_MS };
+        let all: Vec<Day> = (0..8).map(|day| Day::near(NOW).back(day)).rev().collect();
+        for round in 0..30 {
+            if round == 10 {
+                store.roll_all();
+            }
+            let width = if dice.is(70) { Width::Day } else { Width::Quarter };
             let mut time =
                 || UnixMs(NOW.0 - i64::try_from(dice.below(8 * DAY_MS.cast_unsigned())).unwrap());
             let (a, b) = (time(), time());
             let (from, until) = (a.min(b), a.max(b));
             let devices: &[&str] = if dice.is(50) { &["laptop", "ci'1"] } else { &[] };
-            let question =
-                UsageQuestion { from, until, devices, ..UsageQuestion::of("acme", width) };
-            let calls: u64 = store.usage(&question).iter().map(|usage| usage.counters.calls).sum();
-            let is_asked = |(tenant, _, device, call): &(&str, _, &str, &trueup_core::Call)| {
-                let start = call.time.floor(width_ms);
-                *tenant == "acme"
-                    && (from..until).contains(&start)
-                    && (devices.is_empty() || devices.contains(device))
+            // Until sums are worked out all is read from calls, and then whatever is named is.
+            let unsummed: Vec<Day> =
+                all.iter().copied().filter(|_| round < 10 || dice.is(30)).collect();
+            let cuts = if dice.is(50) {
+                let cut = |dice: &mut Dice| {
+                    let quarters = [vec![22], vec![73], vec![20, 73], vec![]];
+                    let at = usize::try_from(dice.below(4)).unwrap();
+                    quarters[at].clone()
+                };
+                let days: Vec<_> = all.iter().map(|day| (*day, cut(&mut dice))).collect();
+                Cut::joined(days.into_iter().filter(|(_, quarters)| !quarters.is_empty()))
+            } else {
+                Vec::new()
             };
-            let expected = truth.calls().filter(is_asked).count() as u64;
-            assert_eq!(calls, expected, "{question:?}");
+            let question = UsageQuestion {
+                from,
+                until,
+                devices,
+                unsummed: &unsummed,
+                cuts: &cuts,
+                ..UsageQuestion::of("acme", width)
+            };
+            // Where the stretch begins that a call is in, and what is looked at of it.
+            let stretch = |time: UnixMs| {
+                let quarter = time.floor(QUARTER_MS);
+                if width == Width::Quarter {
+                    return (quarter, quarter);
+                }
+                let midnight = time.floor(DAY_MS);
+                let day = Day::near(time);
+                match cuts.iter().find(|cut| (cut.first..=cut.last).contains(&day)) {
+                    None => (midnight, midnight),
+                    Some(cut) => {
+                        let edges = cut.quarters.iter();
+                        let edges =
+                            edges.map(|edge| UnixMs(midnight.0 + i64::from(*edge) * QUARTER_MS));
+                        let start = edges.filter(|edge| *edge <= quarter).max();
+                        (start.unwrap_or(midnight), quarter)
+                    }
+                }
+            };
+            let mut told: BTreeMap<UnixMs, u64> = BTreeMap::new();
+            for usage in store.usage(&question) {
+                *told.entry(usage.start).or_default() += usage.counters.calls;
+            }
+            let mut expected: BTreeMap<UnixMs, u64> = BTreeMap::new();
+            for (tenant, _, device, call) in truth.calls() {
+                let (start, looked_at) = stretch(call.time);
+                let is_asked = tenant == "acme"
+                    && (from..until).contains(&looked_at)
+                    && (devices.is_empty() || devices.contains(&&*device));
+                if is_asked {
+                    *expected.entry(start).or_default() += 1;
+                }
+            }
+            assert_eq!(told, expected, "{question:?}");
         }
-        // Sessions, the last first.
-        let question = UsageQuestion::of("acme", Width::Quarter);
-        let mut latest = BTreeMap::new();
-        for shard in 0..store.shards() {
-            store.rows(shard, &latest_sessions(&question, 3), &mut |row| {
-                let seen = session_of(row).unwrap();
-                let name = (seen.source.to_string(), seen.session.to_string());
-                let last = latest.entry(name).or_insert(seen.last);
-                *last = (*last).max(seen.last);
-            });
+        // What a session used, whatever agents have one of this name.
+        let sessions: BTreeSet<String> = truth
+            .calls()
+            .filter(|(tenant, ..)| *tenant == "acme")
+            .map(|(_, _, _, call)| call.origin.session.to_string())
+            .collect();
+        for session in &sessions {
+            let question = UsageQuestion {
+                session: Some(session),
+                is_by_time: false,
+                ..UsageQuestion::of("acme", Width::Quarter)
+            };
+            let calls: u64 = store.usage(&question).iter().map(|usage| usage.counters.calls).sum();
+            let is_of = |(tenant, _, _, call): &(&str, _, &str, &trueup_core::Call)| {
+                *tenant == "acme" && *call.origin.session == **session
+            };
+            assert_eq!(calls, truth.calls().filter(is_of).count() as u64);
         }
-        let mut expected = BTreeMap::new();
-        for (_, _, _, call) in truth.calls().filter(|(tenant, ..)| *tenant == "acme") {
-            let name = (call.origin.source.to_string(), call.origin.session.to_string());
-            let last = expected.entry(name).or_insert(call.time);
-            *last = (*last).max(call.time);
-        }
-        let first_three = |of: &BTreeMap<(String, String), UnixMs>| {
-            let mut all: Vec<_> = of.iter().map(|(name, last)| (*last, name.clone())).collect();
-            all.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-            all.truncate(3);
-            all
-        };
-        assert_eq!(first_three(&latest), first_three(&expected));
-        // And what one of them used.
-        let (_, (source, session)) = first_three(&expected).remove(0);
-        let sessions = [(source.as_str(), session.as_str())];
-        let question = UsageQuestion { sessions: &sessions, is_by_time: false, ..question };
-        let calls: u64 = store.usage(&question).iter().map(|usage| usage.counters.calls).sum();
-        let is_of = |(tenant, _, _, call): &(&str, _, &str, &trueup_core::Call)| {
-            *tenant == "acme" && *call.origin.source == *source && *call.origin.session == *session
-        };
-        assert_eq!(calls, truth.calls().filter(is_of).count() as u64);
     });
 }
 
