@@ -215,6 +215,7 @@ const FOLDED: [[&str; 4]; 22] =
 pub fn folded(question: &RecordsQuestion<'_>, starts: &[UnixMs], values: &[&str; 22]) -> Statement {
     let starts: Vec<String> =
         starts.iter().map(|start| format!("toUInt64({})", start.0.max(0))).collect();
+    // Old servers do not read a column that only a lambda names: `ts_ms >= 0` makes them.
     let each: Vec<String> = values
         .iter()
         .zip(FOLDED)
@@ -228,7 +229,7 @@ pub fn folded(question: &RecordsQuestion<'_>, starts: &[UnixMs], values: &[&str;
         .collect();
     let sql = format!(
         "SELECT arrayCount(edge -> edge <= ts_ms, [{starts}]) AS behind, scope, count() AS samples, {each}
-         FROM {table} GROUP BY behind, scope",
+         FROM {table} AND ts_ms >= 0 GROUP BY behind, scope",
         starts = starts.join(", "),
         each = each.join(", "),
         table = question.of_table(),

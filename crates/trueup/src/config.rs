@@ -25,7 +25,9 @@ use trueup_agents::{Environment, Root};
 pub(crate) use self::settings::{SETTINGS, Setting};
 use crate::budget;
 use crate::hooks::openclaw;
+use crate::hub::Tenant;
 use crate::telemetry;
+use crate::usage::Keeping;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) is_kept_here: bool,
     /// Whether connections to providers are this account's.
     pub(crate) has_bills: bool,
+    /// The tenant of a hub whose account is on ClickHouse.
+    tenant: Option<Tenant>,
     /// Whether it answers a tenant of a hub, whom the hub's own paths do not concern.
     is_of_tenant: bool,
 }
@@ -80,9 +84,10 @@ impl Config {
         Self { is_kept_here: true, ..self }
     }
 
-    /// The same for what answers the tenant of a hub whose ledger this is: nothing of this machine's
+    /// The same for what answers the tenant of a hub whose account this is: nothing of this machine's
     /// agents, budgets and paths is in it, and its connections to providers where they are the tenant's.
-    pub(crate) fn of_tenant(self, ledger: &Path) -> Self {
+    pub(crate) fn of_tenant(self, kept: &Keeping) -> Self {
+        let ledger = kept.ledger();
         let has_bills =
             self.text("hub_bills").is_some_and(|name| ledger.file_stem() == Some(name.as_ref()));
         let config = self.with("ledger", ledger.display().to_string());
@@ -90,9 +95,18 @@ impl Config {
         Self {
             has_bills,
             is_of_tenant: true,
+            tenant: kept.tenant().cloned(),
             budgets: Vec::new(),
             environment: Environment { home, ..Environment::default() },
             ..config.kept_here()
+        }
+    }
+
+    /// Where the account is kept.
+    pub(crate) fn kept(&self) -> Keeping {
+        match &self.tenant {
+            Some(tenant) => Keeping::on_clickhouse(self.ledger(), tenant.clone()),
+            None => Keeping::in_ledger(self.ledger()),
         }
     }
 
@@ -174,6 +188,7 @@ impl Config {
             environment,
             is_kept_here: false,
             has_bills: true,
+            tenant: None,
             is_of_tenant: false,
         };
         let spool = config.spool(openclaw::SOURCE);

@@ -1,6 +1,5 @@
 //! The devices of a hub's account: how each is, and what is known to be missing of it.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -9,7 +8,7 @@ use trueup_core::{Sender, SenderStatus, UnixMs};
 use trueup_ledger::{Device, DeviceLedger, Reader};
 
 use crate::config::Config;
-use crate::usage::reader_of;
+use crate::usage::{Keeping, reader_of};
 
 /// Heartbeats that may be missed before a device is called silent.
 const HEARTBEATS_MISSED_MAX: u32 = 3;
@@ -54,9 +53,14 @@ impl Part<'_> {
     pub(crate) const ALL: Self = Part { behind: "", limit: usize::MAX };
 }
 
-/// The devices of the account at `ledger`, of which a part is told one by one.
-pub(crate) fn told(ledger: &Path, config: &Config, now: UnixMs, part: Part<'_>) -> Result<Value> {
-    let Fleet { devices, silent_after } = Fleet::read(&reader_of(ledger, None)?, config, now)?;
+/// The devices of an account, of which a part is told one by one.
+pub(crate) fn told(kept: &Keeping, config: &Config, now: UnixMs, part: Part<'_>) -> Result<Value> {
+    // Out of ClickHouse it is not known which words were known before: rows meet later.
+    let (devices, has_duplicates) = match kept.tenant() {
+        Some(tenant) => (tenant.devices()?, false),
+        None => (reader_of(kept.ledger(), None)?.devices()?, true),
+    };
+    let Fleet { devices, silent_after } = Fleet::of(devices, config, now)?;
     let count = |wanted: State| devices.iter().filter(|(_, state)| *state == wanted).count();
     let counts: Map<String, Value> =
         State::ALL.iter().map(|state| (state.name().to_owned(), count(*state).into())).collect();
@@ -64,7 +68,7 @@ pub(crate) fn told(ledger: &Path, config: &Config, now: UnixMs, part: Part<'_>) 
     let behind = devices.get(from..).unwrap_or_default();
     let shown = behind.get(..part.limit).unwrap_or(behind);
     let next = shown.last().filter(|_| shown.len() < behind.len());
-    let rows = shown.iter().map(|(device, state)| row(device, *state, now));
+    let rows = shown.iter().map(|(device, state)| row(device, *state, has_duplicates, now));
     Ok(json!({
         "schema": 1,
         "as_of": now.to_string(),
@@ -86,11 +90,15 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Looks at them; there are none on a machine that is no hub.
+    /// Looks at those of a ledger; there are none on a machine that is no hub.
     pub(crate) fn read(reader: &Reader, config: &Config, now: UnixMs) -> Result<Self> {
+        Self::of(reader.devices()?, config, now)
+    }
+
+    fn of(devices: Vec<Device>, config: &Config, now: UnixMs) -> Result<Self> {
         let silent_after = config.duration("hub_heartbeat")? * HEARTBEATS_MISSED_MAX;
         let silent_ms = i64::try_from(silent_after.as_millis()).unwrap_or(i64::MAX);
-        let devices = reader.devices()?.into_iter().map(|device| {
+        let devices = devices.into_iter().map(|device| {
             let state = state(&device, now, silent_ms);
             (device, state)
         });
@@ -128,7 +136,7 @@ fn current(device: &Device) -> Option<SenderStatus> {
     device.ledgers.first()?.sender.status
 }
 
-fn row(device: &Device, state: State, now: UnixMs) -> Value {
+fn row(device: &Device, state: State, has_duplicates: bool, now: UnixMs) -> Value {
     let text = |time: Option<UnixMs>| time.map(|time| time.to_string());
     let seconds = |since: UnixMs| now.0.saturating_sub(since.0).max(0) / 1_000;
     let sum = |of: fn(&DeviceLedger) -> u64| device.ledgers.iter().map(of).sum::<u64>();
@@ -155,7 +163,7 @@ fn row(device: &Device, state: State, now: UnixMs) -> Value {
         "missing": missing,
         "batches": sum(|ledger| ledger.batches),
         "accepted": sum(|ledger| ledger.accepted),
-        "duplicates": sum(|ledger| ledger.duplicates),
+        "duplicates": has_duplicates.then(|| sum(|ledger| ledger.duplicates)),
         "ledgers": device.ledgers.len(),
     })
 }

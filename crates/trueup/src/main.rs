@@ -10,6 +10,7 @@ mod daemon;
 mod demo;
 mod doctor;
 mod export;
+mod facts;
 mod fleet;
 mod hooks;
 mod hub;

@@ -1,13 +1,15 @@
-//! Where reports take usage from: the ledger, or an account in memory.
+//! Where reports take usage from: the ledger, an account in memory, or a hub's store on ClickHouse.
 
 mod in_two;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::Nothing;
+use crate::facts::Facts;
+use crate::hub::{Reading, Sum as Told, Tenant};
 use anyhow::{Context as _, Result};
 use trueup_core::report::{Entry, Window};
 use trueup_core::{
@@ -18,6 +20,52 @@ use trueup_ledger::{Held, Reader, SessionUsage, TimeUsage, Width};
 /// What hands sums over, to whoever it is given.
 type Read<'a> = dyn FnMut(&mut dyn FnMut(Entry<'_>)) -> Result<()> + 'a;
 
+/// Where an account is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Keeping {
+    ledger: PathBuf,
+    /// Where what devices tell is, where it is not in the ledger.
+    tenant: Option<Tenant>,
+}
+
+impl Keeping {
+    /// All of it in a ledger.
+    pub(crate) const fn in_ledger(ledger: PathBuf) -> Self {
+        Self { ledger, tenant: None }
+    }
+
+    /// On ClickHouse, but for what is no fact of a device: that is in a ledger.
+    pub(crate) const fn on_clickhouse(ledger: PathBuf, tenant: Tenant) -> Self {
+        Self { ledger, tenant: Some(tenant) }
+    }
+
+    /// The ledger.
+    pub(crate) fn ledger(&self) -> &Path {
+        &self.ledger
+    }
+
+    /// The tenant whose account is on ClickHouse.
+    pub(crate) const fn tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_ref()
+    }
+
+    /// Its usage, of one device where one is asked for.
+    pub(crate) fn usage(&self, device: Option<&str>) -> Result<Usage> {
+        Ok(match &self.tenant {
+            Some(tenant) => Usage::ClickHouse(Box::new(tenant.reading(device)?)),
+            None => Usage::Ledger(Box::new(reader_of(&self.ledger, device)?)),
+        })
+    }
+
+    /// Its facts, likewise.
+    pub(crate) fn facts(&self, device: Option<&str>) -> Result<Facts> {
+        Ok(match &self.tenant {
+            Some(tenant) => Facts::ClickHouse(Box::new(tenant.reading(device)?)),
+            None => Facts::Ledger(Box::new(reader_of(&self.ledger, device)?)),
+        })
+    }
+}
+
 /// Usage, wherever it is kept.
 #[derive(Debug)]
 pub(crate) enum Usage {
@@ -25,6 +73,8 @@ pub(crate) enum Usage {
     Ledger(Box<Reader>),
     /// In memory, for this one report.
     Memory(Box<Account>),
+    /// In a hub's store on ClickHouse.
+    ClickHouse(Box<Reading>),
 }
 
 /// A reader of the ledger at `path`, confined to a device where one is asked for.
@@ -49,12 +99,7 @@ fn no_device(name: &str) -> anyhow::Error {
 impl Usage {
     /// The ledger at `path`.
     pub(crate) fn of_ledger(path: &Path) -> Result<Self> {
-        Self::of_device(path, None)
-    }
-
-    /// The same, of one device where one is asked for.
-    pub(crate) fn of_device(path: &Path, device: Option<&str>) -> Result<Self> {
-        Ok(Self::Ledger(Box::new(reader_of(path, device)?)))
+        Ok(Self::Ledger(Box::new(reader_of(path, None)?)))
     }
 
     /// Confines it to one device of a hub's account.
@@ -62,6 +107,7 @@ impl Usage {
         match self {
             Self::Ledger(reader) => confine(reader, device),
             Self::Memory(_) => Err(no_device(device)),
+            Self::ClickHouse(reading) => reading.only(device),
         }
     }
 
@@ -73,7 +119,11 @@ impl Usage {
         each: &mut dyn FnMut(Entry<'_>),
         read: &mut Read<'_>,
     ) -> Result<()> {
-        let Self::Ledger(reader) = self else { return read(each) };
+        let reader = match self {
+            Self::Ledger(reader) => reader,
+            Self::Memory(_) => return read(each),
+            Self::ClickHouse(reading) => return reading.by_device(device, &mut || read(each)),
+        };
         let mut devices = reader.device_names()?;
         devices.retain(|(_, name)| device.is_none_or(|device| *device == **name));
         for (number, name) in devices {
@@ -99,7 +149,8 @@ impl Usage {
     pub(crate) fn hold(&self) -> Result<Option<Held<'_>>> {
         Ok(match self {
             Self::Ledger(reader) => Some(reader.hold()?),
-            Self::Memory(_) => None,
+            // Sums are those of one moment or a later one, of each day.
+            Self::Memory(_) | Self::ClickHouse(_) => None,
         })
     }
 
@@ -117,6 +168,9 @@ impl Usage {
                 reader.usage_by_time(width(width_ms), window.from, window.until, each)?;
             }
             Self::Memory(account) => by_width(account, width_ms, window, each),
+            Self::ClickHouse(reading) => {
+                tell(&reading.by_time(width_ms, window)?, each);
+            }
         }
         Ok(())
     }
@@ -152,6 +206,9 @@ impl Usage {
                 };
                 by_width(account, width_ms, window, each);
             }
+            Self::ClickHouse(reading) => {
+                tell(&reading.between(window, edges(buckets, calendar))?, each);
+            }
         }
         Ok(())
     }
@@ -165,8 +222,8 @@ impl Usage {
         Ok(starts.map(|start| start..=start + SESSIONS_AT_ONCE - 1).collect())
     }
 
-    /// Hands the sums of the sessions with these numbers in `window` to `each`; of an account in memory,
-    /// which has no numbers, those of all.
+    /// Hands the sums of the sessions with these numbers in `window` to `each`; where there are no numbers,
+    /// as out of the ledger, those of all.
     pub(crate) fn by_sessions(
         &self,
         numbers: &[RangeInclusive<i64>],
@@ -179,24 +236,38 @@ impl Usage {
                 sessions_of_memory(account, window, each);
                 Ok(())
             }
+            Self::ClickHouse(reading) => {
+                tell(&reading.by_session(window)?, each);
+                Ok(())
+            }
         }
     }
 
-    /// Hands the sums of one session to `each`.
-    pub(crate) fn of_session(
+    /// Hands the sums of the sessions of a name to `each`; agents may call theirs alike.
+    pub(crate) fn of_sessions_named(
         &self,
-        source: &str,
         session: &str,
         each: &mut dyn FnMut(Entry<'_>),
     ) -> Result<()> {
-        let Self::Ledger(reader) = self else { return Ok(()) };
-        let series = reader.series()?;
-        reader.usage_of_session(source, session, |usage| {
-            if let Some(series) = series.get(&usage.series) {
-                let (start, times) = (usage.times.0, usage.times);
-                each(Entry { start, times, series, session, counters: &usage.counters });
+        match self {
+            Self::Ledger(reader) => {
+                let series = reader.series()?;
+                // In a hub's account, several devices may have one each.
+                let named = reader.sessions_named(session)?;
+                let sources: BTreeSet<Text> = named.into_iter().map(|(_, source)| source).collect();
+                for source in sources {
+                    reader.usage_of_session(&source, session, |usage| {
+                        if let Some(series) = series.get(&usage.series) {
+                            let (start, times) = (usage.times.0, usage.times);
+                            let counters = &usage.counters;
+                            each(Entry { start, times, series, session, counters });
+                        }
+                    })?;
+                }
             }
-        })?;
+            Self::Memory(_) => {}
+            Self::ClickHouse(reading) => tell(&reading.of_sessions_named(session)?, each),
+        }
         Ok(())
     }
 
@@ -214,6 +285,9 @@ impl Usage {
                 }
                 sources.into_iter().map(str::to_owned).collect()
             }
+            Self::ClickHouse(reading) => {
+                reading.summary()?.sources.iter().map(ToString::to_string).collect()
+            }
         })
     }
 
@@ -221,7 +295,7 @@ impl Usage {
     pub(crate) fn last_read(&self) -> Result<Option<UnixMs>> {
         Ok(match self {
             Self::Ledger(reader) => reader.last_read()?,
-            Self::Memory(_) => None,
+            Self::Memory(_) | Self::ClickHouse(_) => None,
         })
     }
 
@@ -233,6 +307,7 @@ impl Usage {
                 let (first, last) = span.unwrap_or((call.time, call.time));
                 Some((first.min(call.time), last.max(call.time)))
             }),
+            Self::ClickHouse(reading) => reading.summary()?.span,
         })
     }
 
@@ -241,6 +316,8 @@ impl Usage {
         Ok(match self {
             Self::Ledger(reader) => reader.quotas()?,
             Self::Memory(account) => account.quotas().cloned().collect(),
+            // Devices do not tell a hub of theirs.
+            Self::ClickHouse(_) => Vec::new(),
         })
     }
 
@@ -259,6 +336,13 @@ const fn width(width_ms: i64) -> Width {
     match width_ms {
         ..DAY_MS => Width::Quarter,
         _ => Width::Day,
+    }
+}
+
+/// Hands sums of ClickHouse on.
+fn tell(sums: &[Told], each: &mut dyn FnMut(Entry<'_>)) {
+    for sum in sums {
+        each(sum.entry());
     }
 }
 

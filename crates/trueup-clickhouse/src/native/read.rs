@@ -5,7 +5,7 @@ use std::io::Read;
 use trueup_core::FactId;
 
 /// Most columns of an answer: no statement of ours asks for as many.
-const COLUMNS_MAX: usize = 64;
+const COLUMNS_MAX: usize = 128;
 /// Most rows of a block: what ClickHouse makes by default is 65,505, and an answer of one aggregation may
 /// come as one block of many more.
 const ROWS_MAX: usize = 4 << 20;

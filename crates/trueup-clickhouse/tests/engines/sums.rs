@@ -278,7 +278,7 @@ fn stretches_of_time_and_devices_are_what_is_asked() {
                 let (start, looked_at) = stretch(call.time);
                 let is_asked = tenant == "acme"
                     && (from..until).contains(&looked_at)
-                    && (devices.is_empty() || devices.contains(&&*device));
+                    && (devices.is_empty() || devices.contains(&device));
                 if is_asked {
                     *expected.entry(start).or_default() += 1;
                 }

@@ -4,7 +4,6 @@
 //! it would only hold memory.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,16 +17,17 @@ use trueup_ledger::{Reader, SettleLag};
 use super::App;
 use crate::clock;
 use crate::completeness::{self, Lack};
-use crate::usage::Usage;
+use crate::usage::{Keeping, reader_of};
 
-/// How long an answer waits for the ledger.
+/// How long an answer waits for the ledger, and for servers.
 const READ_TIME_MAX: Duration = Duration::from_secs(2);
+const ASK_TIME_MAX: Duration = Duration::from_secs(30);
 
 impl App {
-    /// Reads from the ledger. An error where it is busy: the answer then goes without.
+    /// Reads from where the account is kept. An error where that is busy: the answer then goes without.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&Path, &PriceBook) -> Result<T> + Send + 'static,
+        read: impl FnOnce(&Keeping, &PriceBook) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let app = Arc::clone(self);
         let reading = async move {
@@ -35,17 +35,20 @@ impl App {
             tokio::task::spawn_blocking(move || {
                 // Held until the thread is done, even if nobody waits for it any more.
                 let _permit = permit;
-                read(&app.settings.ledger, &app.known.book)
+                read(&app.kept, &app.known.book)
             })
             .await?
         };
-        timeout(READ_TIME_MAX, reading).await.context("the ledger is busy")?
+        match self.kept.tenant() {
+            None => timeout(READ_TIME_MAX, reading).await.context("the ledger is busy")?,
+            Some(_) => timeout(ASK_TIME_MAX, reading).await.context("the store is busy")?,
+        }
     }
 }
 
 /// How long after their end days of providers still changed.
-pub(super) fn settle_lags(path: &Path) -> Result<Vec<SettleLag>> {
-    let reader = Reader::open(path)?.context("there is no ledger")?;
+pub(super) fn settle_lags(kept: &Keeping) -> Result<Vec<SettleLag>> {
+    let reader = Reader::open(kept.ledger())?.context("there is no ledger")?;
     Ok(reader.settle_lags(clock::now())?)
 }
 
@@ -69,10 +72,10 @@ pub(super) struct Total {
 }
 
 /// All usage there is, measured and claimed, by what metrics tell apart.
-pub(super) fn all_usage(path: &Path, book: &PriceBook) -> Result<BTreeMap<Labels, Total>> {
+pub(super) fn all_usage(kept: &Keeping, book: &PriceBook) -> Result<BTreeMap<Labels, Total>> {
     let mut sums: BTreeMap<Labels, Total> = BTreeMap::new();
     let mut pricer = Pricer::new(book, CostMode::Auto);
-    Usage::of_ledger(path)?.by_time(DAY_MS, Window::ALL, &mut |entry| {
+    kept.usage(None)?.by_time(DAY_MS, Window::ALL, &mut |entry| {
         let series = entry.series;
         let labels = Labels {
             agent: Text::clone(&series.source),
@@ -89,10 +92,8 @@ pub(super) fn all_usage(path: &Path, book: &PriceBook) -> Result<BTreeMap<Labels
 }
 
 /// What is known not to be measured, by agent.
-pub(super) fn lacks(path: &Path) -> Result<BTreeMap<Text, Lack>> {
-    let reader =
-        Reader::open(path)?.with_context(|| format!("{} does not exist", path.display()))?;
-    completeness::by_source(&reader)
+pub(super) fn lacks(kept: &Keeping) -> Result<BTreeMap<Text, Lack>> {
+    completeness::by_source(&reader_of(kept.ledger(), None)?)
 }
 
 impl Labels {

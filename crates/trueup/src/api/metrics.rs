@@ -34,11 +34,11 @@ use crate::pull::Lags;
 
 pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     let usage = app.read(ledger::all_usage).await;
-    let lacks = app.read(|path, _| ledger::lacks(path)).await;
+    let lacks = app.read(|kept, _| ledger::lacks(kept)).await;
     let pulled = app.threads.pull.seen();
     let lags = match pulled.connections {
         0 => Ok(Vec::new()),
-        _ => app.read(|path, _| ledger::settle_lags(path)).await,
+        _ => app.read(|kept, _| ledger::settle_lags(kept)).await,
     };
     let mut text = Exposition::default();
     text.of_health(&app.health());

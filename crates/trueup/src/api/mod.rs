@@ -24,7 +24,6 @@ mod telemetry;
 mod v1;
 
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -52,9 +51,11 @@ pub(crate) use problem::Problem;
 use crate::clock;
 use crate::config::Config;
 use crate::daemon::{Alerts, Forward, GatewayLog, Host, Pull, Push, Settings, Watch};
+use crate::hub::Tenant;
 use crate::intake::Kind;
 use crate::question::Question;
 use crate::telemetry::products::Products;
+use crate::usage::Keeping;
 
 /// Largest bodies that are held at once, in `serve`.
 const BODIES_IN_FLIGHT_MAX: usize = 2;
@@ -76,7 +77,7 @@ pub(crate) struct App {
     bodies: Arc<Semaphore>,
     /// How often each address asks for the daily pull.
     cron_limiter: cron::Limiter,
-    /// One permit: sums are read by one thread at a time.
+    /// One permit, where one thread at a time reads.
     reading: Arc<Semaphore>,
     /// One permit for each file that is being written for a client.
     exports: Arc<Semaphore>,
@@ -84,6 +85,7 @@ pub(crate) struct App {
     otlp: otlp::Intake,
     durations: Durations,
     live: v1::Live,
+    kept: Keeping,
     /// Whether it is a tenant's, on a hub.
     is_hub: bool,
 }
@@ -139,6 +141,7 @@ impl App {
             otlp: otlp::Intake::new(&settings.otlp),
             durations: Durations::default(),
             live: v1::Live::of(&writer),
+            kept: Keeping::in_ledger(settings.ledger.clone()),
             settings,
             guard,
             writer,
@@ -156,18 +159,18 @@ impl App {
         }
     }
 
-    /// What answers questions about the ledger that a hub keeps for a tenant. Who may ask is decided by
+    /// What answers questions about the account that a hub keeps for a tenant. Who may ask is decided by
     /// the hub.
     pub(crate) fn of_tenant(
         config: &Config,
-        ledger: &Path,
+        kept: Keeping,
         reader: &Reader,
         writer: Arc<Writer>,
         known: Known,
     ) -> anyhow::Result<Arc<Self>> {
         // Where `serve` would listen does not matter here.
         let config = config.clone().with("bind", Ipv4Addr::LOCALHOST.to_string());
-        let config = config.of_tenant(ledger);
+        let config = config.of_tenant(&kept);
         let settings = Settings::of(&config)?;
         let pull = match settings.pull_interval {
             interval @ Some(_) if config.has_bills => Pull::start(&config, &writer, interval)?,
@@ -185,8 +188,11 @@ impl App {
         };
         let guard = Guard::new(None, Ipv4Addr::UNSPECIFIED.into());
         let counts = Counts::new(reader)?;
+        let reading = kept.tenant().map_or_else(|| Arc::new(Semaphore::new(1)), Tenant::questions);
         Ok(Arc::new(Self {
             is_hub: true,
+            reading,
+            kept,
             ..Self::alone((settings, config), guard, writer, threads, counts, known)
         }))
     }

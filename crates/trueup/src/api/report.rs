@@ -4,7 +4,6 @@
 //! /v1/report?by=30m,model&since=2026-11-01&source=openclaw&source=codex&form=table&columns=80
 //! ```
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -25,7 +24,7 @@ use crate::cli::notes;
 use crate::query::{self, By, Cost};
 use crate::render::form::{Form, Written};
 use crate::render::terminal::Terminal;
-use crate::usage::Usage;
+use crate::usage::{Keeping, Usage};
 
 /// The names and values of a URL's parameters, in order.
 type Parameters = Vec<(String, String)>;
@@ -37,7 +36,7 @@ pub(super) async fn get(
     let Query(parameters) = parameters.map_err(|error| wrong(error.body_text()))?;
     let asked = Asked::of(parameters, &app.settings.zone).map_err(wrong)?;
     let now = crate::clock::now();
-    let read = move |path: &Path, book: &PriceBook| asked.answer(path, book, now);
+    let read = move |kept: &Keeping, book: &PriceBook| asked.answer(kept, book, now);
     match app.read(read).await {
         Ok(Ok((media, text))) => Ok(([(header::CONTENT_TYPE, media)], text).into_response()),
         Ok(Err(refusal)) => Err(wrong(refusal)),
@@ -105,8 +104,8 @@ impl Asked {
     }
 
     /// Reads the answer; a refusal where the ledger knows nothing of what is asked for.
-    fn answer(self, path: &Path, book: &PriceBook, now: UnixMs) -> Result<Result<Told, String>> {
-        let usage = Usage::of_device(path, self.filter.device.as_deref())?;
+    fn answer(self, kept: &Keeping, book: &PriceBook, now: UnixMs) -> Result<Result<Told, String>> {
+        let usage = kept.usage(self.filter.device.as_deref())?;
         if let Some(refusal) = query::unknown_source(&self.filter.sources, &usage)? {
             return Ok(Err(format!("`source`: {refusal}")));
         }

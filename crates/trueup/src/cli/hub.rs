@@ -20,6 +20,7 @@ use crate::hub::{self, Store};
 use crate::render::number;
 use crate::render::table::{Cell, Layout, Look};
 use crate::render::terminal::Terminal;
+use crate::usage::Keeping;
 
 /// The exit code of what was not said to be meant.
 const EXIT_NOT_MEANT: u8 = 2;
@@ -174,7 +175,8 @@ impl RunHub {
                     (None, tenant) => {
                         let ledger =
                             hub::ledger_of(&config, tenant.as_deref().unwrap_or_default())?;
-                        fleet::told(&ledger, &config, clock::now(), fleet::Part::ALL)?
+                        let kept = Keeping::in_ledger(ledger);
+                        fleet::told(&kept, &config, clock::now(), fleet::Part::ALL)?
                     }
                 };
                 devices(&told, json, Terminal::of_stdout(&config.environment))

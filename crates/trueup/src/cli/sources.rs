@@ -72,6 +72,7 @@ fn states(loaded: &Loaded) -> Result<BTreeMap<String, SourceState>> {
                 states.entry(call.series.source.to_string()).or_default().calls += 1;
             }
         }
+        Usage::ClickHouse(_) => {}
     }
     for state in states.values_mut() {
         state.problems = 0;

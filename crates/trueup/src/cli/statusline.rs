@@ -105,11 +105,11 @@ fn of_ledger(config: &Config, input: &Input) -> Result<Vec<String>> {
     let mut pricer = Pricer::new(&book, CostMode::Auto);
     if let Some(session) = &input.session_id {
         let mut sums = Sums::default();
-        usage.of_session("claude-code", session, &mut |entry| {
-            sums.add(
-                entry.series.witness,
-                &pricer.price(entry.start, entry.series, entry.counters),
-            );
+        usage.of_sessions_named(session, &mut |entry| {
+            if *entry.series.source == *"claude-code" {
+                let sum = pricer.price(entry.start, entry.series, entry.counters);
+                sums.add(entry.series.witness, &sum);
+            }
         })?;
         parts.push(format!("session {}", cost(&sums)));
     }

@@ -15,9 +15,10 @@ use trueup_core::report::{
     CostMode, Dimension, Filter, Pricer, Report, ReportBuilder, Row, Sum, Window, matches,
 };
 use trueup_core::{Bucket, Calendar, DAY_MS, FactId, Text, UnixMs};
-use trueup_ledger::{Reader, Records, Value as Kept};
+use trueup_ledger::{Records, Value as Kept};
 
 use super::table::{Column, Format, Kind, Table, Value};
+use crate::facts::Facts;
 use crate::query;
 use crate::usage::Usage;
 
@@ -78,7 +79,7 @@ pub(crate) fn sessions(
 
 /// Writes errors, as they are kept, by their times.
 pub(crate) fn errors(
-    reader: &Reader,
+    facts: &Facts,
     window: Window,
     sources: &[String],
     format: Format,
@@ -90,18 +91,18 @@ pub(crate) fn errors(
         Some(Kept::Text(agent)) => sources.iter().any(|source| matches(source, agent)),
         _ => false,
     };
-    records(reader, Records::Errors, window, table, &ERROR_COLUMNS, is_meant)
+    records(facts, Records::Errors, window, table, &ERROR_COLUMNS, is_meant)
 }
 
 /// Writes samples of the machine by their times.
 pub(crate) fn host(
-    reader: &Reader,
+    facts: &Facts,
     window: Window,
     format: Format,
     out: &mut dyn Write,
 ) -> Result<u64> {
     let table = Table::new(format, "host", HOST_COLUMNS.into(), out)?;
-    records(reader, Records::Host, window, table, &HOST_COLUMNS, |_| true)
+    records(facts, Records::Host, window, table, &HOST_COLUMNS, |_| true)
 }
 
 /// The columns of [`Records::Errors`].
@@ -274,19 +275,19 @@ const WEEKS_OF_PIECE: i64 = 4;
 
 /// Writes the records of a kind whose values are meant.
 fn records(
-    reader: &Reader,
+    facts: &Facts,
     records: Records,
     window: Window,
     mut table: Table<'_>,
     columns: &[Column],
     is_meant: impl Fn(&[Kept<'_>]) -> bool,
 ) -> Result<u64> {
-    reader.keep_little()?;
+    facts.keep_little()?;
     let until = FactId::first_at(window.until);
     let mut next = Some(FactId::first_at(window.from));
     while let Some(from) = next.take() {
         let mut is_taken = Ok(());
-        reader.records(records, from, until, |id, values| {
+        facts.records(records, from, until, &mut |id, values| {
             if is_meant(values) {
                 let values: Vec<Value<'_>> = columns.iter().zip(values).map(of_kept).collect();
                 is_taken = table.row(&values);
@@ -297,7 +298,7 @@ fn records(
             next = id.next();
             ControlFlow::Break(())
         })?;
-        is_taken.context("a record of the ledger cannot be written")?;
+        is_taken.context("a record of the account cannot be written")?;
         table.pass_on()?;
     }
     table.finish()

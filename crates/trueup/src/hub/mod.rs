@@ -36,6 +36,7 @@ use crate::api::{Known, Problem};
 use crate::config::Config;
 use crate::daemon::{Limits, Server, Signals, bind};
 use clickhouse::ClickHouse;
+pub(crate) use clickhouse::{Reading, Sum, Tenant, facts_between};
 use counts::Counts;
 use settings::{Place, Settings};
 use sqlite::Sqlite;
@@ -104,7 +105,8 @@ async fn run(config: &Config, settings: Settings, known: Known) -> Result<ExitCo
     let store: Arc<dyn Store> = match &settings.place {
         Place::Folder(folder) => Arc::new(Sqlite::open(folder, config, known)?.serving()?),
         Place::ClickHouse(address) => {
-            Arc::new(ClickHouse::open(Address::clone(address)).serving(settings.retention)?)
+            let store = ClickHouse::open(Address::clone(address));
+            Arc::new(store.serving(config, known, settings.retention)?)
         }
     };
     let place = settings.place.to_string();

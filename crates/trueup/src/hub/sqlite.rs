@@ -27,6 +27,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::daemon::{OpenLedger, Upkeep, UpkeepSettings, keep_up};
 use crate::ticker::Ticker;
+use crate::usage::Keeping;
 
 /// The folder's store.
 pub(crate) struct Sqlite {
@@ -264,7 +265,8 @@ impl Tenant {
         let ledger = Ledger::open(path, options)?;
         let reader = Reader::open(path)?.context("the ledger has vanished")?;
         let writer = Arc::new(Writer::spawn(ledger, Limits::default(), clock::now)?);
-        let app = App::of_tenant(config, path, &reader, Arc::clone(&writer), known.clone())?;
+        let kept = Keeping::in_ledger(path.to_path_buf());
+        let app = App::of_tenant(config, kept, &reader, Arc::clone(&writer), known.clone())?;
         Ok(Self { ledger: path.to_path_buf(), app, writer, waiting: Arc::default() })
     }
 

@@ -7,10 +7,11 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use anyhow::Result;
-use trueup_core::report::{Dimension, Filter, Pricer, Report, ReportBuilder};
+use trueup_core::report::{Dimension, Entry, Filter, Pricer, Report, ReportBuilder};
 use trueup_core::{Calendar, Series, Text, UnixMs};
 use trueup_ledger::Reader;
 
+use crate::hub::{Reading, Sum};
 use crate::usage::Usage;
 
 /// The place of a session in the list: behind those that ended later.
@@ -44,15 +45,12 @@ pub(crate) fn part(
     let mut ended = match usage {
         Usage::Ledger(reader) => of_ledger(reader, filter)?,
         Usage::Memory(_) => of_memory(usage, filter)?,
+        Usage::ClickHouse(reading) => {
+            return of_clickhouse(reading, calendar, filter, pricer, behind, most);
+        }
     };
     let total = ended.len();
-    ended.retain(|one| behind.is_none_or(|behind| one.place < *behind));
-    let is_more = ended.len() > most;
-    if is_more {
-        ended.select_nth_unstable_by(most, |one, other| other.place.cmp(&one.place));
-        ended.truncate(most);
-    }
-    let next = ended.iter().map(|one| &one.place).min().filter(|_| is_more).cloned();
+    let next = cut(&mut ended, behind, most);
     let names: HashSet<&str> = ended.iter().map(|one| &*one.place.session).collect();
     let mut numbers: Vec<RangeInclusive<i64>> =
         ended.iter().flat_map(|one| &one.numbers).map(|number| *number..=*number).collect();
@@ -67,6 +65,51 @@ pub(crate) fn part(
         }
     })?;
     Ok(Part { report: report.finish(), total, next })
+}
+
+/// Leaves up to `most` of them behind a place; behind which the next ones are, if there are any.
+fn cut(ended: &mut Vec<Ended>, behind: Option<&Place>, most: usize) -> Option<Place> {
+    ended.retain(|one| behind.is_none_or(|behind| one.place < *behind));
+    let is_more = ended.len() > most;
+    if is_more {
+        ended.select_nth_unstable_by(most, |one, other| other.place.cmp(&one.place));
+        ended.truncate(most);
+    }
+    ended.iter().map(|one| &one.place).min().filter(|_| is_more).cloned()
+}
+
+/// The sums of all sessions are read once, and those of a part are added up.
+fn of_clickhouse(
+    reading: &Reading,
+    calendar: Calendar,
+    filter: &Filter,
+    pricer: Pricer<'_>,
+    behind: Option<&Place>,
+    most: usize,
+) -> Result<Part> {
+    let sums = reading.by_session(filter.window)?;
+    let entries = || sums.iter().map(Sum::entry);
+    let mut ended = ends_of(entries().filter(|entry| filter.takes_series(entry.series)));
+    let total = ended.len();
+    let next = cut(&mut ended, behind, most);
+    let names: HashSet<&str> = ended.iter().map(|one| &*one.place.session).collect();
+    let mut report = ReportBuilder::new(vec![Dimension::Session], calendar, filter, pricer);
+    entries().filter(|entry| names.contains(entry.session)).for_each(|entry| report.add(entry));
+    Ok(Part { report: report.finish(), total, next })
+}
+
+/// When each session of these sums made its last call.
+fn ends_of<'a>(entries: impl Iterator<Item = Entry<'a>> + 'a) -> Vec<Ended> {
+    let mut ends: HashMap<&str, UnixMs> = HashMap::new();
+    for entry in entries {
+        let end = ends.entry(entry.session).or_insert(entry.times.1);
+        *end = entry.times.1.max(*end);
+    }
+    let ended = |(session, last): (&str, UnixMs)| Ended {
+        place: Place { last, session: session.into() },
+        numbers: Vec::new(),
+    };
+    ends.into_iter().map(ended).collect()
 }
 
 /// A session, and where it stands.

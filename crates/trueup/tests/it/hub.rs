@@ -1,5 +1,6 @@
 //! `trueup hub`, over real sockets, with real sidecars and a client that is not ours.
 
+mod both_stores;
 mod clickhouse;
 mod keeping;
 mod protocol;

@@ -60,8 +60,8 @@ impl Agent {
             return Ok(true);
         }
         let source = self.dialect.source();
-        let look = app.read(move |path, _| {
-            let Some(reader) = Reader::open(path)? else { return Ok(false) };
+        let look = app.read(move |kept, _| {
+            let Some(reader) = Reader::open(kept.ledger())? else { return Ok(false) };
             Ok(reader.has_calls_of_files(source)?)
         });
         let are_read = look.await.map_err(|_| {

@@ -28,5 +28,5 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
         behind: asked.text("cursor").unwrap_or_default(),
         limit: asked.count("limit", LIMIT),
     };
-    Ok(fleet::told(sight.ledger, sight.config, sight.now, part)?)
+    Ok(fleet::told(sight.kept, sight.config, sight.now, part)?)
 }

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 use trueup_core::report::Window;
 use trueup_core::{FactId, Text, UnixMs};
-use trueup_ledger::{Reader, StoredError};
+use trueup_ledger::StoredError;
 use trueup_telemetry::errors::{Report, frames_of, tell};
 use trueup_telemetry::manifest::ErrorLevel;
 
 use super::asked::{Asked, DEVICE, Kind, Parameter, TIME};
 use super::{Endpoint, Failed, Sight, told};
+use crate::facts::{Facts, Failures};
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
     path: "/api/v1/errors",
@@ -88,17 +89,17 @@ impl Place {
 fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
     let place = asked.text("cursor").map(|text| Place::parse(text).ok_or_else(told::wrong_cursor));
     let place = place.transpose()?;
-    let reader = sight.reader(asked)?;
+    let facts = sight.facts(asked)?;
     let calendar = asked.calendar(sight);
-    let first_usage = reader.span()?.map(|(first, _)| first);
-    let first = first_usage.into_iter().chain(reader.first_error()?).min();
+    let first_usage = sight.usage(asked)?.span()?.map(|(first, _)| first);
+    let first = first_usage.into_iter().chain(facts.first_error()?).min();
     let days = asked.days(&calendar, first, sight.now)?;
     let window = days.window;
     let from = FactId::first_at(window.from);
     let end = place.as_ref().map_or(LAST, |place| after(place.edge));
     let until = FactId::first_at(window.until).min(end);
-    let events = reader.error_count(from, until)?;
-    let (groups, is_rest_untold) = groups(&reader, from, until)?;
+    let events = facts.error_count(from, until)?;
+    let (groups, is_rest_untold) = groups(&facts, from, until)?;
     let edge = groups.iter().map(|group| group.last_id).max();
     let mut left =
         groups.iter().filter(|group| place.as_ref().is_none_or(|place| place.is_before(group)));
@@ -109,8 +110,8 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
         Place { edge, last: group.last, fingerprint: group.fingerprint.clone() }.text()
     });
     let rows: Result<Vec<Value>, Failed> =
-        part.into_iter().map(|group| as_json(group, &reader)).collect();
-    let failed = FailedCalls::read(&reader, window)?;
+        part.into_iter().map(|group| as_json(group, &facts)).collect();
+    let failed = FailedCalls::read(&facts, window)?;
     Ok(json!({
         "schema": 1,
         "tz": calendar.zone_name(),
@@ -179,9 +180,9 @@ fn without_numbers(text: &str) -> String {
 }
 
 /// The errors of a time by fingerprint, the last first; whether some were not told apart.
-fn groups(reader: &Reader, from: FactId, until: FactId) -> Result<(Vec<Group>, bool), Failed> {
+fn groups(facts: &Facts, from: FactId, until: FactId) -> Result<(Vec<Group>, bool), Failed> {
     let mut gathering = Gathering::default();
-    reader.errors(from, until, LOOKED_AT_MAX, |error| gathering.take(&error))?;
+    facts.errors(from, until, LOOKED_AT_MAX, &mut |error| gathering.take(&error))?;
     let mut groups: Vec<Group> = gathering.groups.into_values().collect();
     groups
         .sort_by(|one, other| (other.last, &one.fingerprint).cmp(&(one.last, &other.fingerprint)));
@@ -224,8 +225,8 @@ fn beginning(message: &str) -> &str {
     begin.rfind(char::is_whitespace).and_then(|end| begin.get(..end)).unwrap_or_default()
 }
 
-fn as_json(group: &Group, reader: &Reader) -> Result<Value, Failed> {
-    let stack = reader.stack_of_error(group.last_id)?.and_then(|stack| shown(&stack));
+fn as_json(group: &Group, facts: &Facts) -> Result<Value, Failed> {
+    let stack = facts.stack_of_error(group.last_id)?.and_then(|stack| shown(&stack));
     Ok(json!({
         "fingerprint": group.fingerprint,
         "type": group.kind,
@@ -260,30 +261,22 @@ struct FailedCalls {
 type Why = (Text, Text, Text, Option<String>);
 
 impl FailedCalls {
-    fn read(reader: &Reader, window: Window) -> Result<Self, Failed> {
-        let series = reader.series()?;
-        let why = |number: &i64, kind: Option<String>| -> Option<Why> {
-            let series = series.get(number)?;
-            let (source, provider) = (Text::clone(&series.source), Text::clone(&series.provider));
-            Some((source, provider, Text::clone(&series.model), kind))
-        };
-        let (found, mut is_cut) = reader.failed_calls(window.from, window.until)?;
+    fn read(facts: &Facts, window: Window) -> Result<Self, Failed> {
+        let why = |(source, provider, model), kind| -> Why { (source, provider, model, kind) };
+        let Failures { calls: mut unknown, known, mut is_cut } = facts.failures(window)?;
         let mut all: BTreeMap<Why, (u64, Option<UnixMs>)> = BTreeMap::new();
-        let mut unknown = reader.failed_by_series(window.from, window.until)?;
         let calls = unknown.values().sum();
-        for ((number, kind), (count, last)) in found {
-            let left = unknown.entry(number).or_default();
-            *left = left.saturating_sub(count);
-            if let Some(why) = why(&number, Some(told::error_type(&kind))) {
-                let (calls, latest) = all.entry(why).or_default();
-                *calls += count;
-                *latest = (*latest).max(Some(last));
+        for (failing, kind, count, last) in known {
+            if let Some(left) = unknown.get_mut(&failing) {
+                *left = left.saturating_sub(count);
             }
+            let (calls, latest) =
+                all.entry(why(failing, Some(told::error_type(&kind)))).or_default();
+            *calls += count;
+            *latest = (*latest).max(Some(last));
         }
-        for (number, count) in unknown.into_iter().filter(|(_, count)| *count > 0) {
-            if let Some(why) = why(&number, None) {
-                all.entry(why).or_default().0 += count;
-            }
+        for (failing, count) in unknown.into_iter().filter(|(_, count)| *count > 0) {
+            all.entry(why(failing, None)).or_default().0 += count;
         }
         let mut all: Vec<_> = all.into_iter().collect();
         all.sort_by(|(one, (few, _)), (other, (many, _))| (many, one).cmp(&(few, other)));

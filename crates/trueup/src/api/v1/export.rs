@@ -8,7 +8,6 @@
 //! the client hangs up, or takes nothing for a while.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -34,8 +33,9 @@ use super::asked::{Asked, FILTERS, Kind, Parameter, TIME};
 use super::{App, Failed, Pairs, Problem, pairs_of};
 use crate::api::report::one_of;
 use crate::export::{self, AskedUsage, Format};
+use crate::facts::Facts;
 use crate::query::{self, By, Cost};
-use crate::usage::{Usage, reader_of};
+use crate::usage::{Keeping, Usage, reader_of};
 
 pub(super) const PATH: &str = "/api/v1/export";
 pub(super) const ABOUT: &str = "What a view shows, as a file";
@@ -174,27 +174,22 @@ impl Wanted {
         })
     }
 
-    fn write(&self, ledger: &Path, book: &PriceBook, out: &mut dyn Write) -> Result<(), Failed> {
+    fn write(&self, kept: &Keeping, book: &PriceBook, out: &mut dyn Write) -> Result<(), Failed> {
         let (filter, mode) = (&self.filter, self.cost.mode());
         let asked = AskedUsage { calendar: self.calendar.clone(), filter, book, cost: mode };
         match &self.view {
             View::Usage(by, format) => {
-                export::usage(&self.usage(ledger)?, by, &asked, *format, out)?;
+                export::usage(&self.usage(kept)?, by, &asked, *format, out)?;
             }
             View::Sessions(format) => {
-                export::sessions(&self.usage(ledger)?, &asked, *format, out)?;
+                export::sessions(&self.usage(kept)?, &asked, *format, out)?;
             }
             View::Errors(format) => {
-                export::errors(
-                    &self.reader(ledger)?,
-                    filter.window,
-                    &filter.sources,
-                    *format,
-                    out,
-                )?;
+                let facts = self.facts(kept)?;
+                export::errors(&facts, filter.window, &filter.sources, *format, out)?;
             }
             View::Host(format) => {
-                export::host(&self.reader(ledger)?, filter.window, *format, out)?;
+                export::host(&self.facts(kept)?, filter.window, *format, out)?;
             }
             View::Focus => {
                 let asked = export::Asked {
@@ -202,25 +197,31 @@ impl Wanted {
                     providers: filter.providers.clone(),
                     is_reported_taken: self.cost != Cost::Computed,
                 };
-                let usage = self.usage(ledger)?;
+                let usage = self.usage(kept)?;
                 let pricer = Pricer::new(book, mode);
-                let gathered = export::gather(&usage, &self.reader(ledger)?, pricer, &asked)?;
+                let gathered = export::gather(&usage, &self.bills(kept)?, pricer, &asked)?;
                 export::focus(gathered.rows, out)?;
             }
         }
         Ok(())
     }
 
-    fn usage(&self, ledger: &Path) -> Result<Usage, Failed> {
-        let usage = Usage::of_device(ledger, self.filter.device.as_deref())?;
+    fn usage(&self, kept: &Keeping) -> Result<Usage, Failed> {
+        let usage = kept.usage(self.filter.device.as_deref())?;
         match query::unknown_source(&self.filter.sources, &usage)? {
             Some(refusal) => Err(Failed::Refused(format!("`agent`: {refusal}"))),
             None => Ok(usage),
         }
     }
 
-    fn reader(&self, ledger: &Path) -> Result<Reader, Failed> {
-        Ok(reader_of(ledger, self.filter.device.as_deref())?)
+    fn facts(&self, kept: &Keeping) -> Result<Facts, Failed> {
+        Ok(kept.facts(self.filter.device.as_deref())?)
+    }
+
+    /// Where bills are: always in the ledger, and of no device where that has none.
+    fn bills(&self, kept: &Keeping) -> Result<Reader, Failed> {
+        let device = self.filter.device.as_deref().filter(|_| kept.tenant().is_none());
+        Ok(reader_of(kept.ledger(), device)?)
     }
 
     /// What the file is called: `trueup-usage-from-2026-11-01-to-2026-11-20.csv`.
@@ -246,7 +247,7 @@ pub(super) async fn answer(
     let mut outlet = Outlet::new(sender, STALL_MAX);
     let writing = move || {
         let _permit = permit;
-        let written = wanted.write(&app.settings.ledger, &app.known.book, &mut outlet);
+        let written = wanted.write(&app.kept, &app.known.book, &mut outlet);
         outlet.end(written);
     };
     let started = thread::Builder::new().name("export".to_owned()).spawn(writing);

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
-use trueup_core::{DAY_MS, UnixMs, Witness};
-use trueup_ledger::{Folded, FoldedSamples, Reader, SAMPLED, Width};
+use trueup_core::report::Window;
+use trueup_core::{DAY_MS, QUARTER_MS, UnixMs, Witness};
+use trueup_ledger::{Folded, FoldedSamples, SAMPLED};
 
 use super::asked::{Asked, DEVICE, Kind, Parameter, TIME};
 use super::query::buckets;
 use super::{Endpoint, Failed, Sight};
+use crate::usage::Usage;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
     path: "/api/v1/metrics/host",
@@ -17,9 +19,6 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
     answer,
 };
 
-/// Samples that one question looks at, the last ones: 34 days of one every 15 seconds.
-const LOOKED_AT_MAX: u64 = 200_000;
-
 const PARAMETERS: &[Parameter] = &[Parameter {
     name: "bucket",
     about: "how wide the buckets are; `auto` is the finest with at most 120",
@@ -27,13 +26,13 @@ const PARAMETERS: &[Parameter] = &[Parameter {
 }];
 
 fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
-    let reader = sight.reader(asked)?;
+    let facts = sight.facts(asked)?;
     let mut calendar = asked.calendar(sight);
-    let first = reader.first_sample()?;
+    let first = facts.first_sample()?;
     let days = asked.days(&calendar, first, sight.now)?;
     let buckets = buckets(asked, &mut calendar, &days)?;
     let spans = buckets.spans();
-    let (samples, is_cut) = samples(&reader, &spans)?;
+    let (samples, is_cut) = facts.samples(&spans)?;
     let scopes: BTreeSet<&String> = samples.iter().flat_map(|samples| &samples.scopes).collect();
     Ok(json!({
         "schema": 1,
@@ -42,7 +41,7 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
         "to": days.to.to_string(),
         "bucket": buckets.name,
         "buckets": buckets.as_json(&buckets.states(first, sight.now)),
-        "calls": calls(&reader, &spans)?,
+        "calls": calls(&sight.usage(asked)?, &spans)?,
         "metrics": metrics(&samples),
         "sources": scopes,
         "is_cut": is_cut,
@@ -50,44 +49,23 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
     }))
 }
 
-/// The samples of each bucket, read from the last on; whether there were too many for the first ones.
-fn samples(
-    reader: &Reader,
-    spans: &[(UnixMs, UnixMs)],
-) -> Result<(Vec<FoldedSamples>, bool), Failed> {
-    let (mut all, mut looked_at) = (Vec::with_capacity(spans.len()), 0_u64);
-    for (from, until) in spans.iter().rev() {
-        looked_at = looked_at.saturating_add(reader.sample_count(*from, *until)?);
-        let is_too_much = looked_at > LOOKED_AT_MAX;
-        let folded = if is_too_much {
-            FoldedSamples::default()
-        } else {
-            reader.folded_samples(*from, *until)?
-        };
-        all.push(folded);
-    }
-    all.reverse();
-    Ok((all, looked_at > LOOKED_AT_MAX))
-}
-
 /// Measured calls of each bucket.
-fn calls(reader: &Reader, spans: &[(UnixMs, UnixMs)]) -> Result<Vec<u64>, Failed> {
+fn calls(usage: &Usage, spans: &[(UnixMs, UnixMs)]) -> Result<Vec<u64>, Failed> {
     let mut calls = vec![0_u64; spans.len()];
-    let series = reader.series()?;
     let is_of_days = |(from, until): &(UnixMs, UnixMs)| {
         from.floor(DAY_MS) == *from && until.floor(DAY_MS) == *until
     };
-    let width = if spans.iter().all(is_of_days) { Width::Day } else { Width::Quarter };
+    let width_ms = if spans.iter().all(is_of_days) { DAY_MS } else { QUARTER_MS };
     let (Some((from, _)), Some((_, until))) = (spans.first(), spans.last()) else {
         return Ok(calls);
     };
-    reader.usage_by_time(width, *from, *until, |usage| {
-        let is_measured =
-            series.get(&usage.series).is_some_and(|series| series.witness == Witness::Measured);
-        let behind = spans.partition_point(|(from, _)| *from <= usage.start);
+    let window = Window { from: *from, until: *until };
+    usage.by_time(width_ms, window, &mut |entry| {
+        let is_measured = entry.series.witness == Witness::Measured;
+        let behind = spans.partition_point(|(from, _)| *from <= entry.start);
         let bucket = behind.checked_sub(1).filter(|_| is_measured);
         if let Some(sum) = bucket.and_then(|at| calls.get_mut(at)) {
-            *sum = sum.saturating_add(usage.counters.calls);
+            *sum = sum.saturating_add(entry.counters.calls);
         }
     })?;
     Ok(calls)

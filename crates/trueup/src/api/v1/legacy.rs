@@ -46,7 +46,7 @@ const PARAMETERS: &[Parameter] = &[
 fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
     let offset = asked.count("offset", 0);
     let limit = asked.count("limit", usize::try_from(LIMIT).unwrap_or(usize::MAX));
-    let reader = Reader::open(sight.ledger)?.context("there is no ledger")?;
+    let reader = Reader::open(sight.kept.ledger())?.context("there is no ledger")?;
     let mut days = reader.told_days(UnixMs(i64::MIN), UnixMs(i64::MAX))?;
     let all = days.clone();
     let told = Told::of(&all);

@@ -2,7 +2,8 @@
 //!
 //! The writer says that it has committed something, and only that: nothing here looks at the file, or
 //! at the clock, while nobody listens. Of all listeners the first that hears of a change reads what is
-//! new, for all.
+//! new, for all. Before a store on ClickHouse any hub may write: while somebody listens it is asked now and
+//! then how often calls were written.
 //!
 //! ```text
 //! event: usage
@@ -12,13 +13,12 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -31,10 +31,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 use trueup_core::FactId;
 use trueup_core::prices::PriceBook;
 use trueup_core::report::{CostMode, Pricer};
-use trueup_ledger::{LatestCall, Reader, Writer};
+use trueup_ledger::Writer;
 
 use super::asked::Asked;
 use super::{App, Pairs, Problem, pairs_of, told};
+use crate::clock;
+use crate::facts::SeenCall;
+use crate::hub::Tenant;
+use crate::usage::Keeping;
 
 pub(super) const PATH: &str = "/api/v1/live";
 pub(super) const ABOUT: &str = "An event whenever the account has changed";
@@ -45,6 +49,8 @@ const LISTENERS_MAX: usize = 32;
 const GAP: Duration = Duration::from_millis(250);
 /// How long nothing is said before a line says that the connection lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How often a store is asked whether calls were written, where any hub may do so.
+const MARKS_EVERY: Duration = Duration::from_secs(2);
 /// How long an event waits for a listener to read the one before; then the listener is let go.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Calls of an event.
@@ -59,6 +65,8 @@ pub(in crate::api) struct Live {
     has_ended: watch::Sender<bool>,
     places: Arc<Semaphore>,
     latest: Mutex<Latest>,
+    /// When a store was last asked how often calls were written, and what it said.
+    marks: Mutex<Option<(Instant, u64)>>,
 }
 
 /// What was last read.
@@ -85,6 +93,7 @@ impl Live {
             has_ended: watch::Sender::new(false),
             places: Arc::new(Semaphore::new(LISTENERS_MAX)),
             latest: Mutex::new(Latest::default()),
+            marks: Mutex::default(),
         }
     }
 
@@ -137,6 +146,7 @@ async fn listen(app: Arc<App>, teller: mpsc::Sender<Bytes>, place: OwnedSemaphor
 }
 
 async fn tell(app: &Arc<App>, teller: &mpsc::Sender<Bytes>) {
+    app.look_for_marks().await;
     let mut changes = app.live.changes.subscribe();
     let seq = *changes.borrow_and_update();
     let (mut told, mut event) = app.latest(seq, |latest| &latest.start).await;
@@ -144,9 +154,15 @@ async fn tell(app: &Arc<App>, teller: &mpsc::Sender<Bytes>) {
         if !is_taken(teller, event, PATIENCE).await {
             return;
         }
+        let told_at = Instant::now();
         event = loop {
-            match timeout(KEEP_ALIVE, changes.changed()).await {
-                Err(_) => break Bytes::from_static(b":\n\n"),
+            let pause = if app.kept.tenant().is_some() { MARKS_EVERY } else { KEEP_ALIVE };
+            match timeout(pause, changes.changed()).await {
+                Err(_) if told_at.elapsed() >= KEEP_ALIVE => break Bytes::from_static(b":\n\n"),
+                Err(_) => {
+                    app.look_for_marks().await;
+                    continue;
+                }
                 Ok(Err(_)) => return,
                 Ok(Ok(())) => {}
             }
@@ -182,18 +198,40 @@ impl App {
         (latest.seq.unwrap_or(seq), part(&latest).clone())
     }
 
+    /// Asks a store whether calls were written, if nobody has just done so, and tells of it.
+    async fn look_for_marks(self: &Arc<Self>) {
+        if self.kept.tenant().is_none() {
+            return;
+        }
+        let mut known = self.live.marks.lock().await;
+        if known.is_some_and(|(at, _)| at.elapsed() < MARKS_EVERY) {
+            return;
+        }
+        let marks = self.read(|kept, _| kept.tenant().map_or(Ok(0), Tenant::marks)).await;
+        let before = known.map(|(_, marks)| marks);
+        // Where it does not answer it is asked again later, and told then.
+        let now = marks.ok().or(before);
+        *known = now.map(|now| (Instant::now(), now));
+        if before.is_some() && before != now {
+            self.live.changes.send_modify(|seq| *seq += 1);
+        }
+    }
+
     async fn read_latest(self: &Arc<Self>, latest: &mut Latest) {
         // Before it is read: what changes meanwhile is told again.
         let seq = *self.live.changes.borrow();
         let remembered = Arc::clone(&latest.remembered);
-        let read = move |path: &Path, book: &PriceBook| look(path, book, &remembered);
+        let read = move |kept: &Keeping, book: &PriceBook| look(kept, book, &remembered);
         // Where the ledger is busy listeners hear of the change alone, and of the calls next time.
         let look = self.read(read).await.unwrap_or_else(|_| Look {
             remembered: Arc::clone(&latest.remembered),
             new: Vec::new(),
             latest: Vec::new(),
         });
-        let as_of = self.writer.health().last_commit.max(self.threads.watch.seen().last_sync);
+        let as_of = match self.kept.tenant() {
+            None => self.writer.health().last_commit.max(self.threads.watch.seen().last_sync),
+            Some(_) => Some(clock::now()),
+        };
         let event = |calls: Vec<Value>| {
             let as_of = as_of.map(|time| time.to_string());
             let data = json!({"seq": seq, "as_of": as_of, "calls": calls});
@@ -218,27 +256,24 @@ struct Look {
     latest: Vec<Value>,
 }
 
-fn look(path: &Path, book: &PriceBook, known: &BTreeSet<FactId>) -> Result<Look> {
-    let reader = Reader::open(path)?.context("there is no ledger")?;
-    let series = reader.series()?;
-    let calls = reader.latest_calls(REMEMBERED_MAX)?;
+fn look(kept: &Keeping, book: &PriceBook, known: &BTreeSet<FactId>) -> Result<Look> {
+    let calls = kept.facts(None)?.latest_calls(REMEMBERED_MAX)?;
     let mut pricer = Pricer::new(book, CostMode::Auto);
-    let mut shown = |LatestCall { call, session }: &LatestCall| {
-        let series = series.get(&call.series)?;
-        Some(json!({
+    let mut shown = |call: &SeenCall| {
+        json!({
             "id": call.id.to_string(),
             "at": call.time.to_string(),
-            "agent": series.source,
-            "model": series.model,
-            "session": session,
+            "agent": call.series.source,
+            "model": call.series.model,
+            "session": call.session,
             "total": call.counters.tokens.total(),
-            "cost_usd": told::cost(call, series, &mut pricer),
-        }))
+            "cost_usd": told::cost(call, &mut pricer),
+        })
     };
-    let new = calls.iter().filter(|it| !known.contains(&it.call.id)).take(CALLS_MAX);
-    let new = new.filter_map(&mut shown).collect();
-    let latest = calls.iter().take(CALLS_MAX).filter_map(&mut shown).collect();
-    let remembered = Arc::new(calls.iter().map(|it| it.call.id).collect());
+    let new = calls.iter().filter(|call| !known.contains(&call.id)).take(CALLS_MAX);
+    let new = new.map(&mut shown).collect();
+    let latest = calls.iter().take(CALLS_MAX).map(&mut shown).collect();
+    let remembered = Arc::new(calls.iter().map(|call| call.id).collect());
     Ok(Look { remembered, new, latest })
 }
 

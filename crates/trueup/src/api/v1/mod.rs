@@ -20,7 +20,6 @@ mod telemetry;
 mod told;
 mod verbs;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -33,12 +32,12 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 use trueup_core::UnixMs;
 use trueup_core::prices::PriceBook;
-use trueup_ledger::Reader;
 
 use super::{App, Problem};
 use crate::config::Config;
+use crate::facts::Facts;
 use crate::question::Question;
-use crate::usage::{Usage, reader_of};
+use crate::usage::{Keeping, Usage};
 use asked::{Asked, Parameter};
 pub(super) use export::EXPORTS_MAX;
 pub(super) use live::Live;
@@ -67,7 +66,7 @@ const ENDPOINTS: &[Endpoint] = &[
 
 /// What an answer is made from.
 struct Sight<'a> {
-    ledger: &'a Path,
+    kept: &'a Keeping,
     book: &'a PriceBook,
     config: &'a Config,
     /// The zone of days where none is asked for.
@@ -78,14 +77,14 @@ struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    /// The ledger, confined to the device that is asked about.
-    fn reader(&self, asked: &Asked) -> Result<Reader, Failed> {
-        Ok(reader_of(self.ledger, asked.text("device"))?)
+    /// What is reported on, confined to the device that is asked about.
+    fn usage(&self, asked: &Asked) -> Result<Usage, Failed> {
+        Ok(self.kept.usage(asked.text("device"))?)
     }
 
-    /// What is reported on, confined likewise.
-    fn usage(&self, asked: &Asked) -> Result<Usage, Failed> {
-        Ok(Usage::of_device(self.ledger, asked.text("device"))?)
+    /// Single facts, confined likewise.
+    fn facts(&self, asked: &Asked) -> Result<Facts, Failed> {
+        Ok(self.kept.facts(asked.text("device"))?)
     }
 }
 
@@ -95,7 +94,9 @@ pub(super) enum Failed {
     Refused(String),
     /// There is nothing of that name.
     Missing(String),
-    /// The ledger could not be read.
+    /// It is not known where this account is kept; the sentence says so.
+    Unknown(String),
+    /// The account could not be read.
     Unread(anyhow::Error),
 }
 
@@ -122,10 +123,11 @@ impl From<Failed> for Problem {
         match failed {
             Failed::Refused(refusal) => Self::new(StatusCode::BAD_REQUEST, refusal),
             Failed::Missing(what) => Self::new(StatusCode::NOT_FOUND, what),
+            Failed::Unknown(what) => Self::new(StatusCode::NOT_IMPLEMENTED, what),
             Failed::Unread(error) => {
                 // Its words may name files and statements: they are for the log.
                 tracing::warn!(error = format!("{error:#}"), "usage_not_read");
-                Self::busy("the ledger cannot be read now; try again in a moment")
+                Self::busy("the account cannot be read now; try again in a moment")
             }
         }
     }
@@ -200,9 +202,9 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let (now, own) = (crate::clock::now(), Arc::clone(app));
     let headers = headers.clone();
-    let read = move |ledger: &Path, book: &PriceBook| {
+    let read = move |kept: &Keeping, book: &PriceBook| {
         let sight = Sight {
-            ledger,
+            kept,
             book,
             config: &own.config,
             zone: &own.settings.zone,

@@ -2,14 +2,15 @@
 
 use serde_json::{Value, json};
 use trueup_core::report::{CostMode, Dimension, Entry, Filter, Pricer, Report, ReportBuilder, Row};
-use trueup_core::{Calendar, FactId, Series, Text};
-use trueup_ledger::{Reader, StoredCall};
+use trueup_core::{Calendar, FactId, Text};
 
 use super::asked::{Asked, DEVICE, Kind, Parameter};
 use super::{Endpoint, Failed, Sight, told};
+use crate::facts::SeenCall;
 use crate::query::filter_options;
 use crate::query::over_time::Days;
 use crate::render::json;
+use crate::usage::Usage;
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
     path: "/api/v1/sessions/{session}",
@@ -40,27 +41,19 @@ const PARAMETERS: &[Parameter] = &[
 fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
     let name = asked.text("session").unwrap_or_default();
     let after = asked.text("cursor").map(place).transpose()?;
-    let reader = sight.reader(asked)?;
-    let mut sessions = reader.sessions_named(name)?;
     let agent = asked.text("agent");
-    sessions.retain(|(_, source)| agent.is_none_or(|agent| agent == &**source));
-    let report = sums(&reader, sight, name, &sessions)?;
+    let is_meant = |entry: &Entry<'_>| agent.is_none_or(|agent| *agent == *entry.series.source);
+    let report = sums(&sight.usage(asked)?, sight, name, &is_meant)?;
     let Some(row) = report.rows.first() else {
         return Err(Failed::Missing("there is no session of this name with usage".to_owned()));
     };
-    let numbers: Vec<i64> = sessions.iter().map(|(number, _)| *number).collect();
+    let sources: Vec<Text> = row.agents.iter().cloned().collect();
     let limit = asked.count("limit", usize::try_from(LIMIT).unwrap_or(usize::MAX));
-    let part = reader.timeline(&numbers, after, limit)?;
-    let series = reader.series()?;
+    let counted = row.sums.exact.calls;
+    let part =
+        sight.facts(asked)?.of_session(name, &sources, (after, limit), row.times, counted)?;
     let mut pricer = Pricer::new(sight.book, CostMode::Auto);
-    let calls = part.calls.iter().filter_map(|call| {
-        series.get(&call.series).map(|series| call_as_json(call, series, &mut pricer))
-    });
-    let calls: Vec<Value> = calls.collect();
-    let mut removed = 0_u64;
-    for number in numbers {
-        removed = removed.saturating_add(reader.calls_removed(number)?);
-    }
+    let calls: Vec<Value> = part.calls.iter().map(|call| call_as_json(call, &mut pricer)).collect();
     let mut answer = json::sums(&row.sums);
     let fields = json!({
         "schema": 1,
@@ -72,7 +65,7 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
         "first": row.times.0.to_string(),
         "last": row.times.1.to_string(),
         "calls": calls,
-        "calls_removed": removed,
+        "calls_removed": part.removed,
         "next_cursor": part.next.map(|id| id.to_string()),
         "tz": Calendar::new(sight.zone.clone()).zone_name(),
         "cli": command_line(row, sight),
@@ -98,36 +91,27 @@ fn place(cursor: &str) -> Result<FactId, Failed> {
     FactId::parse(cursor).ok_or_else(told::wrong_cursor)
 }
 
-/// What the sessions of this name used, as one row; none where they used nothing.
+/// What the sessions of this name used that are meant, as one row; none where they used nothing.
 fn sums(
-    reader: &Reader,
+    usage: &Usage,
     sight: &Sight<'_>,
     name: &str,
-    sessions: &[(i64, Text)],
+    is_meant: &dyn Fn(&Entry<'_>) -> bool,
 ) -> Result<Report, Failed> {
     let filter = Filter::default();
-    let series = reader.series()?;
     let pricer = Pricer::new(sight.book, CostMode::Auto);
     let calendar = Calendar::new(sight.zone.clone());
     let mut report = ReportBuilder::new(vec![Dimension::Session], calendar, &filter, pricer);
-    for (_, source) in sessions {
-        reader.usage_of_session(source, name, |usage| {
-            if let Some(series) = series.get(&usage.series) {
-                let (start, times) = (usage.times.0, usage.times);
-                report.add(Entry {
-                    start,
-                    times,
-                    series,
-                    session: name,
-                    counters: &usage.counters,
-                });
-            }
-        })?;
-    }
+    usage.of_sessions_named(name, &mut |entry| {
+        if is_meant(&entry) {
+            report.add(entry);
+        }
+    })?;
     Ok(report.finish())
 }
 
-fn call_as_json(call: &StoredCall, series: &Series, pricer: &mut Pricer<'_>) -> Value {
+fn call_as_json(call: &SeenCall, pricer: &mut Pricer<'_>) -> Value {
+    let series = &call.series;
     let fields = json!({
         "id": call.id.to_string(),
         "at": call.time.to_string(),
@@ -137,7 +121,7 @@ fn call_as_json(call: &StoredCall, series: &Series, pricer: &mut Pricer<'_>) -> 
         "project": series.project,
         "kind": series.kind,
         "tier": series.class.tier.name(),
-        "cost_usd": told::cost(call, series, pricer),
+        "cost_usd": told::cost(call, pricer),
         "latency_ms": call.latency_ms,
         "time_to_first_token_ms": call.time_to_first_token_ms,
         "status": if call.error_type.is_some() { "error" } else { "ok" },

@@ -2,19 +2,18 @@
 
 use std::sync::LazyLock;
 
-use trueup_core::Series;
 use trueup_core::report::Pricer;
-use trueup_ledger::StoredCall;
 use trueup_telemetry::redact::{Level, Limits, Redactor};
 
 use super::Failed;
+use crate::facts::SeenCall;
 
 /// Bytes of a kind of error at most. They are short, unless a client put something else there.
 const ERROR_TYPE_BYTES_MAX: usize = 100;
 
 /// What a call cost; `None` where its price is not known.
-pub(super) fn cost(call: &StoredCall, series: &Series, pricer: &mut Pricer<'_>) -> Option<String> {
-    let sum = pricer.price(call.time, series, &call.counters);
+pub(super) fn cost(call: &SeenCall, pricer: &mut Pricer<'_>) -> Option<String> {
+    let sum = pricer.price(call.time, &call.series, &call.counters);
     (sum.unpriced_calls == 0).then(|| sum.cost_nanousd().to_string())
 }
 

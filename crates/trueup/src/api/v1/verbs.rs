@@ -15,6 +15,9 @@ pub(super) const PATHS: &[(&str, &str)] = &[
     ("/api/v1/config", "show_config"),
 ];
 
+/// Those that look at rows of the ledger, which has none where the account is on ClickHouse.
+const OF_LEDGER: [&str; 2] = ["find_gaps", "check_parity"];
+
 /// The version of those that have none of their own.
 const SCHEMA: u32 = 1;
 
@@ -25,6 +28,10 @@ pub(super) fn answer(
     sight: &Sight<'_>,
 ) -> Result<Value, Failed> {
     let asked = question.read_query(pairs).map_err(Failed::Refused)?;
+    if sight.kept.tenant().is_some() && OF_LEDGER.contains(&question.name) {
+        let what = "is not known of an account on ClickHouse: see docs/hub-clickhouse.md";
+        return Err(Failed::Unknown(format!("what `{}` tells {what}", question.line)));
+    }
     let mut answer = question.answer(&asked, sight.config)?;
     if let Value::Object(fields) = &mut answer {
         fields.entry("schema").or_insert_with(|| json!(SCHEMA));

@@ -5,11 +5,10 @@ use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use jiff::civil::Date;
 use trueup_core::report::{CostMode, Window};
-use trueup_ledger::Reader;
 
 use super::tell;
 use crate::cli::WrongUsage;
@@ -18,9 +17,11 @@ use crate::cli::notes;
 use crate::cli::report::{Chosen, Selection, calendar};
 use crate::config::Config;
 use crate::export::{self, AskedUsage, Format, to_place};
+use crate::facts::Facts;
 use crate::query::{self, By, Cost, day};
 use crate::render::number::counted;
 use crate::render::terminal::Terminal;
+use crate::usage::Keeping;
 
 /// Options of `trueup export usage`.
 #[derive(Debug, Args)]
@@ -120,22 +121,21 @@ impl ExportSessions {
 impl ExportErrors {
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
         let (window, format) = (self.times.window(config)?, self.target.format);
-        let reader = reader(config)?;
-        self.target.write(config, |out| export::errors(&reader, window, &self.source, format, out))
+        let facts = facts(config)?;
+        self.target.write(config, |out| export::errors(&facts, window, &self.source, format, out))
     }
 }
 
 impl ExportHost {
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
         let (window, format) = (self.times.window(config)?, self.target.format);
-        let reader = reader(config)?;
-        self.target.write(config, |out| export::host(&reader, window, format, out))
+        let facts = facts(config)?;
+        self.target.write(config, |out| export::host(&facts, window, format, out))
     }
 }
 
-fn reader(config: &Config) -> Result<Reader> {
-    let path = config.ledger();
-    Reader::open(&path)?.with_context(|| format!("{} does not exist", path.display()))
+fn facts(config: &Config) -> Result<Facts> {
+    Keeping::in_ledger(config.ledger()).facts(None)
 }
 
 impl Times {

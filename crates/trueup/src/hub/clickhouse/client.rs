@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use trueup_clickhouse::{
-    Address, Failure, NativeError, Place, Row, Server, SlotMap, Statement, read, schema,
+    Address, Failure, NativeError, Place, Purpose, Row, Server, SlotMap, Statement, read, schema,
 };
 use trueup_core::{Reply, one_line};
 
@@ -16,6 +16,8 @@ use crate::{clock, net};
 
 /// Longest time for a statement: a little more than a server may work on one.
 const STATEMENT_TIME_MAX: Duration = Duration::from_secs(150);
+/// The same of what is asked about an account: somebody waits for it.
+const QUESTION_TIME_MAX: Duration = Duration::from_secs(25);
 /// Bytes that are read of what a server says against a statement.
 const WORDS_BYTES_MAX: u64 = 16 << 10;
 
@@ -78,7 +80,7 @@ impl Client {
         &self,
         shard: usize,
         statement: &Statement,
-        of: impl Fn(Row<'_>) -> Result<T, NativeError>,
+        mut of: impl FnMut(Row<'_>) -> Result<T, NativeError>,
     ) -> Result<Vec<T>> {
         let mut rows = Vec::new();
         self.on_a_replica(shard, &mut |replica| {
@@ -230,8 +232,11 @@ impl Client {
     ) -> Result<()> {
         let post = server.post(&self.address.database, statement);
         let url = format!("{}{}", self.address.url(place.server()), post.request.target());
-        let mut request =
-            self.agent.post(url).config().timeout_global(Some(STATEMENT_TIME_MAX)).build();
+        let time_max = match statement.purpose {
+            Purpose::Ask => QUESTION_TIME_MAX,
+            Purpose::Probe | Purpose::Read | Purpose::Write | Purpose::Define => STATEMENT_TIME_MAX,
+        };
+        let mut request = self.agent.post(url).config().timeout_global(Some(time_max)).build();
         if !self.address.user.is_empty() {
             request = request
                 .header("x-clickhouse-user", &self.address.user)

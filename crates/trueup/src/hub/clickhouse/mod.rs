@@ -7,34 +7,51 @@ mod client;
 mod eraser;
 mod flusher;
 mod keeper;
+mod reading;
 mod roller;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use tokio::sync::Semaphore;
 use trueup_clickhouse::rollup::{dirty, dirty_day_of};
 use trueup_clickhouse::{Address, Place, Server, keep_tokens, token_of, tokens, upkeep};
 use trueup_core::{Delivery, HubToken, Text};
+use trueup_ledger::{Ledger, LedgerError, Limits, OpenOptions, Reader, Writer};
 
 use super::store::{Done, Look, Store, Unavailable};
-use crate::api::App;
+use super::tokens::is_name;
+use crate::api::{App, Known};
 use crate::clock;
+use crate::config::Config;
 use crate::ticker::Ticker;
+use crate::usage::Keeping;
 use client::Client;
 use flusher::Flusher;
 pub(super) use keeper::Retention;
+pub(crate) use reading::{Reading, Sum, Tenant, between as facts_between};
 
 /// How far a server's clock may be from ours. Nothing is decided by it but when a week is old.
 const CLOCKS_APART_MS_MAX: u64 = 60_000;
 /// Days without sums that are counted.
 const COUNTED_MAX: usize = 10_000;
 
+/// Questions that are answered at once, of whichever tenants: half of the hub's threads are left for what
+/// devices send.
+const QUESTIONS_MAX: usize = 4;
+/// The folder beside the ledger in which is what is no fact of a device, of each tenant; and how many hubs
+/// on one machine find one there.
+const FOLDER: &str = "hub-clickhouse";
+const LEDGERS_MAX: u32 = 16;
+
 /// The store of an address.
 pub(crate) struct ClickHouse {
     client: Arc<Client>,
+    questions: Arc<Semaphore>,
     /// The threads of a hub that serves; nothing where it is only looked at.
     work: Option<Work>,
 }
@@ -45,6 +62,11 @@ struct Work {
     /// Of the thread that lets weeks go.
     keeper: Arc<Ticker>,
     roller: Mutex<Option<JoinHandle<()>>>,
+    config: Config,
+    known: Known,
+    runtime: tokio::runtime::Handle,
+    /// Those of the ledgers of tenants that were asked about.
+    writers: Mutex<Vec<Arc<Writer>>>,
 }
 
 impl fmt::Debug for ClickHouse {
@@ -56,11 +78,17 @@ impl fmt::Debug for ClickHouse {
 impl ClickHouse {
     /// The store, for its tokens and to look at it. It is not asked yet.
     pub(crate) fn open(address: Address) -> Self {
-        Self { client: Arc::new(Client::new(address)), work: None }
+        let questions = Arc::new(Semaphore::new(QUESTIONS_MAX));
+        Self { client: Arc::new(Client::new(address)), questions, work: None }
     }
 
     /// The same for a hub, with the threads that write.
-    pub(crate) fn serving(self, retention: Retention) -> Result<Self> {
+    pub(crate) fn serving(
+        self,
+        config: &Config,
+        known: Known,
+        retention: Retention,
+    ) -> Result<Self> {
         let flusher = Arc::new(Flusher::new(Arc::clone(&self.client)));
         let ticker = Arc::new(Ticker::new(roller::ROLL_EVERY));
         let own = Arc::clone(&flusher);
@@ -76,7 +104,16 @@ impl ClickHouse {
             let keep = move || keeper::run(&client, weeks, &ticks);
             std::thread::Builder::new().name("keeper".into()).spawn(keep)?;
         }
-        let work = Work { flusher, ticker, keeper, roller: Mutex::new(Some(roller)) };
+        let work = Work {
+            flusher,
+            ticker,
+            keeper,
+            roller: Mutex::new(Some(roller)),
+            config: config.clone(),
+            known,
+            runtime: tokio::runtime::Handle::current(),
+            writers: Mutex::default(),
+        };
         Ok(Self { work: Some(work), ..self })
     }
 
@@ -133,6 +170,21 @@ impl ClickHouse {
     }
 }
 
+/// The ledger of what is no fact of a device. Each process has one of its own: they do not hold the same.
+fn own_ledger(config: &Config, tenant: &str) -> Result<(PathBuf, Ledger)> {
+    let folder = config.ledger().with_file_name(FOLDER);
+    for number in 1..=LEDGERS_MAX {
+        let name =
+            if number == 1 { format!("{tenant}.db") } else { format!("{tenant}.{number}.db") };
+        let path = folder.join(name);
+        match Ledger::open(&path, OpenOptions::default()) {
+            Err(LedgerError::Locked { .. }) => {}
+            opened => return Ok((path, opened?)),
+        }
+    }
+    bail!("{LEDGERS_MAX} hubs of this machine have the ledgers in {}", folder.display())
+}
+
 impl Store for ClickHouse {
     fn keep(&self, tenant: &Text, delivery: Delivery, done: Done) {
         match &self.work {
@@ -141,8 +193,18 @@ impl Store for ClickHouse {
         }
     }
 
-    fn reading(&self, _tenant: &Text) -> Result<Arc<App>> {
-        bail!("a store on ClickHouse answers no questions in this version")
+    fn reading(&self, tenant: &Text) -> Result<Arc<App>> {
+        let work = self.work.as_ref().context("only the hub answers questions")?;
+        anyhow::ensure!(is_name(tenant), "`{tenant}` does not name a tenant");
+        let (path, ledger) = own_ledger(&work.config, tenant)?;
+        let reader = Reader::open(&path)?.context("the ledger has vanished")?;
+        let writer = Arc::new(Writer::spawn(ledger, Limits::default(), clock::now)?);
+        work.writers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&writer));
+        let (client, questions) = (Arc::clone(&self.client), Arc::clone(&self.questions));
+        let kept =
+            Keeping::on_clickhouse(path, Tenant::new(client, Text::clone(tenant), questions));
+        let _entered = work.runtime.enter();
+        App::of_tenant(&work.config, kept, &reader, writer, work.known.clone())
     }
 
     fn tokens(&self) -> Result<Vec<HubToken>> {
@@ -182,6 +244,12 @@ impl Store for ClickHouse {
     fn close(&self, patience: Duration) -> bool {
         let Some(work) = &self.work else { return true };
         let is_written = work.flusher.close(patience);
+        let writers =
+            std::mem::take(&mut *work.writers.lock().unwrap_or_else(PoisonError::into_inner));
+        // What is in these can be had again.
+        for writer in writers {
+            drop(writer.close(patience));
+        }
         work.ticker.stop();
         work.keeper.stop();
         // Sums that are not worked out now are by whoever comes next: nothing waits for them.

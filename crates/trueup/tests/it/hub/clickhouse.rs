@@ -9,7 +9,7 @@ use super::{Fleet, Sidecar, post_calls, push};
 use crate::serve::daemon::{Daemon, until};
 
 /// The stores, each in a database of its own.
-fn stores(name: &str) -> Vec<String> {
+pub(super) fn stores(name: &str) -> Vec<String> {
     #[expect(clippy::disallowed_methods, reason = "how a test is told where engines are")]
     let addresses = std::env::var("TRUEUP_CLICKHOUSE").unwrap();
     let addresses = addresses.split_whitespace().map(|address| address.rsplit_once('/').unwrap().0);

@@ -13,7 +13,7 @@ use crate::serve::daemon::{Answer, Daemon};
 
 pub(super) const THEN: i64 = 1_795_212_509_482;
 
-fn id(name: &str, ms: i64) -> String {
+pub(super) fn id(name: &str, ms: i64) -> String {
     FactId::new(UnixMs(ms), Key::of("test", &[name])).to_string()
 }
 
