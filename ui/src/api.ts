@@ -385,7 +385,7 @@ export interface Device {
   refused: number;
   missing: number;
   accepted: number;
-  duplicates: number;
+  duplicates: number | null;
 }
 
 /** Who tells a hub; without rows on a single machine. */

@@ -33,8 +33,6 @@ impl DeviceState {
     /// What a delivery says of its sender.
     #[must_use]
     pub fn of(tenant: &str, delivery: &Delivery, seen: UnixMs) -> Self {
-        let is_told = |word: &&Word| matches!(word, Word::Is(_));
-        let newest = delivery.words.iter().filter(is_told).map(|word| word.id().time()).max();
         let batch = delivery.batch.as_ref();
         Self {
             tenant: tenant.into(),
@@ -43,13 +41,20 @@ impl DeviceState {
             told: batch.map_or(seen, |batch| batch.created_at),
             seen,
             last_seq: batch.map(|batch| batch.last_seq),
-            newest,
+            newest: newest_of(delivery),
         }
     }
 
     fn status(&self) -> Option<&SenderStatus> {
         self.sender.status.as_ref()
     }
+}
+
+/// When the newest of the records happened that a delivery tells of.
+#[must_use]
+pub fn newest_of(delivery: &Delivery) -> Option<UnixMs> {
+    let is_told = |word: &&Word| matches!(word, Word::Is(_));
+    delivery.words.iter().filter(is_told).map(|word| word.id().time()).max()
 }
 
 /// Keeps what devices said of themselves.
@@ -140,6 +145,8 @@ pub struct BatchTaken {
     pub epoch: Text,
     /// Which batch.
     pub head: BatchHead,
+    /// When the newest of its records happened.
+    pub newest: Option<UnixMs>,
     /// How many words were kept of it.
     pub words: u64,
     /// When it came.
@@ -159,6 +166,7 @@ pub fn keep_batches(batches: &[BatchTaken]) -> Vec<Statement> {
         .with("epoch", Get::Text(|it| &it.epoch))
         .with("first_seq", Get::MaybeI64(|it| Some(it.head.first_seq)))
         .with("last_seq", Get::MaybeI64(|it| Some(it.head.last_seq)))
+        .with("newest_ms", Get::MaybeU64(|it| it.newest.map(millis)))
         .with("words", Get::U64(|it| it.words))
         .with("seen_ms", Get::U64(|it| millis(it.seen)));
     let week = |batch: &BatchTaken| Day::near(batch.head.created_at).monday();
@@ -221,6 +229,8 @@ pub struct BatchesTaken {
     pub first_seen: UnixMs,
     /// The last place that they told of.
     pub last_seq: Option<i64>,
+    /// When the newest of their records happened.
+    pub newest: Option<UnixMs>,
     /// Places between their first and their last one that none of them told of.
     pub missing: u64,
 }
@@ -233,11 +243,11 @@ pub struct BatchesTaken {
 pub fn taken(tenant: &str) -> Statement {
     let sql = format!(
         "SELECT device, ledger, epoch, count() AS batches, sum(words) AS sum_words,
-            min(seen_ms) AS first_seen_ms, max(last_seq) AS max_seq,
+            min(seen_ms) AS first_seen_ms, max(last_seq) AS max_seq, max(newest_ms) AS max_newest_ms,
             toUInt64(arraySum(arrayMap((next, end) -> if(next > end + 1, next - end - 1, 0),
                 arrayPopFront(arraySort(groupArray(ifNull(first_seq, toInt64(0))))),
                 arrayPopBack(arraySort(groupArray(ifNull(last_seq, toInt64(0)))))))) AS missing
-         FROM batch FINAL WHERE tenant = {} AND isNotNull(first_seq) AND last_seq >= first_seq
+         FROM batch FINAL WHERE tenant = {}
          GROUP BY device, ledger, epoch",
         quoted(tenant)
     );
@@ -255,6 +265,7 @@ pub fn taken_of(row: Row<'_>) -> Result<([Text; 3], BatchesTaken), NativeError> 
         words: row.unsigned("sum_words")?,
         first_seen: time(row, "first_seen_ms")?,
         last_seq: row.maybe_signed("max_seq")?,
+        newest: maybe_time(row, "max_newest_ms")?,
         missing: row.unsigned("missing")?,
     };
     Ok(([text("device")?, text("ledger")?, text("epoch")?], taken))

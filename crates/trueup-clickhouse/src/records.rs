@@ -21,6 +21,8 @@ pub enum Kind {
     CallsWithTexts,
     /// Errors.
     Errors,
+    /// Errors with the beginnings of their messages, without stacks and metadata: for who looks at many.
+    ErrorsInShort,
     /// Events that clients name.
     Events,
     /// Samples of machines.
@@ -40,8 +42,8 @@ pub struct RecordsQuestion<'a> {
     pub until: UnixMs,
     /// Those behind this id, in the order that is asked for.
     pub after: Option<FactId>,
-    /// The one of this id.
-    pub id: Option<FactId>,
+    /// Those of these ids; of all where none is named.
+    pub ids: &'a [FactId],
     /// Of these devices; of all where none is named.
     pub devices: &'a [&'a str],
     /// Of this session, by source and name. Samples have none.
@@ -62,7 +64,7 @@ impl<'a> RecordsQuestion<'a> {
             from: UnixMs(0),
             until: UnixMs(i64::MAX),
             after: None,
-            id: None,
+            ids: &[],
             devices: &[],
             session: None,
             is_latest_first: false,
@@ -90,6 +92,9 @@ const CALL: &str = "CAST(source AS String) AS source, CAST(provider AS String) A
 const TEXTS: &str = ", input_text, output_text, metadata, is_text_cut";
 const ERROR: &str =
     "source, session, error_type, message, stack_trace, severity, metadata, trace_id";
+/// As much of a message as anything is told apart by: more than 1 KiB.
+const ERROR_IN_SHORT: &str =
+    "source, session, error_type, substringUTF8(message, 1, 1100) AS message, severity, trace_id";
 const EVENT: &str = "source, session, name, metadata, trace_id";
 const HOST: &str = "scope, cpu_millipercent, cpu_capacity_millicores, mem_rss_bytes, \
     mem_working_set_bytes, mem_limit_bytes, cpu_some_millipercent, cpu_full_millipercent, \
@@ -106,6 +111,7 @@ pub fn records(question: &RecordsQuestion<'_>) -> Statement {
         Kind::Calls => CALL.to_owned(),
         Kind::CallsWithTexts => format!("{CALL}{TEXTS}"),
         Kind::Errors => ERROR.to_owned(),
+        Kind::ErrorsInShort => ERROR_IN_SHORT.to_owned(),
         Kind::Events => EVENT.to_owned(),
         Kind::Hosts => HOST.to_owned(),
     };
@@ -261,7 +267,7 @@ impl RecordsQuestion<'_> {
     fn of_table(&self) -> String {
         let table = match self.kind {
             Kind::Calls | Kind::CallsWithTexts => "llm_event",
-            Kind::Errors => "error_event",
+            Kind::Errors | Kind::ErrorsInShort => "error_event",
             Kind::Events => "custom_event",
             Kind::Hosts => "system_metric",
         };
@@ -276,9 +282,10 @@ impl RecordsQuestion<'_> {
             let behind = if self.is_latest_first { '<' } else { '>' };
             only.push(format!("event_id {behind} {}", fixed(after.0)));
         }
-        if let Some(id) = self.id {
-            let day = Day::near(id.time()).sql();
-            only.push(format!("day = {day} AND event_id = {}", fixed(id.0)));
+        if !self.ids.is_empty() {
+            let days: Vec<String> = self.ids.iter().map(|id| Day::near(id.time()).sql()).collect();
+            let ids: Vec<String> = self.ids.iter().map(|id| fixed(id.0)).collect();
+            only.push(format!("day IN ({}) AND event_id IN ({})", days.join(", "), ids.join(", ")));
         }
         if !self.devices.is_empty() {
             only.push(format!("device IN ({})", listed(self.devices)));
@@ -305,7 +312,12 @@ pub fn record_of(kind: Kind, row: Row<'_>) -> Result<Record, NativeError> {
             let body = body(row)?.map(Box::new);
             Fact::Call(Box::new(Call { body, ..call(id, row)? }))
         }
-        Kind::Errors => Fact::Error(Box::new(error(id, row)?)),
+        Kind::Errors => Fact::Error(Box::new(ErrorEvent {
+            stack_trace: owned(row, "stack_trace")?,
+            metadata: owned(row, "metadata")?,
+            ..error(id, row)?
+        })),
+        Kind::ErrorsInShort => Fact::Error(Box::new(error(id, row)?)),
         Kind::Events => Fact::Event(Box::new(event(id, row)?)),
         Kind::Hosts => Fact::Host(Box::new(host(id, row)?)),
     };
@@ -370,9 +382,9 @@ fn error(id: FactId, row: Row<'_>) -> Result<ErrorEvent, NativeError> {
         session: row.text("session")?.into(),
         error_type: row.text("error_type")?.into(),
         message: row.text("message")?.to_owned(),
-        stack_trace: owned(row, "stack_trace")?,
+        stack_trace: None,
         severity: row.text("severity")?.into(),
-        metadata: owned(row, "metadata")?,
+        metadata: None,
     })
 }
 

@@ -89,10 +89,12 @@ const READ: [(&str, &str); 2] = [
     ("do_not_merge_across_partitions_select_final", "1"),
 ];
 /// The same of what is asked about an account.
-const ASK: [(&str, &str); 3] = [
+const ASK: [(&str, &str); 4] = [
     ("max_execution_time", ASKED_SECONDS_MAX),
     ("do_not_merge_across_partitions_select_final", "1"),
     ("cancel_http_readonly_queries_on_client_close", "1"),
+    // Each column of each part has one: by default old servers run out of memory over a hundred rows.
+    ("max_read_buffer_size", "65536"),
 ];
 /// Settings of writing.
 const WRITE: [(&str, &str); 5] = [

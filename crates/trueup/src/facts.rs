@@ -105,7 +105,7 @@ impl Facts {
             Self::ClickHouse(reading) => reading,
         };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        for record in reading.records(&facts_between(Kind::Errors, from, until, limit))? {
+        for record in reading.records(&facts_between(Kind::ErrorsInShort, from, until, limit))? {
             if let Fact::Error(error) = record.fact {
                 each(StoredError {
                     id: record.id,
@@ -119,18 +119,26 @@ impl Facts {
         Ok(())
     }
 
-    /// The stack of an error, in the client's own form: it may hold a secret.
-    pub(crate) fn stack_of_error(&self, id: FactId) -> Result<Option<String>> {
-        let reading = match self {
-            Self::Ledger(reader) => return Ok(reader.stack_of_error(id)?),
-            Self::ClickHouse(reading) => reading,
-        };
-        let question = RecordsQuestion { id: Some(id), ..RecordsQuestion::of("", Kind::Errors, 1) };
-        let record = reading.records(&question)?.pop();
-        Ok(record.and_then(|record| {
-            let Fact::Error(error) = record.fact else { return None };
-            error.stack_trace
-        }))
+    /// The stacks of errors that have one, in the client's own form: they may hold secrets.
+    pub(crate) fn stacks_of_errors(&self, ids: &[FactId]) -> Result<HashMap<FactId, String>> {
+        let mut stacks = HashMap::new();
+        match self {
+            Self::Ledger(reader) => {
+                for id in ids {
+                    stacks.extend(reader.stack_of_error(*id)?.map(|stack| (*id, stack)));
+                }
+            }
+            Self::ClickHouse(_) if ids.is_empty() => {}
+            Self::ClickHouse(reading) => {
+                let question =
+                    RecordsQuestion { ids, ..RecordsQuestion::of("", Kind::Errors, ids.len()) };
+                for record in reading.records(&question)? {
+                    let Fact::Error(error) = record.fact else { continue };
+                    stacks.extend(error.stack_trace.map(|stack| (record.id, stack)));
+                }
+            }
+        }
+        Ok(stacks)
     }
 
     /// The calls that failed in a time, and why.

@@ -207,6 +207,7 @@ CREATE TABLE IF NOT EXISTS batch (
     epoch String,
     first_seq Nullable(Int64),
     last_seq Nullable(Int64),
+    newest_ms Nullable(UInt64),
     words UInt64,
     seen_ms UInt64
 ) ENGINE = ReplacingMergeTree(seen_ms) PARTITION BY toMonday(day) ORDER BY (tenant, day, batch_id);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use trueup_clickhouse::{
-    BatchTaken, DeviceState, Kind, KnownBatch, Record, RecordsQuestion, device_of, devices,
-    keep_batches, keep_devices, keep_tokens, known_batch_of, known_batches, record_of, records,
-    token_of, tokens,
+    BatchTaken, BatchesTaken, DeviceState, Kind, KnownBatch, Record, RecordsQuestion, device_of,
+    devices, keep_batches, keep_devices, keep_tokens, known_batch_of, known_batches, record_of,
+    records, taken, taken_of, token_of, tokens,
 };
 use trueup_core::{
     BatchHead, CallBody, CustomEvent, Delivery, ErrorEvent, Fact, FactId, HostMetric, HubToken,
@@ -178,7 +178,7 @@ fn pages_follow_each_other() {
         let expected = ids.iter().filter(|id| (some.from..some.until).contains(&id.time()));
         assert_eq!(told, expected.copied().collect::<Vec<_>>());
         let one =
-            RecordsQuestion { id: Some(ids[3]), ..RecordsQuestion::of("acme", Kind::Calls, 9) };
+            RecordsQuestion { ids: &ids[3..4], ..RecordsQuestion::of("acme", Kind::Calls, 9) };
         assert_eq!(all(store, &one).len(), 1);
         let nobody = RecordsQuestion::of("nobody", Kind::Calls, 9);
         assert_eq!(all(store, &nobody), []);
@@ -225,16 +225,17 @@ fn batches_and_tokens_are_known_again() {
             last_seq: 0,
             sha256: sha256.into(),
         };
-        let taken = BatchTaken {
+        let one = BatchTaken {
             tenant: TENANTS[1].into(),
             device: "box".into(),
             ledger: "l".into(),
             epoch: "e".into(),
             head: head("it's", "7d1f"),
+            newest: None,
             words: 3,
             seen: NOW,
         };
-        for statement in keep_batches(&[taken.clone(), taken]) {
+        for statement in keep_batches(&[one.clone(), one]) {
             store.write(0, &statement).unwrap();
         }
         let (same, other) = (head("it's", "0000"), head("another", "7d1f"));
@@ -243,6 +244,40 @@ fn batches_and_tokens_are_known_again() {
         store.rows(0, &asked, &mut |row| known.push(known_batch_of(row).unwrap()));
         let (tenant, id, sha256) = (TENANTS[1].into(), "it's".into(), "7d1f".into());
         assert_eq!(known, [KnownBatch { tenant, id, sha256, words: 3 }]);
+
+        // Batches in any order, one within another, one that overlaps, and a heartbeat behind a gap.
+        let spans = [(20, 24), (1, 9), (4, 6), (8, 12), (16, 16), (40, 39)];
+        let batches: Vec<BatchTaken> = spans
+            .iter()
+            .map(|(first_seq, last_seq)| BatchTaken {
+                tenant: "acme".into(),
+                device: "box".into(),
+                ledger: "l".into(),
+                epoch: "e".into(),
+                head: BatchHead {
+                    first_seq: *first_seq,
+                    last_seq: *last_seq,
+                    ..head(&first_seq.to_string(), "7d1f")
+                },
+                newest: Some(UnixMs(NOW.0 - first_seq)),
+                words: 2,
+                seen: UnixMs(NOW.0 + first_seq),
+            })
+            .collect();
+        for statement in keep_batches(&batches) {
+            store.write(0, &statement).unwrap();
+        }
+        let mut told = Vec::new();
+        store.rows(0, &taken("acme"), &mut |row| told.push(taken_of(row).unwrap()));
+        let all = BatchesTaken {
+            batches: 6,
+            words: 12,
+            first_seen: UnixMs(NOW.0 + 1),
+            last_seq: Some(39),
+            newest: Some(UnixMs(NOW.0 - 1)),
+            missing: (16 - 13) + (20 - 17) + (40 - 25),
+        };
+        assert_eq!(told, [(["box", "l", "e"].map(Into::into), all)]);
 
         let made = HubToken {
             id: "9d3e51c2".into(),

@@ -12,7 +12,7 @@ mod host;
 mod lack;
 mod legacy;
 mod life;
-mod live;
+pub(crate) mod live;
 mod otlp;
 mod otlp_files;
 mod otlp_metrics;

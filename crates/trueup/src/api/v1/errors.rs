@@ -109,15 +109,17 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
     let next = part.last().zip(edge).filter(|_| has_more).map(|(group, edge)| {
         Place { edge, last: group.last, fingerprint: group.fingerprint.clone() }.text()
     });
-    let rows: Result<Vec<Value>, Failed> =
-        part.into_iter().map(|group| as_json(group, &facts)).collect();
+    let samples: Vec<FactId> = part.iter().map(|group| group.last_id).collect();
+    let stacks = facts.stacks_of_errors(&samples)?;
+    let rows = part.into_iter().map(|group| as_json(group, stacks.get(&group.last_id)));
+    let rows: Vec<Value> = rows.collect();
     let failed = FailedCalls::read(&facts, window)?;
     Ok(json!({
         "schema": 1,
         "tz": calendar.zone_name(),
         "calls_failed": failed.calls,
         "events": events,
-        "rows": rows?,
+        "rows": rows,
         "failed_calls": failed.rows,
         "is_cut": failed.is_cut || is_rest_untold || events > u64::from(LOOKED_AT_MAX),
         "next_cursor": next,
@@ -225,9 +227,8 @@ fn beginning(message: &str) -> &str {
     begin.rfind(char::is_whitespace).and_then(|end| begin.get(..end)).unwrap_or_default()
 }
 
-fn as_json(group: &Group, facts: &Facts) -> Result<Value, Failed> {
-    let stack = facts.stack_of_error(group.last_id)?.and_then(|stack| shown(&stack));
-    Ok(json!({
+fn as_json(group: &Group, stack: Option<&String>) -> Value {
+    json!({
         "fingerprint": group.fingerprint,
         "type": group.kind,
         "message": group.pattern,
@@ -236,8 +237,8 @@ fn as_json(group: &Group, facts: &Facts) -> Result<Value, Failed> {
         "first": group.first.to_string(),
         "last": group.last.to_string(),
         "sample_message": group.text,
-        "sample_stack": stack,
-    }))
+        "sample_stack": stack.and_then(|stack| shown(stack)),
+    })
 }
 
 /// The frames of a stack, one a line, the innermost first.

@@ -27,6 +27,15 @@ pub(super) async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> R
 /// Adds what devices send to a hub.
 fn add_hub(description: &mut Value) {
     if let Some(Value::Object(paths)) = description.pointer_mut("/paths") {
+        for (path, _) in verbs::PATHS.iter().filter(|(_, name)| verbs::OF_LEDGER.contains(name)) {
+            let path = paths.get_mut(*path);
+            if let Some(Value::Object(responses)) =
+                path.and_then(|path| path.pointer_mut("/get/responses"))
+            {
+                let about = "It is not known of an account on ClickHouse";
+                responses.insert("501".to_owned(), problem(about));
+            }
+        }
         paths.extend(hub::paths());
     }
     if let Some(Value::Object(components)) = description.pointer_mut("/components") {

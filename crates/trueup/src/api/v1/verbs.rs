@@ -16,7 +16,7 @@ pub(super) const PATHS: &[(&str, &str)] = &[
 ];
 
 /// Those that look at rows of the ledger, which has none where the account is on ClickHouse.
-const OF_LEDGER: [&str; 2] = ["find_gaps", "check_parity"];
+pub(super) const OF_LEDGER: [&str; 2] = ["find_gaps", "check_parity"];
 
 /// The version of those that have none of their own.
 const SCHEMA: u32 = 1;

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use trueup_clickhouse::upkeep::{horizon, horizon_of_row};
 use trueup_clickhouse::{
     BatchTaken, Day, DeviceState, Flush, Insert, Mark, SlotMap, Statement, Told, Unkept, day_of,
-    keep_batches, keep_devices, known_batch_of, known_batches,
+    keep_batches, keep_devices, known_batch_of, known_batches, newest_of,
 };
 use trueup_core::{Delivery, Text, Word};
 
@@ -284,6 +284,7 @@ impl Flusher {
                 ledger: Text::clone(&told.delivery.sender.ledger),
                 epoch: Text::clone(&told.delivery.sender.epoch),
                 head: told.delivery.batch.clone()?,
+                newest: newest_of(told.delivery),
                 words: kept(told.delivery, unkept.get(&which).map_or(0, Vec::len)),
                 seen: now,
             })

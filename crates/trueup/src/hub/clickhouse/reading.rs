@@ -83,13 +83,6 @@ impl Tenant {
         let states = self.of_first(&devices(&self.name), device_of)?;
         let taken = self.of_first(&taken(&self.name), taken_of)?;
         let mut batches: BTreeMap<[Text; 3], _> = taken.into_iter().collect();
-        let mut newest: HashMap<Text, UnixMs> = HashMap::new();
-        let reading = self.reading(None)?;
-        reading.is_by_device.set(true);
-        for sum in reading.sums(&UsageQuestion { is_by_time: false, ..of(Width::Day) })? {
-            let at = newest.entry(Text::clone(&sum.series.device)).or_insert(sum.times.1);
-            *at = sum.times.1.max(*at);
-        }
         let mut all: Vec<Device> = Vec::new();
         for state in states {
             let key = [&state.device, &state.sender.ledger, &state.sender.epoch].map(Text::clone);
@@ -97,12 +90,11 @@ impl Tenant {
             let first = Some(taken.first_seen).filter(|_| taken.batches > 0);
             let first_seen_at = first.unwrap_or(state.seen).min(state.seen);
             let is_new = all.last().is_none_or(|last| last.name != state.device);
-            let of_calls = newest.get(&state.device).copied().filter(|_| is_new);
             let ledger = DeviceLedger {
                 sender: state.sender,
                 first_seen_at,
                 last_seen_at: state.seen,
-                newest_at: state.newest.max(of_calls),
+                newest_at: state.newest.max(taken.newest),
                 last_seq: state.last_seq.max(taken.last_seq),
                 missing: taken.missing,
                 batches: taken.batches,

@@ -2,6 +2,8 @@
 //! at once after what was told is acknowledged and when its sums are worked out.
 //! `scripts/prove-clickhouse` says where the store is.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 use trueup_core::DAY_MS;
 
@@ -264,9 +266,9 @@ fn hex(digit: u8) -> char {
     char::from_digit(digit.into(), 16).unwrap()
 }
 
-fn assert_same(one: &Told<'_>, other: &Told<'_>, when: &str) {
+fn assert_same(sqlite: &Told<'_>, clickhouse: &Told<'_>, when: &str) {
     for path in questions() {
-        let (expected, told) = (one.parts(&path), other.parts(&path));
+        let (expected, told) = (sqlite.parts(&path), clickhouse.parts(&path));
         if expected != told {
             let pairs = expected.iter().zip(&told).find(|(one, other)| one != other);
             let (expected, told) = pairs.unwrap_or_else(|| panic!("{when}: {path}: other parts"));
@@ -275,10 +277,12 @@ fn assert_same(one: &Told<'_>, other: &Told<'_>, when: &str) {
                 text.chars().skip(alike.saturating_sub(200)).take(400).collect::<String>()
             };
             let (one, other) = (about(&expected.1), about(&told.1));
-            panic!("{when}: {path}: {} {one}\n\nand {} {other}", expected.0, told.0);
+            let warnings = |line: &String| line.contains("WARN");
+            let log: Vec<String> = clickhouse.hub.log().into_iter().filter(warnings).collect();
+            panic!("{when}: {path}: {} {one}\n\nand {} {other}\n{log:?}", expected.0, told.0);
         }
     }
-    assert_eq!(one.devices(), other.devices(), "{when}");
+    assert_eq!(sqlite.devices(), clickhouse.devices(), "{when}");
 }
 
 #[test]
@@ -316,5 +320,61 @@ fn both_stores_answer_the_same() {
             let answer = other.ask(&format!("/api/v1/{verb}"));
             assert!(answer.status == 501 && answer.text.contains("ClickHouse"), "{}", answer.text);
         }
+    }
+}
+
+/// Has something done with a process of the cluster.
+fn cluster(verb: &str, name: &str) {
+    #[expect(clippy::disallowed_methods, reason = "how a test is told where the cluster is")]
+    let folder = std::env::var("TRUEUP_CLICKHOUSE_CLUSTER").unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/clickhouse-cluster");
+    let status = Command::new(script).args([verb, &folder, name]).status().unwrap();
+    assert!(status.success(), "{verb} {name}");
+}
+
+#[test]
+#[ignore = "needs engines: scripts/prove-clickhouse"]
+fn where_a_shard_is_away_no_part_of_a_sum_is_told() {
+    let stores = stores("away");
+    let fleet = Fleet::at(stores.iter().find(|store| store.contains('|')).unwrap());
+    let hub = fleet.start();
+    let (secret, reader) = (fleet.device("acme", "laptop"), fleet.reader("acme"));
+    let mut dice = Dice(3);
+    let calls: Vec<Value> = (0..60)
+        .map(|number| {
+            let (name, at) = (format!("call {number}"), dice.moment());
+            let mut call = call(&mut dice, &name, at);
+            call["seq"] = (number + 1).into();
+            call
+        })
+        .collect();
+    assert_eq!(send(&hub, &secret, &batch("b", LAST, 1, &calls).to_string()).status, 200);
+    let told = Told { hub: &hub, reader: &reader };
+    let questions = [
+        "/v1/report?by=day",
+        "/api/v1/usage/query?group=device",
+        "/api/v1/sessions",
+        "/api/v1/errors",
+        "/api/v1/export?view=usage",
+    ];
+    let before = questions.map(|path| told.ask(path).text);
+    assert_eq!(told.ask("/v1/report").json()["totals"]["exact"]["calls"], 60);
+    cluster("kill", "b1");
+    for (path, before) in questions.iter().zip(&before) {
+        let answer = told.ask(path);
+        assert_eq!((answer.status, &answer.text), (200, before), "{path}: the other replica knows");
+    }
+    cluster("kill", "b2");
+    for path in questions {
+        let answer = told.ask(path);
+        let words = "the account cannot be read now";
+        assert!(answer.status == 503 && answer.text.contains(words), "{path}: {}", answer.text);
+        assert!(!answer.text.contains("127.0.0.1"), "{}", answer.text);
+    }
+    cluster("run", "b1");
+    cluster("run", "b2");
+    for (path, before) in questions.iter().zip(&before) {
+        until("it is there again", || told.ask(path).status == 200);
+        assert_eq!(&told.ask(path).text, before, "{path}");
     }
 }

@@ -5,8 +5,9 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::protocol::{THEN, batch, call, call_at, send};
-use super::{Fleet, Sidecar, post_calls, push};
+use super::{Fleet, Sidecar, ask, bearer, post_calls, push, totals};
 use crate::serve::daemon::{Daemon, until};
+use crate::serve::live::Listener;
 
 /// The stores, each in a database of its own.
 pub(super) fn stores(name: &str) -> Vec<String> {
@@ -140,6 +141,33 @@ fn old_weeks_go_and_who_is_erased_leaves_nothing() {
             assert_eq!(number(&store, &sql), 0, "{table}");
         }
         assert!(hub.terminate().success());
+    }
+}
+
+/// Whoever listens hears of what any hub was told.
+#[test]
+#[ignore = "needs engines: scripts/prove-clickhouse"]
+fn listeners_hear_of_what_another_hub_was_told() {
+    for store in stores("live") {
+        let fleet = Fleet::at(&store);
+        let (secret, reader) = (fleet.device("acme", "laptop"), fleet.reader("acme"));
+        let hubs = [fleet.start(), fleet.start()];
+        let sidecar = Sidecar::new(&hubs[0], &secret);
+        let sidecar = sidecar.home.start();
+        post_calls(&sidecar, 0..3);
+        push(&sidecar);
+        // Both answer, each with a ledger of its own beside the store.
+        for hub in &hubs {
+            assert_eq!(totals(&ask(hub, &reader, "/v1/report"))["calls"], 3);
+        }
+        let header = format!("authorization: {}\r\n", bearer(&reader));
+        let mut listener = Listener::with(&hubs[1], &header);
+        assert_eq!(listener.event()["calls"].as_array().unwrap().len(), 3);
+        post_calls(&sidecar, 3..4);
+        push(&sidecar);
+        let event = listener.event();
+        assert_eq!(event["calls"].as_array().unwrap().len(), 1, "{event}");
+        assert_eq!(event["calls"][0]["total"], 103 + 3);
     }
 }
 

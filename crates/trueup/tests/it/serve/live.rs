@@ -10,16 +10,22 @@ use serde_json::Value;
 use super::daemon::{Daemon, Home, trace, until};
 
 /// One stream of events.
-struct Listener {
+pub(crate) struct Listener {
     lines: BufReader<TcpStream>,
 }
 
 impl Listener {
     /// Begins to listen; the head of the answer is read.
     fn of(daemon: &Daemon) -> Self {
+        Self::with(daemon, "")
+    }
+
+    /// The same with a header, which ends its line.
+    pub(crate) fn with(daemon: &Daemon, header: &str) -> Self {
         let mut stream = TcpStream::connect(daemon.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.write_all(b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let head = format!("GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\n{header}\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
         let mut listener = Self { lines: BufReader::new(stream) };
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -37,7 +43,7 @@ impl Listener {
     }
 
     /// What the next event says.
-    fn event(&mut self) -> Value {
+    pub(crate) fn event(&mut self) -> Value {
         loop {
             let line = self.line().unwrap();
             if let Some(data) = line.strip_prefix("data: ") {
