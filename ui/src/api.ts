@@ -66,6 +66,8 @@ export interface Usage {
 
 export interface SessionRow extends Sums {
   session: string;
+  /** Null where the account is of one machine. */
+  device: string | null;
   agents: string[];
   projects: string[];
   models: string[];
@@ -110,6 +112,8 @@ export interface Session extends Sums {
   tz: string;
   session: string;
   agents: string[];
+  /** Those that have a session of this name; none where the account is of one machine. */
+  devices: string[];
   projects: string[];
   first: string | null;
   last: string | null;
@@ -427,7 +431,7 @@ export const sessionUrl = (id: string, query: Record<string, string>) =>
 
 /** Some of what this view asks for, and more. */
 function some(names: string[], query: Record<string, string> = {}): URLSearchParams {
-  const kept = [...scope()].filter(([name]) => names.includes(name));
+  const kept = [...scope()].filter(([name]) => names.includes(name) && !(name in query));
   return new URLSearchParams([...kept, ...Object.entries(query)]);
 }
 

@@ -19,7 +19,7 @@ use crate::{Bucket, Counters, NanoUsd, Series, Text, Tokens, UnixMs, Witness};
 pub use blocks::{BLOCK_MS, Block, blocks};
 pub use builder::ReportBuilder;
 pub use completeness::{ClaimSeen, Completeness, CompletenessBuilder, CompletenessReport};
-pub use cost::{CostMode, Pricer};
+pub use cost::{CostMode, Pricer, kinds};
 pub use filter::{Filter, Window, matches};
 
 /// What rows are about.

@@ -8,6 +8,8 @@
 //! laptop-7, ledger 5f0d6ab1…, epoch 9c41f0aa…: told 1 to 8,112, but for 402 to 409; 3 waiting
 //! ```
 
+mod sums;
+
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use trueup_core::{BatchHead, Delivery, Fact, FactId, Sender, SenderStatus, Text, UnixMs, Word};
 
@@ -411,23 +413,6 @@ impl Reader {
     /// What SQLite says.
     pub fn is_confined(&self) -> Result<bool, LedgerError> {
         is_confined(&self.database).map_err(LedgerError::sqlite(&self.path))
-    }
-
-    /// Lets a reader that was confined to a device see everything again.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn all_again(&self) -> Result<(), LedgerError> {
-        let names: Vec<(String, String)> = self.all(
-            "SELECT type, name FROM sqlite_temp_schema WHERE type IN ('view', 'table')",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        for (kind, name) in names {
-            let dropped = self.database.execute_batch(&format!("DROP {kind} temp.{name}"));
-            dropped.map_err(LedgerError::sqlite(&self.path))?;
-        }
-        Ok(())
     }
 
     /// The number of a device.

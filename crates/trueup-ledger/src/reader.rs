@@ -95,6 +95,8 @@ pub struct SessionUsage {
     pub source: Text,
     /// The session's own name.
     pub name: Text,
+    /// The number of the device that told of it; 0 for this machine.
+    pub device: i64,
     /// The number of the series.
     pub series: i64,
     /// The sum.
@@ -307,8 +309,9 @@ impl Reader {
         until: UnixMs,
         mut each: impl FnMut(SessionUsage),
     ) -> Result<(), LedgerError> {
+        let device = self.device_of_sessions()?;
         let sql = select(
-            "usage_session.session, source, sessions.session, series",
+            &format!("usage_session.session, source, sessions.session, series, {device}"),
             "usage_session JOIN sessions ON sessions.id = usage_session.session
              WHERE last_ms >= ?1 AND first_ms < ?2 AND usage_session.session BETWEEN ?3 AND ?4",
         );
@@ -323,8 +326,9 @@ impl Reader {
                 source: Text::clone(&source),
                 name: row.get_ref(2)?.as_str()?.into(),
                 series: row.get(3)?,
-                counters: counters_of_row(row, 4)?,
-                times: (UnixMs(row.get(14)?), UnixMs(row.get(15)?)),
+                device: row.get(4)?,
+                counters: counters_of_row(row, 5)?,
+                times: (UnixMs(row.get(15)?), UnixMs(row.get(16)?)),
             });
             Ok(())
         })
@@ -357,15 +361,22 @@ impl Reader {
         })
     }
 
-    /// Hands the number and the own name of each session to `each`, by number.
+    /// Hands the number of each session to `each`, by number, with that of the device that told of it, 0
+    /// for this machine, and its own name.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn session_names(&self, mut each: impl FnMut(i64, &str)) -> Result<(), LedgerError> {
-        self.each("SELECT id, session FROM sessions ORDER BY id", [], |row| {
-            each(row.get(0)?, row.get_ref(1)?.as_str()?);
+    pub fn session_names(&self, mut each: impl FnMut(i64, i64, &str)) -> Result<(), LedgerError> {
+        let device = self.device_of_sessions()?;
+        self.each(&format!("SELECT id, {device}, session FROM sessions ORDER BY id"), [], |row| {
+            each(row.get(0)?, row.get(1)?, row.get_ref(2)?.as_str()?);
             Ok(())
         })
+    }
+
+    /// What says whose a session is: a file of an older version has no column for it.
+    fn device_of_sessions(&self) -> Result<&'static str, LedgerError> {
+        Ok(if self.has_table("devices")? { "sessions.device" } else { "0" })
     }
 
     /// The largest number that a session has; 0 where there is none.
@@ -388,9 +399,11 @@ impl Reader {
         session: &str,
         mut each: impl FnMut(SessionUsage),
     ) -> Result<(), LedgerError> {
+        let device = self.device_of_sessions()?;
         let sql = select(
-            "usage_session.session, series",
-            "usage_session WHERE session IN (SELECT id FROM sessions WHERE source = ?1 AND session = ?2)",
+            &format!("usage_session.session, series, {device}"),
+            "sessions CROSS JOIN usage_session ON usage_session.session = sessions.id
+             WHERE source = ?1 AND sessions.session = ?2",
         );
         self.each(&sql, [source, session], |row| {
             each(SessionUsage {
@@ -398,8 +411,9 @@ impl Reader {
                 source: source.into(),
                 name: session.into(),
                 series: row.get(1)?,
-                counters: counters_of_row(row, 2)?,
-                times: (UnixMs(row.get(12)?), UnixMs(row.get(13)?)),
+                device: row.get(2)?,
+                counters: counters_of_row(row, 3)?,
+                times: (UnixMs(row.get(13)?), UnixMs(row.get(14)?)),
             });
             Ok(())
         })
@@ -676,10 +690,8 @@ impl Reader {
     }
 }
 
-/// On a volume that cannot be written SQLite cannot share a ledger in WAL mode; where no writer has
-/// left anything in the log, the file alone is the whole ledger.
 /// A row of [`select`] with the start and the series as its keys.
-fn time_usage_of_row(row: &Row<'_>) -> rusqlite::Result<TimeUsage> {
+pub(crate) fn time_usage_of_row(row: &Row<'_>) -> rusqlite::Result<TimeUsage> {
     Ok(TimeUsage {
         start: UnixMs(row.get(0)?),
         series: row.get(1)?,
@@ -688,6 +700,8 @@ fn time_usage_of_row(row: &Row<'_>) -> rusqlite::Result<TimeUsage> {
     })
 }
 
+/// On a volume that cannot be written SQLite cannot share a ledger in WAL mode; where no writer has
+/// left anything in the log, the file alone is the whole ledger.
 fn open_read_only(path: &Path) -> Result<Connection, LedgerError> {
     let database = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let is_readable =

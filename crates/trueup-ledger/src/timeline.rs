@@ -72,9 +72,19 @@ macro_rules! stored_call {
     };
 }
 
-/// The sessions of a name. Who asks does not know of which source; there are few.
-const NAMED: &str = "SELECT id, source FROM sessions
-    WHERE source IN (SELECT source FROM series) AND session = ?1 ORDER BY source";
+/// The sessions of a name, but for whose each is. Who asks does not know of which source; there are few.
+macro_rules! named {
+    ($device:literal) => {
+        concat!(
+            "SELECT id, source, ",
+            $device,
+            " FROM sessions
+             WHERE source IN (SELECT source FROM series) AND session = ?1 ORDER BY source"
+        )
+    };
+}
+const NAMED: &str = named!("device");
+const NAMED_BEFORE_DEVICES: &str = named!("0");
 
 /// When a session was at work.
 const TIMES: &str = "SELECT min(first_ms), max(last_ms) FROM usage_session
@@ -115,12 +125,16 @@ fn call_of_row(row: &Row<'_>) -> rusqlite::Result<StoredCall> {
 }
 
 impl Reader {
-    /// The sessions of a name: their numbers and their sources.
+    /// The sessions of a name: their numbers, their sources, and the numbers of the devices that told of
+    /// them, 0 for this machine.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn sessions_named(&self, session: &str) -> Result<Vec<(i64, Text)>, LedgerError> {
-        self.all(NAMED, [session], |row| Ok((row.get(0)?, row.get_ref(1)?.as_str()?.into())))
+    pub fn sessions_named(&self, session: &str) -> Result<Vec<(i64, Text, i64)>, LedgerError> {
+        let sql = if self.has_table("devices")? { NAMED } else { NAMED_BEFORE_DEVICES };
+        self.all(sql, [session], |row| {
+            Ok((row.get(0)?, row.get_ref(1)?.as_str()?.into(), row.get(2)?))
+        })
     }
 
     /// Up to `limit` calls of some sessions, by their numbers, behind the call `after`.
@@ -266,7 +280,7 @@ mod tests {
         write(&reader, 1, start + 1, most + 5);
         write(&reader, 2, start + most + 10, 3);
         let calm = reader.sessions_named("calm").unwrap();
-        assert_eq!(calm, [(2, "a".into())]);
+        assert_eq!(calm, [(2, "a".into(), 0)]);
         let first = reader.timeline(&[2], None, 10).unwrap();
         assert_eq!(first.calls, []);
         let second = reader.timeline(&[2], first.next, 10).unwrap();

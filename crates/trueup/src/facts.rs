@@ -460,8 +460,8 @@ fn session_of_ledger(
     (after, limit): (Option<FactId>, usize),
 ) -> Result<SessionPart> {
     let mut sessions = reader.sessions_named(name)?;
-    sessions.retain(|(_, source)| sources.contains(source));
-    let numbers: Vec<i64> = sessions.iter().map(|(number, _)| *number).collect();
+    sessions.retain(|(_, source, _)| sources.contains(source));
+    let numbers: Vec<i64> = sessions.iter().map(|(number, ..)| *number).collect();
     let CallsPart { calls, next } = reader.timeline(&numbers, after, limit)?;
     let series: HashMap<i64, Arc<Series>> = reader.series()?;
     let calls = calls.into_iter().filter_map(|call| {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use trueup_core::report::{
     self, Block, CostMode, Dimension, Entry, Filter, Pricer, Report, ReportBuilder, Sums, Window,
 };
-use trueup_core::{Bucket, Calendar, Counters, QUARTER_MS, Series, UnixMs};
+use trueup_core::{Bucket, Calendar, Counters, QUARTER_MS, Series, Text, UnixMs};
 
 use crate::question::quoted;
 use crate::render::json;
@@ -88,9 +88,6 @@ pub(crate) fn dimensions(by: &[By]) -> Result<Option<Vec<Dimension>>, String> {
     let has_time = dimensions.iter().any(|dimension| dimension.bucket().is_some());
     if has_time && dimensions.contains(&Dimension::Session) {
         return Err("sessions cannot be combined with hours, days, weeks or months".to_owned());
-    }
-    if dimensions.contains(&Dimension::Device) && dimensions.contains(&Dimension::Session) {
-        return Err("sessions cannot be combined with devices: ask for one device".to_owned());
     }
     if dimensions.is_empty() {
         dimensions.push(Dimension::Day);
@@ -190,6 +187,16 @@ pub(crate) fn answer(
     Ok(json::report(&report, has_breakdown))
 }
 
+/// Dimensions that tell sessions apart as the account does: those of two devices are two, whatever they
+/// are called.
+pub(crate) fn apart(usage: &Usage, mut by: Vec<Dimension>) -> Result<Vec<Dimension>> {
+    let is_by_session = by.contains(&Dimension::Session) && !by.contains(&Dimension::Device);
+    if is_by_session && usage.has_devices()? {
+        by.push(Dimension::Device);
+    }
+    Ok(by)
+}
+
 /// Folds usage into a report, from the widest sums that will do.
 pub(crate) fn build(
     usage: &Usage,
@@ -198,24 +205,24 @@ pub(crate) fn build(
     filter: &Filter,
     pricer: Pricer<'_>,
 ) -> Result<Report> {
+    let by = apart(usage, by)?;
     let buckets: Vec<Bucket> = by.iter().filter_map(|dimension| dimension.bucket()).collect();
     let is_by_session = by.contains(&Dimension::Session);
     let is_by_device = by.contains(&Dimension::Device);
     let of_buckets = calendar.clone();
+    let changes = pricer.changes().to_vec();
     let mut report = ReportBuilder::new(by, calendar, filter, pricer);
-    let mut each = |entry: Entry<'_>| report.add(entry);
     let _held = usage.hold()?;
     if is_by_session {
+        let mut each = |entry: Entry<'_>| report.add(entry);
         usage.by_sessions(&[i64::MIN..=i64::MAX], filter.window, &mut each)?;
+    } else if is_by_device {
+        let (device, window) = (filter.device.as_deref(), filter.window);
+        let mut each = |device: &Text, entry: Entry<'_>| report.add_of(device, entry);
+        usage.by_device(device, &buckets, &of_buckets, window, &mut each)?;
     } else {
-        let mut read = |each: &mut dyn FnMut(Entry<'_>)| {
-            usage.by_buckets(&buckets, &of_buckets, filter.window, each)
-        };
-        if is_by_device {
-            usage.by_device(filter.device.as_deref(), &mut each, &mut read)?;
-        } else {
-            read(&mut each)?;
-        }
+        let mut each = |entry: Entry<'_>| report.add(entry);
+        usage.by_spans(&buckets, &of_buckets, &changes, filter.window, &mut each)?;
     }
     Ok(report.finish())
 }

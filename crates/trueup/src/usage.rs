@@ -17,9 +17,6 @@ use trueup_core::{
 };
 use trueup_ledger::{Held, Reader, SessionUsage, TimeUsage, Width};
 
-/// What hands sums over, to whoever it is given.
-type Read<'a> = dyn FnMut(&mut dyn FnMut(Entry<'_>)) -> Result<()> + 'a;
-
 /// Where an account is kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Keeping {
@@ -88,8 +85,11 @@ pub(crate) fn reader_of(path: &Path, device: Option<&str>) -> Result<Reader> {
 }
 
 fn confine(reader: &Reader, device: &str) -> Result<()> {
-    let number = reader.device(device)?.ok_or_else(|| no_device(device))?;
-    Ok(reader.only(number)?)
+    Ok(reader.only(numbered(reader, device)?)?)
+}
+
+fn numbered(reader: &Reader, device: &str) -> Result<i64> {
+    reader.device(device)?.ok_or_else(|| no_device(device))
 }
 
 fn no_device(name: &str) -> anyhow::Error {
@@ -111,38 +111,58 @@ impl Usage {
         }
     }
 
-    /// Has `read` hand over the sums of one device after the other, told apart by name: of all, or of
-    /// one. Of an account without devices, all there is.
+    /// The sums of [`by_buckets`](Self::by_buckets) told apart by device, by name: of all, or of one. Of
+    /// an account without devices, all there is.
     pub(crate) fn by_device(
         &self,
         device: Option<&str>,
-        each: &mut dyn FnMut(Entry<'_>),
-        read: &mut Read<'_>,
+        buckets: &[Bucket],
+        calendar: &Calendar,
+        window: Window,
+        each: &mut dyn FnMut(&Text, Entry<'_>),
     ) -> Result<()> {
         let reader = match self {
-            Self::Ledger(reader) => reader,
-            Self::Memory(_) => return read(each),
-            Self::ClickHouse(reading) => return reading.by_device(device, &mut || read(each)),
-        };
-        let mut devices = reader.device_names()?;
-        devices.retain(|(_, name)| device.is_none_or(|device| *device == **name));
-        for (number, name) in devices {
-            reader.only(number)?;
-            // By where the series of this reading lie: held, so that nothing else comes to lie there.
-            let mut own: HashMap<*const Series, (Arc<Series>, Arc<Series>)> = HashMap::new();
-            read(&mut |entry| {
-                let (_, series) = own.entry(Arc::as_ptr(entry.series)).or_insert_with(|| {
-                    let device = Text::clone(&name);
-                    let series = Series { device, ..Series::clone(entry.series) };
-                    (Arc::clone(entry.series), Arc::new(series))
+            Self::Ledger(reader) if self.has_devices()? => reader,
+            Self::Ledger(_) | Self::Memory(_) => {
+                let none = Text::default();
+                return self.by_buckets(buckets, calendar, window, &mut |entry| each(&none, entry));
+            }
+            Self::ClickHouse(reading) => {
+                let mut each = |entry: Entry<'_>| each(&entry.series.device, entry);
+                return reading.by_device(device, &mut || {
+                    self.by_buckets(buckets, calendar, window, &mut each)
                 });
-                each(Entry { series, ..entry });
-            })?;
+            }
+        };
+        let names: HashMap<i64, Text> = reader.device_names()?.into_iter().collect();
+        let number = device.map(|device| numbered(reader, device)).transpose()?;
+        let read = |reader: &Reader, window: Window, each: &mut in_two::Each<'_>| {
+            let edges = edges(buckets, calendar);
+            reader.usage_by_device(number, window.from, window.until, edges, each)
+        };
+        let parts = in_two::Parts::of(reader, window)?;
+        let series = match &parts {
+            Some(parts) => parts.series()?,
+            None => reader.series()?,
+        };
+        let mut each = |device: i64, usage: TimeUsage| {
+            if let Some(name) = names.get(&device) {
+                each_usage(&series, &usage, &mut |entry| each(name, entry));
+            }
+        };
+        match parts {
+            Some(parts) => parts.by(&read, &mut each),
+            None => Ok(read(reader, window, &mut each)?),
         }
-        if device.is_none() {
-            reader.all_again()?;
-        }
-        Ok(())
+    }
+
+    /// Whether it is a hub's account of devices.
+    pub(crate) fn has_devices(&self) -> Result<bool> {
+        Ok(match self {
+            Self::Ledger(reader) => !reader.device_names()?.is_empty(),
+            Self::Memory(_) => false,
+            Self::ClickHouse(reading) => reading.has_devices()?,
+        })
     }
 
     /// Holds the ledger as it is now, for several readings that must agree.
@@ -213,6 +233,28 @@ impl Usage {
         Ok(())
     }
 
+    /// Hands sums in `window` to `each`, of which none reaches over the end of one of these buckets, or
+    /// over one of the `changes`, at which prices do: wider ones than those of
+    /// [`by_buckets`](Self::by_buckets), where that is of use.
+    pub(crate) fn by_spans(
+        &self,
+        buckets: &[Bucket],
+        calendar: &Calendar,
+        changes: &[UnixMs],
+        window: Window,
+        each: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<()> {
+        let is_wide = |bucket: &Bucket| matches!(bucket, Bucket::Week | Bucket::Month);
+        if let Self::Ledger(reader) = self
+            && buckets.iter().all(is_wide)
+            && let Some(parts) = in_two::Parts::of(reader, window)?
+        {
+            let spans = in_two::Spans { buckets, calendar: calendar.clone(), changes };
+            return parts.read_spans(&spans, each);
+        }
+        self.by_buckets(buckets, calendar, window, each)
+    }
+
     /// Numbers of sessions of which some are read at a time, and then the next ones.
     pub(crate) fn session_parts(&self) -> Result<Vec<RangeInclusive<i64>>> {
         let Self::Ledger(reader) = self else { return Ok(vec![i64::MIN..=i64::MAX]) };
@@ -251,13 +293,14 @@ impl Usage {
     ) -> Result<()> {
         match self {
             Self::Ledger(reader) => {
-                let series = reader.series()?;
+                let mut series = SeriesOfDevices::of(reader)?;
                 // In a hub's account, several devices may have one each.
                 let named = reader.sessions_named(session)?;
-                let sources: BTreeSet<Text> = named.into_iter().map(|(_, source)| source).collect();
+                let sources: BTreeSet<Text> =
+                    named.into_iter().map(|(_, source, _)| source).collect();
                 for source in sources {
                     reader.usage_of_session(&source, session, |usage| {
-                        if let Some(series) = series.get(&usage.series) {
+                        if let Some(series) = series.get(usage.device, usage.series) {
                             let (start, times) = (usage.times.0, usage.times);
                             let counters = &usage.counters;
                             each(Entry { start, times, series, session, counters });
@@ -325,6 +368,30 @@ impl Usage {
     pub(crate) fn subscribed(&self) -> Result<BTreeSet<Text>> {
         let quotas = self.quotas()?.into_iter();
         Ok(quotas.filter(|quota| !quota.plan.is_empty()).map(|quota| quota.source).collect())
+    }
+}
+
+/// Series by number, each of which is one for each device that tells of it.
+struct SeriesOfDevices {
+    all: HashMap<i64, Arc<Series>>,
+    /// Of devices, by number.
+    names: HashMap<i64, Text>,
+    /// By the numbers of device and series, as they were asked for.
+    own: HashMap<(i64, i64), Arc<Series>>,
+}
+
+impl SeriesOfDevices {
+    fn of(reader: &Reader) -> Result<Self> {
+        let names = reader.device_names()?.into_iter().collect();
+        Ok(Self { all: reader.series()?, names, own: HashMap::new() })
+    }
+
+    fn get(&mut self, device: i64, series: i64) -> Option<&Arc<Series>> {
+        let all = self.all.get(&series)?;
+        let Some(name) = self.names.get(&device) else { return Some(all) };
+        Some(self.own.entry((device, series)).or_insert_with(|| {
+            Arc::new(Series { device: Text::clone(name), ..Series::clone(all) })
+        }))
     }
 }
 
@@ -452,7 +519,7 @@ fn sessions_of_ledger(
     window: Window,
     each: &mut dyn FnMut(Entry<'_>),
 ) -> Result<()> {
-    let series = reader.series()?;
+    let mut series = SeriesOfDevices::of(reader)?;
     let mut sums: Vec<SessionUsage> = Vec::new();
     for numbers in numbers {
         let (from, until) = (window.from, window.until);
@@ -460,13 +527,13 @@ fn sessions_of_ledger(
     }
     let is_across =
         |usage: &SessionUsage| !(window.contains(usage.times.0) && window.contains(usage.times.1));
-    let across: BTreeMap<i64, Text> = sums
+    let across: BTreeMap<i64, (i64, Text)> = sums
         .iter()
         .filter(|usage| is_across(usage))
-        .map(|usage| (usage.session, Text::clone(&usage.name)))
+        .map(|usage| (usage.session, (usage.device, Text::clone(&usage.name))))
         .collect();
     for usage in sums.iter().filter(|usage| !across.contains_key(&usage.session)) {
-        if let Some(series) = series.get(&usage.series) {
+        if let Some(series) = series.get(usage.device, usage.series) {
             let (start, times) = (usage.times.0, usage.times);
             each(Entry { start, times, series, session: &usage.name, counters: &usage.counters });
         }
@@ -487,7 +554,8 @@ fn sessions_of_ledger(
         })?;
     }
     for ((session, number), (counters, times)) in &parts {
-        if let (Some(series), Some(session)) = (series.get(number), across.get(session)) {
+        let Some((device, session)) = across.get(session) else { continue };
+        if let Some(series) = series.get(*device, *number) {
             each(Entry { start: times.0, times: *times, series, session, counters });
         }
     }

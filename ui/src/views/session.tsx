@@ -10,7 +10,7 @@ import { Show } from "../parts/show";
 import { Table, number, text } from "../parts/table";
 import { Badge, Cost, Count, Missing, Moment, Money, Name, Names } from "../parts/words";
 import { duration, moment } from "../time";
-import { device, here, param, to, zone } from "../url";
+import { here, param, to, zone } from "../url";
 
 /** Calls of a page: as many as a chart can show. */
 const LIMIT = "200";
@@ -18,7 +18,9 @@ const LIMIT = "200";
 export function Session({ id }: { id: string }) {
   const query: Record<string, string> = { limit: LIMIT };
   const owner = param("owner", "");
+  const of = param("of", "");
   const cursor = param("cursor", "");
+  if (of) query["device"] = of;
   if (owner) query["agent"] = owner;
   if (cursor) query["cursor"] = cursor;
   const url = sessionUrl(id, query);
@@ -47,9 +49,9 @@ function Detail({ data, url }: { data: Told; url: string }) {
         <Fact name="Agent">
           <Names list={data.agents} />
         </Fact>
-        {device.value !== null && (
-          <Fact name="Device">
-            <Name text={device.value} isWhole />
+        {data.devices.length > 0 && (
+          <Fact name={data.devices.length === 1 ? "Device" : "Devices"}>
+            <Names list={data.devices} />
           </Fact>
         )}
         <Fact name="Project">

@@ -1,6 +1,7 @@
 // Sessions, the last first, page by page.
 
 import { type SessionList, exportUrl, sessionsUrl } from "../api";
+import { isFleet } from "../fleet";
 import { useAnswer } from "../load";
 import { grouped } from "../money";
 import { Cli } from "../parts/cli";
@@ -48,6 +49,7 @@ function List({ data }: { data: SessionList }) {
         columns={[
           text("Last call"),
           text("Session"),
+          ...(isFleet.value ? [text("Device")] : []),
           number("Calls"),
           number("Failed"),
           number("Tokens"),
@@ -59,14 +61,14 @@ function List({ data }: { data: SessionList }) {
           text("Kind"),
         ]}
         rows={data.rows.map((row) => ({
-          key: `${row.agents[0] ?? ""} ${row.session}`,
+          key: `${row.device ?? ""} ${row.agents[0] ?? ""} ${row.session}`,
           cells: [
             <Moment at={row.last} />,
             row.session ? (
               <a
                 href={to(
                   "session",
-                  { owner: row.agents.length === 1 ? (row.agents[0] ?? null) : null },
+                  { owner: row.agents.length === 1 ? (row.agents[0] ?? null) : null, of: row.device },
                   row.session,
                 )}
               >
@@ -75,6 +77,7 @@ function List({ data }: { data: SessionList }) {
             ) : (
               <Name text={null} other="none" />
             ),
+            ...(isFleet.value ? [<Name text={row.device} />] : []),
             <Count of={row.exact.calls} />,
             <Count of={row.exact.errors} />,
             <Count of={row.exact.total} isShort />,

@@ -23,17 +23,24 @@ pub struct ReportBuilder<'a> {
     labels: Numbered<Vec<Text>>,
     /// From when until when the last labels hold, and their number.
     last_labels: (UnixMs, UnixMs, usize),
+    /// The same of all labels, by where they were found to begin: sums of one device after the other go
+    /// through the same time again and again.
+    known_labels: BTreeMap<UnixMs, (UnixMs, usize)>,
     sessions: Numbered<Text>,
     last_session: usize,
+    /// Devices that were told beside their sums; number 0 stands for none.
+    devices: Numbered<Text>,
+    last_device: usize,
     rows: HashMap<Place, Growing>,
 }
 
-/// The row that a sum belongs to: the numbers of its labels, its names and its session.
+/// The row that a sum belongs to: the numbers of its labels, its names, its session and its device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Place {
     labels: usize,
     names: usize,
     session: usize,
+    device: usize,
 }
 
 /// A row that grows.
@@ -159,6 +166,8 @@ impl<'a> ReportBuilder<'a> {
             names: Numbered::new(),
             priced: HashMap::new(),
         };
+        let mut devices = Numbered::new();
+        devices.number(Text::default());
         Self {
             by,
             calendar,
@@ -167,14 +176,29 @@ impl<'a> ReportBuilder<'a> {
             known,
             labels: Numbered::new(),
             last_labels: (UnixMs(0), UnixMs(0), 0),
+            known_labels: BTreeMap::new(),
             sessions: Numbered::new(),
             last_session: 0,
+            devices,
+            last_device: 0,
             rows: HashMap::new(),
         }
     }
 
     /// Adds one sum.
     pub fn add(&mut self, entry: Entry<'_>) {
+        self.put(entry, 0);
+    }
+
+    /// Adds one sum of a device, whatever its series says of devices: sums of one come one after the other.
+    pub fn add_of(&mut self, device: &Text, entry: Entry<'_>) {
+        if self.devices.value(self.last_device).is_none_or(|last| last != device) {
+            self.last_device = self.devices.number(Text::clone(device));
+        }
+        self.put(entry, self.last_device);
+    }
+
+    fn put(&mut self, entry: Entry<'_>, device: usize) {
         let number = self.known.number(entry.series, &self.by, self.filter);
         let Some(&OneSeries { is_taken: true, names, priced, .. }) = self.known.all.get(number)
         else {
@@ -185,10 +209,8 @@ impl<'a> ReportBuilder<'a> {
         }
         let labels = self.labels(entry.start);
         let session = self.session(entry.session);
-        let row = self.rows.entry(Place { labels, names, session }).or_insert_with(|| Growing {
-            parts: BTreeMap::new(),
-            series: BTreeSet::new(),
-            times: entry.times,
+        let row = self.rows.entry(Place { labels, names, session, device }).or_insert_with(|| {
+            Growing { parts: BTreeMap::new(), series: BTreeSet::new(), times: entry.times }
         });
         row.series.insert(number);
         row.times = (row.times.0.min(entry.times.0), row.times.1.max(entry.times.1));
@@ -204,6 +226,11 @@ impl<'a> ReportBuilder<'a> {
         if (from.0..until.0).contains(&time.0) {
             return number;
         }
+        let known = self.known_labels.range(..=time).next_back();
+        if let Some((from, (until, number))) = known.filter(|(_, (until, _))| time < *until) {
+            self.last_labels = (*from, *until, *number);
+            return *number;
+        }
         let mut until = UnixMs(i64::MAX);
         let mut labels = Vec::new();
         for bucket in self.by.iter().filter_map(|dimension| dimension.bucket()) {
@@ -212,6 +239,7 @@ impl<'a> ReportBuilder<'a> {
         }
         let number = self.labels.number(labels);
         self.last_labels = (time, until, number);
+        self.known_labels.insert(time, (until, number));
         number
     }
 
@@ -259,13 +287,15 @@ impl<'a> ReportBuilder<'a> {
     fn row(&self, place: Place, growing: &Growing) -> Row {
         let mut labels = self.labels.value(place.labels).into_iter().flatten().cloned();
         let mut names = self.known.names.value(place.names).into_iter().flatten().cloned();
+        let device = self.devices.value(place.device).filter(|_| place.device > 0);
         let key = |dimension: &Dimension| {
             if *dimension == Dimension::Session {
                 self.sessions.value(place.session).cloned()
             } else if dimension.bucket().is_some() {
                 labels.next()
             } else {
-                names.next()
+                let name = names.next();
+                device.filter(|_| *dimension == Dimension::Device).cloned().or(name)
             }
         };
         let mut row = Row {
@@ -290,14 +320,17 @@ impl<'a> ReportBuilder<'a> {
 fn order(rows: &mut [Row], by: &[Dimension]) {
     match by.first() {
         Some(Dimension::Session) => {
-            let mut ends: BTreeMap<Option<Text>, UnixMs> = BTreeMap::new();
+            // Those of two devices are two, whatever they are called.
+            let names = if by.get(1) == Some(&Dimension::Device) { 2 } else { 1 };
+            let session = |row: &Row| row.keys.iter().take(names).cloned().collect::<Vec<Text>>();
+            let mut ends: BTreeMap<Vec<Text>, UnixMs> = BTreeMap::new();
             for row in &*rows {
-                let end = ends.entry(row.keys.first().cloned()).or_insert(row.times.1);
+                let end = ends.entry(session(row)).or_insert(row.times.1);
                 *end = (*end).max(row.times.1);
             }
             // The rows of one session stay together, wherever its calls lie among others'.
             rows.sort_by_cached_key(|row| {
-                let session = row.keys.first().cloned();
+                let session = session(row);
                 (ends.get(&session).copied(), session, row.times.1, row.keys.clone())
             });
         }

@@ -42,19 +42,13 @@ impl<'a> Pricer<'a> {
     /// What sums of series that are priced alike must share as well: those that do may be added up
     /// first and priced then.
     pub(super) fn likeness(&self, time: UnixMs, tokens: &Tokens) -> Likeness {
-        let Tokens { input, cache_read, cache_write_5m, cache_write_1h, cache_write, .. } = *tokens;
-        let used = [
-            input,
-            cache_read,
-            cache_write_5m.max(cache_write),
-            cache_write_1h,
-            tokens.output.saturating_sub(tokens.reasoning),
-            tokens.reasoning.min(tokens.output),
-            // More than there was output: it is priced as if all of that had been reasoning.
-            tokens.reasoning.saturating_sub(tokens.output),
-        ];
-        let bits = used.iter().zip(0_u8..).map(|(used, bit)| u8::from(*used > 0) << bit);
-        Likeness { epoch: self.epoch(time), kinds: bits.fold(0, |all, bit| all | bit) }
+        Likeness { epoch: self.epoch(time), kinds: kinds(tokens) }
+    }
+
+    /// Where the days begin on which prices change: no sum may reach over one of them.
+    #[must_use]
+    pub fn changes(&self) -> &[UnixMs] {
+        &self.changes
     }
 
     /// How often prices have changed until then.
@@ -99,6 +93,25 @@ impl<'a> Pricer<'a> {
         let day = || time.zoned(&TimeZone::UTC).date();
         listing.or_insert_with(|| book.find(&series.provider, &series.model, day())).as_ref()
     }
+}
+
+/// Which kinds of tokens were used, as bits: a price may be known of some kinds and not of others, so that
+/// only sums with the same ones may be added up before they are priced.
+#[must_use]
+pub fn kinds(tokens: &Tokens) -> u8 {
+    let Tokens { input, cache_read, cache_write_5m, cache_write_1h, cache_write, .. } = *tokens;
+    let used = [
+        input,
+        cache_read,
+        cache_write_5m.max(cache_write),
+        cache_write_1h,
+        tokens.output.saturating_sub(tokens.reasoning),
+        tokens.reasoning.min(tokens.output),
+        // More than there was output: it is priced as if all of that had been reasoning.
+        tokens.reasoning.saturating_sub(tokens.output),
+    ];
+    let bits = used.iter().zip(0_u8..).map(|(used, bit)| u8::from(*used > 0) << bit);
+    bits.fold(0, |all, bit| all | bit)
 }
 
 /// What must be alike of sums that are priced as one: the prices of the time, and which kinds of tokens

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use trueup_core::{
-    BatchHead, Counters, Delivery, Fact, FactId, Key, Origin, Rank, Sender, Tokens, UnixMs,
-    Version, Word,
+    BatchHead, Counters, DAY_MS, Delivery, Fact, FactId, HOUR_MS, Key, Origin, QUARTER_MS, Rank,
+    Sender, Tokens, UnixMs, Version, Word,
 };
-use trueup_ledger::{Check, Delivered, Ledger, OpenOptions, Reader, Width};
+use trueup_ledger::{Check, Delivered, Ledger, OpenOptions, Reader, TimeUsage, Width};
 
 use crate::laws::{plain_call, session_total, total};
 
@@ -97,6 +97,7 @@ fn assert_as_model(path: &Path, said: &[Said]) {
         assert_eq!(total(&reader, width), all);
     }
     assert_eq!(session_total(&reader), all);
+    assert_eq!(by_device(&reader, None, (UnixMs(0), NOW), 7), positive(&expected));
     for (number, name) in reader.device_names().unwrap() {
         let device: u8 = name.trim_start_matches('d').parse().unwrap();
         let expected = expected.get(&device).copied().unwrap_or_default();
@@ -111,6 +112,50 @@ fn assert_as_model(path: &Path, said: &[Said]) {
         reader.calls_of_sessions(&sessions, from, until, |_| calls += 1).unwrap();
         assert_eq!(calls, expected.calls, "{name}");
     }
+}
+
+fn positive(sums: &BTreeMap<u8, Counters>) -> BTreeMap<u8, Counters> {
+    sums.iter().filter(|(_, sum)| sum.calls > 0).map(|(device, sum)| (*device, *sum)).collect()
+}
+
+/// Hours in which a day is cut, by its bits.
+fn edges(hours: u32) -> impl Fn(UnixMs) -> Vec<UnixMs> + Copy {
+    move |day| {
+        let is_cut =
+            |hour: &u32| *hour > 0 && (hours.rotate_left(u32::from(is_odd(day)))) >> hour & 1 == 1;
+        (0..24).filter(is_cut).map(|hour| UnixMs(day.0 + i64::from(hour) * HOUR_MS)).collect()
+    }
+}
+
+fn is_odd(day: UnixMs) -> bool {
+    day.0 / DAY_MS % 2 == 1
+}
+
+/// The sums of devices by their names, in one pass; none of them reaches over an edge.
+fn by_device(
+    reader: &Reader,
+    device: Option<i64>,
+    (from, until): (UnixMs, UnixMs),
+    hours: u32,
+) -> BTreeMap<u8, Counters> {
+    let names: BTreeMap<i64, String> = reader
+        .device_names()
+        .unwrap()
+        .into_iter()
+        .map(|(id, name)| (id, name.to_string()))
+        .collect();
+    let mut sums: BTreeMap<u8, Counters> = BTreeMap::new();
+    let of_day = edges(hours);
+    let each = |device: i64, usage: TimeUsage| {
+        let (first, last) = usage.times;
+        let edges = of_day(usage.start.floor(DAY_MS));
+        assert!(!edges.iter().any(|edge| first < *edge && *edge <= last), "{usage:?}");
+        let device = names[&device].trim_start_matches('d').parse().unwrap();
+        let sum = sums.entry(device).or_default();
+        *sum = sum.plus(&usage.counters);
+    };
+    reader.usage_by_device(device, from, until, of_day, each).unwrap();
+    sums
 }
 
 prop_compose! {
@@ -157,6 +202,36 @@ proptest! {
         let left: Vec<Delivery> = rest.iter().map(|word| delivery(word.device, vec![word.word()])).collect();
         ledger.deliver(&left, NOW).unwrap();
         assert_as_model(&path, &said);
+    }
+
+    #[test]
+    fn all_devices_at_once_are_each_device_alone(
+        said in prop::collection::vec(any_said(), 1..40),
+        hours in any::<u32>(),
+        first in 0..100_i64,
+        length in 0..400_i64,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+        let told: Vec<Delivery> =
+            said.iter().map(|word| delivery(word.device, vec![word.word()])).collect();
+        ledger.deliver(&told, NOW).unwrap();
+        let from = UnixMs(BEGIN_MS + first * QUARTER_MS).floor(QUARTER_MS);
+        let until = UnixMs(from.0 + length * QUARTER_MS);
+        let reader = Reader::open(&path).unwrap().unwrap();
+        let all = by_device(&reader, None, (from, until), hours);
+        for (number, name) in reader.device_names().unwrap() {
+            let device: u8 = name.trim_start_matches('d').parse().unwrap();
+            let mut alone = Counters::default();
+            let own = Reader::open(&path).unwrap().unwrap();
+            own.only(number).unwrap();
+            own.usage_between(from, until, edges(hours), |usage| alone = alone.plus(&usage.counters)).unwrap();
+            prop_assert_eq!(all.get(&device).copied().unwrap_or_default(), alone);
+            let one = by_device(&reader, Some(number), (from, until), hours);
+            prop_assert_eq!(one.get(&device).copied().unwrap_or_default(), alone);
+            prop_assert!(one.len() <= 1);
+        }
     }
 
     #[test]

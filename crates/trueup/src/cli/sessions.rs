@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 use trueup_core::Text;
-use trueup_core::report::{CostMode, Pricer, Report, Row};
+use trueup_core::report::{CostMode, Dimension, Pricer, Report, Row};
 
 use super::load::Loaded;
 use super::report::{Chosen, Selection};
@@ -95,26 +95,24 @@ fn as_json(report: &Report) -> Value {
 }
 
 fn table(report: &Report, zone: &jiff::tz::TimeZone, terminal: Terminal) -> String {
-    let mut layout =
-        Layout::new(vec!["Last call", "Agent", "Project", "Session", "Calls", "Tokens", "Cost"]);
+    let device = report.by.contains(&Dimension::Device).then_some("Device");
+    let names = ["Last call", "Agent", "Project", "Session"].into_iter().chain(device);
+    let mut layout = Layout::new(names.chain(["Calls", "Tokens", "Cost"]).collect());
     for row in &report.rows {
         let sums = &row.sums;
         let last = row.times.1.zoned(zone).strftime("%m-%d %H:%M").to_string();
         let tilde = if sums.estimated.calls > 0 { "~" } else { "" };
         let mut both = sums.exact;
         both.add(&sums.estimated);
-        layout.row(
-            Look::Plain,
-            vec![
-                Cell::Text(last),
-                Cell::Text(joined(&row.agents)),
-                Cell::Name(last_folder(row)),
-                Cell::Name(joined(&row.keys)),
-                Cell::Count(both.calls),
-                Cell::Count(both.tokens.total()),
-                Cell::Number(format!("{tilde}{}", super::tables::cost(&both))),
-            ],
-        );
+        let mut cells =
+            vec![Cell::Text(last), Cell::Text(joined(&row.agents)), Cell::Name(last_folder(row))];
+        cells.extend(row.keys.iter().map(|key| Cell::Name(key.to_string())));
+        cells.extend([
+            Cell::Count(both.calls),
+            Cell::Count(both.tokens.total()),
+            Cell::Number(format!("{tilde}{}", super::tables::cost(&both))),
+        ]);
+        layout.row(Look::Plain, cells);
     }
     layout.draw(terminal)
 }

@@ -46,7 +46,7 @@ fn table(report: &Report, has_breakdown: bool, is_compact: bool) -> Layout {
     };
     let mut group: Option<(String, Sums, usize)> = None;
     for row in &report.rows {
-        if report.by.len() > 1 {
+        if report.by.len() > 1 && report.by != [Dimension::Session, Dimension::Device] {
             table.subtotal(&mut group, row);
         }
         table.row(report, row);

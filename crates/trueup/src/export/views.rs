@@ -39,11 +39,12 @@ pub(crate) fn usage(
     format: Format,
     out: &mut dyn Write,
 ) -> Result<u64> {
-    let mut table = Table::new(format, "usage", usage_columns(by), out)?;
-    for window in pieces(usage, by, asked)? {
+    let by = query::apart(usage, by.to_vec())?;
+    let mut table = Table::new(format, "usage", usage_columns(&by), out)?;
+    for window in pieces(usage, &by, asked)? {
         let filter = Filter { window, ..asked.filter.clone() };
         let pricer = Pricer::new(asked.book, asked.cost);
-        let report = query::build(usage, by.to_vec(), asked.calendar.clone(), &filter, pricer)?;
+        let report = query::build(usage, by.clone(), asked.calendar.clone(), &filter, pricer)?;
         put_report(&report, &mut table)?;
     }
     table.finish()
@@ -66,7 +67,7 @@ pub(crate) fn sessions(
     let columns = SESSION_COLUMNS.into_iter().chain(sum_columns()).collect();
     let mut table = Table::new(format, "sessions", columns, out)?;
     for numbers in usage.session_parts()? {
-        let by = vec![Dimension::Session, Dimension::Agent];
+        let by = vec![Dimension::Session, Dimension::Agent, Dimension::Device];
         let pricer = Pricer::new(asked.book, asked.cost);
         let mut report = ReportBuilder::new(by, asked.calendar.clone(), asked.filter, pricer);
         usage.by_sessions(&[numbers], asked.filter.window, &mut |entry| report.add(entry))?;
@@ -149,9 +150,10 @@ const HOST_COLUMNS: [Column; 24] = [
     Column::nullable("zombies", Kind::Integer),
 ];
 
-const SESSION_COLUMNS: [Column; 7] = [
+const SESSION_COLUMNS: [Column; 8] = [
     Column::new("session", Kind::Text),
     Column::new("agent", Kind::Text),
+    Column::new("device", Kind::Text),
     Column::new("projects", Kind::Texts),
     Column::new("models", Kind::Texts),
     Column::new("kinds", Kind::Texts),

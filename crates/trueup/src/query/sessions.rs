@@ -2,6 +2,7 @@
 //!
 //! When each of them ended is found first: only the sums of those that are told are read.
 
+use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use trueup_core::report::{Dimension, Entry, Filter, Pricer, Report, ReportBuilde
 use trueup_core::{Calendar, Series, Text, UnixMs};
 use trueup_ledger::Reader;
 
-use crate::hub::{Reading, Sum};
+use crate::hub::Sum;
 use crate::usage::Usage;
 
 /// The place of a session in the list: behind those that ended later.
@@ -19,6 +20,8 @@ use crate::usage::Usage;
 pub(crate) struct Place {
     pub(crate) last: UnixMs,
     pub(crate) session: Text,
+    /// Whose it is; empty where the account is of one machine.
+    pub(crate) device: Text,
 }
 
 /// Some sessions of all.
@@ -42,74 +45,72 @@ pub(crate) fn part(
     most: usize,
 ) -> Result<Part> {
     let _held = usage.hold()?;
-    let mut ended = match usage {
-        Usage::Ledger(reader) => of_ledger(reader, filter)?,
-        Usage::Memory(_) => of_memory(usage, filter)?,
+    let (mut ended, sums) = match usage {
+        Usage::Ledger(reader) => (of_ledger(reader, filter)?, None),
+        Usage::Memory(_) => (of_memory(usage, filter)?, None),
+        // The sums of all are read once, and those of a part added up.
         Usage::ClickHouse(reading) => {
-            return of_clickhouse(reading, calendar, filter, pricer, behind, most);
+            let sums = reading.by_session(filter.window)?;
+            let mut ends = Ends::default();
+            for sum in &sums {
+                ends.see(&sum.entry(), filter);
+            }
+            (ends.ended(), Some(sums))
         }
     };
     let total = ended.len();
-    let next = cut(&mut ended, behind, most);
-    let names: HashSet<&str> = ended.iter().map(|one| &*one.place.session).collect();
-    let mut numbers: Vec<RangeInclusive<i64>> =
-        ended.iter().flat_map(|one| &one.numbers).map(|number| *number..=*number).collect();
-    numbers.sort_unstable_by_key(|one| *one.start());
-    if ended.len() == total {
-        numbers = vec![i64::MIN..=i64::MAX];
-    }
-    let mut report = ReportBuilder::new(vec![Dimension::Session], calendar, filter, pricer);
-    usage.by_sessions(&numbers, filter.window, &mut |entry| {
-        if names.contains(entry.session) {
-            report.add(entry);
-        }
-    })?;
-    Ok(Part { report: report.finish(), total, next })
-}
-
-/// Leaves up to `most` of them behind a place; behind which the next ones are, if there are any.
-fn cut(ended: &mut Vec<Ended>, behind: Option<&Place>, most: usize) -> Option<Place> {
     ended.retain(|one| behind.is_none_or(|behind| one.place < *behind));
     let is_more = ended.len() > most;
     if is_more {
         ended.select_nth_unstable_by(most, |one, other| other.place.cmp(&one.place));
         ended.truncate(most);
     }
-    ended.iter().map(|one| &one.place).min().filter(|_| is_more).cloned()
-}
-
-/// The sums of all sessions are read once, and those of a part are added up.
-fn of_clickhouse(
-    reading: &Reading,
-    calendar: Calendar,
-    filter: &Filter,
-    pricer: Pricer<'_>,
-    behind: Option<&Place>,
-    most: usize,
-) -> Result<Part> {
-    let sums = reading.by_session(filter.window)?;
-    let entries = || sums.iter().map(Sum::entry);
-    let mut ended = ends_of(entries().filter(|entry| filter.takes_series(entry.series)));
-    let total = ended.len();
-    let next = cut(&mut ended, behind, most);
-    let names: HashSet<&str> = ended.iter().map(|one| &*one.place.session).collect();
-    let mut report = ReportBuilder::new(vec![Dimension::Session], calendar, filter, pricer);
-    entries().filter(|entry| names.contains(entry.session)).for_each(|entry| report.add(entry));
-    Ok(Part { report: report.finish(), total, next })
-}
-
-/// When each session of these sums made its last call.
-fn ends_of<'a>(entries: impl Iterator<Item = Entry<'a>> + 'a) -> Vec<Ended> {
-    let mut ends: HashMap<&str, UnixMs> = HashMap::new();
-    for entry in entries {
-        let end = ends.entry(entry.session).or_insert(entry.times.1);
-        *end = entry.times.1.max(*end);
+    let next = ended.iter().map(|one| &one.place).min().filter(|_| is_more).cloned();
+    let names: HashSet<(&str, &str)> =
+        ended.iter().map(|one| (&*one.place.session, &*one.place.device)).collect();
+    let mut numbers: Vec<RangeInclusive<i64>> =
+        ended.iter().flat_map(|one| &one.numbers).map(|number| *number..=*number).collect();
+    numbers.sort_unstable_by_key(|one| *one.start());
+    if ended.len() == total {
+        numbers = vec![i64::MIN..=i64::MAX];
     }
-    let ended = |(session, last): (&str, UnixMs)| Ended {
-        place: Place { last, session: session.into() },
-        numbers: Vec::new(),
+    let by = super::apart(usage, vec![Dimension::Session])?;
+    let mut report = ReportBuilder::new(by, calendar, filter, pricer);
+    let mut add = |entry: Entry<'_>| {
+        if names.contains(&(entry.session, &*entry.series.device)) {
+            report.add(entry);
+        }
     };
-    ends.into_iter().map(ended).collect()
+    match &sums {
+        Some(sums) => sums.iter().map(Sum::entry).for_each(add),
+        None => usage.by_sessions(&numbers, filter.window, &mut add)?,
+    }
+    let mut report = report.finish();
+    report.rows.sort_by(|one, other| (one.times.1, &one.keys).cmp(&(other.times.1, &other.keys)));
+    Ok(Part { report, total, next })
+}
+
+/// When each session made its last call, by its name and that of its device.
+#[derive(Debug, Default)]
+struct Ends(HashMap<(Text, Text), UnixMs>);
+
+impl Ends {
+    /// Sees a sum, if it passes.
+    fn see(&mut self, entry: &Entry<'_>, filter: &Filter) {
+        if filter.takes_series(entry.series) {
+            let of = (entry.session.into(), Text::clone(&entry.series.device));
+            let end = self.0.entry(of).or_insert(entry.times.1);
+            *end = entry.times.1.max(*end);
+        }
+    }
+
+    fn ended(self) -> Vec<Ended> {
+        let ended = |((session, device), last)| Ended {
+            place: Place { last, session, device },
+            numbers: vec![i64::MIN],
+        };
+        self.0.into_iter().map(ended).collect()
+    }
 }
 
 /// A session, and where it stands.
@@ -121,30 +122,33 @@ struct Ended {
 }
 
 fn of_memory(usage: &Usage, filter: &Filter) -> Result<Vec<Ended>> {
-    let mut ends: HashMap<Text, UnixMs> = HashMap::new();
+    let mut ends = Ends::default();
     usage.by_sessions(&[i64::MIN..=i64::MAX], filter.window, &mut |entry| {
-        if filter.takes_series(entry.series) {
-            let end = ends.entry(entry.session.into()).or_insert(entry.times.1);
-            *end = entry.times.1.max(*end);
-        }
+        ends.see(&entry, filter);
     })?;
-    let ended = |(session, last)| Ended { place: Place { last, session }, numbers: vec![i64::MIN] };
-    Ok(ends.into_iter().map(ended).collect())
+    Ok(ends.ended())
 }
 
 fn of_ledger(reader: &Reader, filter: &Filter) -> Result<Vec<Ended>> {
     let mut ends = ends(reader, filter)?.into_iter().peekable();
     let mut ended: Vec<Ended> = Vec::with_capacity(ends.len());
-    let mut known: HashMap<Text, usize> = HashMap::with_capacity(ends.len());
-    reader.session_names(|number, name| {
+    let mut known: HashMap<(i64, Text), usize> = HashMap::with_capacity(ends.len());
+    let devices: HashMap<i64, Text> = reader.device_names()?.into_iter().collect();
+    reader.session_names(|number, device, name| {
         let Some((_, last)) = ends.next_if(|(session, _)| *session == number) else { return };
-        if let Some(same) = known.get(name).and_then(|at| ended.get_mut(*at)) {
-            same.place.last = same.place.last.max(last);
-            same.numbers.push(number);
-        } else {
-            let session = Text::from(name);
-            known.insert(Text::clone(&session), ended.len());
-            ended.push(Ended { place: Place { last, session }, numbers: vec![number] });
+        let session = Text::from(name);
+        match known.entry((device, Text::clone(&session))) {
+            Slot::Occupied(same) => {
+                if let Some(same) = ended.get_mut(*same.get()) {
+                    same.place.last = same.place.last.max(last);
+                    same.numbers.push(number);
+                }
+            }
+            Slot::Vacant(new) => {
+                new.insert(ended.len());
+                let device = devices.get(&device).cloned().unwrap_or_default();
+                ended.push(Ended { place: Place { last, session, device }, numbers: vec![number] });
+            }
         }
     })?;
     Ok(ended)

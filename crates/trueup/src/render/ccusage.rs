@@ -13,7 +13,7 @@ pub(crate) fn report(report: &Report) -> Option<Value> {
         [Dimension::Day] => ("daily", "date"),
         [Dimension::Week] => ("weekly", "week"),
         [Dimension::Month] => ("monthly", "month"),
-        [Dimension::Session] => ("session", "sessionId"),
+        [Dimension::Session] | [Dimension::Session, Dimension::Device] => ("session", "sessionId"),
         _ => return None,
     };
     let rows: Vec<Value> = report.rows.iter().map(|row| row_of(row, key)).collect();

@@ -102,7 +102,7 @@ fn post_calls(sidecar: &Daemon, numbers: std::ops::Range<u32>) {
     let lines: Vec<String> = numbers
         .map(|number| {
             json!({
-                "provider": "openai", "model": format!("gpt-5.{}", number % 3), "session": "main",
+                "provider": "openai", "model": format!("gpt-5.{}", number % 3), "session_id": "main",
                 "project": "/p", "prompt_tokens": 100 + number, "completion_tokens": number,
                 "input_text": "never kept by a hub",
             })
@@ -150,6 +150,7 @@ fn what_sidecars_have_is_what_the_hub_tells() {
     // Sessions of one name on two devices are two.
     let session = ask(&hub, &reader, "/api/v1/sessions?device=box").json();
     assert_eq!(session["rows"][0]["exact"]["calls"], 30);
+    sessions_tell_their_devices(&hub, &reader);
     let query = ask(&hub, &reader, "/api/v1/usage/query?group=device&bucket=none").json();
     assert_eq!(query["totals"]["exact"]["calls"], 70);
     let devices = ask(&hub, &reader, "/api/v1/devices").json();
@@ -170,6 +171,42 @@ fn what_sidecars_have_is_what_the_hub_tells() {
     assert_eq!(ask(&hub, &reader, "/v1/report?device=nobody").status, 404);
     assert!(hub.terminate().success());
     assert!(fleet.says(&["check"]).1);
+}
+
+/// Both devices have a session `main`, of 40 calls and of 30.
+fn sessions_tell_their_devices(hub: &Daemon, reader: &str) {
+    let told = |path: &str| ask(hub, reader, path).json();
+    let rows = |answer: &Value| {
+        let told = |row: &Value| {
+            assert_eq!(row["session"], "main");
+            (row["device"].as_str().unwrap().to_owned(), row["exact"]["calls"].as_u64().unwrap())
+        };
+        let mut rows: Vec<_> = answer["rows"].as_array().unwrap().iter().map(told).collect();
+        rows.sort();
+        rows
+    };
+    let both = [("box".to_owned(), 30), ("laptop".to_owned(), 40)];
+    let listed = told("/api/v1/sessions");
+    assert_eq!((rows(&listed), &listed["total"]), (both.to_vec(), &json!(2)));
+    let first = told("/api/v1/sessions?limit=1");
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = told(&format!("/api/v1/sessions?limit=1&cursor={cursor}"));
+    let mut one_by_one = [rows(&first), rows(&second)].concat();
+    one_by_one.sort();
+    assert_eq!((one_by_one, &second["next_cursor"]), (both.to_vec(), &Value::Null));
+    let report = told("/v1/report?by=session");
+    assert_eq!((rows(&report), &report["by"]), (both.to_vec(), &json!("session,device")));
+    let csv = ask(hub, reader, "/api/v1/export?view=sessions&format=csv").text;
+    let lines: Vec<&str> = csv.lines().collect();
+    assert!(lines[0].starts_with("session,agent,device,projects,"), "{csv}");
+    for line in ["main,http,box,", "main,http,laptop,"] {
+        assert!(lines[1..].iter().any(|told| told.starts_with(line)), "{csv}");
+    }
+    let one = told("/api/v1/sessions/main?device=box");
+    assert_eq!((&one["exact"]["calls"], &one["devices"]), (&json!(30), &json!(["box"])));
+    // Of whom it is was not asked: whatever is called so, each call once.
+    let all = told("/api/v1/sessions/main");
+    assert_eq!((&all["exact"]["calls"], &all["devices"]), (&json!(70), &json!(["box", "laptop"])));
 }
 
 #[test]

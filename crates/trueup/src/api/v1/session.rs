@@ -1,5 +1,7 @@
 //! `GET /api/v1/sessions/{session}`: one session, and its calls in order of time, in parts.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use trueup_core::report::{CostMode, Dimension, Entry, Filter, Pricer, Report, ReportBuilder, Row};
 use trueup_core::{Calendar, FactId, Text};
@@ -43,7 +45,7 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
     let after = asked.text("cursor").map(place).transpose()?;
     let agent = asked.text("agent");
     let is_meant = |entry: &Entry<'_>| agent.is_none_or(|agent| *agent == *entry.series.source);
-    let report = sums(&sight.usage(asked)?, sight, name, &is_meant)?;
+    let (report, devices) = sums(&sight.usage(asked)?, sight, name, &is_meant)?;
     let Some(row) = report.rows.first() else {
         return Err(Failed::Missing("there is no session of this name with usage".to_owned()));
     };
@@ -59,6 +61,7 @@ fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
         "schema": 1,
         "session": name,
         "agents": row.agents,
+        "devices": devices,
         "projects": row.projects,
         "models": row.models.keys().collect::<Vec<_>>(),
         "kinds": row.kinds,
@@ -91,23 +94,27 @@ fn place(cursor: &str) -> Result<FactId, Failed> {
     FactId::parse(cursor).ok_or_else(told::wrong_cursor)
 }
 
-/// What the sessions of this name used that are meant, as one row; none where they used nothing.
+/// What the sessions of this name used that are meant, as one row, none where they used nothing; and the
+/// names of the devices that told of them.
 fn sums(
     usage: &Usage,
     sight: &Sight<'_>,
     name: &str,
     is_meant: &dyn Fn(&Entry<'_>) -> bool,
-) -> Result<Report, Failed> {
+) -> Result<(Report, BTreeSet<Text>), Failed> {
     let filter = Filter::default();
     let pricer = Pricer::new(sight.book, CostMode::Auto);
     let calendar = Calendar::new(sight.zone.clone());
     let mut report = ReportBuilder::new(vec![Dimension::Session], calendar, &filter, pricer);
+    let mut devices = BTreeSet::new();
     usage.of_sessions_named(name, &mut |entry| {
         if is_meant(&entry) {
+            devices.insert(Text::clone(&entry.series.device));
             report.add(entry);
         }
     })?;
-    Ok(report.finish())
+    devices.retain(|device| !device.is_empty());
+    Ok((report.finish(), devices))
 }
 
 fn call_as_json(call: &SeenCall, pricer: &mut Pricer<'_>) -> Value {

@@ -25,16 +25,18 @@ const PART: &[Parameter] = &[
     Parameter { name: "cursor", about: "`next_cursor` of the part before", kind: Kind::Text },
 ];
 
+/// A place as it is written: no device has a `/` in its name.
 fn parse_place(text: &str) -> Result<Place, Failed> {
-    let parts = text.split_once('.');
-    let place = parts.and_then(|(last, session)| {
-        Some(Place { last: UnixMs(last.parse().ok()?), session: session.into() })
+    let parts = text.split_once('.').and_then(|(last, rest)| Some((last, rest.split_once('/')?)));
+    let place = parts.and_then(|(last, (device, session))| {
+        let last = UnixMs(last.parse().ok()?);
+        Some(Place { last, session: session.into(), device: device.into() })
     });
     place.ok_or_else(told::wrong_cursor)
 }
 
 fn place_text(place: &Place) -> String {
-    format!("{}.{}", place.last.0, place.session)
+    format!("{}.{}/{}", place.last.0, place.device, place.session)
 }
 
 fn answer(asked: &Asked, sight: &Sight<'_>) -> Result<Value, Failed> {
@@ -65,6 +67,7 @@ fn as_json(row: &Row) -> Value {
     let sums = &row.sums;
     json!({
         "session": row.keys.first(),
+        "device": row.keys.get(1),
         "agents": row.agents,
         "projects": row.projects,
         "models": row.models.keys().collect::<Vec<_>>(),

@@ -208,6 +208,12 @@ impl Reading {
         Ok(())
     }
 
+    /// Whether any device told something.
+    pub(crate) fn has_devices(&self) -> Result<bool> {
+        let known = self.tenant.of_first(&devices(&self.tenant.name), device_of)?;
+        Ok(!known.is_empty())
+    }
+
     fn confine(&self, device: Option<String>) {
         self.device.replace(device);
         self.summary.replace(None);
@@ -258,13 +264,14 @@ impl Reading {
         self.sums(&UsageQuestion { from, until, cuts: &cuts, ..of(Width::Day) })
     }
 
-    /// Sums over sessions, of the quarters of an hour that begin in a window.
+    /// Sums over sessions, by device, of the quarters of an hour that begin in a window.
     pub(crate) fn by_session(&self, window: Window) -> Result<Vec<Sum>> {
         let (from, until) = (window.from, window.until);
         let question = UsageQuestion {
             from,
             until,
             is_by_session: true,
+            is_by_device: true,
             is_by_time: false,
             ..of(Width::Quarter)
         };
@@ -275,10 +282,14 @@ impl Reading {
         Ok(sums)
     }
 
-    /// Sums of the sessions of a name.
+    /// Sums of the sessions of a name, by device.
     pub(crate) fn of_sessions_named(&self, name: &str) -> Result<Vec<Sum>> {
-        let question =
-            UsageQuestion { session: Some(name), is_by_time: false, ..of(Width::Quarter) };
+        let question = UsageQuestion {
+            session: Some(name),
+            is_by_device: true,
+            is_by_time: false,
+            ..of(Width::Quarter)
+        };
         let mut sums = self.sums(&question)?;
         for sum in &mut sums {
             (sum.start, sum.session) = (sum.times.0, name.into());
@@ -308,7 +319,7 @@ impl Reading {
         let question = UsageQuestion {
             tenant: &self.tenant.name,
             devices: &devices,
-            is_by_device: self.is_by_device.get(),
+            is_by_device: question.is_by_device || self.is_by_device.get(),
             limit: SUMS_MAX + 1,
             ..question.clone()
         };
