@@ -279,8 +279,17 @@ impl<'a> Account<'a> {
     }
 
     fn insert_call(&mut self, id: FactId, call: &Call) -> rusqlite::Result<()> {
-        let Numbers { series, session, claimed_session } =
-            self.names.of_call(self.database, call)?;
+        let numbers = self.names.of_call(self.database, call)?;
+        self.insert_numbered(id, call, numbers)
+    }
+
+    fn insert_numbered(
+        &mut self,
+        id: FactId,
+        call: &Call,
+        numbers: Numbers,
+    ) -> rusqlite::Result<()> {
+        let Numbers { series, session, claimed_session } = numbers;
         let [input, cache_read, write_5m, write_1h, write, output, reasoning] =
             token_values(&call.tokens);
         let error_type = match &call.outcome {

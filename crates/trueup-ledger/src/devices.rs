@@ -10,9 +10,12 @@
 
 mod sums;
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use trueup_core::{BatchHead, Delivery, Fact, FactId, Sender, SenderStatus, Text, UnixMs, Word};
 
+use crate::account::words::Told;
 use crate::account::{Account, Memory};
 use crate::ledger::OpenOptions;
 use crate::row::signed;
@@ -133,17 +136,50 @@ fn deliver(
     }
     let mut account = Account::new(&transaction, memory, options.has_outbox, now)?;
     let mut delivered = Vec::with_capacity(deliveries.len());
-    for (delivery, place) in deliveries.iter().zip(&places) {
-        if let Some(answer) = place.answered(&transaction, delivery.batch.as_ref())? {
-            delivered.push(answer);
-            continue;
-        }
-        let known = account.words(place.device, &delivery.words)?;
-        let answer = place.note(&transaction, delivery, known, now)?;
-        delivered.push(answer);
+    let mut rest: Vec<(&Delivery, &Place)> = deliveries.iter().zip(&places).collect();
+    while !rest.is_empty() {
+        let again = rest.split_off(until_again(&rest));
+        delivered.extend(deliver_once(&transaction, &mut account, &rest, now)?);
+        rest = again;
     }
     account.finish()?;
     transaction.commit()?;
+    Ok(delivered)
+}
+
+/// How many come before the first batch that one before it is as well.
+fn until_again(deliveries: &[(&Delivery, &Place)]) -> usize {
+    let mut known = BTreeSet::new();
+    let is_again = |(delivery, place): &(&Delivery, &Place)| {
+        let batch = delivery.batch.as_ref();
+        batch.is_some_and(|batch| !known.insert((place.ledger, Text::clone(&batch.id))))
+    };
+    deliveries.iter().position(is_again).unwrap_or(deliveries.len())
+}
+
+/// Writes deliveries of which none is another again.
+fn deliver_once(
+    database: &Connection,
+    account: &mut Account<'_>,
+    deliveries: &[(&Delivery, &Place)],
+    now: UnixMs,
+) -> rusqlite::Result<Vec<Delivered>> {
+    let mut answers = Vec::with_capacity(deliveries.len());
+    for (delivery, place) in deliveries {
+        answers.push(place.answered(database, delivery.batch.as_ref())?);
+    }
+    let new = || deliveries.iter().zip(&answers).filter(|(_, answer)| answer.is_none());
+    let told: Vec<Told<'_>> = new()
+        .map(|((delivery, place), _)| Told { device: place.device, words: &delivery.words })
+        .collect();
+    let mut known = account.words(&told)?.into_iter();
+    let mut delivered = Vec::with_capacity(deliveries.len());
+    for ((delivery, place), answer) in deliveries.iter().zip(answers) {
+        delivered.push(match answer {
+            Some(answer) => answer,
+            None => place.note(database, delivery, known.next().unwrap_or_default(), now)?,
+        });
+    }
     Ok(delivered)
 }
 

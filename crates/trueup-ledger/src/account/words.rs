@@ -12,51 +12,84 @@ use super::Account;
 const COUNTS: Variant = Variant(0);
 const COUNTS_NOT: Variant = Variant(1);
 
+/// What one device tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told<'a> {
+    pub(crate) device: i64,
+    pub(crate) words: &'a [Word],
+}
+
+/// A call that a device says is so.
+struct So<'a> {
+    id: FactId,
+    call: &'a Call,
+    /// Whose word it is, by its place among those who tell.
+    of: usize,
+}
+
 impl Account<'_> {
-    /// Takes what a device tells in, and says which words said nothing new. Words are as good as those of
-    /// all devices.
-    pub(crate) fn words(&mut self, device: i64, words: &[Word]) -> rusqlite::Result<Vec<FactId>> {
-        self.device = device;
-        self.names.be_of(device);
-        let mut known = Vec::new();
-        let mut each = |account: &mut Self, id, take: &mut dyn FnMut(&mut Self) -> _| {
-            let before = account.written.known;
-            let taken: rusqlite::Result<()> = take(account);
-            if account.written.known > before {
-                known.push(id);
-            }
-            taken
-        };
-        // In the order of their ids, so that each page is touched once; of one id, the newest first.
-        let mut calls: Vec<(FactId, &Call)> = Vec::new();
-        for word in words {
-            let id = word.id();
-            match word {
-                Word::Is(Fact::Call(call)) => calls.push((id, call)),
-                Word::Is(Fact::Error(error)) => each(self, id, &mut |own| own.error(error))?,
-                Word::Is(Fact::Event(event)) => each(self, id, &mut |own| own.event(event))?,
-                Word::Is(Fact::Host(host)) => each(self, id, &mut |own| own.host(host))?,
-                // No device says these of another's account.
-                Word::Is(Fact::SessionTotal(_) | Fact::Quota(_) | Fact::Metered(_)) => {}
-                Word::IsNot { id, version } => {
-                    each(self, *id, &mut |own| own.counts_not(*id, *version))?;
+    /// Takes what devices tell in, and says of each which of its words said nothing new. Words are as good
+    /// as those of all devices.
+    pub(crate) fn words(&mut self, told: &[Told<'_>]) -> rusqlite::Result<Vec<Vec<FactId>>> {
+        let mut known = vec![Vec::new(); told.len()];
+        let mut calls: Vec<So<'_>> = Vec::new();
+        for ((of, Told { device, words }), known) in told.iter().enumerate().zip(&mut known) {
+            self.device = *device;
+            for word in *words {
+                let (id, before) = (word.id(), self.written.known);
+                match word {
+                    Word::Is(Fact::Call(call)) => calls.push(So { id, call, of }),
+                    Word::Is(Fact::Error(error)) => self.error(error)?,
+                    Word::Is(Fact::Event(event)) => self.event(event)?,
+                    Word::Is(Fact::Host(host)) => self.host(host)?,
+                    // No device says these of another's account.
+                    Word::Is(Fact::SessionTotal(_) | Fact::Quota(_) | Fact::Metered(_)) => {}
+                    Word::IsNot { id, version } => self.counts_not(*id, *version)?,
+                }
+                if self.written.known > before {
+                    known.push(id);
                 }
             }
         }
-        calls.sort_unstable_by_key(|(id, call)| (*id, std::cmp::Reverse(call.rank)));
-        for (id, call) in calls {
-            each(self, id, &mut |own| own.counts(id, call))?;
+        // Whoever tells of it: each table is walked in the order of its keys, so that each page is touched
+        // once. Of one id the newest is first, so that it alone can be new.
+        calls.sort_unstable_by_key(|so| (so.id, std::cmp::Reverse(so.call.rank)));
+        let mut new = Vec::with_capacity(calls.len());
+        for so in calls {
+            if self.counts(&so)? {
+                new.push(so);
+            } else if let Some(known) = known.get_mut(so.of) {
+                known.push(so.id);
+            }
         }
+        self.insert_told(told, new)?;
         Ok(known)
     }
 
-    /// A device says that a call is so.
-    fn counts(&mut self, id: FactId, call: &Call) -> rusqlite::Result<()> {
+    /// Writes the rows of calls.
+    fn insert_told(&mut self, told: &[Told<'_>], mut new: Vec<So<'_>>) -> rusqlite::Result<()> {
+        // Names are looked up device by device: the last ones are found first.
+        new.sort_unstable_by_key(|so| (so.of, so.id));
+        let mut numbered = Vec::with_capacity(new.len());
+        for so in new {
+            if let Some(Told { device, .. }) = told.get(so.of) {
+                self.names.be_of(*device);
+                numbered.push((so.id, so.call, self.names.of_call(self.database, so.call)?));
+            }
+        }
+        numbered.sort_unstable_by_key(|(id, ..)| *id);
+        let mut rows = numbered.into_iter();
+        rows.try_for_each(|(id, call, numbers)| self.insert_numbered(id, call, numbers))
+    }
+
+    /// A device says that a call is so; whether a row is to be written of it.
+    fn counts(&mut self, so: &So<'_>) -> rusqlite::Result<bool> {
+        let So { id, call, .. } = *so;
         match self.last_word(call.key)? {
             None => {
                 self.remember(call.key, COUNTS, call.rank, id)?;
                 self.written.added += 1;
-                return self.insert_call(id, call);
+                return Ok(true);
             }
             Some((_, rank)) if rank >= call.rank => {}
             Some((COUNTS, rank)) if Version::is_same_word(rank, call.rank) => {
@@ -70,11 +103,11 @@ impl Account<'_> {
                 }
                 self.put_word(call.key, COUNTS, call.rank)?;
                 self.written.replaced += 1;
-                return self.insert_call(id, call);
+                return Ok(true);
             }
         }
         self.written.known += 1;
-        Ok(())
+        Ok(false)
     }
 
     /// A device says that a call no longer counts.
@@ -100,9 +133,9 @@ impl Account<'_> {
         Ok(())
     }
 
-    fn last_word(&self, key: Key) -> rusqlite::Result<Option<(Variant, Rank)>> {
-        self.database
-            .prepare_cached("SELECT variant, rank FROM fact_keys WHERE key = ?1")?
+    fn last_word(&mut self, key: Key) -> rusqlite::Result<Option<(Variant, Rank)>> {
+        self.hot
+            .counted
             .query_row([key.0], |row| {
                 Ok((Variant(row.get(0)?), Rank(u128::from_be_bytes(row.get(1)?))))
             })
