@@ -106,17 +106,18 @@ impl FactId {
     /// The id that a printed UUID stands for.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let is_uuid = text.len() == 36
-            && text.bytes().enumerate().all(|(at, byte)| match at {
-                8 | 13 | 18 | 23 => byte == b'-',
-                _ => byte.is_ascii_hexdigit(),
-            });
-        let hex = text.replace('-', "");
-        if is_uuid {
-            u128::from_str_radix(&hex, 16).ok().map(|n| Self(n.to_be_bytes()))
-        } else {
-            None
+        if text.len() != 36 {
+            return None;
         }
+        let mut number = 0_u128;
+        for (at, byte) in text.bytes().enumerate() {
+            match at {
+                8 | 13 | 18 | 23 if byte == b'-' => {}
+                8 | 13 | 18 | 23 => return None,
+                _ => number = (number << 4) | u128::from(char::from(byte).to_digit(16)?),
+            }
+        }
+        Some(Self(number.to_be_bytes()))
     }
 
     fn prefix(time: UnixMs) -> u128 {

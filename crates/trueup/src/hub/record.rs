@@ -7,6 +7,12 @@
 //! ```
 //!
 //! Texts of prompts and answers are not kept: a hub is for sums.
+//!
+//! Most of what a hub does is to read these. Records that are written as above, as sidecars write them,
+//! are read in one go ([`Reader::plain_words`]); what is written otherwise, or wrong, is first taken
+//! apart ([`Reader::word`]).
+
+mod data;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,6 +24,7 @@ use trueup_core::{
 
 use super::request::Rejected;
 use crate::intake::{AHEAD_MAX_MS, EARLIEST};
+use data::{CallData, Common, Event, Failure, Named, Said, Sample};
 
 /// Longest name: of a model, a project, a session.
 const NAME_BYTES_MAX: usize = 4_096;
@@ -71,108 +78,10 @@ pub(super) struct Reader<'a> {
     pub(super) now: UnixMs,
 }
 
-#[derive(Deserialize)]
-struct Event<'a> {
-    r#type: String,
-    seq: Option<i64>,
-    id: Option<String>,
-    #[serde(borrow)]
-    data: &'a RawValue,
-}
-
 /// What is looked for in a record that is none.
 #[derive(Default, Deserialize)]
 struct Place {
     seq: Option<i64>,
-}
-
-/// What says of a record which one it is.
-#[derive(Deserialize)]
-struct Common {
-    trace_id: Option<String>,
-    created_at: Option<i64>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct CallData {
-    trace_id: Option<String>,
-    created_at: Option<i64>,
-    provider: Option<String>,
-    model: Option<String>,
-    source: Option<String>,
-    project: Option<String>,
-    session: Option<String>,
-    session_kind: Option<String>,
-    input_tokens: Option<u64>,
-    prompt_tokens: Option<u64>,
-    cache_read_tokens: Option<u64>,
-    cache_write_5m_tokens: Option<u64>,
-    cache_write_1h_tokens: Option<u64>,
-    cache_write_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    reasoning_tokens: Option<u64>,
-    reported_cost_nanousd: Option<i64>,
-    cost_usd: Option<serde_json::Number>,
-    latency_ms: Option<u32>,
-    time_to_first_token_ms: Option<u32>,
-    status: Option<String>,
-    error_type: Option<String>,
-    price_class: Option<u16>,
-}
-
-#[derive(Deserialize)]
-struct Failure {
-    error_type: String,
-    message: String,
-    stack_trace: Option<String>,
-    severity: Option<String>,
-    metadata: Option<String>,
-    #[serde(default)]
-    source: String,
-    #[serde(default)]
-    session: String,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    name: String,
-    metadata: Option<String>,
-    #[serde(default)]
-    source: String,
-    #[serde(default)]
-    session: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Sample {
-    scope: Option<String>,
-    cpu_pct: Option<f64>,
-    cpu_millipercent: Option<u32>,
-    cpu_capacity_millicores: Option<u64>,
-    mem_rss_bytes: Option<u64>,
-    mem_working_set_bytes: Option<u64>,
-    mem_limit_bytes: Option<u64>,
-    cpu_some_millipercent: Option<u32>,
-    cpu_full_millipercent: Option<u32>,
-    mem_some_millipercent: Option<u32>,
-    mem_full_millipercent: Option<u32>,
-    io_some_millipercent: Option<u32>,
-    io_full_millipercent: Option<u32>,
-    disk_used_bytes: Option<u64>,
-    disk_available_bytes: Option<u64>,
-    disk_total_bytes: Option<u64>,
-    disk_read_bytes_per_second: Option<u64>,
-    disk_write_bytes_per_second: Option<u64>,
-    net_rx_bytes_per_second: Option<u64>,
-    net_tx_bytes_per_second: Option<u64>,
-    processes: Option<u64>,
-    threads: Option<u64>,
-    zombies: Option<u64>,
-    oom_kills: Option<u64>,
-    metadata: Option<String>,
 }
 
 /// What makes a record count once, and when it happened.
@@ -192,34 +101,98 @@ impl Reader<'_> {
             id: None,
             why: Rejection::BadRecord(error.to_string()),
         })?;
-        let said = self.said(&event, place);
+        let id = event.id.as_deref();
+        let said = self.said(&event.r#type, id, event.data.get(), place);
         said.map(|word| (event.seq, word)).map_err(|why| Rejected {
             seq: event.seq,
-            id: event.id.filter(|id| id.len() <= ID_BYTES_MAX),
+            id: id.filter(|id| id.len() <= ID_BYTES_MAX).map(str::to_owned),
             why,
         })
     }
 
-    fn said(&self, event: &Event<'_>, place: usize) -> Result<Word, Rejection> {
-        let data = event.data.get();
-        let identity = |kind: &str| self.identity(event, parsed(data)?, kind);
-        let version = |time: UnixMs| Version::new(self.created_at.unwrap_or(time), place);
-        Ok(match event.r#type.as_str() {
-            "llm_trace" => {
-                let mut trace: CallData = parsed(data)?;
-                let (trace_id, created_at) = (trace.trace_id.take(), trace.created_at);
-                let common = Common { trace_id, created_at };
-                let Identity { id, key, time, trace_id } = self.identity(event, common, "trace")?;
-                let rank = version(time).rank(&[self.device.as_bytes(), data.as_bytes()]);
-                // Most have none of their own.
-                let is_own = |trace_id: &Text| FactId::parse(trace_id) != Some(id);
-                let trace_id = trace_id.filter(is_own);
-                let call = Call { key, rank, time, trace_id, ..call(trace)? };
-                Word::Is(Fact::Call(Box::new(call)))
+    /// The records of an array that are written as sidecars write them, each with its place in the sender's
+    /// outbox; `None` where one is not, or is not to be taken, or there are more than `most`.
+    pub(super) fn plain_words(
+        &self,
+        events: &str,
+        most: usize,
+    ) -> Option<Vec<(Option<i64>, Word)>> {
+        let mut rest = events.strip_prefix('[')?;
+        let mut words = Vec::new();
+        if rest == "]" {
+            return Some(words);
+        }
+        loop {
+            let place = words.len();
+            let (word, behind) = self.plain_word(rest, place).filter(|_| place < most)?;
+            words.push(word);
+            if behind == "]" {
+                return Some(words);
             }
+            rest = behind.strip_prefix(',')?;
+        }
+    }
+
+    /// The record that a text begins with, and what comes behind it.
+    fn plain_word<'a>(
+        &self,
+        text: &'a str,
+        place: usize,
+    ) -> Option<((Option<i64>, Word), &'a str)> {
+        let (kind, rest) = text.strip_prefix(r#"{"type":""#)?.split_once('"')?;
+        let (seq, rest) = rest.strip_prefix(r#","seq":"#)?.split_once(',')?;
+        let seq: i64 = seq.parse().ok()?;
+        let (id, rest) = rest.strip_prefix(r#""id":""#)?.split_once('"')?;
+        let told = rest.strip_prefix(r#","data":"#).filter(|told| told.starts_with('{'))?;
+        let (word, length) = if kind == "llm_trace" {
+            let (trace, length) = first(told)?;
+            (self.call(Some(id), told.get(..length)?, trace, place), length)
+        } else {
+            let (data, length) = first::<&RawValue>(told)?;
+            (self.said(kind, Some(id), data.get(), place), length)
+        };
+        Some(((Some(seq), word.ok()?), told.get(length..)?.strip_prefix('}')?))
+    }
+
+    /// The version of what is told at a place.
+    fn version(&self, time: UnixMs, place: usize) -> Version {
+        Version::new(self.created_at.unwrap_or(time), place)
+    }
+
+    /// A call, out of its data: as they stand in the body, and as what they are.
+    fn call(
+        &self,
+        id: Option<&str>,
+        data: &str,
+        mut trace: CallData<'_>,
+        place: usize,
+    ) -> Result<Word, Rejection> {
+        // Most have no trace id of their own.
+        if trace.trace_id.as_deref() == id {
+            trace.trace_id = None;
+        }
+        let common = Common { trace_id: trace.trace_id.take(), created_at: trace.created_at };
+        let Identity { id, key, time, trace_id } = self.identity(id, common, "trace")?;
+        let is_own = |trace_id: &Text| FactId::parse(trace_id) != Some(id);
+        let rank = self.version(time, place).rank(&[self.device.as_bytes(), data.as_bytes()]);
+        let call = Call { key, rank, time, trace_id: trace_id.filter(is_own), ..call(trace)? };
+        Ok(Word::Is(Fact::Call(Box::new(call))))
+    }
+
+    /// What a record of a kind tells.
+    fn said(
+        &self,
+        kind: &str,
+        id: Option<&str>,
+        data: &str,
+        place: usize,
+    ) -> Result<Word, Rejection> {
+        let identity = |kind: &str| self.identity(id, parsed(data)?, kind);
+        Ok(match kind {
+            "llm_trace" => self.call(id, data, parsed(data)?, place)?,
             "llm_trace_retracted" => {
-                let id = event.id.as_deref().and_then(FactId::parse).ok_or(Rejection::BadId)?;
-                Word::IsNot { id, version: version(id.time()) }
+                let id = id.and_then(FactId::parse).ok_or(Rejection::BadId)?;
+                Word::IsNot { id, version: self.version(id.time(), place) }
             }
             "error_event" => {
                 let Identity { key, time, trace_id, .. } = identity("error")?;
@@ -233,9 +206,9 @@ impl Reader<'_> {
                     key,
                     time,
                     trace_id,
-                    source: named("source", source)?,
-                    session: named("session", session)?,
-                    name: named("name", name)?,
+                    source: named("source", &source)?,
+                    session: named("session", &session)?,
+                    name: named("name", &name)?,
                     metadata: text("metadata", metadata)?,
                 })))
             }
@@ -252,12 +225,12 @@ impl Reader<'_> {
     /// Who a record is. One without an id is known by its kind, its time and its trace id.
     fn identity(
         &self,
-        event: &Event<'_>,
-        common: Common,
+        id: Option<&str>,
+        common: Common<'_>,
         kind: &str,
     ) -> Result<Identity, Rejection> {
         let Common { trace_id, created_at } = common;
-        let trace_id = trace_id.map(|trace_id| named("trace_id", trace_id)).transpose()?;
+        let trace_id = trace_id.map(|trace_id| named("trace_id", &trace_id)).transpose()?;
         let created_at = created_at.ok_or_else(|| missing("created_at"))?;
         let time = UnixMs(created_at);
         if time < EARLIEST {
@@ -266,7 +239,7 @@ impl Reader<'_> {
         if created_at > self.now.0.saturating_add(AHEAD_MAX_MS) {
             return Err(Rejection::InTheFuture(created_at));
         }
-        let id = match (&event.id, &trace_id) {
+        let id = match (id, &trace_id) {
             (Some(id), _) => FactId::parse(id).ok_or(Rejection::BadId)?,
             (None, Some(trace_id)) => FactId::new(time, Key::of("http", &[kind, &**trace_id])),
             (None, None) => return Err(missing("id")),
@@ -286,7 +259,14 @@ fn missing(name: &str) -> Rejection {
     Rejection::BadRecord(format!("`{name}` is missing"))
 }
 
-fn named(name: &'static str, text: String) -> Result<Text, Rejection> {
+/// The value that a text begins with, and its length.
+fn first<'a, T: Deserialize<'a>>(text: &'a str) -> Option<(T, usize)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter();
+    let value = values.next()?.ok()?;
+    Some((value, values.byte_offset()))
+}
+
+fn named(name: &'static str, text: &str) -> Result<Text, Rejection> {
     if text.len() > NAME_BYTES_MAX {
         return Err(Rejection::TooLarge(name));
     }
@@ -301,8 +281,8 @@ fn text(name: &'static str, text: Option<String>) -> Result<Option<String>, Reje
 }
 
 /// A call, without what makes it count once.
-fn call(trace: CallData) -> Result<Call, Rejection> {
-    let or_empty = |name, text: Option<String>| named(name, text.unwrap_or_default());
+fn call(trace: CallData<'_>) -> Result<Call, Rejection> {
+    let or_empty = |name, text: Option<Said<'_>>| named(name, text.as_deref().unwrap_or_default());
     let is_failed = trace.error_type.is_some() || trace.status.as_deref() == Some("error");
     let tokens = tokens(&trace)?;
     let class = trace.price_class.unwrap_or_default();
@@ -317,7 +297,7 @@ fn call(trace: CallData) -> Result<Call, Rejection> {
         twin: None,
         time: UnixMs(0),
         origin: Origin {
-            source: match trace.source {
+            source: match &trace.source {
                 Some(source) => named("source", source)?,
                 None => "http".into(),
             },
@@ -333,7 +313,7 @@ fn call(trace: CallData) -> Result<Call, Rejection> {
         latency_ms: trace.latency_ms,
         time_to_first_token_ms: trace.time_to_first_token_ms,
         outcome: if is_failed {
-            let error_type = trace.error_type.unwrap_or_else(|| "error".to_owned());
+            let error_type = trace.error_type.as_deref().unwrap_or("error");
             Outcome::Failed { error_type: named("error_type", error_type)? }
         } else {
             Outcome::Ok
@@ -343,7 +323,7 @@ fn call(trace: CallData) -> Result<Call, Rejection> {
     })
 }
 
-fn tokens(trace: &CallData) -> Result<Tokens, Rejection> {
+fn tokens(trace: &CallData<'_>) -> Result<Tokens, Rejection> {
     let count = |count: Option<u64>| count.unwrap_or(0);
     let tokens = Tokens {
         // Senders that do not tell cached tokens apart tell the whole prompt.
@@ -361,13 +341,13 @@ fn tokens(trace: &CallData) -> Result<Tokens, Rejection> {
     }
 }
 
-fn cost(trace: &CallData) -> Result<Option<NanoUsd>, Rejection> {
+fn cost(trace: &CallData<'_>) -> Result<Option<NanoUsd>, Rejection> {
     let nano = match (&trace.reported_cost_nanousd, &trace.cost_usd) {
         (Some(nano), _) => Some(*nano),
         (None, Some(usd)) => {
-            let nano = scaled_decimal(&usd.to_string(), 9);
-            let nano = nano.and_then(|nano| i64::try_from(nano).ok());
-            Some(nano.ok_or_else(|| Rejection::BadRecord("`cost_usd` is too large".to_owned()))?)
+            let nano = scaled_decimal(usd.get(), 9).and_then(|nano| i64::try_from(nano).ok());
+            let wrong = || Rejection::BadRecord("`cost_usd` is no number that fits".to_owned());
+            Some(nano.ok_or_else(wrong)?)
         }
         (None, None) => None,
     };
@@ -390,12 +370,12 @@ fn error(
         key,
         time,
         trace_id,
-        source: named("source", source)?,
-        session: named("session", session)?,
-        error_type: named("error_type", error_type)?,
+        source: named("source", &source)?,
+        session: named("session", &session)?,
+        error_type: named("error_type", &error_type)?,
         message: text("message", Some(message))?.unwrap_or_default(),
         stack_trace: text("stack_trace", stack_trace)?,
-        severity: named("severity", severity.unwrap_or_else(|| "error".to_owned()))?,
+        severity: named("severity", severity.as_deref().unwrap_or("error"))?,
         metadata: text("metadata", metadata)?,
     })
 }
@@ -407,7 +387,7 @@ fn sample(sample: Sample, key: Key, time: UnixMs) -> Result<HostMetric, Rejectio
     Ok(HostMetric {
         key,
         time,
-        scope: named("scope", sample.scope.unwrap_or_default())?,
+        scope: named("scope", sample.scope.as_deref().unwrap_or_default())?,
         cpu_millipercent: cpu,
         cpu_capacity_millicores: sample.cpu_capacity_millicores,
         mem_rss_bytes: sample.mem_rss_bytes,

@@ -12,7 +12,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
-use trueup_core::{BatchHead, Delivery, Sender, SenderStatus, Text, UnixMs};
+use trueup_core::{BatchHead, Delivery, Sender, SenderStatus, Text, UnixMs, Word};
 
 use super::record::{self, Rejection};
 use crate::render::number::hex;
@@ -115,44 +115,60 @@ struct Status {
 
 /// Reads a request of a device.
 pub(super) fn read(body: &[u8], device: &Text, now: UnixMs) -> Result<Batch, Refusal> {
-    let not_a_batch = |error: serde_json::Error| Refusal::NotABatch(error.to_string());
-    // The version first: another one may have another shape.
-    let Format { v } = serde_json::from_slice(body).map_err(not_a_batch)?;
-    if let Some(other) = v.filter(|v| *v != FORMAT) {
-        return Err(Refusal::Format(other));
-    }
-    let Envelope { v, batch, source, events: raw } =
-        serde_json::from_slice(body).map_err(not_a_batch)?;
+    let Envelope { v, batch, source, events: raw } = envelope(body)?;
     if v.is_some() && batch.is_none() {
         return Err(Refusal::NotABatch("`batch` is missing".to_owned()));
     }
-    let events: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(not_a_batch)?;
+    let created_at = batch.as_ref().map(|head| UnixMs(head.created_at));
+    let reader = record::Reader { device, created_at, now };
+    let (words, rejected) = match reader.plain_words(raw.get(), RECORDS_MAX) {
+        Some(words) => (words, Vec::new()),
+        None => one_by_one(&reader, raw)?,
+    };
+    let count = words.len() + rejected.len();
+    let (seqs, words) = words.into_iter().unzip();
+    let batch = batch.map(|head| checked(head, raw.get(), count)).transpose()?;
+    let sender = sender(source.unwrap_or_default())?;
+    let device = Text::clone(device);
+    Ok(Batch { delivery: Delivery { device, sender, batch, words }, seqs, rejected })
+}
+
+/// The whole of a request, but for what is in its records.
+fn envelope(body: &[u8]) -> Result<Envelope<'_>, Refusal> {
+    let not_a_batch = |error: serde_json::Error| Refusal::NotABatch(error.to_string());
+    let read = serde_json::from_slice(body);
+    if let Ok(envelope @ Envelope { v: None | Some(FORMAT), .. }) = read {
+        return Ok(envelope);
+    }
+    // The version first: another one may have another shape.
+    let Format { v } = serde_json::from_slice(body).map_err(not_a_batch)?;
+    match v.filter(|v| *v != FORMAT) {
+        Some(other) => Err(Refusal::Format(other)),
+        None => read.map_err(not_a_batch),
+    }
+}
+
+/// A word, and the place in the sender's outbox that it names.
+type Placed = (Option<i64>, Word);
+
+/// Records as anybody may write them.
+fn one_by_one(
+    reader: &record::Reader<'_>,
+    events: &RawValue,
+) -> Result<(Vec<Placed>, Vec<Rejected>), Refusal> {
+    let events: Vec<&RawValue> = serde_json::from_str(events.get())
+        .map_err(|error| Refusal::NotABatch(error.to_string()))?;
     if events.len() > RECORDS_MAX {
         return Err(Refusal::TooMany(events.len()));
     }
-    let batch = batch.map(|head| checked(head, raw.get(), events.len())).transpose()?;
-    let created_at = batch.as_ref().map(|batch| batch.created_at);
-    let mut read = Batch {
-        delivery: Delivery {
-            device: Text::clone(device),
-            sender: sender(source.unwrap_or_default())?,
-            batch,
-            words: Vec::with_capacity(events.len()),
-        },
-        seqs: Vec::with_capacity(events.len()),
-        rejected: Vec::new(),
-    };
-    let reader = record::Reader { device, created_at, now };
+    let (mut words, mut rejected) = (Vec::with_capacity(events.len()), Vec::new());
     for (place, event) in events.into_iter().enumerate() {
         match reader.word(event.get(), place) {
-            Ok((seq, word)) => {
-                read.delivery.words.push(word);
-                read.seqs.push(seq);
-            }
-            Err(rejected) => read.rejected.push(rejected),
+            Ok(word) => words.push(word),
+            Err(one) => rejected.push(one),
         }
     }
-    Ok(read)
+    Ok((words, rejected))
 }
 
 /// The head of a batch, held against what came.
@@ -208,7 +224,7 @@ fn short(name: &'static str, text: String) -> Result<Text, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trueup_core::{Fact, FactId, Key, Version, Word};
+    use trueup_core::{Fact, FactId, Key, Version};
 
     const NOW: UnixMs = UnixMs(1_795_212_600_000);
 
@@ -253,6 +269,56 @@ mod tests {
         assert_eq!(batch.seqs, [Some(17), Some(19)]);
         let status = batch.delivery.sender.status.unwrap();
         assert_eq!((status.waiting, status.dropped), (3, 1));
+    }
+
+    #[test]
+    fn what_is_written_otherwise_says_the_same() {
+        let ids: Vec<FactId> =
+            (0..6).map(|at| FactId::new(UnixMs(NOW.0 - at), Key::of("test", &["a"]))).collect();
+        let told = |kind: &str, at: usize, data: &str| {
+            let time = ids[at].time().0;
+            let (seq, id) = (17 + at, ids[at]);
+            format!(
+                r#"{{"type":"{kind}","seq":{seq},"id":"{id}","data":{{"created_at":{time}{data}}}}}"#
+            )
+        };
+        let own = format!(r#","trace_id":"{}","input_tokens":3,"cost_usd":0.25"#, ids[0]);
+        let events = [
+            told("llm_trace", 0, &own),
+            told(
+                "llm_trace",
+                1,
+                r#","trace_id":"t-\u0031","model":"m\"","status":"error","new":[{}]"#,
+            ),
+            told("llm_trace_retracted", 2, ""),
+            told("error_event", 3, r#","error_type":"e","message":"\"]}""#),
+            told("custom_event", 4, r#","name":"deploy""#),
+            told("system_metric", 5, r#","cpu_pct":1.5"#),
+        ];
+        let plain = format!("[{}]", events.join(","));
+        let reader = record::Reader { device: &"d".into(), created_at: Some(NOW), now: NOW };
+        let told = reader.plain_words(&plain, 6).unwrap().into_iter().unzip();
+        let (_, words): &(Vec<Option<i64>>, Vec<Word>) = &told;
+        assert_eq!(words.len(), 6);
+        assert!(reader.plain_words(&plain, 5).is_none());
+        let [Word::Is(Fact::Call(first)), Word::Is(Fact::Call(second)), ..] = &words[..] else {
+            panic!("{words:?}")
+        };
+        assert_eq!((first.trace_id.as_deref(), second.trace_id.as_deref()), (None, Some("t-1")));
+        assert_eq!((&*second.origin.model, first.tokens.input), ("m\"", 3));
+        let spaced = plain.replace(r#","id":"#, r#" , "id" : "#);
+        let turned = events.map(|event| {
+            let (kind, rest) = event.strip_prefix('{').unwrap().split_once(',').unwrap();
+            format!("{{{},{kind}}}", rest.strip_suffix('}').unwrap())
+        });
+        for other in [spaced, format!("[ {} ]", turned.join(", "))] {
+            assert!(reader.plain_words(&other, 6).is_none(), "{other}");
+            let batch = read(&body(&other, "")).unwrap();
+            assert_eq!((batch.seqs, batch.delivery.words), told, "{other}");
+        }
+        let batch = read(&body(&plain, "")).unwrap();
+        assert_eq!((batch.seqs, batch.delivery.words), told);
+        assert_eq!(reader.plain_words("[]", 0), Some(Vec::new()));
     }
 
     #[test]
