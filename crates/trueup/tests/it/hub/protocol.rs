@@ -258,3 +258,21 @@ fn what_was_passed_over_shows() {
     assert_eq!(send(&hub, &secret, &batch("b-3", THEN, 3, &late).to_string()).status, 200);
     assert_eq!((&row()["missing"], &row()["state"]), (&json!(0), &json!("ok")));
 }
+
+#[test]
+fn a_session_of_two_devices_is_counted_once_for_each() {
+    let fleet = Fleet::new();
+    let reader = fleet.reader("acme");
+    let secrets = ["laptop", "box"].map(|device| fleet.device("acme", device));
+    let hub = fleet.start();
+    for (secret, (name, output)) in secrets.iter().zip([("a", 5), ("b", 6)]) {
+        let body = batch(name, THEN, 1, &[call(name, 1, output)]).to_string();
+        assert_eq!(send(&hub, secret, &body).status, 200);
+    }
+    let session = ask(&hub, &reader, "/api/v1/sessions/s").json();
+    let calls = session["calls"].as_array().unwrap().len();
+    let sums = &session["exact"];
+    assert_eq!((calls, &sums["calls"], &sums["output"]), (2, &json!(2), &json!(11)), "{session}");
+    let session = ask(&hub, &reader, "/api/v1/sessions/s?device=box").json();
+    assert_eq!(session["exact"]["output"], 6);
+}
