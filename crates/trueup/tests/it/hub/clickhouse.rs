@@ -171,6 +171,32 @@ fn listeners_hear_of_what_another_hub_was_told() {
     }
 }
 
+/// What a store has no place for is no loss that nobody hears of: the device knows each record.
+#[test]
+#[ignore = "needs engines: scripts/prove-clickhouse"]
+fn what_the_store_does_not_keep_is_told_as_refused() {
+    for store in stores("unkept") {
+        let fleet = Fleet::at(&store);
+        let secret = fleet.device("acme", "laptop");
+        let (hosts, database) =
+            store.strip_prefix("clickhouse://").unwrap().rsplit_once('/').unwrap();
+        // The first shard, which the token has prepared, says for all where what is kept begins.
+        let url =
+            format!("http://{}/?database={database}", hosts.split([',', '|']).next().unwrap());
+        ureq::post(url).send("INSERT INTO horizon VALUES ('2100-01-04', 1)").unwrap();
+        let hub = fleet.start();
+        let sidecar = Sidecar::new(&hub, &secret);
+        let running = sidecar.home.start();
+        post_calls(&running, 0..3);
+        push(&running);
+        let refused =
+            "SELECT count(*) FROM push_quarantine WHERE reason LIKE 'not_kept: it is of %'";
+        assert_eq!(sidecar.home.number(refused), 3);
+        let pushed = "SELECT count(*) FROM llm_traces WHERE pushed_at IS NOT NULL";
+        assert_eq!(sidecar.home.number(pushed), 0);
+    }
+}
+
 /// What is not reached takes nothing, and says so; then it goes on.
 #[test]
 #[ignore = "needs engines: scripts/prove-clickhouse"]
