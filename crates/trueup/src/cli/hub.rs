@@ -235,15 +235,21 @@ fn erase(
         *token.tenant == *tenant && (device.is_none() || token.device.as_deref() == device)
     };
     let mut tokens: Vec<HubToken> = store.tokens()?.into_iter().filter(is_its).collect();
+    if tokens.is_empty() {
+        let whose = device.map_or_else(|| tenant.to_owned(), |it| format!("{it} of {tenant}"));
+        let message =
+            format!("no token was ever made for {whose}; `trueup hub token list` lists them");
+        return Err(WrongUsage(message).into());
+    }
     tokens.retain(|token| token.revoked_at.is_none());
     let of = device.map_or_else(
         || format!("all that the devices of {tenant} told"),
         |device| format!("all that {device} of {tenant} told"),
     );
     let mut out = io::stdout().lock();
+    let count = number::counted(tokens.len() as u64, "token");
     if !is_meant {
-        let count = tokens.len();
-        writeln!(out, "This would revoke {count} tokens, and delete {of}, for good.")?;
+        writeln!(out, "This would revoke {count}, and delete {of}, for good.")?;
         writeln!(out, "Nothing was done: say --yes to do it.")?;
         return Ok(ExitCode::from(EXIT_NOT_MEANT));
     }
@@ -251,7 +257,7 @@ fn erase(
         token.revoked_at = Some(clock::now());
     }
     store.erase(tenant, device, &tokens)?;
-    writeln!(out, "Revoked {} tokens, and deleted {of}.", tokens.len())?;
+    writeln!(out, "Revoked {count}, and deleted {of}.")?;
     Ok(ExitCode::SUCCESS)
 }
 

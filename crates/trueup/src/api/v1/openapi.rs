@@ -27,7 +27,7 @@ pub(super) async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> R
 /// Adds what devices send to a hub.
 fn add_hub(description: &mut Value) {
     if let Some(Value::Object(paths)) = description.pointer_mut("/paths") {
-        for (path, _) in verbs::PATHS.iter().filter(|(_, name)| verbs::OF_LEDGER.contains(name)) {
+        for (path, _) in verbs::PATHS.iter().filter(|(_, name)| *name == verbs::OF_LEDGER) {
             let path = paths.get_mut(*path);
             if let Some(Value::Object(responses)) =
                 path.and_then(|path| path.pointer_mut("/get/responses"))
