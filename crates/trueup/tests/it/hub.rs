@@ -365,13 +365,14 @@ fn the_command_of_another_machine_prints_what_the_hub_has() {
         let output = command.output().unwrap();
         (String::from_utf8(output.stdout).unwrap(), output.status.code())
     };
+    let ledger = fleet.home.path("hub/tenants/acme.db").display().to_string();
     for (verb, form) in [
         ("report", &["--completeness", "--by", "week"][..]),
         ("report", &["--completeness", "--by", "month", "--json"]),
         ("sessions", &[]),
         ("sessions", &["--json", "--last", "2", "--model", "gpt-5.1"]),
     ] {
-        let own = says(verb, form);
+        let own = says(verb, &[form, &["--ledger", &ledger]].concat());
         let told = says(verb, &[form, &["--hub", &url]].concat());
         assert!(own == told && own.1 == Some(0), "{verb} {form:?}: {own:?} {told:?}");
     }
