@@ -31,8 +31,8 @@ const EXIT_NOT_MEANT: u8 = 2;
 pub(super) struct RunHub {
     #[command(subcommand)]
     verb: Option<Verb>,
-    /// The folder of ledgers and tokens [default: hub, beside the ledger]
-    #[arg(long, value_name = "DIR")]
+    /// The folder of ledgers and tokens, or clickhouse://HOST:PORT/NAME [default: hub, beside the ledger]
+    #[arg(long, value_name = "STORE")]
     store: Option<OsString>,
     /// The address to listen on; on any but loopback, put a proxy with a certificate before it
     /// [default: 127.0.0.1]
@@ -67,8 +67,8 @@ enum Verb {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// The folder of ledgers and tokens
-        #[arg(long, value_name = "DIR")]
+        /// The folder of ledgers and tokens, or clickhouse://HOST:PORT/NAME
+        #[arg(long, value_name = "STORE")]
         store: Option<OsString>,
     },
     /// Delete for good what a tenant's devices told, or one of them, and revoke its tokens
@@ -85,8 +85,8 @@ enum Verb {
         /// Do it: there is no way back but a backup
         #[arg(long)]
         yes: bool,
-        /// The folder of ledgers and tokens
-        #[arg(long, value_name = "DIR")]
+        /// The folder of ledgers and tokens, or clickhouse://HOST:PORT/NAME
+        #[arg(long, value_name = "STORE")]
         store: Option<OsString>,
     },
     /// Look whether the store is reached, its schema is known, and every sum is that of its calls
@@ -96,8 +96,8 @@ enum Verb {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// The folder of ledgers and tokens
-        #[arg(long, value_name = "DIR")]
+        /// The folder of ledgers and tokens, or clickhouse://HOST:PORT/NAME
+        #[arg(long, value_name = "STORE")]
         store: Option<OsString>,
     },
 }
@@ -121,8 +121,8 @@ enum TokenVerb {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// The folder of ledgers and tokens
-        #[arg(long, value_name = "DIR")]
+        /// The folder of ledgers and tokens, or clickhouse://HOST:PORT/NAME
+        #[arg(long, value_name = "STORE")]
         store: Option<OsString>,
     },
     /// List tokens by their names; secrets are known to nobody
@@ -130,16 +130,16 @@ enum TokenVerb {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// The folder of ledgers and tokens
-        #[arg(long, value_name = "DIR")]
+        /// The folder of ledgers and tokens, or clickhouse://HOST:PORT/NAME
+        #[arg(long, value_name = "STORE")]
         store: Option<OsString>,
     },
     /// Revoke a token: within a second it opens nothing any more
     Revoke {
         /// Its name, as `trueup hub token list` prints it
         name: String,
-        /// The folder of ledgers and tokens
-        #[arg(long, value_name = "DIR")]
+        /// The folder of ledgers and tokens, or clickhouse://HOST:PORT/NAME
+        #[arg(long, value_name = "STORE")]
         store: Option<OsString>,
     },
 }
