@@ -121,39 +121,28 @@ impl Usage {
         window: Window,
         each: &mut dyn FnMut(&Text, Entry<'_>),
     ) -> Result<()> {
-        let reader = match self {
-            Self::Ledger(reader) if self.has_devices()? => reader,
-            Self::Ledger(_) | Self::Memory(_) => {
-                let none = Text::default();
-                return self.by_buckets(buckets, calendar, window, &mut |entry| each(&none, entry));
+        match self {
+            Self::Ledger(reader) => {
+                let names: HashMap<i64, Text> = reader.device_names()?.into_iter().collect();
+                if !names.is_empty() {
+                    let number = device.map(|device| numbered(reader, device)).transpose()?;
+                    let mut each = |device: i64, entry: Entry<'_>| {
+                        if let Some(name) = names.get(&device) {
+                            each(name, entry);
+                        }
+                    };
+                    return devices_of_ledger(reader, number, buckets, calendar, window, &mut each);
+                }
             }
+            Self::Memory(_) => {}
             Self::ClickHouse(reading) => {
+                let apart = Self::ClickHouse(Box::new(reading.by_device(device)));
                 let mut each = |entry: Entry<'_>| each(&entry.series.device, entry);
-                return reading.by_device(device, &mut || {
-                    self.by_buckets(buckets, calendar, window, &mut each)
-                });
+                return apart.by_buckets(buckets, calendar, window, &mut each);
             }
-        };
-        let names: HashMap<i64, Text> = reader.device_names()?.into_iter().collect();
-        let number = device.map(|device| numbered(reader, device)).transpose()?;
-        let read = |reader: &Reader, window: Window, each: &mut in_two::Each<'_>| {
-            let edges = edges(buckets, calendar);
-            reader.usage_by_device(number, window.from, window.until, edges, each)
-        };
-        let parts = in_two::Parts::of(reader, window)?;
-        let series = match &parts {
-            Some(parts) => parts.series()?,
-            None => reader.series()?,
-        };
-        let mut each = |device: i64, usage: TimeUsage| {
-            if let Some(name) = names.get(&device) {
-                each_usage(&series, &usage, &mut |entry| each(name, entry));
-            }
-        };
-        match parts {
-            Some(parts) => parts.by(&read, &mut each),
-            None => Ok(read(reader, window, &mut each)?),
         }
+        let none = Text::default();
+        self.by_buckets(buckets, calendar, window, &mut |entry| each(&none, entry))
     }
 
     /// Whether it is a hub's account of devices.
@@ -508,6 +497,33 @@ fn sessions_of_memory(account: &Account, window: Window, each: &mut dyn FnMut(En
             session,
             counters: &sum.counters,
         });
+    }
+}
+
+/// Sums told apart by device, by number: of all, or of one.
+fn devices_of_ledger(
+    reader: &Reader,
+    device: Option<i64>,
+    buckets: &[Bucket],
+    calendar: &Calendar,
+    window: Window,
+    each: &mut dyn FnMut(i64, Entry<'_>),
+) -> Result<()> {
+    let read = |reader: &Reader, window: Window, each: &mut in_two::Each<'_>| {
+        let edges = edges(buckets, calendar);
+        reader.usage_by_device(device, window.from, window.until, edges, each)
+    };
+    let parts = in_two::Parts::of(reader, window)?;
+    let series = match &parts {
+        Some(parts) => parts.series()?,
+        None => reader.series()?,
+    };
+    let mut each = |device: i64, usage: TimeUsage| {
+        each_usage(&series, &usage, &mut |entry| each(device, entry));
+    };
+    match parts {
+        Some(parts) => parts.by(&read, &mut each),
+        None => Ok(read(reader, window, &mut each)?),
     }
 }
 

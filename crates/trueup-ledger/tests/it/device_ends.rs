@@ -8,11 +8,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rusqlite::Connection;
 use trueup_core::{Counters, Delivery, Fact, FactId, HostMetric, Key, UnixMs, Word};
-use trueup_ledger::{Check, Ledger, OpenOptions, Reader, Retention, Width};
+use trueup_ledger::{Ledger, OpenOptions, Retention};
 
-use crate::device_laws::{BEGIN_MS, NOW, Said, any_said, batch, delivery, id};
+use crate::device_laws::{BEGIN_MS, NOW, Said, any_said, assert_sums, batch, delivery, id};
 use crate::host::sample;
-use crate::laws::{session_total, total};
 
 /// One call, as it is known.
 #[derive(Debug, Clone, Copy)]
@@ -65,21 +64,7 @@ impl Model {
     }
 
     fn assert_told(&self, path: &Path) {
-        let expected = self.by_device();
-        let all = expected.values().fold(Counters::default(), |sum, one| sum.plus(one));
-        let reader = Reader::open(path).unwrap().unwrap();
-        assert_eq!(reader.check().unwrap(), Check::default());
-        for width in Width::ALL {
-            assert_eq!(total(&reader, width), all);
-        }
-        assert_eq!(session_total(&reader), all);
-        for (number, name) in reader.device_names().unwrap() {
-            let device: u8 = name.trim_start_matches('d').parse().unwrap();
-            let expected = expected.get(&device).copied().unwrap_or_default();
-            reader.only(number).unwrap();
-            assert_eq!(total(&reader, Width::Quarter), expected, "{name}");
-            assert_eq!(session_total(&reader), expected, "{name}");
-        }
+        assert_sums(path, &self.by_device(), |_, _, _| ());
     }
 }
 

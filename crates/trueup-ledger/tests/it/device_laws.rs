@@ -90,6 +90,24 @@ fn model(said: &[Said]) -> BTreeMap<u8, Counters> {
 
 fn assert_as_model(path: &Path, said: &[Said]) {
     let expected = model(said);
+    assert_sums(path, &expected, |reader, expected, name| {
+        let mut calls = 0;
+        let sessions = (1..=reader.last_session().unwrap()).collect();
+        let (from, until) = (UnixMs(0), NOW);
+        reader.calls_of_sessions(&sessions, from, until, |_| calls += 1).unwrap();
+        assert_eq!(calls, expected.calls, "{name}");
+    });
+    let reader = Reader::open(path).unwrap().unwrap();
+    assert_eq!(by_device(&reader, None, (UnixMs(0), NOW), 7), positive(&expected));
+}
+
+/// Every sum of an account and of each of its devices is what is expected; what else there is of a device
+/// is for `also` to look at, confined to it.
+pub(super) fn assert_sums(
+    path: &Path,
+    expected: &BTreeMap<u8, Counters>,
+    also: impl Fn(&Reader, Counters, &str),
+) {
     let all = expected.values().fold(Counters::default(), |sum, one| sum.plus(one));
     let reader = Reader::open(path).unwrap().unwrap();
     assert_eq!(reader.check().unwrap(), Check::default());
@@ -97,7 +115,6 @@ fn assert_as_model(path: &Path, said: &[Said]) {
         assert_eq!(total(&reader, width), all);
     }
     assert_eq!(session_total(&reader), all);
-    assert_eq!(by_device(&reader, None, (UnixMs(0), NOW), 7), positive(&expected));
     for (number, name) in reader.device_names().unwrap() {
         let device: u8 = name.trim_start_matches('d').parse().unwrap();
         let expected = expected.get(&device).copied().unwrap_or_default();
@@ -106,11 +123,7 @@ fn assert_as_model(path: &Path, said: &[Said]) {
             assert_eq!(total(&reader, width), expected, "{name}");
         }
         assert_eq!(session_total(&reader), expected, "{name}");
-        let mut calls = 0;
-        let sessions = (1..=reader.last_session().unwrap()).collect();
-        let (from, until) = (UnixMs(0), NOW);
-        reader.calls_of_sessions(&sessions, from, until, |_| calls += 1).unwrap();
-        assert_eq!(calls, expected.calls, "{name}");
+        also(&reader, expected, &name);
     }
 }
 

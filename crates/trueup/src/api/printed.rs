@@ -10,12 +10,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
-use super::report::{TERMINAL, show_on};
-use super::v1::Failed;
+use super::report::{TERMINAL, show_on, wrong};
+use super::v1::{Failed, Pairs, named, pairs_of};
 use super::{App, Problem};
 use crate::question::EXIT_CODE;
 
@@ -25,8 +25,6 @@ const PATHS: [(&str, &str); 3] = [
     ("/v1/parity", "check_parity"),
     ("/v1/sessions", "list_sessions"),
 ];
-
-type Pairs = Vec<(String, String)>;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     PATHS.into_iter().fold(Router::new(), |router, (path, name)| {
@@ -43,9 +41,8 @@ async fn answer(
     name: &str,
     pairs: Result<Query<Pairs>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(pairs) = pairs.map_err(|error| wrong(error.body_text()))?;
-    let question = app.known.questions.iter().find(|question| question.name == name);
-    let question = question.ok_or_else(Problem::not_found)?;
+    let pairs = pairs_of(pairs)?;
+    let question = named(app, name).ok_or_else(Problem::not_found)?;
     let printed = question.printed.as_ref().ok_or_else(Problem::not_found)?;
     let mut terminal = TERMINAL;
     let (of_terminal, asked): (Pairs, Pairs) =
@@ -67,8 +64,4 @@ async fn answer(
         }
         Err(error) => Err(Failed::from(error).into()),
     }
-}
-
-fn wrong(refusal: String) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, refusal)
 }

@@ -18,7 +18,7 @@ use trueup_core::prices::PriceBook;
 use trueup_core::report::{Filter, Pricer};
 use trueup_core::{Calendar, UnixMs};
 
-use super::v1::Failed;
+use super::v1::{Failed, Pairs, pairs_of};
 use super::{App, Problem};
 use crate::cli::notes;
 use crate::query::{self, By, Cost};
@@ -26,14 +26,11 @@ use crate::render::form::{Form, Written};
 use crate::render::terminal::Terminal;
 use crate::usage::{Keeping, Usage};
 
-/// The names and values of a URL's parameters, in order.
-type Parameters = Vec<(String, String)>;
-
 pub(super) async fn get(
     State(app): State<Arc<App>>,
-    parameters: Result<Query<Parameters>, QueryRejection>,
+    parameters: Result<Query<Pairs>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(parameters) = parameters.map_err(|error| wrong(error.body_text()))?;
+    let parameters = pairs_of(parameters)?;
     let asked = Asked::of(parameters, &app.settings.zone).map_err(wrong)?;
     let now = crate::clock::now();
     let read = move |kept: &Keeping, book: &PriceBook| asked.answer(kept, book, now);
@@ -44,7 +41,7 @@ pub(super) async fn get(
     }
 }
 
-fn wrong(refusal: impl Into<String>) -> Problem {
+pub(super) fn wrong(refusal: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, refusal)
 }
 
@@ -62,7 +59,7 @@ const COLUMNS: std::ops::RangeInclusive<usize> = 20..=1_000;
 
 impl Asked {
     /// Reads the parameters. A refusal names the one that is wrong.
-    fn of(parameters: Parameters, zone: &TimeZone) -> Result<Self, String> {
+    fn of(parameters: Pairs, zone: &TimeZone) -> Result<Self, String> {
         let (mut by, mut cost, mut zone) = (Vec::new(), Cost::default(), zone.clone());
         let (mut since, mut until) = (None, None);
         let (mut form, mut terminal) = (Form::default(), TERMINAL);

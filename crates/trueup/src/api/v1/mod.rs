@@ -134,7 +134,7 @@ impl From<Failed> for Problem {
 }
 
 /// The names and values of a URL's parameters, in order.
-type Pairs = Vec<(String, String)>;
+pub(super) type Pairs = Vec<(String, String)>;
 
 /// Every path.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -177,11 +177,11 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 /// The question of a name.
-fn named(app: &App, name: &str) -> Option<&'static Question> {
+pub(super) fn named(app: &App, name: &str) -> Option<&'static Question> {
     app.known.questions.iter().find(|question| question.name == name)
 }
 
-fn pairs_of(pairs: Result<Query<Pairs>, QueryRejection>) -> Result<Pairs, Problem> {
+pub(super) fn pairs_of(pairs: Result<Query<Pairs>, QueryRejection>) -> Result<Pairs, Problem> {
     match pairs {
         Ok(Query(pairs)) => Ok(pairs),
         Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, error.body_text())),

@@ -4,7 +4,7 @@
 //! there is no answer at all, and never a part of one. What was acknowledged is in it: days whose sums are
 //! behind are looked for first, and read from their calls.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
@@ -14,9 +14,9 @@ use anyhow::{Context as _, Result, bail};
 use tokio::sync::Semaphore;
 use trueup_clickhouse::rollup::{dirty_day_of, dirty_of, marks, marks_of};
 use trueup_clickhouse::{
-    Cut, Day, FailedCalls, Kind, NativeError, Record, RecordsQuestion, Row, SamplesFolded,
-    Statement, Usage, UsageQuestion, Width, count, count_of, device_of, devices, failed, failed_of,
-    folded, folded_of, record_of, records, taken, taken_of, usage, usage_of,
+    Cut, Day, DeviceState, FailedCalls, Kind, NativeError, Record, RecordsQuestion, Row,
+    SamplesFolded, Statement, Usage, UsageQuestion, Width, count, count_of, device_of, devices,
+    failed, failed_of, folded, folded_of, record_of, records, taken, taken_of, usage, usage_of,
 };
 use trueup_core::report::{Entry, Window};
 use trueup_core::{Counters, DAY_MS, FactId, QUARTER_MS, Series, Text, UnixMs};
@@ -62,7 +62,7 @@ impl Tenant {
         let reading = Reading {
             tenant: self.clone(),
             device: RefCell::default(),
-            is_by_device: Cell::new(false),
+            is_by_device: false,
             unsummed: OnceCell::new(),
             summary: RefCell::default(),
         };
@@ -80,7 +80,7 @@ impl Tenant {
 
     /// The devices, by name. Which words were known before is not known of them.
     pub(crate) fn devices(&self) -> Result<Vec<Device>> {
-        let states = self.of_first(&devices(&self.name), device_of)?;
+        let states = self.states()?;
         let taken = self.of_first(&taken(&self.name), taken_of)?;
         let mut batches: BTreeMap<[Text; 3], _> = taken.into_iter().collect();
         let mut all: Vec<Device> = Vec::new();
@@ -116,6 +116,11 @@ impl Tenant {
             }
         }
         Ok(all)
+    }
+
+    /// What devices last said of themselves, by name.
+    fn states(&self) -> Result<Vec<DeviceState>> {
+        self.of_first(&devices(&self.name), device_of)
     }
 
     fn of_first<T>(
@@ -176,13 +181,13 @@ impl Sum {
 }
 
 /// An account as one question sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Reading {
     tenant: Tenant,
     /// The device that it is confined to.
     device: RefCell<Option<String>>,
     /// Whether sums are told apart by device.
-    is_by_device: Cell<bool>,
+    is_by_device: bool,
     /// The days of each shard that are read from their calls.
     unsummed: OnceCell<Vec<Vec<Day>>>,
     /// What there is in all, once it was asked.
@@ -200,8 +205,7 @@ pub(crate) struct Summary {
 impl Reading {
     /// Confines it to a device.
     pub(crate) fn only(&self, device: &str) -> Result<()> {
-        let known = self.tenant.of_first(&devices(&self.tenant.name), device_of)?;
-        if !known.iter().any(|state| *state.device == *device) {
+        if !self.tenant.states()?.iter().any(|state| *state.device == *device) {
             bail!(Nothing(format!("there is no device `{device}` in this account")));
         }
         self.confine(Some(device.to_owned()));
@@ -210,8 +214,7 @@ impl Reading {
 
     /// Whether any device told something.
     pub(crate) fn has_devices(&self) -> Result<bool> {
-        let known = self.tenant.of_first(&devices(&self.tenant.name), device_of)?;
-        Ok(!known.is_empty())
+        Ok(!self.tenant.states()?.is_empty())
     }
 
     fn confine(&self, device: Option<String>) {
@@ -219,23 +222,13 @@ impl Reading {
         self.summary.replace(None);
     }
 
-    /// Has `read` hand sums over that are told apart by device, of one where it is asked for.
-    pub(crate) fn by_device(
-        &self,
-        device: Option<&str>,
-        read: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<()> {
-        let before = self.device.borrow().clone();
-        if device.is_some() && before.as_deref() != device {
-            self.confine(device.map(str::to_owned));
+    /// The same account with sums that are told apart by device, of one where it is asked for.
+    pub(crate) fn by_device(&self, device: Option<&str>) -> Self {
+        let apart = Self { is_by_device: true, ..self.clone() };
+        if let Some(device) = device {
+            apart.confine(Some(device.to_owned()));
         }
-        self.is_by_device.set(true);
-        let done = read();
-        self.is_by_device.set(false);
-        if *self.device.borrow() != before {
-            self.confine(before);
-        }
-        done
+        apart
     }
 
     /// Sums over quarters of an hour or days that begin in a window, by time.
@@ -319,7 +312,7 @@ impl Reading {
         let question = UsageQuestion {
             tenant: &self.tenant.name,
             devices: &devices,
-            is_by_device: question.is_by_device || self.is_by_device.get(),
+            is_by_device: question.is_by_device || self.is_by_device,
             limit: SUMS_MAX + 1,
             ..question.clone()
         };
