@@ -26,6 +26,7 @@ mod weights;
 
 pub use accumulator::{Accumulator, Number};
 pub use buckets::{Buckets, ENDED_MAX, OPEN_MAX, Part, SessionId};
+pub(crate) use buckets::{Place, Taken};
 pub use histogram::Histogram;
 pub(crate) use plan::SlotKind;
 pub use plan::{FieldId, Plan, PlanError, Rollup, RollupId};

@@ -341,13 +341,18 @@ impl Intake {
     /// Adds up what waits, and writes what is not in the log yet, without the sums in its hold while it
     /// waits for the disk.
     fn write(&self, _writing: &MutexGuard<'_, ()>, now: UnixMs) {
-        let changes = self.with_recorder(|recorder| recorder.take_changes(now)).flatten();
-        let Some(changes) = changes else { return };
-        let attempt = changes.write();
-        let long = self.with_recorder(|recorder| {
-            recorder.settle(attempt);
-            recorder.long_log()
-        });
+        let take = |recorder: &mut Recorder| recorder.take_changes(now);
+        while let Some(changes) = self.with_recorder(take).flatten() {
+            let attempt = changes.write();
+            let has_more = self.with_recorder(|recorder| {
+                recorder.settle(attempt);
+                recorder.has_more()
+            });
+            if has_more != Some(true) {
+                break;
+            }
+        }
+        let long = self.with_recorder(|recorder| recorder.long_log());
         if let Some((log, all)) = long.flatten() {
             log.rewrite(&all, &self.plan);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -63,8 +64,9 @@ pub struct Part {
     pub sums: Accumulator,
 }
 
+/// Where an open bucket stands among the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+pub(crate) struct Place {
     rollup: RollupId,
     session: Option<SessionId>,
 }
@@ -74,6 +76,17 @@ struct Open {
     part: Part,
     started: UnixMs,
     is_dirty: bool,
+}
+
+/// What changed, to be written.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) gone: BTreeSet<u64>,
+    /// Whether nothing else has changed.
+    pub(crate) is_all: bool,
+    /// From where on open buckets are still to be taken, where that is not all.
+    pub(crate) next: Option<Place>,
 }
 
 /// All buckets of a process.
@@ -255,17 +268,29 @@ impl Buckets {
         self.open.is_empty() && self.ended.is_empty()
     }
 
-    /// Takes what changed since it was last taken: buckets, and serials that are gone. What could not be
-    /// written goes [back](Self::untake).
-    pub(crate) fn take_changes(&mut self) -> (Vec<Part>, BTreeSet<u64>) {
-        let ended = std::mem::take(&mut self.unwritten);
+    /// Takes what changed since it was last taken: serials that are gone, and at most `max` buckets, first
+    /// those that have ended, then open ones from a place on. Where serials are gone, all that have ended
+    /// come with them, for among these is what others were merged into. What could not be written goes
+    /// [back](Self::untake).
+    pub(crate) fn take_changes(&mut self, from: Option<Place>, max: usize) -> Taken {
+        let gone = std::mem::take(&mut self.gone);
+        let mut ended = std::mem::take(&mut self.unwritten);
+        if gone.is_empty()
+            && let Some(rest) = ended.iter().nth(max).copied()
+        {
+            self.unwritten = ended.split_off(&rest);
+        }
         let ended = ended.iter().filter_map(|serial| self.ended.get(serial));
         let mut parts: Vec<Part> = ended.cloned().collect();
-        for open in self.open.values_mut().filter(|open| open.is_dirty) {
+        let behind = (from.map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded);
+        let mut dirty = self.open.range_mut(behind).filter(|(_, open)| open.is_dirty);
+        for (_, open) in dirty.by_ref().take(max.saturating_sub(parts.len())) {
             open.is_dirty = false;
             parts.push(open.part.clone());
         }
-        (parts, std::mem::take(&mut self.gone))
+        let next = dirty.next().map(|(place, _)| *place);
+        let is_all = next.is_none() && self.unwritten.is_empty();
+        Taken { parts, gone, is_all, next: next.or(from) }
     }
 
     /// Has what was taken be written with the next changes, as far as it is still there.

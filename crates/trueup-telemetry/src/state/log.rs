@@ -13,7 +13,7 @@ use super::error::StateError;
 use super::folder::{Folder, is_at, private, remove, sync_folder};
 use super::lines::line;
 use super::open_log::{OPEN_LOG_VERSION, OpenOp, Put};
-use crate::rollup::{Part, Plan};
+use crate::rollup::{Part, Plan, Taken};
 
 /// Bytes of a log past which it is written anew with what counts of it.
 const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -37,14 +37,13 @@ struct Written {
     bytes_max: u64,
 }
 
-/// What the log does not say yet.
+/// Of what the log does not say yet, so much as is written with one call.
 #[derive(Debug)]
 pub(crate) struct Changes {
     pub(crate) log: Arc<Log>,
     pub(crate) plan: Arc<Plan>,
-    pub(crate) parts: Vec<Part>,
-    pub(crate) gone: BTreeSet<u64>,
-    /// The last record in it.
+    pub(crate) taken: Taken,
+    /// The last record that the log holds once all of it is written.
     pub(crate) number: u64,
 }
 
@@ -58,7 +57,7 @@ pub(crate) struct Attempt {
 impl Changes {
     /// Writes it, with one call and without a sync. Of one recorder, one after the other.
     pub(crate) fn write(self) -> Attempt {
-        let line = ops_line(&self.parts, &self.gone, &self.plan);
+        let line = ops_line(&self.taken.parts, &self.taken.gone, &self.plan);
         let result = line.and_then(|line| self.log.append(&line));
         Attempt { changes: self, result }
     }

@@ -20,7 +20,10 @@ use super::log::{Attempt, Changes, Log};
 use super::seal::Sealed;
 use crate::budget::Day;
 use crate::outbox::hex;
-use crate::rollup::{Buckets, FieldId, Part, Plan, Reason, RollupId, SessionId, Value};
+use crate::rollup::{Buckets, FieldId, Part, Place, Plan, Reason, RollupId, SessionId, Value};
+
+/// Buckets that are written with one call: of what a line is made of there is no more at a time.
+const PARTS_AT_ONCE: usize = 8;
 
 /// How far the log may be behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +79,18 @@ pub struct Recorder {
     number: u64,
     durable: u64,
     last_write: UnixMs,
+    /// How far writing what is not in the log has come; none where nobody is at it.
+    pass: Option<Pass>,
     health: Health,
+}
+
+/// All that was not in the log once, on its way there.
+#[derive(Debug)]
+struct Pass {
+    /// The last record that it is to hold.
+    number: u64,
+    /// From where on buckets are still to be taken.
+    next: Option<Place>,
 }
 
 /// What has ended, on its way to the store.
@@ -117,6 +131,7 @@ impl Recorder {
             number: 0,
             durable: 0,
             last_write: now,
+            pass: None,
             health: Health::default(),
         })
     }
@@ -202,37 +217,53 @@ impl Recorder {
 
     /// Writes what is not in the log yet. Says whether all is now.
     pub fn persist(&mut self, now: UnixMs) -> bool {
-        let Some(changes) = self.take_changes(now) else { return true };
-        let is_written = self.settle(changes.write());
+        let mut is_written = true;
+        while is_written && let Some(changes) = self.take_changes(now) {
+            is_written = self.settle(changes.write());
+            if !self.has_more() {
+                break;
+            }
+        }
         if let Some((log, all)) = self.long_log() {
             log.rewrite(&all, self.buckets.plan());
         }
         is_written
     }
 
-    /// Takes what is not in the log yet, to be written and [settled](Self::settle).
+    /// Takes of what is not in the log yet what comes next, to be written and [settled](Self::settle).
     pub(crate) fn take_changes(&mut self, now: UnixMs) -> Option<Changes> {
         self.last_write = now;
-        let (parts, gone) = self.buckets.take_changes();
-        if parts.is_empty() && gone.is_empty() {
-            self.durable = self.number;
+        let Pass { number, next } =
+            self.pass.take().unwrap_or(Pass { number: self.number, next: None });
+        let taken = self.buckets.take_changes(next, PARTS_AT_ONCE);
+        if taken.parts.is_empty() && taken.gone.is_empty() {
+            self.durable = number;
             return None;
         }
         let (log, plan) = (Arc::clone(&self.log), Arc::clone(self.buckets.plan()));
-        Some(Changes { log, plan, parts, gone, number: self.number })
+        Some(Changes { log, plan, taken, number })
     }
 
     /// Notes what became of that. Says whether it is in the log.
     pub(crate) fn settle(&mut self, attempt: Attempt) -> bool {
-        let Attempt { changes, result } = attempt;
+        let Attempt { changes: Changes { taken, number, .. }, result } = attempt;
         let Err(error) = result else {
-            self.durable = changes.number;
+            if taken.is_all {
+                self.durable = number;
+            } else {
+                self.pass = Some(Pass { number, next: taken.next });
+            }
             return true;
         };
-        self.buckets.untake(&changes.parts, changes.gone);
+        self.buckets.untake(&taken.parts, taken.gone);
         self.health.write_errors += 1;
         self.health.last_error = Some(error.kind());
         false
+    }
+
+    /// Whether more is still to be taken of what was not in the log when the first of it was.
+    pub(crate) const fn has_more(&self) -> bool {
+        self.pass.is_some()
     }
 
     /// The log, where it is time to write it anew, and all that counts of it.
@@ -312,6 +343,8 @@ impl Recorder {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::rollup::{NumberSpec, RollupSpec, Unit};
     use crate::state::read_open_log;
@@ -353,5 +386,74 @@ mod tests {
         assert!(recorder.persist(NOW));
         assert_eq!((recorder.durable(), logged(&recorder)), (3, vec![2, 1]));
         assert!(recorder.take_changes(NOW).is_none());
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Record(u8),
+        End(u8),
+        Write,
+        Fail,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let session = 0_u8..100;
+        let step = prop_oneof![
+            20 => session.clone().prop_map(Step::Record),
+            10 => session.prop_map(Step::End),
+            4 => Just(Step::Write),
+            1 => Just(Step::Fail),
+        ];
+        prop::collection::vec(step, 0..400)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// However recording goes on while more buckets are written than go into one line, and whichever
+        /// are merged meanwhile because too many have ended: the log has what was said to be safe, and
+        /// nothing twice.
+        #[test]
+        fn between_any_two_lines_the_log_has_what_is_safe_and_nothing_twice(steps in steps()) {
+            let folder = tempfile::tempdir().unwrap();
+            let plan = Arc::new(Plan::new(vec![RollupSpec::session("turns")]).unwrap());
+            let rollup = plan.rollup("turns").unwrap();
+            let elsewhere = Durability::ELSEWHERE;
+            let mut recorder = Recorder::open(folder.path(), plan, elsewhere, [7; 48], NOW).unwrap();
+            let session = |recorder: &Recorder, number: u8| recorder.session(&number.to_string());
+            let mut recorded = 0_u64;
+            let is_checked = |recorder: &Recorder, recorded: u64| {
+                let sum: u64 = logged(recorder).iter().sum();
+                (recorder.durable()..=recorded).contains(&sum)
+            };
+            for step in steps {
+                match step {
+                    Step::Record(number) => {
+                        let session = session(&recorder, number);
+                        recorder.record(rollup, Some(session), &[], NOW);
+                        recorded += 1;
+                        continue;
+                    }
+                    Step::End(number) => {
+                        recorder.end(session(&recorder, number), NOW);
+                        continue;
+                    }
+                    Step::Write => {
+                        let Some(changes) = recorder.take_changes(NOW) else { continue };
+                        prop_assert!(recorder.settle(changes.write()));
+                    }
+                    Step::Fail => {
+                        let Some(changes) = recorder.take_changes(NOW) else { continue };
+                        let error = io::Error::from(io::ErrorKind::StorageFull);
+                        let attempt = Attempt { changes, result: Err(error) };
+                        prop_assert!(!recorder.settle(attempt));
+                    }
+                }
+                prop_assert!(is_checked(&recorder, recorded));
+            }
+            // One pass that began before all this may still be on its way.
+            prop_assert!(recorder.persist(NOW) && recorder.persist(NOW));
+            prop_assert_eq!(logged(&recorder).iter().sum::<u64>(), recorded);
+            prop_assert_eq!(recorder.durable(), recorded);
+        }
     }
 }
