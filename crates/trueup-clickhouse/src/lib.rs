@@ -44,4 +44,7 @@ pub use records::{
 pub use schema::{Place, SchemaError};
 pub use slots::{SlotMap, SlotMapError};
 pub use statement::{Failure, Post, Purpose, Server, Statement};
-pub use usage::{Cut, Usage, UsageQuestion, Width, usage, usage_of};
+pub use usage::{
+    Adding, Apart, Cut, KnownSeries, Name, Summary, Usage, UsageQuestion, Width, summary,
+    summary_of, usage, usage_of,
+};

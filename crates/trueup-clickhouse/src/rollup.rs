@@ -59,9 +59,8 @@ const TEXT: &str = "''";
 const COUNT: &str = "toUInt64(0)";
 const MONEY: &str = "toInt64(0)";
 
-fn groups(is_by_session: bool) -> Vec<Part> {
-    let session = is_by_session.then_some(("session", "session", TEXT));
-    let groups = GROUPS.into_iter().chain(session);
+fn groups() -> Vec<Part> {
+    let groups = GROUPS.into_iter().chain([("session", "session", TEXT)]);
     groups
         .map(|(name, of_calls, nothing)| Part { name, of_calls: of_calls.to_owned(), nothing })
         .collect()
@@ -122,14 +121,13 @@ pub fn dirty_of(tenant: &str, limit: usize) -> Statement {
 }
 
 fn lacking(only: &str, limit: usize) -> String {
-    let kept = "day >= (SELECT max(day) FROM horizon)";
     format!(
         "SELECT tenant, day, sum(told) AS marks FROM (
             SELECT tenant, day, max(seq) AS told, toUInt64(0) AS held FROM dirty
-            WHERE {kept} {only} GROUP BY tenant, day, receiver
+            WHERE {KEPT} {only} GROUP BY tenant, day, receiver
             UNION ALL
             SELECT tenant, day, toUInt64(0) AS told, max(marks) AS held FROM rolled
-            WHERE {kept} {only} GROUP BY tenant, day)
+            WHERE {KEPT} {only} GROUP BY tenant, day)
          GROUP BY tenant, day HAVING sum(told) > sum(held) ORDER BY day DESC, tenant LIMIT {limit}"
     )
 }
@@ -172,43 +170,193 @@ pub fn recompute(days: &[DirtyDay], is_replicated: bool, drawn: u64) -> Vec<Stat
     if days.is_empty() {
         return Vec::new();
     }
-    let parts = days.chunks(DAYS_AT_ONCE);
-    let sums =
-        parts.flat_map(|days| [sums(true, days, drawn), sums(false, days, drawn), rolled(days)]);
+    let sums = days.chunks(DAYS_AT_ONCE).flat_map(|days| {
+        let only: Vec<(&str, Day)> = days.iter().map(|it| (it.tenant.as_str(), it.day)).collect();
+        let only = format!("{} AND {KEPT}", pairs(&only));
+        let version = generation(days, drawn);
+        let fold = |fold: Fold| fold.statement(&only, &version);
+        let folds = [Fold::DAYS].into_iter().chain(OF_DEVICES).chain(OF_FLEET).map(fold);
+        let of_calls = quarters(&only, &version);
+        [of_calls].into_iter().chain(folds).chain([rolled(days)]).collect::<Vec<_>>()
+    });
     let sync = || Statement::new(Purpose::Define, "SYSTEM SYNC REPLICA llm_event");
     is_replicated.then(sync).into_iter().chain(sums).collect()
 }
 
-/// Sums of quarters of an hour, by session, or of days.
-fn sums(is_quarter: bool, days: &[DirtyDay], drawn: u64) -> Statement {
+/// Days whose sums are worked out at all.
+const KEPT: &str = "day >= (SELECT max(day) FROM horizon)";
+
+/// Sums of quarters of an hour, by device and session, of the calls of these days.
+fn quarters(only: &str, version: &str) -> Statement {
     let quarter = "toUInt8(intDiv(ts_ms % 86400000, 900000)) AS quarter";
-    let (table, key, key_of_call) = if is_quarter {
-        ("roll_quarter", "tenant, day, quarter", format!("tenant, day, {quarter}"))
-    } else {
-        ("roll_day", "tenant, day", "tenant, day".to_owned())
-    };
-    let (groups, counters) = (groups(is_quarter), counters());
+    let (groups, counters) = (groups(), counters());
     let all = || groups.iter().chain(&counters);
     let listed = |of: &mut dyn Iterator<Item = String>| of.collect::<Vec<_>>().join(", ");
-    let only: Vec<(&str, Day)> = days.iter().map(|it| (it.tenant.as_str(), it.day)).collect();
     // Rows of sums whose calls are all gone, as after an erasure, are there again, and empty.
     let sql = format!(
-        "INSERT INTO {table} ({key}, gen, {arrays})
-         SELECT {key}, {gen} AS gen, {gathered} FROM (
-            SELECT {key_of_call}, {of_calls} FROM llm_event FINAL
-            WHERE {only} GROUP BY {key}, {grouped}
+        "INSERT INTO roll_quarter (tenant, day, quarter, gen, {arrays})
+         SELECT tenant, day, quarter, {version} AS gen, {gathered} FROM (
+            SELECT tenant, day, {quarter}, {of_calls} FROM llm_event FINAL
+            WHERE {only} GROUP BY tenant, day, quarter, {grouped}
             UNION ALL
-            SELECT DISTINCT {key}, {nothing} FROM {table} WHERE {only})
-         GROUP BY {key}, gen",
+            SELECT DISTINCT tenant, day, quarter, {nothing} FROM roll_quarter WHERE {only})
+         GROUP BY tenant, day, quarter, gen",
         arrays = listed(&mut all().map(|it| it.name.to_owned())),
-        gen = generation(days, drawn),
         gathered = listed(&mut all().map(|it| format!("groupArrayIf(g_{}, g_calls > 0)", it.name))),
         of_calls = listed(&mut all().map(|it| format!("{} AS g_{}", it.of_calls, it.name))),
-        only = format_args!("{} AND day >= (SELECT max(day) FROM horizon)", pairs(&only)),
         grouped = listed(&mut groups.iter().map(|it| format!("g_{}", it.name))),
         nothing = listed(&mut all().map(|it| it.nothing.to_owned())),
     );
     Statement::new(Purpose::Write, sql)
+}
+
+/// Sums that are made of finer ones, row by row.
+#[derive(Clone, Copy)]
+pub(crate) struct Fold {
+    from: &'static str,
+    /// The level of those that it is made of, where they have one.
+    from_level: Option<u8>,
+    to: &'static str,
+    to_level: Option<u8>,
+    is_quarter: bool,
+    /// What groups are still told apart by.
+    groups: &'static [&'static str],
+}
+
+/// What all sums are told apart by, and what those of level 0 are.
+const SERIES: [&str; 7] =
+    ["source", "provider", "model", "project", "kind", "price_class", "has_cost"];
+const SHORT: [&str; 6] = ["source", "provider", "model", "price_class", "has_cost", "used"];
+
+/// Those that are of sums of devices, and those that are of the first of these.
+pub(crate) const OF_DEVICES: [Fold; 3] = [
+    Fold::of_devices("roll_quarter", "fleet_quarter", true),
+    Fold::of_devices("roll_day", "fleet_day", false),
+    Fold { to_level: Some(2), groups: &["device", "source"], ..OF_DAYS },
+];
+pub(crate) const OF_FLEET: [Fold; 2] =
+    [Fold::shorter("fleet_quarter", true), Fold::shorter("fleet_day", false)];
+const OF_DAYS: Fold = Fold::of_devices("roll_day", "fleet_day", false);
+
+impl Fold {
+    const DAYS: Self = Self {
+        from: "roll_quarter",
+        from_level: None,
+        to: "roll_day",
+        to_level: None,
+        is_quarter: false,
+        groups: &[
+            "device",
+            "source",
+            "provider",
+            "model",
+            "project",
+            "kind",
+            "price_class",
+            "has_cost",
+        ],
+    };
+
+    const fn of_devices(from: &'static str, to: &'static str, is_quarter: bool) -> Self {
+        Self { from, from_level: None, to, to_level: Some(1), is_quarter, groups: &SERIES }
+    }
+
+    const fn shorter(of: &'static str, is_quarter: bool) -> Self {
+        Self {
+            from: of,
+            from_level: Some(1),
+            to: of,
+            to_level: Some(0),
+            is_quarter,
+            groups: &SHORT,
+        }
+    }
+
+    /// Of these days.
+    fn statement(self, only: &str, version: &str) -> Statement {
+        self.folded(only, None, version)
+    }
+
+    /// Of rows that `only` says. Without what is of a device, where there is one: then, and where `version`
+    /// says nothing of days, versions are made of those of the rows, `old_gen`.
+    pub(crate) fn folded(self, only: &str, without: Option<&str>, version: &str) -> Statement {
+        let key = if self.is_quarter { "tenant, day, quarter" } else { "tenant, day" };
+        let listed = |of: &[&str], each: &dyn Fn(&str) -> String| -> String {
+            of.iter().map(|name| each(name)).collect::<Vec<_>>().join(", ")
+        };
+        let mut counters = vec!["calls", "errors", "reported_cost", "first_ms", "last_ms"];
+        counters.extend(TOKENS);
+        let taken = [self.groups, &counters].concat();
+        let (is_fleet, is_first) = (self.to_level.is_some(), self.to_level == Some(1));
+        let of_row = |name: &str| match without {
+            Some(device) => {
+                format!("arrayFilter((x, of) -> of != {device}, {name}, device) AS {name}_left")
+            }
+            None => format!("{name} AS {name}_left"),
+        };
+        let sum = |name: &str| match name {
+            "first_ms" => "minIf(g_first_ms, g_calls > 0) AS s_first_ms".to_owned(),
+            "last_ms" => "max(g_last_ms) AS s_last_ms".to_owned(),
+            "reported_cost" => format!("{} AS s_{name}", bounded_money(&format!("g_{name}"))),
+            _ => format!("{} AS s_{name}", bounded_sum(&format!("g_{name}"))),
+        };
+        let used = if is_first { format!(", {} AS g_used", used("s_")) } else { String::new() };
+        let groups = [self.groups, if is_first { &["used"] } else { &[] }].concat();
+        let is_of_rows = version.contains("old_gen");
+        let old = if is_of_rows { ", old_gen" } else { "" };
+        let level = self.to_level.map_or(String::new(), |level| format!("toUInt8({level}), "));
+        let bulk: Vec<String> = TOKENS.iter().map(|name| format!("toFloat64(s_{name})")).collect();
+        let about = format!(
+            "minIf(s_first_ms, s_calls > 0), max(s_last_ms), groupUniqArrayIf(g_source, s_calls > 0), \
+             sum({} + abs(toFloat64(s_reported_cost))), ",
+            bulk.join(" + ")
+        );
+        let from_level =
+            self.from_level.map_or(String::new(), |level| format!("level = {level} AND "));
+        let sql = format!(
+            "INSERT INTO {to} ({key}, gen, {into}{arrays})
+             SELECT {key}, {version} AS new_gen, {level}{about}{gathered} FROM (
+                SELECT {key}{old}, {of_groups}, {sums}{used} FROM (
+                    SELECT {key}{old}, {split} FROM (
+                        SELECT {key}, gen AS old_gen, {rows} FROM {from} FINAL WHERE {from_level}{only})
+                    LEFT ARRAY JOIN {joined})
+                GROUP BY {key}{old}, {of_groups})
+             GROUP BY {key}, new_gen",
+            to = self.to,
+            from = self.from,
+            into = if is_fleet { "level, first, last, sources, bulk, " } else { "" },
+            about = if is_fleet { &*about } else { "" },
+            arrays = [&groups[..], &counters].concat().join(", "),
+            gathered = [
+                listed(&groups, &|name| format!("groupArrayIf(g_{name}, s_calls > 0)")),
+                listed(&counters, &|name| format!("groupArrayIf(s_{name}, s_calls > 0)")),
+            ]
+            .join(", "),
+            of_groups = listed(self.groups, &|name| format!("g_{name}")),
+            sums = listed(&counters, &sum),
+            split = listed(&taken, &|name| format!("g_{name}")),
+            rows = listed(&taken, &of_row),
+            joined = listed(&taken, &|name| format!("{name}_left AS g_{name}")),
+        );
+        Statement::new(Purpose::Write, sql)
+    }
+}
+
+/// Which kinds of tokens a sum has, as bits ([`kinds`](trueup_core::report::kinds)); `prefix` is that of its
+/// columns.
+pub(crate) fn used(prefix: &str) -> String {
+    let is_used = [
+        "@input > 0",
+        "@cache_read > 0",
+        "greatest(@cache_write_5m, @cache_write) > 0",
+        "@cache_write_1h > 0",
+        "@output > @reasoning",
+        "least(@output, @reasoning) > 0",
+        "@reasoning > @output",
+    ];
+    let bits =
+        is_used.iter().enumerate().map(|(bit, is_used)| format!("{} * ({is_used})", 1 << bit));
+    format!("toUInt8({})", bits.collect::<Vec<_>>().join(" + ")).replace('@', prefix)
 }
 
 /// The version of the sums of each of these days.

@@ -9,14 +9,16 @@ use trueup_core::UnixMs;
 use crate::day::Day;
 use crate::native::{Columns, Get, NativeError, Row};
 use crate::quote::quoted;
+use crate::rollup::{OF_DEVICES, OF_FLEET};
 use crate::schema::millis;
 use crate::statement::{Purpose, Statement};
 
 /// Tables whose rows go with their week.
 const WEEKLY: [&str; 7] =
     ["llm_event", "error_event", "custom_event", "system_metric", "dirty", "rolled", "batch"];
-/// Tables of sums, by day.
-const SUMS: [&str; 2] = ["roll_quarter", "roll_day"];
+/// Tables of sums, by day; and those of them that know devices.
+const SUMS: [&str; 4] = ["roll_quarter", "roll_day", "fleet_quarter", "fleet_day"];
+const SUMS_BY_DEVICE: [&str; 3] = ["roll_quarter", "roll_day", "fleet_day"];
 /// How long a horizon stands before anything goes: longer than any statement may take.
 const GRACE_MS: u64 = 60 * 60 * 1_000;
 
@@ -142,7 +144,7 @@ pub fn erase(tenant: &str, device: &str) -> Vec<Statement> {
 pub fn scrub_sums(tenant: &str, device: &str) -> Vec<Statement> {
     let only = of(tenant, Some(device), true);
     let scrub = |table| format!("ALTER TABLE {table} DELETE WHERE {only}");
-    SUMS.into_iter().map(|table| Statement::new(Purpose::Define, scrub(table))).collect()
+    SUMS_BY_DEVICE.into_iter().map(|table| Statement::new(Purpose::Define, scrub(table))).collect()
 }
 
 /// Forgets a tenant: facts, sums, devices. Whether that is done is asked by [`undone`].
@@ -160,7 +162,8 @@ pub fn erase_tenant(tenant: &str) -> Vec<Statement> {
 pub fn left(tenant: &str, device: Option<&str>) -> Statement {
     let marks = |table: &&str| device.is_none() || !matches!(*table, "dirty" | "rolled");
     let facts = WEEKLY.into_iter().filter(marks).chain(["device_state"]);
-    let tables = facts.map(|table| (table, false)).chain(SUMS.map(|table| (table, true)));
+    let sums = if device.is_some() { &SUMS_BY_DEVICE[..] } else { &SUMS };
+    let tables = facts.map(|table| (table, false)).chain(sums.iter().map(|table| (*table, true)));
     let counts: Vec<String> = tables
         .map(|(table, is_sum)| {
             format!("SELECT count() AS rows FROM {table} WHERE {}", of(tenant, device, is_sum))
@@ -189,7 +192,8 @@ fn of(tenant: &str, device: Option<&str>, is_sum: bool) -> String {
 }
 
 /// Takes a device out of the sums of days before the horizon, which nobody works out anew: what the other
-/// devices used stays. `version` is above that of any sums there: what it was plus one does.
+/// devices used stays. Versions are above those of any sums there: what they were plus one does. Sums of
+/// devices come last, for those that still have it say of which days the others are.
 #[must_use]
 pub fn forget_sums(tenant: &str, device: &str) -> Vec<Statement> {
     let arrays = |table: &str| {
@@ -218,7 +222,15 @@ pub fn forget_sums(tenant: &str, device: &str) -> Vec<Statement> {
         );
         Statement::new(Purpose::Write, sql)
     };
-    SUMS.into_iter().map(statement).collect()
+    let kept = "day < (SELECT max(day) FROM horizon)";
+    let with = format!("tenant = {tenant} AND has(device, {device}) AND {kept}");
+    let of_days =
+        format!("tenant = {tenant} AND day IN (SELECT day FROM roll_day WHERE {with}) AND {kept}");
+    let of_devices =
+        OF_DEVICES.into_iter().map(|fold| fold.folded(&with, Some(&device), "old_gen + 1"));
+    let of_fleet = OF_FLEET.into_iter().map(|fold| fold.folded(&of_days, None, "old_gen"));
+    let rolls = ["roll_quarter", "roll_day"].into_iter().map(statement);
+    of_devices.chain(of_fleet).chain(rolls).collect()
 }
 
 /// Asks a server what time it is: [`clock_of`] reads the answer.

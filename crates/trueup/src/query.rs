@@ -205,14 +205,49 @@ pub(crate) fn build(
     filter: &Filter,
     pricer: Pricer<'_>,
 ) -> Result<Report> {
+    folded(usage, by, calendar, filter, pricer, Told::Rows)
+}
+
+/// The same where only sums of rows matter: agents, projects, kinds of session and times may be missing.
+pub(crate) fn sums(
+    usage: &Usage,
+    by: Vec<Dimension>,
+    calendar: Calendar,
+    filter: &Filter,
+    pricer: Pricer<'_>,
+) -> Result<Report> {
+    folded(usage, by, calendar, filter, pricer, Told::Sums)
+}
+
+/// What is told of a report.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Rows,
+    Sums,
+}
+
+fn folded(
+    usage: &Usage,
+    by: Vec<Dimension>,
+    calendar: Calendar,
+    filter: &Filter,
+    pricer: Pricer<'_>,
+    told: Told,
+) -> Result<Report> {
     let by = apart(usage, by)?;
     let buckets: Vec<Bucket> = by.iter().filter_map(|dimension| dimension.bucket()).collect();
     let is_by_session = by.contains(&Dimension::Session);
     let is_by_device = by.contains(&Dimension::Device);
     let of_buckets = calendar.clone();
     let changes = pricer.changes().to_vec();
-    let mut report = ReportBuilder::new(by, calendar, filter, pricer);
+    let mut report = ReportBuilder::new(by.clone(), calendar, filter, pricer);
     let _held = usage.hold()?;
+    if told == Told::Sums && !is_by_session {
+        let mut each = |entry: Entry<'_>| report.add(entry);
+        if usage.by_prices(&by, &of_buckets, &changes, filter, &mut each)? {
+            return Ok(report.finish());
+        }
+    }
     if is_by_session {
         let mut each = |entry: Entry<'_>| report.add(entry);
         usage.by_sessions(&[i64::MIN..=i64::MAX], filter.window, &mut each)?;

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use crate::cli::Nothing;
 use crate::facts::Facts;
-use crate::hub::{Reading, Sum as Told, Tenant};
+use crate::hub::{Priced, Reading, Sum as Told, Tenant};
 use anyhow::{Context as _, Result};
-use trueup_core::report::{Entry, Window};
+use trueup_clickhouse::Name;
+use trueup_core::report::{Dimension, Entry, Filter, Window};
 use trueup_core::{
     Account, Bucket, Calendar, Counted, Counters, DAY_MS, QUARTER_MS, Quota, Series, Text, UnixMs,
 };
@@ -244,6 +245,41 @@ impl Usage {
         self.by_buckets(buckets, calendar, window, each)
     }
 
+    /// Hands sums that pass a filter to `each`, told apart by what prices depend on and by dimensions that are
+    /// not of sessions, of which none reaches over the end of a bucket or over one of the `changes`. Only a
+    /// store that groups them itself does: `false` of any other.
+    pub(crate) fn by_prices(
+        &self,
+        by: &[Dimension],
+        calendar: &Calendar,
+        changes: &[UnixMs],
+        filter: &Filter,
+        each: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<bool> {
+        let Self::ClickHouse(reading) = self else { return Ok(false) };
+        let buckets: Vec<Bucket> = by.iter().filter_map(|dimension| dimension.bucket()).collect();
+        let is_short = |bucket: &Bucket| matches!(bucket, Bucket::HalfHour | Bucket::Hour);
+        let spans = |from: UnixMs, until: UnixMs| {
+            let mut calendar = calendar.clone();
+            let mut end = |time: UnixMs| {
+                let changes = changes.iter().copied().filter(|change| time < *change);
+                let ends = buckets.iter().map(|bucket| calendar.end(*bucket, time));
+                ends.chain(changes).min().filter(|end| *end < until)
+            };
+            let starts = std::iter::successors(Some(from), |start| end(*start));
+            let starts: Vec<UnixMs> = starts.take(SPANS_MAX + 1).collect();
+            (starts.len() <= SPANS_MAX).then_some(starts)
+        };
+        let width_ms = if buckets.iter().any(is_short) { QUARTER_MS } else { DAY_MS };
+        let asked =
+            Priced { window: filter.window, width_ms, spans: &spans, names: &names(by, filter) };
+        let apart =
+            by.contains(&Dimension::Device).then(|| reading.by_device(filter.device.as_deref()));
+        let reading = apart.as_ref().unwrap_or(reading);
+        tell(&reading.priced(&asked, edges(&buckets, calendar))?, each);
+        Ok(true)
+    }
+
     /// Numbers of sessions of which some are read at a time, and then the next ones.
     pub(crate) fn session_parts(&self) -> Result<Vec<RangeInclusive<i64>>> {
         let Self::Ledger(reader) = self else { return Ok(vec![i64::MIN..=i64::MAX]) };
@@ -387,6 +423,9 @@ impl SeriesOfDevices {
 /// Sessions of which the sums are held at a time, where all are read one after the other.
 const SESSIONS_AT_ONCE: i64 = 1_024;
 
+/// Spans of time that sums are told apart by at most; where there are more, each stretch is one.
+const SPANS_MAX: usize = 1_000;
+
 /// The widest kept bucket that is no wider than asked for.
 const fn width(width_ms: i64) -> Width {
     match width_ms {
@@ -400,6 +439,19 @@ fn tell(sums: &[Told], each: &mut dyn FnMut(Entry<'_>)) {
     for sum in sums {
         each(sum.entry());
     }
+}
+
+/// What is asked beside what prices depend on: dimensions, and what is filtered by.
+fn names(by: &[Dimension], filter: &Filter) -> Vec<Name> {
+    let asked = [
+        (Name::Source, Dimension::Agent, &filter.sources),
+        (Name::Project, Dimension::Project, &filter.projects),
+        (Name::Kind, Dimension::Kind, &filter.kinds),
+    ];
+    let is_asked = |(_, dimension, texts): &(Name, Dimension, &Vec<String>)| {
+        by.contains(dimension) || !texts.is_empty()
+    };
+    asked.into_iter().filter(is_asked).map(|(name, ..)| name).collect()
 }
 
 /// Hands a sum of the ledger on, with the names of its series.

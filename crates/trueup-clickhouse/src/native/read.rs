@@ -1,6 +1,7 @@
 //! Reading blocks, one at a time, row by row.
 
-use std::io::Read;
+use std::cell::Cell;
+use std::io::{BufRead as _, BufReader, Read};
 
 use trueup_core::FactId;
 
@@ -13,6 +14,8 @@ const ROWS_MAX: usize = 4 << 20;
 const TEXT_BYTES_MAX: usize = 256 << 20;
 /// Longest name of a column or type.
 const NAME_BYTES_MAX: usize = 256;
+/// Bytes that are read at once.
+const READ_AT_ONCE: usize = 64 << 10;
 /// What is reserved before bytes have come.
 const RESERVED_MAX: usize = 64 << 10;
 
@@ -74,11 +77,17 @@ struct ColumnRead {
 pub struct Row<'a> {
     columns: &'a [ColumnRead],
     at: usize,
+    /// Behind the column that was read last: rows are read in one order, each like the one before.
+    next: &'a Cell<usize>,
 }
 
 impl<'a> Row<'a> {
     fn column(&self, name: &'static str) -> Option<(&'a ColumnRead, bool)> {
-        let column = self.columns.iter().find(|column| column.name == name)?;
+        let next = self.next.get();
+        let is_it = |at: &usize| self.columns.get(*at).is_some_and(|column| column.name == name);
+        let at = (next..self.columns.len()).chain(0..next).find(is_it)?;
+        self.next.set(at + 1);
+        let column = self.columns.get(at)?;
         Some((column, column.nulls.get(self.at).is_some_and(|null| *null != 0)))
     }
 
@@ -184,17 +193,18 @@ pub fn read(
     from: &mut dyn Read,
     each: &mut dyn FnMut(Row<'_>) -> Result<(), NativeError>,
 ) -> Result<(), NativeError> {
-    let mut reader = Reader { from };
+    let mut reader = Reader { from: BufReader::with_capacity(READ_AT_ONCE, from) };
+    let next = Cell::new(0);
     while let Some((columns, rows)) = reader.block()? {
         for at in 0..rows {
-            each(Row { columns: &columns, at })?;
+            each(Row { columns: &columns, at, next: &next })?;
         }
     }
     Ok(())
 }
 
 struct Reader<'a> {
-    from: &'a mut dyn Read,
+    from: BufReader<&'a mut dyn Read>,
 }
 
 impl Reader<'_> {
@@ -264,19 +274,26 @@ impl Reader<'_> {
     }
 
     fn append(&mut self, length: usize, to: &mut Vec<u8>) -> Result<(), NativeError> {
-        let limit = u64::try_from(length).unwrap_or(u64::MAX);
-        let taken = (&mut *self.from).take(limit).read_to_end(to).map_err(NativeError::Torn)?;
-        if taken == length {
-            return Ok(());
+        let mut left = length;
+        while left > 0 {
+            let some = self.from.fill_buf().map_err(NativeError::Torn)?;
+            let some = some.get(..left.min(some.len())).unwrap_or(some);
+            if some.is_empty() {
+                return Err(NativeError::Torn(std::io::ErrorKind::UnexpectedEof.into()));
+            }
+            to.extend_from_slice(some);
+            let taken = some.len();
+            left -= taken;
+            self.from.consume(taken);
         }
-        Err(NativeError::Torn(std::io::ErrorKind::UnexpectedEof.into()))
+        Ok(())
     }
 
     /// `None` where the answer is over.
     fn first_byte(&mut self) -> Result<Option<u8>, NativeError> {
-        let mut byte = Vec::new();
-        (&mut *self.from).take(1).read_to_end(&mut byte).map_err(NativeError::Torn)?;
-        Ok(byte.first().copied())
+        let byte = self.from.fill_buf().map_err(NativeError::Torn)?.first().copied();
+        self.from.consume(usize::from(byte.is_some()));
+        Ok(byte)
     }
 
     fn varint(
@@ -289,7 +306,9 @@ impl Reader<'_> {
         for shift in (0..u64::BITS).step_by(7) {
             let byte = match next.take() {
                 Some(byte) => byte,
-                None => self.take(1)?.first().copied().unwrap_or(0),
+                None => self
+                    .first_byte()?
+                    .ok_or_else(|| NativeError::Torn(std::io::ErrorKind::UnexpectedEof.into()))?,
             };
             number |= u64::from(byte & 0x7f).wrapping_shl(shift);
             if byte & 0x80 == 0 {

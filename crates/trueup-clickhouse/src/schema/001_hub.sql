@@ -160,6 +160,76 @@ CREATE TABLE IF NOT EXISTS roll_day (
 ) ENGINE = ReplacingMergeTree(gen) PARTITION BY toYYYYMM(day) ORDER BY (tenant, day)
 SETTINGS index_granularity = 16;
 
+-- Sums of those, of the same version. Level 1 has all devices together; of each group, `used` says which kinds
+-- of tokens its calls used, as bits: only what is alike in that may be priced as one. Level 0 is of level 1,
+-- without projects and kinds of session. Level 2, which only days have, is of devices and sources alone. A row
+-- has besides when its first and its last call were, its sources, and how much it is in all.
+CREATE TABLE IF NOT EXISTS fleet_quarter (
+    tenant String,
+    level UInt8,
+    day Date,
+    quarter UInt8,
+    gen UInt64,
+    first UInt64,
+    last UInt64,
+    sources Array(String),
+    bulk Float64,
+    source Array(String),
+    provider Array(String),
+    model Array(String),
+    project Array(String),
+    kind Array(String),
+    price_class Array(UInt16),
+    has_cost Array(UInt8),
+    used Array(UInt8),
+    calls Array(UInt64),
+    errors Array(UInt64),
+    input Array(UInt64),
+    cache_read Array(UInt64),
+    cache_write_5m Array(UInt64),
+    cache_write_1h Array(UInt64),
+    cache_write Array(UInt64),
+    output Array(UInt64),
+    reasoning Array(UInt64),
+    reported_cost Array(Int64),
+    first_ms Array(UInt64),
+    last_ms Array(UInt64)
+) ENGINE = ReplacingMergeTree(gen) PARTITION BY toYYYYMM(day) ORDER BY (tenant, level, day, quarter)
+SETTINGS index_granularity = 128;
+
+CREATE TABLE IF NOT EXISTS fleet_day (
+    tenant String,
+    level UInt8,
+    day Date,
+    gen UInt64,
+    first UInt64,
+    last UInt64,
+    sources Array(String),
+    bulk Float64,
+    device Array(String),
+    source Array(String),
+    provider Array(String),
+    model Array(String),
+    project Array(String),
+    kind Array(String),
+    price_class Array(UInt16),
+    has_cost Array(UInt8),
+    used Array(UInt8),
+    calls Array(UInt64),
+    errors Array(UInt64),
+    input Array(UInt64),
+    cache_read Array(UInt64),
+    cache_write_5m Array(UInt64),
+    cache_write_1h Array(UInt64),
+    cache_write Array(UInt64),
+    output Array(UInt64),
+    reasoning Array(UInt64),
+    reported_cost Array(Int64),
+    first_ms Array(UInt64),
+    last_ms Array(UInt64)
+) ENGINE = ReplacingMergeTree(gen) PARTITION BY toYYYYMM(day) ORDER BY (tenant, level, day)
+SETTINGS index_granularity = 16;
+
 -- How often each receiver has written calls of a day, said after it wrote them.
 CREATE TABLE IF NOT EXISTS dirty (
     tenant String,

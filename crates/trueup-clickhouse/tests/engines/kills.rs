@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::process::Command;
 use std::time::Duration;
 
-use trueup_clickhouse::{UsageQuestion, Width, usage, usage_of};
+use trueup_clickhouse::{KnownSeries, UsageQuestion, Width, usage, usage_of};
 use trueup_core::{Counters, Delivery, Fact, UnixMs, Version, Word};
 
 use crate::store::{NOW, Store, engines, pause};
@@ -63,7 +63,9 @@ fn calls_by_replica(store: &Store) -> Vec<Vec<Counters>> {
             let mut sum = Counters::default();
             store
                 .ask(shard, replica, &usage(&question), &mut |row| {
-                    sum = sum.plus(&usage_of(&question, row).unwrap().counters);
+                    sum = sum.plus(
+                        &usage_of(&question, row, &mut KnownSeries::default()).unwrap().counters,
+                    );
                 })
                 .unwrap();
             sum

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use trueup_clickhouse::rollup::{self, DirtyDay};
 use trueup_clickhouse::{
-    Address, Day, Failure, Flush, Insert, Mark, Place, Purpose, Row, Server, SlotMap, Statement,
-    Told, Usage, UsageQuestion, marks, read, schema, upkeep, usage, usage_of,
+    Address, Day, Failure, Flush, Insert, KnownSeries, Mark, Place, Purpose, Row, Server, SlotMap,
+    Statement, Told, Usage, UsageQuestion, marks, read, schema, upkeep, usage, usage_of,
 };
 use trueup_core::{Delivery, Reply, UnixMs};
 
@@ -309,7 +309,15 @@ impl Store {
         for (shard, replicas) in self.address.shards.iter().enumerate() {
             let several = (0..replicas.len()).filter(|_| replicas.len() > 1);
             for replica in several {
-                for table in ["llm_event", "dirty", "rolled", "roll_quarter", "roll_day"] {
+                for table in [
+                    "llm_event",
+                    "dirty",
+                    "rolled",
+                    "roll_quarter",
+                    "roll_day",
+                    "fleet_quarter",
+                    "fleet_day",
+                ] {
                     let sql = format!("SYSTEM SYNC REPLICA {table}");
                     let sync = Statement { sql, rows: None, purpose: Purpose::Define };
                     self.tell(shard, replica, &sync).unwrap();
@@ -339,10 +347,10 @@ impl Store {
 
     /// What all shards say.
     pub(crate) fn usage(&self, question: &UsageQuestion<'_>) -> Vec<Usage> {
-        let mut all = Vec::new();
+        let (mut all, mut known) = (Vec::new(), KnownSeries::default());
         for shard in 0..self.shards() {
             self.rows(shard, &usage(question), &mut |row| {
-                all.push(usage_of(question, row).unwrap());
+                all.push(usage_of(question, row, &mut known).unwrap());
             });
         }
         all

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trueup_clickhouse::{Cut, Day, UsageQuestion, Width, upkeep};
+use trueup_clickhouse::{
+    Apart, Cut, Day, Name, Summary, UsageQuestion, Width, summary, summary_of, upkeep,
+};
 use trueup_core::{Counters, DAY_MS, Delivery, Fact, QUARTER_MS, UnixMs, Version, Word};
 
 use crate::store::{NOW, Store, on_each, on_each_with};
@@ -22,7 +24,7 @@ fn told(store: &Store, width_ms: i64, by: By) -> BTreeMap<Group, (Counters, Unix
         };
         for usage in store.usage(&question) {
             let session = usage.session.to_string();
-            let group = (tenant.to_owned(), usage.start.0, session, usage.series);
+            let group = (tenant.to_owned(), usage.start.0, session, (*usage.series).clone());
             let (first, last) = usage.times;
             let sum = sums.entry(group).or_insert((Counters::default(), first, last));
             *sum = (sum.0.plus(&usage.counters), sum.1.min(first), sum.2.max(last));
@@ -242,12 +244,21 @@ fn stretches_of_time_and_devices_are_what_is_asked() {
             } else {
                 Vec::new()
             };
+            // Told apart by what prices depend on, too, and by spans of some days.
+            let names: &[Name] = if dice.is(50) { &[] } else { &[Name::Source, Name::Project] };
+            let apart = if dice.is(60) { Apart::Prices(names) } else { Apart::Series };
+            let later = all.iter().map(|day| day.start()).filter(|day| from < *day && dice.is(40));
+            let spans: Vec<UnixMs> = std::iter::once(from).chain(later).collect();
+            let spans = if apart != Apart::Series && round % 2 == 0 { &spans[..] } else { &[] };
             let question = UsageQuestion {
                 from,
                 until,
                 devices,
                 unsummed: &unsummed,
                 cuts: &cuts,
+                apart,
+                spans,
+                adding: Summary::adding(0),
                 ..UsageQuestion::of("acme", width)
             };
             // Where the stretch begins that a call is in, and what is looked at of it.
@@ -280,30 +291,59 @@ fn stretches_of_time_and_devices_are_what_is_asked() {
                     && (from..until).contains(&looked_at)
                     && (devices.is_empty() || devices.contains(&device));
                 if is_asked {
-                    *expected.entry(start).or_default() += 1;
+                    let span = spans.iter().filter(|span| **span <= start).max();
+                    *expected.entry(span.copied().unwrap_or(start)).or_default() += 1;
                 }
             }
             assert_eq!(told, expected, "{question:?}");
         }
-        // What a session used, whatever agents have one of this name.
-        let sessions: BTreeSet<String> = truth
-            .calls()
-            .filter(|(tenant, ..)| *tenant == "acme")
-            .map(|(_, _, _, call)| call.origin.session.to_string())
-            .collect();
-        for session in &sessions {
-            let question = UsageQuestion {
-                session: Some(session),
-                is_by_time: false,
-                ..UsageQuestion::of("acme", Width::Quarter)
-            };
-            let calls: u64 = store.usage(&question).iter().map(|usage| usage.counters.calls).sum();
-            let is_of = |(tenant, _, _, call): &(&str, _, &str, &trueup_core::Call)| {
-                *tenant == "acme" && *call.origin.session == **session
-            };
-            assert_eq!(calls, truth.calls().filter(is_of).count() as u64);
-        }
+        assert_summed_up(store, &truth, &all);
+        assert_sessions(store, &truth);
     });
+}
+
+/// What there is in all, and of a device, out of calls or sums.
+fn assert_summed_up(store: &Store, truth: &Truth, all: &[Day]) {
+    for (device, unsummed) in
+        [(None, all), (None, &[]), (Some("laptop"), all), (Some("laptop"), &[])]
+    {
+        let of_tenant = truth.calls().filter(|(tenant, _, of, _)| {
+            *tenant == "acme" && device.is_none_or(|device| device == *of)
+        });
+        let calls: Vec<_> = of_tenant.map(|(.., call)| call).collect();
+        let (mut span, mut sources) = ((UnixMs(i64::MAX), UnixMs(0)), BTreeSet::new());
+        for shard in 0..store.shards() {
+            store.rows(shard, &summary("acme", device, unsummed), &mut |row| {
+                let told = summary_of(row).unwrap();
+                span = (span.0.min(told.times.0), span.1.max(told.times.1));
+                sources.insert(told.source);
+            });
+        }
+        let times = || calls.iter().map(|call| call.time);
+        assert_eq!(Some(span), times().min().zip(times().max()), "{device:?} {unsummed:?}");
+        assert_eq!(sources, calls.iter().map(|call| call.origin.source.clone()).collect());
+    }
+}
+
+/// What a session used, whatever agents have one of this name.
+fn assert_sessions(store: &Store, truth: &Truth) {
+    let sessions: BTreeSet<String> = truth
+        .calls()
+        .filter(|(tenant, ..)| *tenant == "acme")
+        .map(|(_, _, _, call)| call.origin.session.to_string())
+        .collect();
+    for session in &sessions {
+        let question = UsageQuestion {
+            session: Some(session),
+            is_by_time: false,
+            ..UsageQuestion::of("acme", Width::Quarter)
+        };
+        let calls: u64 = store.usage(&question).iter().map(|usage| usage.counters.calls).sum();
+        let is_of = |(tenant, _, _, call): &(&str, _, &str, &trueup_core::Call)| {
+            *tenant == "acme" && *call.origin.session == **session
+        };
+        assert_eq!(calls, truth.calls().filter(is_of).count() as u64);
+    }
 }
 
 /// Facts of weeks that are over go, and what they came to stays, also where the horizon has no facts any

@@ -36,7 +36,7 @@ use crate::api::{Known, Problem};
 use crate::config::Config;
 use crate::daemon::{Limits, Server, Signals, bind};
 use clickhouse::ClickHouse;
-pub(crate) use clickhouse::{Reading, Sum, Tenant, facts_between};
+pub(crate) use clickhouse::{Priced, Reading, Sum, Tenant, facts_between};
 use counts::Counts;
 use settings::{Place, Settings};
 use sqlite::Sqlite;

@@ -15,7 +15,7 @@ use trueup_core::prices::PriceBook;
 use trueup_core::report::{Dimension, Filter, Pricer, Report, Sum, Sums, Window};
 use trueup_core::{Bucket, Calendar, Text, UnixMs};
 
-use super::{Cost, build, filter_options};
+use super::{Cost, build, filter_options, sums};
 use crate::render::json;
 use crate::usage::Usage;
 
@@ -66,7 +66,7 @@ impl Question<'_> {
     pub(crate) fn answer(&self, shape: &Shape<'_>) -> Result<Value> {
         let Shape { buckets, metric, groups, top, is_compared } = *shape;
         let by: Vec<Dimension> = buckets.dimension.into_iter().chain(groups.to_vec()).collect();
-        let report = self.report(by, self.days.window)?;
+        let report = self.sums(by, self.days.window)?;
         let states = buckets.states(self.span.map(|(first, _)| first), self.now);
         let all = Series::of(&report, buckets, groups.len());
         let ranked = Series::ranked(all, metric, top);
@@ -95,6 +95,13 @@ impl Question<'_> {
         }))
     }
 
+    /// The same, of which only sums matter.
+    fn sums(&self, by: Vec<Dimension>, window: Window) -> Result<Report> {
+        let filter = Filter { window, ..self.filter.clone() };
+        let pricer = Pricer::new(self.book, self.cost.mode());
+        sums(self.usage, by, self.calendar.clone(), &filter, pricer)
+    }
+
     /// What passes in a time, by dimensions.
     pub(crate) fn report(&self, by: Vec<Dimension>, window: Window) -> Result<Report> {
         let filter = Filter { window, ..self.filter.clone() };
@@ -110,7 +117,7 @@ impl Question<'_> {
         let from = to.and_then(|to| to.checked_sub(length.days()).ok());
         let (Some(from), Some(to)) = (from, to) else { return Ok(Value::Null) };
         let window = Window::of_days(&self.calendar, Some(from), Some(to));
-        let report = self.report(Vec::new(), window)?;
+        let report = self.sums(Vec::new(), window)?;
         Ok(json!({
             "from": from.to_string(),
             "to": to.to_string(),

@@ -33,7 +33,8 @@ use crate::usage::Keeping;
 use client::Client;
 use flusher::Flusher;
 pub(super) use keeper::Retention;
-pub(crate) use reading::{Reading, Sum, Tenant, between as facts_between};
+pub(crate) use reading::{Priced, Reading, Tenant, between as facts_between};
+pub(crate) use trueup_clickhouse::Usage as Sum;
 
 /// How far a server's clock may be from ours. Nothing is decided by it but when a week is old.
 const CLOCKS_APART_MS_MAX: u64 = 60_000;

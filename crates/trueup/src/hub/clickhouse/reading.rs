@@ -5,21 +5,22 @@
 //! behind are looked for first, and read from their calls.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::sync::Semaphore;
 use trueup_clickhouse::rollup::{dirty_day_of, dirty_of, marks, marks_of};
 use trueup_clickhouse::{
-    Cut, Day, DeviceState, FailedCalls, Kind, NativeError, Record, RecordsQuestion, Row,
-    SamplesFolded, Statement, Usage, UsageQuestion, Width, count, count_of, device_of, devices,
-    failed, failed_of, folded, folded_of, record_of, records, taken, taken_of, usage, usage_of,
+    Apart, Cut, Day, DeviceState, FailedCalls, Kind, KnownSeries, Name, NativeError, Record,
+    RecordsQuestion, Row, SamplesFolded, Statement, Usage, UsageQuestion, Width, count, count_of,
+    device_of, devices, failed, failed_of, folded, folded_of, record_of, records, summary,
+    summary_of, taken, taken_of, usage, usage_of,
 };
-use trueup_core::report::{Entry, Window};
-use trueup_core::{Counters, DAY_MS, FactId, QUARTER_MS, Series, Text, UnixMs};
+use trueup_core::report::Window;
+use trueup_core::{DAY_MS, FactId, QUARTER_MS, Text, UnixMs};
 use trueup_ledger::{Device, DeviceLedger, SAMPLED};
 
 use super::client::Client;
@@ -158,26 +159,15 @@ impl Tenant {
 /// What is said to whoever asked; why is for the log.
 const UNANSWERED: &str = "not every shard of the store answers";
 
-/// A sum.
-#[derive(Debug)]
-pub(crate) struct Sum {
-    start: UnixMs,
-    times: (UnixMs, UnixMs),
-    session: Text,
-    series: Arc<Series>,
-    counters: Counters,
-}
-
-impl Sum {
-    pub(crate) fn entry(&self) -> Entry<'_> {
-        Entry {
-            start: self.start,
-            times: self.times,
-            series: &self.series,
-            session: &self.session,
-            counters: &self.counters,
-        }
-    }
+/// What is asked about sums that are to be priced.
+pub(crate) struct Priced<'a> {
+    pub(crate) window: Window,
+    /// Within which stretches they lie.
+    pub(crate) width_ms: i64,
+    /// Where sums may not go on, given from when until when they go; `None` where that is too often.
+    pub(crate) spans: &'a dyn Fn(UnixMs, UnixMs) -> Option<Vec<UnixMs>>,
+    /// What they are told apart by, beside what prices depend on.
+    pub(crate) names: &'a [Name],
 }
 
 /// An account as one question sees it.
@@ -200,6 +190,8 @@ pub(crate) struct Summary {
     /// The first and the last moment with usage.
     pub(crate) span: Option<(UnixMs, UnixMs)>,
     pub(crate) sources: BTreeSet<Text>,
+    /// How much, as it bounds sums.
+    bulk: u64,
 }
 
 impl Reading {
@@ -232,9 +224,9 @@ impl Reading {
     }
 
     /// Sums over quarters of an hour or days that begin in a window, by time.
-    pub(crate) fn by_time(&self, width_ms: i64, window: Window) -> Result<Vec<Sum>> {
-        let width = if width_ms < DAY_MS { Width::Quarter } else { Width::Day };
-        let question = UsageQuestion { from: window.from, until: window.until, ..of(width) };
+    pub(crate) fn by_time(&self, width_ms: i64, window: Window) -> Result<Vec<Usage>> {
+        let question =
+            UsageQuestion { from: window.from, until: window.until, ..of(width(width_ms)) };
         self.sums(&question)
     }
 
@@ -244,7 +236,7 @@ impl Reading {
         &self,
         window: Window,
         edges: impl FnMut(UnixMs) -> Vec<UnixMs>,
-    ) -> Result<Vec<Sum>> {
+    ) -> Result<Vec<Usage>> {
         let length_ms = window.until.0.saturating_sub(window.from.0);
         let span = if length_ms / DAY_MS > DAYS_MAX {
             self.summary()?.span
@@ -258,7 +250,7 @@ impl Reading {
     }
 
     /// Sums over sessions, by device, of the quarters of an hour that begin in a window.
-    pub(crate) fn by_session(&self, window: Window) -> Result<Vec<Sum>> {
+    pub(crate) fn by_session(&self, window: Window) -> Result<Vec<Usage>> {
         let (from, until) = (window.from, window.until);
         let question = UsageQuestion {
             from,
@@ -276,7 +268,7 @@ impl Reading {
     }
 
     /// Sums of the sessions of a name, by device.
-    pub(crate) fn of_sessions_named(&self, name: &str) -> Result<Vec<Sum>> {
+    pub(crate) fn of_sessions_named(&self, name: &str) -> Result<Vec<Usage>> {
         let question = UsageQuestion {
             session: Some(name),
             is_by_device: true,
@@ -290,23 +282,57 @@ impl Reading {
         Ok(sums)
     }
 
+    /// Sums that are to be priced, in no order: none reaches over the end of a span.
+    pub(crate) fn priced(
+        &self,
+        asked: &Priced<'_>,
+        edges: impl FnMut(UnixMs) -> Vec<UnixMs>,
+    ) -> Result<Vec<Usage>> {
+        let summary = self.summary()?;
+        let Some((first, last)) = summary.span else { return Ok(Vec::new()) };
+        let Window { from, until } = asked.window;
+        let is_short = until.0.saturating_sub(from.0) / DAY_MS <= DAYS_MAX;
+        let span = if is_short { (from, until) } else { (first, last) };
+        let cuts = match width(asked.width_ms) {
+            Width::Quarter => Vec::new(),
+            Width::Day => cuts(asked.window, span, edges),
+        };
+        let spans = (asked.spans)(from.max(span.0), until.min(UnixMs(last.0.saturating_add(1))));
+        self.sums(&UsageQuestion {
+            from,
+            until,
+            cuts: &cuts,
+            spans: &spans.unwrap_or_default(),
+            apart: Apart::Prices(asked.names),
+            adding: trueup_clickhouse::Summary::adding(summary.bulk),
+            ..of(width(asked.width_ms))
+        })
+    }
+
     /// What there is in all, which is asked once.
     pub(crate) fn summary(&self) -> Result<Summary> {
         if let Some(known) = &*self.summary.borrow() {
             return Ok(known.clone());
         }
-        let mut summary = Summary::default();
-        for sum in self.sums(&UsageQuestion { is_by_time: false, ..of(Width::Day) })? {
-            let (first, last) = summary.span.unwrap_or(sum.times);
-            summary.span = Some((first.min(sum.times.0), last.max(sum.times.1)));
-            summary.sources.insert(Text::clone(&sum.series.source));
+        let device = self.device.borrow();
+        let (tenant, device, unsummed) = (&self.tenant.name, device.as_deref(), self.unsummed()?);
+        let of_shard = |shard: usize| {
+            let unsummed = unsummed.get(shard).map_or(&[][..], Vec::as_slice);
+            summary(tenant, device, unsummed)
+        };
+        let mut all = Summary::default();
+        for told in self.tenant.of_shards(of_shard, summary_of)?.into_iter().flatten() {
+            let (first, last) = all.span.unwrap_or(told.times);
+            all.span = Some((first.min(told.times.0), last.max(told.times.1)));
+            all.bulk = all.bulk.saturating_add(told.bulk);
+            all.sources.insert(told.source);
         }
-        self.summary.replace(Some(summary.clone()));
-        Ok(summary)
+        self.summary.replace(Some(all.clone()));
+        Ok(all)
     }
 
     /// Asks all shards, each of which has other days that are read from their calls.
-    fn sums(&self, question: &UsageQuestion<'_>) -> Result<Vec<Sum>> {
+    fn sums(&self, question: &UsageQuestion<'_>) -> Result<Vec<Usage>> {
         let device = self.device.borrow();
         let devices: Vec<&str> = device.iter().map(String::as_str).collect();
         let question = UsageQuestion {
@@ -321,30 +347,26 @@ impl Reading {
             let unsummed = unsummed.get(shard).map_or(&[][..], Vec::as_slice);
             usage(&UsageQuestion { unsummed, ..question.clone() })
         };
-        let told = self.tenant.of_shards(of_shard, |row| usage_of(&question, row))?;
+        let known = Mutex::new(KnownSeries::default());
+        let of_row = |row: Row<'_>| {
+            usage_of(&question, row, &mut known.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        let told = self.tenant.of_shards(of_shard, of_row)?;
         if told.iter().map(Vec::len).sum::<usize>() > SUMS_MAX {
             let words = "this is more than is read at once: ask for fewer days, or wider buckets";
             bail!(WrongUsage(words.to_owned()));
         }
-        let mut known: HashMap<Series, Arc<Series>> = HashMap::new();
-        let sum = |Usage { start, times, session, series, counters }| {
-            let shared = known.get(&series).cloned();
-            let series = shared.unwrap_or_else(|| {
-                let shared = Arc::new(series.clone());
-                known.insert(series, Arc::clone(&shared));
-                shared
+        let mut sums: Vec<Usage> = told.into_iter().flatten().collect();
+        if question.apart == Apart::Series {
+            // Whoever asks again is told the same in the same order.
+            sums.sort_by(|one, other| {
+                (one.start, &one.session, &one.series).cmp(&(
+                    other.start,
+                    &other.session,
+                    &other.series,
+                ))
             });
-            Sum { start, times, session, series, counters }
-        };
-        let mut sums: Vec<Sum> = told.into_iter().flatten().map(sum).collect();
-        // Whoever asks again is told the same in the same order.
-        sums.sort_by(|one, other| {
-            (one.start, &one.session, &one.series).cmp(&(
-                other.start,
-                &other.session,
-                &other.series,
-            ))
-        });
+        }
         Ok(sums)
     }
 
@@ -420,6 +442,11 @@ impl Reading {
             statement(&RecordsQuestion { tenant, devices: &devices, ..question.clone() });
         Ok(self.tenant.of_shards(|_| statement.clone(), of)?.into_iter().flatten().collect())
     }
+}
+
+/// The widest stretches that are no wider than asked for.
+const fn width(width_ms: i64) -> Width {
+    if width_ms < DAY_MS { Width::Quarter } else { Width::Day }
 }
 
 /// A question about sums; whose, is filled in.
