@@ -30,6 +30,7 @@ mod rollup;
 mod row;
 mod samples;
 mod schema;
+mod spans;
 mod stated;
 mod stretches;
 mod timeline;
@@ -64,6 +65,7 @@ pub use retention::{BallastState, LOST, REMOVED, Removed, Retention};
 pub use rollup::Width;
 pub use samples::{Folded, FoldedSamples, SAMPLED};
 pub use schema::KNOWN as SCHEMA_VERSION;
+pub use spans::Spans;
 pub use stated::{
     Imported, Importing, OddStatement, StatedIssue, StatedRow, Statement, StatementAccount,
     StatementEnd, StatementHead,

@@ -254,7 +254,7 @@ fn folded(
     } else if is_by_device {
         let (device, window) = (filter.device.as_deref(), filter.window);
         let mut each = |device: &Text, entry: Entry<'_>| report.add_of(device, entry);
-        usage.by_device(device, &buckets, &of_buckets, window, &mut each)?;
+        usage.by_device(device, &buckets, &of_buckets, &changes, window, &mut each)?;
     } else {
         let mut each = |entry: Entry<'_>| report.add(entry);
         usage.by_spans(&buckets, &of_buckets, &changes, filter.window, &mut each)?;

@@ -11,6 +11,7 @@ use crate::cli::Nothing;
 use crate::facts::Facts;
 use crate::hub::{Priced, Reading, Sum as Told, Tenant};
 use anyhow::{Context as _, Result};
+use in_two::{Each, Edges, Part, Parts, Within};
 use trueup_clickhouse::Name;
 use trueup_core::report::{Dimension, Entry, Filter, Window};
 use trueup_core::{
@@ -112,27 +113,44 @@ impl Usage {
         }
     }
 
-    /// The sums of [`by_buckets`](Self::by_buckets) told apart by device, by name: of all, or of one. Of
-    /// an account without devices, all there is.
+    /// The sums of [`by_spans`](Self::by_spans) told apart by device, by name: of all, or of one. Of an
+    /// account without devices, all there is.
     pub(crate) fn by_device(
         &self,
         device: Option<&str>,
         buckets: &[Bucket],
         calendar: &Calendar,
+        changes: &[UnixMs],
         window: Window,
         each: &mut dyn FnMut(&Text, Entry<'_>),
     ) -> Result<()> {
         match self {
             Self::Ledger(reader) => {
-                let names: HashMap<i64, Text> = reader.device_names()?.into_iter().collect();
+                let names: BTreeMap<i64, Text> = reader.device_names()?.into_iter().collect();
                 if !names.is_empty() {
-                    let number = device.map(|device| numbered(reader, device)).transpose()?;
-                    let mut each = |device: i64, entry: Entry<'_>| {
+                    let (all, parts) = match device {
+                        Some(device) => {
+                            let number = numbered(reader, device)?;
+                            (Part { window, devices: number..=number }, None)
+                        }
+                        None => {
+                            let numbers: Vec<i64> = names.keys().copied().collect();
+                            (Part::of(window), Parts::of_devices(reader, window, &numbers)?)
+                        }
+                    };
+                    let within = Within { buckets, calendar, changes };
+                    let read = |reader: &Reader, part: &Part, each: &mut Each<'_>| {
+                        let Part { window: Window { from, until, .. }, devices } = part.clone();
+                        let read = |edges: &mut Edges<'_>, each: &mut Each<'_>| {
+                            reader.usage_by_device(devices, from, until, edges, each)
+                        };
+                        within.add(read, each)
+                    };
+                    return of_ledger(reader, (all, parts), &read, &mut |device, entry| {
                         if let Some(name) = names.get(&device) {
                             each(name, entry);
                         }
-                    };
-                    return devices_of_ledger(reader, number, buckets, calendar, window, &mut each);
+                    });
                 }
             }
             Self::Memory(_) => {}
@@ -200,12 +218,13 @@ impl Usage {
         }
         match self {
             Self::Ledger(reader) => {
-                if let Some(parts) = in_two::Parts::of(reader, window)? {
-                    return parts.read(buckets, calendar, each);
-                }
-                let series = reader.series()?;
-                let each = |usage| each_usage(&series, &usage, each);
-                reader.usage_between(window.from, window.until, edges(buckets, calendar), each)?;
+                let read = |reader: &Reader, part: &Part, each: &mut Each<'_>| {
+                    let (Window { from, until, .. }, edges) =
+                        (part.window, edges(buckets, calendar));
+                    reader.usage_between(from, until, edges, |usage| each(0, usage))
+                };
+                let parts = (Part::of(window), Parts::of(reader, window)?);
+                of_ledger(reader, parts, &read, &mut |_, entry| each(entry))?;
             }
             Self::Memory(account) => {
                 let width_ms = match self.span()? {
@@ -237,10 +256,17 @@ impl Usage {
         let is_wide = |bucket: &Bucket| matches!(bucket, Bucket::Week | Bucket::Month);
         if let Self::Ledger(reader) = self
             && buckets.iter().all(is_wide)
-            && let Some(parts) = in_two::Parts::of(reader, window)?
         {
-            let spans = in_two::Spans { buckets, calendar: calendar.clone(), changes };
-            return parts.read_spans(&spans, each);
+            let within = Within { buckets, calendar, changes };
+            let read = |reader: &Reader, part: &Part, each: &mut Each<'_>| {
+                let Window { from, until, .. } = part.window;
+                let read = |edges: &mut Edges<'_>, each: &mut Each<'_>| {
+                    reader.usage_between(from, until, edges, |usage| each(0, usage))
+                };
+                within.add(read, each)
+            };
+            let parts = (Part::of(window), Parts::of(reader, window)?);
+            return of_ledger(reader, parts, &read, &mut |_, entry| each(entry));
         }
         self.by_buckets(buckets, calendar, window, each)
     }
@@ -552,30 +578,24 @@ fn sessions_of_memory(account: &Account, window: Window, each: &mut dyn FnMut(En
     }
 }
 
-/// Sums told apart by device, by number: of all, or of one.
-fn devices_of_ledger(
+/// Hands what `read` finds of a ledger on, with the names of series: of all, or of both parts where it is
+/// read in two.
+fn of_ledger(
     reader: &Reader,
-    device: Option<i64>,
-    buckets: &[Bucket],
-    calendar: &Calendar,
-    window: Window,
+    (all, parts): (Part, Option<Parts>),
+    read: &in_two::Read<'_>,
     each: &mut dyn FnMut(i64, Entry<'_>),
 ) -> Result<()> {
-    let read = |reader: &Reader, window: Window, each: &mut in_two::Each<'_>| {
-        let edges = edges(buckets, calendar);
-        reader.usage_by_device(device, window.from, window.until, edges, each)
-    };
-    let parts = in_two::Parts::of(reader, window)?;
     let series = match &parts {
         Some(parts) => parts.series()?,
         None => reader.series()?,
     };
-    let mut each = |device: i64, usage: TimeUsage| {
-        each_usage(&series, &usage, &mut |entry| each(device, entry));
+    let mut each = |number: i64, usage: TimeUsage| {
+        each_usage(&series, &usage, &mut |entry| each(number, entry));
     };
     match parts {
-        Some(parts) => parts.by(&read, &mut each),
-        None => Ok(read(reader, window, &mut each)?),
+        Some(parts) => parts.by(read, &mut each),
+        None => Ok(read(reader, &all, &mut each)?),
     }
 }
 

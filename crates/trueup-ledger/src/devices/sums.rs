@@ -7,6 +7,8 @@
 //! a month in Kathmandu:   quarters of 1 day    days of 29    quarters of 1 day
 //! ```
 
+use std::ops::RangeInclusive;
+
 use trueup_core::{DAY_MS, UnixMs};
 
 use crate::reader::time_usage_of_row;
@@ -40,26 +42,27 @@ fn runs(from: UnixMs, until: UnixMs, edges: &mut dyn FnMut(UnixMs) -> Vec<UnixMs
 
 impl Reader {
     /// Hands sums over what lies in `from..until` to `each`, with the numbers of the devices that told of
-    /// it: of one device, or of all. None of them reaches over midnight in UTC, or over one of the edges
-    /// that `edges` names of a day, given where that begins in UTC.
+    /// it: of those with these numbers, one after the other where no day is cut. None of them reaches over
+    /// midnight in UTC, or over one of the edges that `edges` names of a day, given where that begins in
+    /// UTC.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn usage_by_device(
         &self,
-        device: Option<i64>,
+        devices: RangeInclusive<i64>,
         from: UnixMs,
         until: UnixMs,
         mut edges: impl FnMut(UnixMs) -> Vec<UnixMs>,
         mut each: impl FnMut(i64, TimeUsage),
     ) -> Result<(), LedgerError> {
-        self.by_device(device, (from, until), &mut edges, &mut each)
+        self.by_device(devices, (from, until), &mut edges, &mut each)
     }
 
     /// The same, made here and not where it is called: a program may be built for size.
     fn by_device(
         &self,
-        device: Option<i64>,
+        devices: RangeInclusive<i64>,
         (from, until): (UnixMs, UnixMs),
         edges: &mut dyn FnMut(UnixMs) -> Vec<UnixMs>,
         each: &mut dyn FnMut(i64, TimeUsage),
@@ -73,7 +76,7 @@ impl Reader {
              WHERE width_minutes = ?1 AND start_ms >= ?2 AND start_ms < ?3
              AND devices.id BETWEEN ?4 AND ?5"
         );
-        let (one, other) = device.map_or((i64::MIN, i64::MAX), |device| (device, device));
+        let (one, other) = devices.into_inner();
         for Run { width, from, until } in runs(from, until, edges) {
             self.each(&sql, [width.minutes(), from.0, until.0, one, other], |row| {
                 each(row.get(14)?, time_usage_of_row(row)?);

@@ -167,7 +167,8 @@ fn by_device(
         let sum = sums.entry(device).or_default();
         *sum = sum.plus(&usage.counters);
     };
-    reader.usage_by_device(device, from, until, of_day, each).unwrap();
+    let devices = device.map_or(i64::MIN..=i64::MAX, |device| device..=device);
+    reader.usage_by_device(devices, from, until, of_day, each).unwrap();
     sums
 }
 

@@ -1,22 +1,26 @@
 //! Sums of a long time out of a large ledger, read by two threads.
 //!
-//! Each reads one half of the days, and both see the same commit; who asked is handed the sums of both,
-//! of each half in order. What costs is reading, and it is done twice as fast.
+//! Each reads one half of the days, or of the devices, and both see the same commit; who asked is handed
+//! the sums of both, of each half in order. What costs is reading, and it is done twice as fast.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use anyhow::Result;
-use trueup_core::report::{Entry, Window, kinds};
+use trueup_core::report::Window;
 use trueup_core::{Bucket, Calendar, DAY_MS, Series, UnixMs};
-use trueup_ledger::{LedgerError, Reader, TimeUsage};
+use trueup_ledger::{LedgerError, Reader, Spans, TimeUsage};
 
-use super::{each_usage, edges};
+use super::edges;
 
 /// Below these one thread is as fast as two: the bytes of the file, and the days that are asked for.
 const FILE_BYTES_MIN: u64 = 64 << 20;
 const DAYS_MIN: i64 = 28;
+
+/// From so many devices on one half of them tells about as much as the other.
+const DEVICES_MIN: usize = 16;
 
 /// Sums that are handed over at once, and how often before the other side must have taken some.
 const AT_ONCE: usize = 256;
@@ -25,29 +29,53 @@ const WAITING_MAX: usize = 8;
 /// What takes a sum, and a number beside it.
 pub(super) type Each<'a> = dyn FnMut(i64, TimeUsage) + 'a;
 
+/// What says where a day is cut.
+pub(super) type Edges<'a> = dyn FnMut(UnixMs) -> Vec<UnixMs> + 'a;
+
+/// What one of two readers reads: some days of all devices, or all days of some devices.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) window: Window,
+    pub(super) devices: RangeInclusive<i64>,
+}
+
+impl Part {
+    /// All there is in a window.
+    pub(super) const fn of(window: Window) -> Self {
+        Self { window, devices: i64::MIN..=i64::MAX }
+    }
+}
+
+/// Reads a part of a ledger, and hands its sums over.
+pub(super) type Read<'a> =
+    dyn Fn(&Reader, &Part, &mut Each<'_>) -> Result<(), LedgerError> + Sync + 'a;
+
 /// Two readers, and what each reads.
-pub(super) struct Parts([(Reader, Window); 2]);
+pub(super) struct Parts([(Reader, Part); 2]);
 
 impl Parts {
-    /// Two halves, where it is worth it.
+    /// Two halves of the days, where it is worth it.
     pub(super) fn of(reader: &Reader, window: Window) -> Result<Option<Self>> {
-        if reader.is_confined()? {
-            return Ok(None);
-        }
-        let bytes = std::fs::metadata(reader.path()).map_or(0, |file| file.len());
-        let Some((first, last)) = reader.span()?.filter(|_| bytes >= FILE_BYTES_MIN) else {
-            return Ok(None);
-        };
-        let from = window.from.max(first);
-        let days = window.until.min(last).0.saturating_sub(from.0) / DAY_MS;
-        if days < DAYS_MIN || std::thread::available_parallelism().is_ok_and(|all| all.get() < 2) {
-            return Ok(None);
-        }
-        let middle = UnixMs(from.0.saturating_add(days / 2 * DAY_MS)).floor(DAY_MS);
-        let Some((one, other)) = Reader::pair(reader.path())? else { return Ok(None) };
-        let (before, after) =
-            (Window { until: middle, ..window }, Window { from: middle, ..window });
-        Ok(Some(Self([(one, before), (other, after)])))
+        Ok(pair(reader, window)?.map(|([one, other], middle)| {
+            let before = Part::of(Window { until: middle, ..window });
+            let after = Part::of(Window { from: middle, ..window });
+            Self([(one, before), (other, after)])
+        }))
+    }
+
+    /// Two halves of the devices with these numbers in order, or of the days of a few devices.
+    pub(super) fn of_devices(
+        reader: &Reader,
+        window: Window,
+        numbers: &[i64],
+    ) -> Result<Option<Self>> {
+        let middle = numbers.get(numbers.len() / 2).filter(|_| numbers.len() >= DEVICES_MIN);
+        let Some(&middle) = middle else { return Self::of(reader, window) };
+        Ok(pair(reader, window)?.map(|([one, other], _)| {
+            let before = Part { window, devices: i64::MIN..=middle };
+            let after = Part { window, devices: middle.saturating_add(1)..=i64::MAX };
+            Self([(one, before), (other, after)])
+        }))
     }
 
     /// Every series, by its number.
@@ -56,55 +84,13 @@ impl Parts {
         Ok(one.series()?)
     }
 
-    /// Hands all sums to `each`: see [`Usage::by_buckets`](super::Usage::by_buckets).
-    pub(super) fn read(
-        self,
-        buckets: &[Bucket],
-        calendar: &Calendar,
-        each: &mut dyn FnMut(Entry<'_>),
-    ) -> Result<()> {
-        let series = self.series()?;
-        let read = |reader: &Reader, window: Window, each: &mut Each<'_>| {
-            let edges = edges(buckets, calendar);
-            reader.usage_between(window.from, window.until, edges, |usage| each(0, usage))
-        };
-        self.by(&read, &mut |_, usage| each_usage(&series, &usage, each))
-    }
-
-    /// Hands the sums of one span after the other to `each`, of each half: what lies in a span is added up
-    /// where it is read.
-    pub(super) fn read_spans(
-        self,
-        spans: &Spans<'_>,
-        each: &mut dyn FnMut(Entry<'_>),
-    ) -> Result<()> {
-        let series = self.series()?;
-        let read = |reader: &Reader, window: Window, each: &mut Each<'_>| {
-            let mut adding = Adding {
-                spans: spans.clone(),
-                span: (UnixMs(i64::MIN), UnixMs(i64::MIN)),
-                sums: BTreeMap::new(),
-            };
-            let edges = edges(spans.buckets, &spans.calendar);
-            reader
-                .usage_between(window.from, window.until, edges, |usage| adding.add(usage, each))?;
-            adding.tell(each);
-            Ok(())
-        };
-        self.by(&read, &mut |_, usage| each_usage(&series, &usage, each))
-    }
-
-    /// Has both halves read by `read`, and hands what it finds to `each`, with a number of its own.
-    pub(super) fn by(
-        self,
-        read: &(dyn Fn(&Reader, Window, &mut Each<'_>) -> Result<(), LedgerError> + Sync),
-        each: &mut Each<'_>,
-    ) -> Result<()> {
+    /// Has both parts read by `read`, and hands what it finds to `each`, with a number of its own.
+    pub(super) fn by(self, read: &Read<'_>, each: &mut Each<'_>) -> Result<()> {
         let (send, sums) = sync_channel(WAITING_MAX);
         std::thread::scope(|scope| {
-            let reading = self.0.map(|(reader, window)| {
+            let reading = self.0.map(|(reader, part)| {
                 let send = send.clone();
-                scope.spawn(move || in_parts(&|each| read(&reader, window, each), &send))
+                scope.spawn(move || in_parts(&|each| read(&reader, &part, each), &send))
             });
             drop(send);
             for (number, usage) in sums.into_iter().flatten() {
@@ -116,6 +102,24 @@ impl Parts {
             Ok(())
         })
     }
+}
+
+/// Two readers where it is worth it, and the middle of the days.
+fn pair(reader: &Reader, window: Window) -> Result<Option<([Reader; 2], UnixMs)>> {
+    if reader.is_confined()? {
+        return Ok(None);
+    }
+    let bytes = std::fs::metadata(reader.path()).map_or(0, |file| file.len());
+    let Some((first, last)) = reader.span()?.filter(|_| bytes >= FILE_BYTES_MIN) else {
+        return Ok(None);
+    };
+    let from = window.from.max(first);
+    let days = window.until.min(last).0.saturating_sub(from.0) / DAY_MS;
+    if days < DAYS_MIN || std::thread::available_parallelism().is_ok_and(|all| all.get() < 2) {
+        return Ok(None);
+    }
+    let middle = UnixMs(from.0.saturating_add(days / 2 * DAY_MS)).floor(DAY_MS);
+    Ok(Reader::pair(reader.path())?.map(|(one, other)| ([one, other], middle)))
 }
 
 /// Reads, and hands over some sums at once.
@@ -139,67 +143,47 @@ fn in_parts(
 
 /// Stretches of time in which sums of one series may be added up: no bucket ends in one, and no price
 /// changes.
-#[derive(Debug, Clone)]
-pub(super) struct Spans<'a> {
+pub(super) struct Within<'a> {
     pub(super) buckets: &'a [Bucket],
-    pub(super) calendar: Calendar,
+    pub(super) calendar: &'a Calendar,
     /// Where prices change.
     pub(super) changes: &'a [UnixMs],
 }
 
-impl Spans<'_> {
-    /// Where the one ends that a time lies in.
-    fn end(&mut self, time: UnixMs) -> UnixMs {
-        let calendar = &mut self.calendar;
-        let buckets = self.buckets.iter().map(|bucket| calendar.end(*bucket, time));
-        let changes = self.changes.iter().copied().filter(|change| time < *change);
-        buckets.chain(changes).min().unwrap_or(UnixMs(i64::MAX))
-    }
-}
-
-/// The sums of one span, while they are added up: by series, and by what of them is priced.
-struct Adding<'a> {
-    spans: Spans<'a>,
-    /// From when until when the span goes, as far as sums of it were seen.
-    span: (UnixMs, UnixMs),
-    sums: BTreeMap<(i64, u8), TimeUsage>,
-}
-
-impl Adding<'_> {
-    fn add(&mut self, usage: TimeUsage, each: &mut Each<'_>) {
-        let (from, until) = self.span;
-        if usage.start < from {
-            // What is left of a day that is cut comes behind the parts that were cut off.
-            return each(0, usage);
-        }
-        if usage.start >= until {
-            self.tell(each);
-            self.span = (usage.start, self.spans.end(usage.start));
-        }
-        let sum = self.sums.entry((usage.series, kinds(&usage.counters.tokens)));
-        sum.and_modify(|sum| {
-            sum.counters = sum.counters.plus(&usage.counters);
-            sum.times = (sum.times.0.min(usage.times.0), sum.times.1.max(usage.times.1));
-        })
-        .or_insert(usage);
-    }
-
-    fn tell(&mut self, each: &mut Each<'_>) {
-        for sum in std::mem::take(&mut self.sums).into_values() {
-            each(0, sum);
-        }
+impl Within<'_> {
+    /// Adds the sums up that `read` hands over, given where days are cut, and hands those of one stretch
+    /// after the other to `each`.
+    pub(super) fn add(
+        &self,
+        read: impl FnOnce(&mut Edges<'_>, &mut Each<'_>) -> Result<(), LedgerError>,
+        each: &mut Each<'_>,
+    ) -> Result<(), LedgerError> {
+        let mut calendar = self.calendar.clone();
+        let mut end = |time: UnixMs| {
+            let buckets = self.buckets.iter().map(|bucket| calendar.end(*bucket, time));
+            let changes = self.changes.iter().copied().filter(|change| time < *change);
+            buckets.chain(changes).min().unwrap_or(UnixMs(i64::MAX))
+        };
+        let mut spans = Spans::new(&mut end);
+        let mut edges = edges(self.buckets, self.calendar);
+        read(&mut edges, &mut |device, usage| spans.add(device, usage, each))?;
+        spans.tell(each);
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::tz::TimeZone;
+    use std::collections::BTreeMap;
+
+    use trueup_core::report::{Entry, kinds};
     use trueup_core::{Batch, Billing, Call, Counters, Fact, HOUR_MS, Key, Outcome, Owner};
     use trueup_core::{Origin, Rank, Tokens, Variant};
     use trueup_ledger::{Ledger, OpenOptions};
 
     use super::*;
-    use crate::usage::Usage;
+    use crate::usage::{Usage, each_usage};
 
     type Sums = BTreeMap<(UnixMs, String), Counters>;
 
@@ -243,8 +227,16 @@ mod tests {
         usage.by_buckets(&by, &calendar, all, &mut |entry| add(&mut whole, entry)).unwrap();
         let (one, other) = Reader::pair(&path).unwrap().unwrap();
         let (before, after) = (Window { until: middle, ..all }, Window { from: middle, ..all });
-        let parts = Parts([(one, before), (other, after)]);
-        parts.read(&by, &calendar, &mut |entry| add(&mut halves, entry)).unwrap();
+        let parts = Parts([(one, Part::of(before)), (other, Part::of(after))]);
+        let read = |reader: &Reader, part: &Part, each: &mut Each<'_>| {
+            let (Window { from, until, .. }, edges) = (part.window, edges(&by, &calendar));
+            reader.usage_between(from, until, edges, |usage| each(0, usage))
+        };
+        let series = parts.series().unwrap();
+        let mut each = |_, usage: TimeUsage| {
+            each_usage(&series, &usage, &mut |entry| add(&mut halves, entry));
+        };
+        parts.by(&read, &mut each).unwrap();
         assert_eq!(halves, whole);
         let calls: u64 = whole.values().map(|sum| sum.calls).sum();
         assert_eq!(calls, 2_000);
@@ -282,17 +274,11 @@ mod tests {
                 add(&mut days, &entry);
             })
             .unwrap();
-        let (one, other) = Reader::pair(&path).unwrap().unwrap();
-        let middle = UnixMs(1_795_000_000_000 + 900 * HOUR_MS).floor(DAY_MS);
-        let (before, after) =
-            (Window { until: middle, ..Window::ALL }, Window { from: middle, ..Window::ALL });
-        let of = Spans { buckets: &by, calendar, changes: &[change] };
-        Parts([(one, before), (other, after)])
-            .read_spans(&of, &mut |entry| {
-                told[1] += 1;
-                add(&mut spans, &entry);
-            })
-            .unwrap();
+        let mut each = |entry: Entry<'_>| {
+            told[1] += 1;
+            add(&mut spans, &entry);
+        };
+        usage.by_spans(&by, &calendar, &[change], Window::ALL, &mut each).unwrap();
         assert_eq!(spans, days);
         assert!(told[1] * 4 < told[0], "{told:?}");
     }
