@@ -17,7 +17,6 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use memchr::memmem::Finder;
-use serde::Deserialize;
 use trueup_core::{
     Billing, Call, Key, NanoUsd, Origin, Outcome, Owner, ProblemKind, Rank, Region, ServiceTier,
     Speed, Text, Tokens, Twin, UnixMs, Variant,
@@ -25,8 +24,9 @@ use trueup_core::{
 
 use crate::agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
 use crate::found::Found;
+use crate::json::objects;
 use crate::lines::Line;
-use crate::lossy::{Count, Flag, List, Object, Str, Time, Usd};
+use crate::lossy::{Count, Flag, Ignored, List, Object, Str, Time, Usd};
 
 /// Claude Code.
 #[derive(Debug)]
@@ -86,80 +86,76 @@ struct ClaudeCodeDecoder {
     twin: Option<(String, Key)>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
-struct Record<'a> {
-    r#type: Str<'a>,
-    timestamp: Time,
-    session_id: Str<'a>,
-    cwd: Str<'a>,
-    request_id: Str<'a>,
-    is_sidechain: Flag,
-    uuid: Str<'a>,
-    message: Object<Message<'a>>,
-    #[serde(rename = "costUSD")]
-    cost_usd: Usd,
-    /// Of `progress` lines: a sub-agent's record, repeated in its parent's file. Boxed, as few lines
-    /// have it, and all lines move what has room for it.
-    data: Object<Box<Progress<'a>>>,
-}
+objects! {
+    struct Record<'a> {
+        _parent: Ignored = "parentUuid",
+        is_sidechain: Flag = "isSidechain",
+        _user_type: Ignored = "userType",
+        cwd: Str<'a> = "cwd",
+        session_id: Str<'a> = "sessionId",
+        _version: Ignored = "version",
+        _branch: Ignored = "gitBranch",
+        message: Object<Message<'a>> = "message",
+        request_id: Str<'a> = "requestId",
+        r#type: Str<'a> = "type",
+        /// Of `progress` lines: a sub-agent's record, repeated in its parent's file. Boxed, as few lines
+        /// have it.
+        data: Object<Box<Progress<'a>>> = "data",
+        uuid: Str<'a> = "uuid",
+        timestamp: Time = "timestamp",
+        cost_usd: Usd = "costUSD",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Progress<'a> {
-    message: Object<ProgressMessage<'a>>,
-}
+    struct Progress<'a> {
+        message: Object<ProgressMessage<'a>> = "message",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
-struct ProgressMessage<'a> {
-    r#type: Str<'a>,
-    timestamp: Time,
-    request_id: Str<'a>,
-    uuid: Str<'a>,
-    message: Object<Message<'a>>,
-}
+    struct ProgressMessage<'a> {
+        r#type: Str<'a> = "type",
+        timestamp: Time = "timestamp",
+        request_id: Str<'a> = "requestId",
+        uuid: Str<'a> = "uuid",
+        message: Object<Message<'a>> = "message",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Message<'a> {
-    id: Str<'a>,
-    model: Str<'a>,
-    usage: Object<Usage<'a>>,
-}
+    struct Message<'a> {
+        model: Str<'a> = "model",
+        id: Str<'a> = "id",
+        _type: Ignored = "type",
+        _role: Ignored = "role",
+        _content: Ignored = "content",
+        _stop_reason: Ignored = "stop_reason",
+        _stop_sequence: Ignored = "stop_sequence",
+        usage: Object<Usage<'a>> = "usage",
+    }
 
-/// The counts as Anthropic's API names them; `input_tokens` holds no cached ones. The steps of an
-/// answer have the same form: those of type `message` are inside the usage above them, an advisor's
-/// are not.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Usage<'a> {
-    input_tokens: Count,
-    output_tokens: Count,
-    cache_creation_input_tokens: Count,
-    cache_read_input_tokens: Count,
-    cache_creation: Object<CacheCreation>,
-    output_tokens_details: Object<OutputDetails>,
-    service_tier: Str<'a>,
-    speed: Str<'a>,
-    inference_geo: Str<'a>,
-    r#type: Str<'a>,
-    model: Str<'a>,
-    iterations: List<Self>,
-}
+    /// The counts as Anthropic's API names them; `input_tokens` holds no cached ones. The steps of an
+    /// answer have the same form: those of type `message` are inside the usage above them, an advisor's
+    /// are not.
+    struct Usage<'a> {
+        input_tokens: Count = "input_tokens",
+        cache_creation_input_tokens: Count = "cache_creation_input_tokens",
+        cache_read_input_tokens: Count = "cache_read_input_tokens",
+        cache_creation: Object<CacheCreation> = "cache_creation",
+        output_tokens: Count = "output_tokens",
+        output_tokens_details: Object<OutputDetails> = "output_tokens_details",
+        service_tier: Str<'a> = "service_tier",
+        inference_geo: Str<'a> = "inference_geo",
+        iterations: List<Self> = "iterations",
+        speed: Str<'a> = "speed",
+        r#type: Str<'a> = "type",
+        model: Str<'a> = "model",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct CacheCreation {
-    ephemeral_5m_input_tokens: Count,
-    ephemeral_1h_input_tokens: Count,
-}
+    struct CacheCreation {
+        ephemeral_5m_input_tokens: Count = "ephemeral_5m_input_tokens",
+        ephemeral_1h_input_tokens: Count = "ephemeral_1h_input_tokens",
+    }
 
-/// Since 2.1.330; before, nothing said how much of an answer was thinking.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct OutputDetails {
-    thinking_tokens: Count,
+    /// Since 2.1.330; before, nothing said how much of an answer was thinking.
+    struct OutputDetails {
+        thinking_tokens: Count = "thinking_tokens",
+    }
 }
 
 impl Usage<'_> {
@@ -328,18 +324,18 @@ impl ClaudeCodeDecoder {
         let tokens = usage.tokens();
         // Platforms that write no request id tell none in their telemetry, either, which does not say
         // what of an answer was thinking.
-        let twin = match answer.request_id {
+        let twin = found.twin(|| match answer.request_id {
             Some(request) => {
                 hashed(&mut self.twin, request, |request| Twin::of_request(SOURCE, request))
             }
             None => Twin::of_usage(SOURCE, &session, &Tokens { reasoning: 0, ..tokens }),
-        };
+        });
         let billing = Billing {
             tier: ServiceTier::of_source(usage.service_tier.filled().unwrap_or_default()),
             speed: Speed::of_source(usage.speed.filled().unwrap_or_default()),
             region: Region::of_source(usage.inference_geo.filled().unwrap_or_default()),
         };
-        let is_detailed = usage.speed.0.is_some();
+        let is_detailed = usage.speed.text().is_some();
         let mut push = |key: Key, model: &Str<'_>, tokens: Tokens, cost: Option<NanoUsd>, twin| {
             let has_known_cost =
                 cost.is_some_and(|cost| cost != NanoUsd::ZERO || tokens.total() == 0);
@@ -360,7 +356,7 @@ impl ClaudeCodeDecoder {
                 body: None,
             });
         };
-        push(key, &answer.message.model, tokens, answer.cost, Some(Twin::Covers(twin)));
+        push(key, &answer.message.model, tokens, answer.cost, twin);
         let advisors = usage.iterations.0.iter().filter(|step| step.r#type.is("advisor_message"));
         for (at, step) in advisors.enumerate() {
             let at = at.to_string();

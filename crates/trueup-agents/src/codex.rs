@@ -136,7 +136,7 @@ impl CodexDecoder {
     fn record(&mut self, record: &Record<'_>, line: u64, found: &mut Found<'_>) {
         let time = record.time();
         let payload = record.payload.0.as_ref();
-        match (record.r#type.0.as_deref(), payload) {
+        match (record.r#type.text(), payload) {
             (Some("session_meta"), Some(meta)) => self.meta(meta, time),
             (Some("turn_context"), Some(turn)) => self.turn(turn),
             (Some("token_usage_record"), Some(payload)) => {
@@ -304,7 +304,7 @@ impl CodexDecoder {
             ),
             variant: lineage.variant(),
             rank: Rank::new(lineage.standing(), &tokens, false, self.owner.1),
-            twin: Some(Twin::Covers(Twin::of_usage(SOURCE, session, &tokens))),
+            twin: found.twin(|| Twin::of_usage(SOURCE, session, &tokens)),
             time: self.time_or_earlier(time),
             origin: self.origin(),
             tokens,

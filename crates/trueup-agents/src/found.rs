@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use trueup_core::{
-    Batch, Call, Fact, Position, Problem, ProblemKind, Quota, SessionTotal, StoreId, Text,
+    Batch, Call, Fact, Key, Position, Problem, ProblemKind, Quota, SessionTotal, StoreId, Text,
+    Twin,
 };
 
 /// Problems of one store that are named one by one in one read; further ones are only counted.
@@ -17,6 +18,7 @@ pub struct Found<'a> {
     store: StoreId,
     batch: Batch,
     problems: u64,
+    is_kept: bool,
     emit: &'a mut dyn FnMut(Batch),
 }
 
@@ -39,13 +41,23 @@ impl<'a> Found<'a> {
     /// Collects for one store; `emit` takes the batches.
     pub fn new(source: &str, path: &str, emit: &'a mut dyn FnMut(Batch)) -> Self {
         let store = StoreId::of_file(source, path);
-        Self { store, batch: Batch::default(), problems: 0, emit }
+        Self { store, batch: Batch::default(), problems: 0, is_kept: true, emit }
     }
 
     /// The source id, shared by every fact of the store.
     #[must_use]
     pub fn source(&self) -> Text {
         Arc::clone(&self.store.source)
+    }
+
+    /// Says that what is found is not kept beyond one report of files.
+    pub(crate) const fn keep_nothing(&mut self) {
+        self.is_kept = false;
+    }
+
+    /// By what telemetry would tell of a call. Only an account that is kept hears of telemetry.
+    pub(crate) fn twin(&self, twin: impl FnOnce() -> Key) -> Option<Twin> {
+        self.is_kept.then(|| Twin::Covers(twin()))
     }
 
     /// One model call. A copy right behind another of the same call takes its place, or none: streamed
@@ -60,7 +72,7 @@ impl<'a> Found<'a> {
             if is_better {
                 **last = call;
             }
-            if one != other {
+            if one != other && self.is_kept {
                 self.batch.copies.push((key, if is_better { one } else { other }));
             }
             return;

@@ -24,7 +24,7 @@ use trueup_core::{
 
 use crate::agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
 use crate::found::Found;
-use crate::json;
+use crate::json::{self, objects};
 use crate::lines::Line;
 use crate::lossy::{Count, List, Object, Str, Time};
 use crate::uuid::is_uuid;
@@ -87,53 +87,46 @@ impl Agent for GeminiCli {
     }
 }
 
-/// One line, or a whole document: what is said of the chat, or one message.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
-struct Record<'a> {
-    session_id: Str<'a>,
-    start_time: Time,
-    messages: List<Message<'a>>,
-    #[serde(rename = "$set")]
-    set: Object<Update<'a>>,
-    // What a message in a line of its own says: see `Message`.
-    id: Str<'a>,
-    r#type: Str<'a>,
-    timestamp: Time,
-    model: Str<'a>,
-    tokens: Object<Usage>,
-}
+objects! {
+    /// One line, or a whole document: what is said of the chat, or one message.
+    struct Record<'a> {
+        session_id: Str<'a> = "sessionId",
+        start_time: Time = "startTime",
+        messages: List<Message<'a>> = "messages",
+        set: Object<Update<'a>> = "$set",
+        // What a message in a line of its own says: see `Message`.
+        id: Str<'a> = "id",
+        r#type: Str<'a> = "type",
+        timestamp: Time = "timestamp",
+        model: Str<'a> = "model",
+        tokens: Object<Usage> = "tokens",
+    }
 
-/// What is said of the chat later on.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
-struct Update<'a> {
-    session_id: Str<'a>,
-    messages: List<Message<'a>>,
-}
+    /// What is said of the chat later on.
+    struct Update<'a> {
+        session_id: Str<'a> = "sessionId",
+        messages: List<Message<'a>> = "messages",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Message<'a> {
-    id: Str<'a>,
-    r#type: Str<'a>,
-    timestamp: Time,
-    model: Str<'a>,
-    tokens: Object<Usage>,
-}
+    struct Message<'a> {
+        id: Str<'a> = "id",
+        r#type: Str<'a> = "type",
+        timestamp: Time = "timestamp",
+        model: Str<'a> = "model",
+        tokens: Object<Usage> = "tokens",
+    }
 
-/// The counts of Gemini's API by the CLI's names: the prompt (cached tokens included), the answer, what of
-/// the prompt came from a cache, thoughts beside the answer, and results of built-in tools beside the
-/// prompt.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Usage {
-    input: Count,
-    output: Count,
-    cached: Count,
-    thoughts: Count,
-    tool: Count,
-    total: Count,
+    /// The counts of Gemini's API by the CLI's names: the prompt (cached tokens included), the answer, what of
+    /// the prompt came from a cache, thoughts beside the answer, and results of built-in tools beside the
+    /// prompt.
+    struct Usage {
+        input: Count = "input",
+        output: Count = "output",
+        cached: Count = "cached",
+        thoughts: Count = "thoughts",
+        tool: Count = "tool",
+        total: Count = "total",
+    }
 }
 
 impl Usage {

@@ -10,7 +10,6 @@ use std::sync::LazyLock;
 
 use memchr::memchr;
 use memchr::memmem::Finder;
-use serde::Deserialize;
 use trueup_core::ProblemKind;
 
 use crate::agent::Decoder;
@@ -73,7 +72,8 @@ impl<'a> Line<'a> {
     }
 
     /// Reads it as JSON; what `T` keeps is borrowed.
-    pub(crate) fn parse<T: Deserialize<'a>>(&self) -> Result<T, json::Error> {
+    #[inline]
+    pub(crate) fn parse<T: json::Read<'a>>(&self) -> Result<T, json::Error> {
         json::from_slice(self.bytes)
     }
 }

@@ -6,14 +6,9 @@
 //! {"input":-5,"output":10.9,"cacheRead":null,"cacheWrite":"3","model":{"id":"x"}}
 //! ```
 
-use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use trueup_core::{NanoUsd, TOKENS_MAX, UnixMs};
+
+use crate::json::{self, Error, Fields, Read, Reader, Word};
 
 /// A count of tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -93,21 +88,44 @@ impl Count {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Number(pub(crate) Count);
 
-/// A text; `None` for anything else.
+/// A text; nothing for anything else. Whether its bytes stand for characters is found out when it is
+/// asked for: most are only compared, or not looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Str<'a>(pub(crate) Option<Cow<'a, str>>);
+pub(crate) enum Str<'a> {
+    #[default]
+    None,
+    Bytes(&'a [u8]),
+    Unescaped(String),
+}
 
 impl Str<'_> {
+    /// The text.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Bytes(bytes) => str::from_utf8(bytes).ok(),
+            Self::Unescaped(text) => Some(text),
+        }
+    }
+
     /// The text, where there is one that is not blank.
     pub(crate) fn filled(&self) -> Option<&str> {
-        self.0.as_deref().filter(|text| !text.trim_start().is_empty())
+        self.text().filter(|text| !text.trim_start().is_empty())
     }
 
     /// Whether it is exactly this.
     pub(crate) fn is(&self, text: &str) -> bool {
-        self.0.as_deref() == Some(text)
+        match self {
+            Self::None => false,
+            Self::Bytes(bytes) => *bytes == text.as_bytes(),
+            Self::Unescaped(own) => own == text,
+        }
     }
 }
+
+/// A field that nobody asks for, declared because it stands between others.
+#[derive(Debug, Default)]
+pub(crate) struct Ignored;
 
 /// A truth value; `false` for anything else.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -149,9 +167,9 @@ pub(crate) struct Usd(pub(crate) Option<NanoUsd>);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Millipercent(pub(crate) Option<u32>);
 
-/// One visitor for all: a type says what it makes of each kind of value.
-trait FromAny<'de>: Sized + Default {
-    fn from_text(_text: Cow<'de, str>) -> Self {
+/// One way to read for all: a type says what it makes of each kind of value.
+trait FromAny: Default {
+    fn from_text(_text: &str) -> Self {
         Self::default()
     }
     fn from_u64(_number: u64) -> Self {
@@ -168,48 +186,29 @@ trait FromAny<'de>: Sized + Default {
     }
 }
 
-struct Any<T>(PhantomData<T>);
-
-impl<'de, T: FromAny<'de>> Visitor<'de> for Any<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<T, E> {
-        Ok(T::from_text(Cow::Borrowed(text)))
-    }
-    fn visit_str<E>(self, text: &str) -> Result<T, E> {
-        Ok(T::from_text(Cow::Owned(text.to_owned())))
-    }
-    fn visit_u64<E>(self, number: u64) -> Result<T, E> {
-        Ok(T::from_u64(number))
-    }
-    fn visit_i64<E>(self, number: i64) -> Result<T, E> {
-        Ok(T::from_i64(number))
-    }
-    fn visit_f64<E>(self, number: f64) -> Result<T, E> {
-        Ok(T::from_f64(number))
-    }
-    fn visit_bool<E>(self, value: bool) -> Result<T, E> {
-        Ok(T::from_bool(value))
-    }
-    fn visit_unit<E>(self) -> Result<T, E> {
-        Ok(T::default())
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(T::default())
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<T, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(T::default())
-    }
+fn any<T: FromAny>(reader: &mut Reader<'_>) -> Result<T, Error> {
+    Ok(match reader.peek() {
+        Some(b'"') => reader.text()?.read().map_or_else(T::default, |text| T::from_text(&text)),
+        Some(b'-' | b'0'..=b'9') => match reader.number().value()? {
+            json::Number::Natural(number) => T::from_u64(number),
+            json::Number::Integer(number) => T::from_i64(number),
+            json::Number::Float(number) => T::from_f64(number),
+        },
+        Some(b'{' | b'[') | None => {
+            reader.skip()?;
+            T::default()
+        }
+        Some(_) => match reader.word()? {
+            Word::Null => T::default(),
+            Word::True => T::from_bool(true),
+            Word::False => T::from_bool(false),
+        },
+    })
 }
 
-impl FromAny<'_> for Count {
-    fn from_text(text: Cow<'_, str>) -> Self {
-        Self::of_str(&text)
+impl FromAny for Count {
+    fn from_text(text: &str) -> Self {
+        Self::of_str(text)
     }
     fn from_u64(number: u64) -> Self {
         Self::of_u64(number)
@@ -222,7 +221,7 @@ impl FromAny<'_> for Count {
     }
 }
 
-impl FromAny<'_> for Number {
+impl FromAny for Number {
     fn from_u64(number: u64) -> Self {
         Self(Count::of_u64(number))
     }
@@ -234,26 +233,20 @@ impl FromAny<'_> for Number {
     }
 }
 
-impl<'de: 'a, 'a> FromAny<'de> for Str<'a> {
-    fn from_text(text: Cow<'de, str>) -> Self {
-        Self(Some(text))
-    }
-}
-
-impl FromAny<'_> for Flag {
+impl FromAny for Flag {
     fn from_bool(value: bool) -> Self {
         Self(value)
     }
 }
 
-impl FromAny<'_> for Truth {
+impl FromAny for Truth {
     fn from_bool(value: bool) -> Self {
         Self(Some(value))
     }
 }
 
-impl FromAny<'_> for Millipercent {
-    fn from_text(text: Cow<'_, str>) -> Self {
+impl FromAny for Millipercent {
+    fn from_text(text: &str) -> Self {
         text.trim().parse().map_or(Self(None), Self::from_f64)
     }
     fn from_u64(number: u64) -> Self {
@@ -269,10 +262,10 @@ impl FromAny<'_> for Millipercent {
     }
 }
 
-impl FromAny<'_> for Time {
-    fn from_text(text: Cow<'_, str>) -> Self {
+impl FromAny for Time {
+    fn from_text(text: &str) -> Self {
         let number = || text.parse().ok().map(UnixMs::from_epoch_number);
-        Self(UnixMs::parse_rfc3339(&text).or_else(number))
+        Self(UnixMs::parse_rfc3339(text).or_else(number))
     }
     fn from_u64(number: u64) -> Self {
         i64::try_from(number).map_or(Self(None), Self::from_i64)
@@ -290,125 +283,97 @@ impl FromAny<'_> for Time {
     }
 }
 
-macro_rules! deserialize_from_any {
-    ($($name:ident),+) => {$(
-        impl<'de> Deserialize<'de> for $name {
+macro_rules! read_from_any {
+    ($($name:ident $(<$life:lifetime>)?),+) => {$(
+        impl<'de $(: $life, $life)?> Read<'de> for $name $(<$life>)? {
             #[inline]
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(Any(PhantomData))
+            fn read(&mut self, reader: &mut Reader<'de>) -> Result<(), Error> {
+                *self = any(reader)?;
+                Ok(())
             }
         }
     )+};
 }
 
-deserialize_from_any!(Count, Number, Flag, Truth, Time, Millipercent);
+read_from_any!(Count, Number, Flag, Truth, Time, Millipercent);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
+impl<'de: 'a, 'a> Read<'de> for Str<'a> {
     #[inline]
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Any(PhantomData))
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Map<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(|value| Object(Some(value)))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Object<T>, A::Error> {
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Object(None))
-            }
-            fn visit_str<E>(self, _: &str) -> Result<Object<T>, E> {
-                Ok(Object(None))
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<Object<T>, E> {
-                Ok(Object(None))
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Object<T>, E> {
-                Ok(Object(None))
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Object<T>, E> {
-                Ok(Object(None))
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Object<T>, E> {
-                Ok(Object(None))
-            }
-            fn visit_unit<E>(self) -> Result<Object<T>, E> {
-                Ok(Object(None))
-            }
+    fn read(&mut self, reader: &mut Reader<'de>) -> Result<(), Error> {
+        *self = Self::None;
+        if reader.peek() != Some(b'"') {
+            return reader.skip();
         }
-        deserializer.deserialize_any(Map(PhantomData))
+        let text = reader.text()?;
+        *self = if text.has_escapes() {
+            text.unescaped().map_or(Self::None, Self::Unescaped)
+        } else {
+            Self::Bytes(text.bytes)
+        };
+        Ok(())
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Seq<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Seq<T> {
-            type Value = List<T>;
+impl Read<'_> for Ignored {
+    #[inline]
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
+        reader.skip()
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<T>, A::Error> {
-                let mut objects = Vec::new();
-                while let Some(element) = list.next_element::<Object<T>>()? {
-                    objects.extend(element.0);
-                }
-                Ok(List(objects))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<List<T>, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(List(Vec::new()))
-            }
-            fn visit_str<E>(self, _: &str) -> Result<List<T>, E> {
-                Ok(List(Vec::new()))
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<List<T>, E> {
-                Ok(List(Vec::new()))
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<List<T>, E> {
-                Ok(List(Vec::new()))
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<List<T>, E> {
-                Ok(List(Vec::new()))
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<List<T>, E> {
-                Ok(List(Vec::new()))
-            }
-            fn visit_unit<E>(self) -> Result<List<T>, E> {
-                Ok(List(Vec::new()))
-            }
+impl<'de, T: Fields<'de>> Read<'de> for Object<T> {
+    #[inline]
+    fn read(&mut self, reader: &mut Reader<'de>) -> Result<(), Error> {
+        if reader.peek() == Some(b'{') {
+            return reader.fields(self.0.insert(T::default()));
         }
-        deserializer.deserialize_any(Seq(PhantomData))
+        self.0 = None;
+        reader.skip()
     }
 }
 
-impl<'de> Deserialize<'de> for Usd {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl<'de, T: Fields<'de>> Read<'de> for List<T> {
+    fn read(&mut self, reader: &mut Reader<'de>) -> Result<(), Error> {
+        self.0.clear();
+        if reader.peek() != Some(b'[') {
+            return reader.skip();
+        }
+        reader.elements(|reader| {
+            let mut object = Object(None);
+            object.read(reader)?;
+            self.0.extend(object.0);
+            Ok(())
+        })
+    }
+}
+
+impl Read<'_> for Usd {
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
         // The digits as written: a float would round them.
-        deserializer.deserialize_newtype_struct("Usd", Any(PhantomData))
+        *self = match reader.peek() {
+            Some(b'-' | b'0'..=b'9') => Self::of_digits(reader.number().text),
+            _ => any(reader)?,
+        };
+        Ok(())
     }
 }
 
-impl FromAny<'_> for Usd {
-    fn from_text(text: Cow<'_, str>) -> Self {
-        Self(text.parse().ok())
+impl Usd {
+    fn of_digits(digits: &[u8]) -> Self {
+        Self(str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()))
+    }
+}
+
+impl FromAny for Usd {
+    fn from_text(text: &str) -> Self {
+        Self::of_digits(text.as_bytes())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json;
+    use crate::json::objects;
 
     fn count(json: &str) -> Count {
         json::from_slice(json.as_bytes()).unwrap()
@@ -435,10 +400,11 @@ mod tests {
 
     #[test]
     fn objects_lists_times_and_amounts_take_any_value() {
-        #[derive(Debug, Deserialize, PartialEq, Eq)]
-        struct One {
-            #[serde(default)]
-            a: Count,
+        objects! {
+            #[derive(PartialEq, Eq)]
+            struct One {
+                a: Count = "a",
+            }
         }
         let object =
             |json: &'static str| json::from_slice::<Object<One>>(json.as_bytes()).unwrap().0;

@@ -151,6 +151,9 @@ fn read_or_report(
     let path = store.path.to_string_lossy();
     let mut emit = |batch| emit(batch);
     let mut found = Found::new(store.source, &path, &mut emit);
+    if !positions.are_kept() {
+        found.keep_nothing();
+    }
     let bytes = match read_store(agent, store, positions, room, &mut found) {
         Ok(bytes) => bytes,
         // Agents delete and rotate files: one that is gone has no problem.
@@ -223,7 +226,9 @@ fn read_lines(
     if is_known && start == 0 {
         found.restart();
     }
-    file.seek(SeekFrom::Start(start))?;
+    if start > 0 {
+        file.seek(SeekFrom::Start(start))?;
+    }
     let source = (&file).take(stamp.size_bytes.saturating_sub(start));
     let mut decoder = agent.decoder(store, &from.state);
     decoder.expect(&room.indexes.session_kinds(agent, store));

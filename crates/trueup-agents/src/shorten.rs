@@ -11,7 +11,7 @@
 
 use std::io::{self, Read};
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use crate::chunks::each_chunk;
 
@@ -27,7 +27,7 @@ pub(crate) struct Shortened {
     bytes: Vec<u8>,
     /// The text that is open.
     text: Option<Text>,
-    /// Whether the last byte was a backslash that stands for the next.
+    /// Whether the last byte was a backslash that belongs to the next.
     is_escape: bool,
     is_too_long: bool,
 }
@@ -50,17 +50,18 @@ impl Shortened {
     /// Takes the next bytes of the record.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.is_too_long {
-            // Up to the next byte that means something, it included.
-            let mark = match self.text {
-                _ if self.is_escape => Some(0),
-                Some(_) => memchr2(b'"', b'\\', bytes),
-                None => memchr(b'"', bytes),
-            };
-            let (run, rest) = bytes.split_at(mark.map_or(bytes.len(), |at| at + 1));
-            self.bytes.extend_from_slice(run);
-            let mark = mark.filter(|_| !self.is_escape).and_then(|_| run.last());
-            self.is_escape = mark == Some(&b'\\');
-            self.close_or_open(mark == Some(&b'"'));
+            let quote = memchr(b'"', bytes);
+            let before = bytes.get(..quote.unwrap_or(bytes.len())).unwrap_or_default();
+            let escapes = before.iter().rev().take_while(|byte| **byte == b'\\').count();
+            // The first of them may be one that stands for itself.
+            let is_escape = (escapes % 2 == 1) != (self.is_escape && escapes == before.len());
+            let is_escape = is_escape && self.text.is_some();
+            let (run, rest) = bytes.split_at(quote.map_or(bytes.len(), |at| at + 1));
+            if self.text.is_none_or(|text| !text.is_left_out) {
+                self.bytes.extend_from_slice(run);
+            }
+            self.is_escape = is_escape && quote.is_none();
+            self.close_or_open(!is_escape && quote.is_some());
             bytes = rest;
         }
     }

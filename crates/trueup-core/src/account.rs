@@ -19,7 +19,7 @@ use crate::{
 pub struct Account {
     /// The first row of each key; further variants of it follow by `Row::next`.
     by_key: HashMap<Key, u32, BuildHasherDefault<KeyHasher>>,
-    rows: Vec<Row>,
+    rows: Rows,
     series: Names<Arc<Series>>,
     sessions: Names<(Text, Text)>,
     /// Claimed runs, by their keys.
@@ -55,10 +55,50 @@ struct Row {
     is_displaced: bool,
 }
 
+/// Rows by their number, in chunks: one piece would be copied whenever it grows, and double.
+#[derive(Debug, Default)]
+struct Rows(Vec<Vec<Row>>);
+
+impl Rows {
+    const CHUNK: usize = 1_024;
+
+    fn get(&self, place: u32) -> Option<&Row> {
+        let place = place as usize;
+        self.0.get(place / Self::CHUNK)?.get(place % Self::CHUNK)
+    }
+
+    fn get_mut(&mut self, place: u32) -> Option<&mut Row> {
+        let place = place as usize;
+        self.0.get_mut(place / Self::CHUNK)?.get_mut(place % Self::CHUNK)
+    }
+
+    /// The number of the next row.
+    fn next(&self) -> u32 {
+        let full = self.0.len().saturating_sub(1) * Self::CHUNK;
+        index(full + self.0.last().map_or(0, Vec::len))
+    }
+
+    fn push(&mut self, row: Row) {
+        match self.0.last_mut() {
+            Some(chunk) if chunk.len() < Self::CHUNK => chunk.push(row),
+            _ => {
+                let mut chunk = Vec::with_capacity(Self::CHUNK);
+                chunk.push(row);
+                self.0.push(chunk);
+            }
+        }
+    }
+
+    /// The rows that count.
+    fn counted(&self) -> impl Iterator<Item = &Row> {
+        self.0.iter().flatten().filter(|row| !row.is_displaced)
+    }
+}
+
 /// Values by number, and back.
 #[derive(Debug)]
 struct Names<T> {
-    numbers: HashMap<T, u32>,
+    numbers: HashMap<T, u32, BuildHasherDefault<NameHasher>>,
     values: Vec<T>,
     /// The number that was asked for last.
     last: u32,
@@ -66,7 +106,7 @@ struct Names<T> {
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
-        Self { numbers: HashMap::new(), values: Vec::new(), last: 0 }
+        Self { numbers: HashMap::default(), values: Vec::new(), last: 0 }
     }
 }
 
@@ -112,6 +152,24 @@ impl Hasher for KeyHasher {
     }
 }
 
+/// Mixes the words of a name: quicker than what withstands those who choose names that collide, and nobody
+/// does so in their own account.
+#[derive(Debug, Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(size_of::<u64>()) {
+            let word = part.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte));
+            self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.rotate_left(26)
+    }
+}
+
 /// One counted call.
 #[derive(Debug, Clone, Copy)]
 pub struct Counted<'a> {
@@ -154,7 +212,7 @@ impl Account {
     }
 
     fn measured(&self) -> impl Iterator<Item = Counted<'_>> {
-        self.rows.iter().filter(|row| !row.is_displaced).filter_map(|row| {
+        self.rows.counted().filter_map(|row| {
             Some(Counted {
                 time: row.time,
                 series: self.series.value(row.series)?,
@@ -181,7 +239,7 @@ impl Account {
         if calls.is_empty() {
             return Vec::new();
         }
-        for row in self.rows.iter().filter(|row| !row.is_displaced) {
+        for row in self.rows.counted() {
             if let Some(calls) = calls.get_mut(&row.session) {
                 let used = (row.tokens.input, row.tokens.output);
                 calls.push(MeasuredCall { time: row.time, used });
@@ -232,14 +290,14 @@ impl Account {
     fn call(&mut self, call: &Call) {
         let ranks: Vec<_> = self
             .places(call.key)
-            .filter_map(|place| self.rows.get(place as usize))
+            .filter_map(|place| self.rows.get(place))
             .map(|row| (row.variant, row.rank))
             .collect();
         match settle(&ranks, call.variant, call.rank) {
             Verdict::Ignore => {}
             Verdict::Add => {
                 let mut row = self.row(call);
-                let place = index(self.rows.len());
+                let place = self.rows.next();
                 row.next = self.by_key.insert(call.key, place);
                 self.rows.push(row);
             }
@@ -252,13 +310,13 @@ impl Account {
             Verdict::ReplaceAll => {
                 let places: Vec<u32> = self.places(call.key).collect();
                 for place in places.iter().skip(1) {
-                    if let Some(row) = self.rows.get_mut(*place as usize) {
+                    if let Some(row) = self.rows.get_mut(*place) {
                         row.is_displaced = true;
                     }
                 }
                 if let Some(place) = places.first() {
                     self.put(*place, call);
-                    if let Some(row) = self.rows.get_mut(*place as usize) {
+                    if let Some(row) = self.rows.get_mut(*place) {
                         row.next = None;
                     }
                 }
@@ -269,12 +327,12 @@ impl Account {
     /// Where the counted copies of a key are.
     fn places(&self, key: Key) -> impl Iterator<Item = u32> {
         let first = self.by_key.get(&key).copied();
-        std::iter::successors(first, |place| self.rows.get(*place as usize)?.next)
+        std::iter::successors(first, |place| self.rows.get(*place)?.next)
     }
 
     fn put(&mut self, place: u32, call: &Call) {
         let mut new = self.row(call);
-        if let Some(row) = self.rows.get_mut(place as usize) {
+        if let Some(row) = self.rows.get_mut(place) {
             new.next = row.next;
             *row = new;
         }

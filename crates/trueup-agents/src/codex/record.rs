@@ -6,12 +6,12 @@
 use std::sync::LazyLock;
 
 use memchr::memmem::{self, Finder};
-use serde::Deserialize;
 use trueup_core::UnixMs;
 
 use super::counter::Counts;
+use crate::json::objects;
 use crate::lines::Line;
-use crate::lossy::{Count, Millipercent, Object, Str, Time};
+use crate::lossy::{Count, Ignored, Millipercent, Object, Str, Time};
 
 /// Records that are read.
 const RECORDS: [&[u8]; 5] =
@@ -63,31 +63,29 @@ pub(super) fn time(line: &Line<'_>) -> Option<UnixMs> {
     UnixMs::parse_rfc3339(str::from_utf8(line.opening().own_text(&NAME)?).ok()?)
 }
 
-/// One line, of a rollout (with a payload) or of `codex exec --json`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub(super) struct Record<'a> {
-    pub(super) r#type: Str<'a>,
-    timestamp: Time,
-    created_at: Time,
-    #[serde(rename = "createdAt")]
-    created_at_camel: Time,
-    pub(super) payload: Object<Payload<'a>>,
-    pub(super) thread_id: Str<'a>,
-    model: Str<'a>,
-    // Boxed, as few lines have them, and all lines move what has room for them.
-    usage: Object<Box<Usage>>,
-    data: Object<Box<Wrapped<'a>>>,
-    result: Object<Box<Wrapped<'a>>>,
-    response: Object<Box<Wrapped<'a>>>,
-}
+objects! {
+    /// One line, of a rollout (with a payload) or of `codex exec --json`.
+    pub(super) struct Record<'a> {
+        timestamp: Time = "timestamp",
+        _ordinal: Ignored = "ordinal",
+        pub(super) r#type: Str<'a> = "type",
+        pub(super) payload: Object<Payload<'a>> = "payload",
+        pub(super) thread_id: Str<'a> = "thread_id",
+        created_at: Time = "created_at",
+        created_at_camel: Time = "createdAt",
+        model: Str<'a> = "model",
+        // Boxed, as few lines have them.
+        usage: Object<Box<Usage>> = "usage",
+        data: Object<Box<Wrapped<'a>>> = "data",
+        result: Object<Box<Wrapped<'a>>> = "result",
+        response: Object<Box<Wrapped<'a>>> = "response",
+    }
 
-/// Where other writers put the usage of a stream's line.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Wrapped<'a> {
-    model: Str<'a>,
-    usage: Object<Usage>,
+    /// Where other writers put the usage of a stream's line.
+    struct Wrapped<'a> {
+        model: Str<'a> = "model",
+        usage: Object<Usage> = "usage",
+    }
 }
 
 impl<'a> Record<'a> {
@@ -112,34 +110,34 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The payloads of all lines that are read, in one.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub(super) struct Payload<'a> {
-    /// Of events.
-    pub(super) r#type: Str<'a>,
-    // Of `session_meta`. Its `session_id` is the root's, in sub-agents: not read.
-    pub(super) id: Str<'a>,
-    pub(super) timestamp: Time,
-    pub(super) cwd: Str<'a>,
-    pub(super) model_provider: Str<'a>,
-    pub(super) forked_from_id: Str<'a>,
-    parent_thread_id: Str<'a>,
-    source: Object<Source<'a>>,
-    // Of `turn_context`.
-    pub(super) turn_id: Str<'a>,
-    pub(super) service_tier: Str<'a>,
-    model: Str<'a>,
-    model_name: Str<'a>,
-    metadata: Object<Box<Wrapped<'a>>>,
-    // Of `token_count`.
-    pub(super) info: Object<Info<'a>>,
-    pub(super) rate_limits: Object<RateLimits<'a>>,
-    // Of `thread_settings_applied`.
-    pub(super) thread_settings: Object<ThreadSettings<'a>>,
-    // Of `token_usage_record`, whose running totals are not read.
-    pub(super) response_id: Str<'a>,
-    pub(super) usage: Object<Box<Usage>>,
+objects! {
+    /// The payloads of all lines that are read, in one.
+    pub(super) struct Payload<'a> {
+        /// Of events.
+        pub(super) r#type: Str<'a> = "type",
+        // Of `token_count`.
+        pub(super) info: Object<Info<'a>> = "info",
+        pub(super) rate_limits: Object<RateLimits<'a>> = "rate_limits",
+        // Of `session_meta`. Its `session_id` is the root's, in sub-agents: not read.
+        pub(super) id: Str<'a> = "id",
+        pub(super) timestamp: Time = "timestamp",
+        pub(super) cwd: Str<'a> = "cwd",
+        pub(super) model_provider: Str<'a> = "model_provider",
+        pub(super) forked_from_id: Str<'a> = "forked_from_id",
+        parent_thread_id: Str<'a> = "parent_thread_id",
+        source: Object<Source<'a>> = "source",
+        // Of `turn_context`.
+        pub(super) turn_id: Str<'a> = "turn_id",
+        pub(super) service_tier: Str<'a> = "service_tier",
+        model: Str<'a> = "model",
+        model_name: Str<'a> = "model_name",
+        metadata: Object<Box<Wrapped<'a>>> = "metadata",
+        // Of `thread_settings_applied`.
+        pub(super) thread_settings: Object<ThreadSettings<'a>> = "thread_settings",
+        // Of `token_usage_record`, whose running totals are not read.
+        pub(super) response_id: Str<'a> = "response_id",
+        pub(super) usage: Object<Box<Usage>> = "usage",
+    }
 }
 
 impl Payload<'_> {
@@ -162,47 +160,39 @@ impl Payload<'_> {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Source<'a> {
-    subagent: Object<Subagent<'a>>,
-}
+objects! {
+    struct Source<'a> {
+        subagent: Object<Subagent<'a>> = "subagent",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Subagent<'a> {
-    thread_spawn: Object<ThreadSpawn<'a>>,
-}
+    struct Subagent<'a> {
+        thread_spawn: Object<ThreadSpawn<'a>> = "thread_spawn",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct ThreadSpawn<'a> {
-    parent_thread_id: Str<'a>,
-}
+    struct ThreadSpawn<'a> {
+        parent_thread_id: Str<'a> = "parent_thread_id",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub(super) struct Info<'a> {
-    pub(super) total_token_usage: Object<Usage>,
-    pub(super) last_token_usage: Object<Usage>,
-    pub(super) model: Str<'a>,
-    pub(super) model_name: Str<'a>,
-}
+    pub(super) struct Info<'a> {
+        pub(super) total_token_usage: Object<Usage> = "total_token_usage",
+        pub(super) last_token_usage: Object<Usage> = "last_token_usage",
+        _window: Ignored = "model_context_window",
+        pub(super) model: Str<'a> = "model",
+        pub(super) model_name: Str<'a> = "model_name",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub(super) struct ThreadSettings<'a> {
-    pub(super) model: Str<'a>,
-    pub(super) service_tier: Str<'a>,
-}
+    pub(super) struct ThreadSettings<'a> {
+        pub(super) model: Str<'a> = "model",
+        pub(super) service_tier: Str<'a> = "service_tier",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub(super) struct RateLimits<'a> {
-    pub(super) limit_id: Str<'a>,
-    pub(super) primary: Object<Window>,
-    pub(super) secondary: Object<Window>,
-    pub(super) plan_type: Str<'a>,
+    pub(super) struct RateLimits<'a> {
+        pub(super) limit_id: Str<'a> = "limit_id",
+        pub(super) primary: Object<Window> = "primary",
+        pub(super) secondary: Object<Window> = "secondary",
+        _credits: Ignored = "credits",
+        pub(super) plan_type: Str<'a> = "plan_type",
+    }
 }
 
 impl RateLimits<'_> {
@@ -213,32 +203,30 @@ impl RateLimits<'_> {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Window {
-    pub(super) used_percent: Millipercent,
-    #[serde(rename = "window_minutes")]
-    pub(super) minutes: Count,
-    pub(super) resets_at: Time,
-    pub(super) resets_in_seconds: Count,
-}
+objects! {
+    pub(super) struct Window {
+        pub(super) used_percent: Millipercent = "used_percent",
+        pub(super) minutes: Count = "window_minutes",
+        pub(super) resets_at: Time = "resets_at",
+        pub(super) resets_in_seconds: Count = "resets_in_seconds",
+    }
 
-/// Usage under its own names and those that other writers of streams give it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Usage {
-    input_tokens: Count,
-    prompt_tokens: Count,
-    input: Count,
-    cached_input_tokens: Count,
-    cache_read_input_tokens: Count,
-    cached_tokens: Count,
-    cache_write_input_tokens: Count,
-    output_tokens: Count,
-    completion_tokens: Count,
-    output: Count,
-    reasoning_output_tokens: Count,
-    reasoning_tokens: Count,
+    /// Usage under its own names and those that other writers of streams give it.
+    pub(super) struct Usage {
+        input_tokens: Count = "input_tokens",
+        cached_input_tokens: Count = "cached_input_tokens",
+        output_tokens: Count = "output_tokens",
+        cache_write_input_tokens: Count = "cache_write_input_tokens",
+        reasoning_output_tokens: Count = "reasoning_output_tokens",
+        _total: Ignored = "total_tokens",
+        prompt_tokens: Count = "prompt_tokens",
+        input: Count = "input",
+        cache_read_input_tokens: Count = "cache_read_input_tokens",
+        cached_tokens: Count = "cached_tokens",
+        completion_tokens: Count = "completion_tokens",
+        output: Count = "output",
+        reasoning_tokens: Count = "reasoning_tokens",
+    }
 }
 
 impl Usage {

@@ -1,29 +1,31 @@
 //! The words of JSON: where each begins and ends, found without copying it.
 
+use std::borrow::Cow;
+
 use memchr::memchr;
 
-use super::{Error, Fault};
+use super::{Error, Fault, Fields};
 
 /// Values inside of each other that are read. Records nest a handful deep; deeper ones are no records.
 pub(super) const DEPTH_MAX: u8 = 64;
 
 /// Stands somewhere in a value.
-pub(super) struct Reader<'de> {
+pub(crate) struct Reader<'de> {
     /// What is left.
-    pub(super) rest: &'de [u8],
+    pub(crate) rest: &'de [u8],
     /// Objects and lists that are open.
     depth: u8,
 }
 
 impl<'de> Reader<'de> {
     /// Stands before all of `rest`.
-    pub(super) const fn new(rest: &'de [u8]) -> Self {
+    pub(crate) const fn new(rest: &'de [u8]) -> Self {
         Self { rest, depth: 0 }
     }
 
     /// The next byte that is not blank; it is not taken.
     #[inline]
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = self.rest {
             self.rest = rest;
         }
@@ -32,11 +34,11 @@ impl<'de> Reader<'de> {
 
     /// Takes the byte that [`Self::peek`] has shown.
     #[inline]
-    pub(super) fn take(&mut self) {
+    pub(crate) fn take(&mut self) {
         self.rest = self.rest.get(1..).unwrap_or_default();
     }
 
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), Error> {
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Error> {
         match self.peek() {
             Some(found) if found == byte => {
                 self.take();
@@ -49,7 +51,7 @@ impl<'de> Reader<'de> {
 
     /// Takes a text and both its quotes.
     #[inline]
-    pub(super) fn text(&mut self) -> Result<Text<'de>, Error> {
+    pub(crate) fn text(&mut self) -> Result<Text<'de>, Error> {
         self.expect(b'"')?;
         match plain_end(self.rest) {
             Some(end) => Ok(Text { bytes: self.take_to(end), is_plain: true }),
@@ -82,7 +84,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Takes a number.
-    pub(super) fn number(&mut self) -> Number<'de> {
+    pub(crate) fn number(&mut self) -> Digits<'de> {
         /// As many digits always fit into 64 bits.
         const DIGITS_MAX: usize = 19;
         let (mut value, mut end) = (0_u64, 0);
@@ -102,11 +104,11 @@ impl<'de> Reader<'de> {
         }
         let (text, rest) = self.rest.split_at(end);
         self.rest = rest;
-        Number { text, natural: is_natural.then_some(value) }
+        Digits { text, natural: is_natural.then_some(value) }
     }
 
     /// Takes a word.
-    pub(super) fn word(&mut self) -> Result<Word, Error> {
+    pub(crate) fn word(&mut self) -> Result<Word, Error> {
         let words: [(&[u8], Word); 3] =
             [(b"null", Word::Null), (b"true", Word::True), (b"false", Word::False)];
         for (text, word) in words {
@@ -120,7 +122,7 @@ impl<'de> Reader<'de> {
 
     /// Takes a value that nobody asks for.
     #[inline]
-    pub(super) fn skip(&mut self) -> Result<(), Error> {
+    pub(crate) fn skip(&mut self) -> Result<(), Error> {
         match self.peek() {
             Some(b'"') => self.text().map(|_| ()),
             Some(b'{' | b'[') => self.skip_nested(),
@@ -153,36 +155,76 @@ impl<'de> Reader<'de> {
         Err(Error::new(Fault::End))
     }
 
-    /// Takes an object or a list: `open` hands its parts to a visitor.
-    pub(super) fn nested<T>(
+    /// Takes an object: hands the value of each of its fields to `object`.
+    #[inline]
+    pub(crate) fn fields(&mut self, object: &mut impl Fields<'de>) -> Result<(), Error> {
+        self.nested(b'}', |reader| {
+            if !object.in_order(reader)? {
+                return Ok(false);
+            }
+            let name = reader.text()?;
+            reader.expect(b':')?;
+            if name.has_escapes() {
+                object.field(name.unescaped().unwrap_or_default().as_bytes(), reader)?;
+            } else {
+                object.field(name.bytes, reader)?;
+            }
+            reader.has_another(b'}')
+        })
+    }
+
+    /// Takes a list: `each` takes its elements.
+    pub(crate) fn elements(
         &mut self,
-        open: impl FnOnce(&mut Self) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        mut each: impl FnMut(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.nested(b']', |reader| {
+            each(reader)?;
+            reader.has_another(b']')
+        })
+    }
+
+    /// Takes an object or a list: `part` takes a part, and says whether another follows.
+    #[inline]
+    fn nested(
+        &mut self,
+        close: u8,
+        mut part: impl FnMut(&mut Self) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
         if self.depth == DEPTH_MAX {
             return Err(Error::new(Fault::Depth));
         }
         self.take();
+        if self.peek() == Some(close) {
+            self.take();
+            return Ok(());
+        }
         self.depth += 1;
-        let value = open(self);
+        while part(self)? {}
         self.depth -= 1;
-        value
+        Ok(())
+    }
+
+    /// Whether the field of this name, written with its quotes and its colon, comes now; it is taken.
+    #[inline]
+    pub(crate) fn is_field(&mut self, name: &[u8]) -> bool {
+        let rest = self.rest.strip_prefix(name);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
     }
 
     /// Moves on to the next part of an object or a list; `false` behind the last.
     #[inline]
-    pub(super) fn has_next(&mut self, is_first: &mut bool, close: u8) -> Result<bool, Error> {
-        match self.peek() {
-            Some(byte) if byte == close => {
-                self.take();
-                Ok(false)
-            }
-            Some(b',') if !*is_first => {
-                self.take();
-                Ok(true)
-            }
-            Some(_) if std::mem::take(is_first) => Ok(true),
-            Some(_) => Err(Error::new(Fault::Syntax)),
-            None => Err(Error::new(Fault::End)),
+    pub(crate) fn has_another(&mut self, close: u8) -> Result<bool, Error> {
+        let found = self.peek();
+        if found == Some(b',') {
+            self.take();
+            Ok(true)
+        } else if found == Some(close) {
+            self.take();
+            Ok(false)
+        } else {
+            Err(Error::new(if found.is_some() { Fault::Syntax } else { Fault::End }))
         }
     }
 }
@@ -211,36 +253,74 @@ fn plain_end(bytes: &[u8]) -> Option<usize> {
 }
 
 /// A number as it is written.
-pub(super) struct Number<'de> {
-    pub(super) text: &'de [u8],
+pub(crate) struct Digits<'de> {
+    pub(crate) text: &'de [u8],
     /// Its value, where it is a natural number of not too many digits.
-    pub(super) natural: Option<u64>,
+    natural: Option<u64>,
+}
+
+/// What a number comes to.
+#[derive(Clone, Copy)]
+pub(crate) enum Number {
+    Natural(u64),
+    Integer(i64),
+    Float(f64),
+}
+
+impl Digits<'_> {
+    /// Its value.
+    #[inline]
+    pub(crate) fn value(&self) -> Result<Number, Error> {
+        self.natural.map_or_else(|| self.other(), |number| Ok(Number::Natural(number)))
+    }
+
+    fn other(&self) -> Result<Number, Error> {
+        let text = str::from_utf8(self.text).unwrap_or_default();
+        if let Ok(number) = text.parse() {
+            return Ok(Number::Integer(number));
+        }
+        match text.parse() {
+            Ok(number) => Ok(Number::Natural(number)),
+            Err(_) => text.parse().map(Number::Float).map_err(|_| Error::new(Fault::Syntax)),
+        }
+    }
 }
 
 /// A word that is a value.
 #[derive(Clone, Copy)]
-pub(super) enum Word {
+pub(crate) enum Word {
     Null,
     True,
     False,
 }
 
 /// A text as it is written.
-pub(super) struct Text<'de> {
-    pub(super) bytes: &'de [u8],
+pub(crate) struct Text<'de> {
+    pub(crate) bytes: &'de [u8],
     /// Whether it is known to have no escapes.
-    pub(super) is_plain: bool,
+    pub(crate) is_plain: bool,
 }
 
-impl Text<'_> {
+impl<'de> Text<'de> {
+    /// The text that it stands for; `None` where its bytes or escapes stand for no characters.
     #[inline]
-    pub(super) fn has_escapes(&self) -> bool {
+    pub(crate) fn read(&self) -> Option<Cow<'de, str>> {
+        if self.has_escapes() {
+            self.unescaped().map(Cow::Owned)
+        } else {
+            str::from_utf8(self.bytes).ok().map(Cow::Borrowed)
+        }
+    }
+
+    /// Whether it does not stand for itself.
+    #[inline]
+    pub(crate) fn has_escapes(&self) -> bool {
         !self.is_plain && memchr(b'\\', self.bytes).is_some()
     }
 
-    /// The text that it stands for; `None` where its bytes or escapes stand for no characters.
+    /// The text that a text with escapes stands for; `None` where they stand for no characters.
     #[cold]
-    pub(super) fn unescaped(&self) -> Option<String> {
+    pub(crate) fn unescaped(&self) -> Option<String> {
         serde_json::from_slice(&[b"\"", self.bytes, b"\""].concat()).ok()
     }
 }

@@ -14,31 +14,31 @@
 //!  "inputTokens":690,"outputTokens":66,"totalTokens":1090,"cacheRead":400,"cacheWrite":0}
 //! ```
 
-use serde::Deserialize;
 use trueup_core::{Key, NanoUsd, Origin, SessionTotal, Tokens, UnixMs};
 
 use super::SOURCE;
+use crate::json::objects;
 use crate::lossy::{Number, Str, Time, Truth, Usd};
 
-/// What we read of an entry; it also holds prompts and skills, which nobody needs.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
-pub(super) struct Entry<'a> {
-    session_id: Str<'a>,
-    parent_session_id: Str<'a>,
-    updated_at: Time,
-    started_at: Time,
-    ended_at: Time,
-    status: Str<'a>,
-    model_provider: Str<'a>,
-    model: Str<'a>,
-    input_tokens: Number,
-    output_tokens: Number,
-    cache_read: Number,
-    cache_write: Number,
-    total_tokens: Number,
-    total_tokens_fresh: Truth,
-    estimated_cost_usd: Usd,
+objects! {
+    /// What we read of an entry; it also holds prompts and skills, which nobody needs.
+    pub(super) struct Entry<'a> {
+        session_id: Str<'a> = "sessionId",
+        parent_session_id: Str<'a> = "parentSessionId",
+        updated_at: Time = "updatedAt",
+        started_at: Time = "startedAt",
+        ended_at: Time = "endedAt",
+        status: Str<'a> = "status",
+        model_provider: Str<'a> = "modelProvider",
+        model: Str<'a> = "model",
+        input_tokens: Number = "inputTokens",
+        output_tokens: Number = "outputTokens",
+        cache_read: Number = "cacheRead",
+        cache_write: Number = "cacheWrite",
+        total_tokens: Number = "totalTokens",
+        total_tokens_fresh: Truth = "totalTokensFresh",
+        estimated_cost_usd: Usd = "estimatedCostUsd",
+    }
 }
 
 impl Entry<'_> {

@@ -6,24 +6,23 @@
 //!  "session_key":"agent:main:main","entries":[{"sessionId":"3e5aebe9-…","inputTokens":690,…}]}
 //! ```
 
-use serde::Deserialize;
 use trueup_core::{ProblemKind, UnixMs};
 
 use super::entry::Entry;
 use crate::found::Found;
-use crate::json;
-use crate::lossy::{List, Str, Time};
+use crate::json::{self, objects};
+use crate::lossy::{List, Number, Str, Time};
 
 /// The layout that we know.
 const SCHEMA: u64 = 1;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Event<'a> {
-    schema: u64,
-    at: Time,
-    session_key: Str<'a>,
-    entries: List<Entry<'a>>,
+objects! {
+    struct Event<'a> {
+        schema: Number = "schema",
+        at: Time = "at",
+        session_key: Str<'a> = "session_key",
+        entries: List<Entry<'a>> = "entries",
+    }
 }
 
 /// Whether a file of the spool is an event that is whole: `<ms>-<pid>-<16 hex digits>.json`.
@@ -35,14 +34,15 @@ pub(super) fn is_event(name: &str) -> bool {
 /// Reads the claims of an event.
 pub(super) fn read(event: &[u8], modified: UnixMs, found: &mut Found<'_>) {
     match json::from_slice::<Event<'_>>(event) {
-        Ok(event) if event.schema == SCHEMA => {
+        Ok(event) if event.schema.0.or_zero() == SCHEMA => {
             let key = event.session_key.filled().unwrap_or_default();
             let at = event.at.0.unwrap_or(modified);
             let claims = event.entries.0.iter().filter_map(|entry| entry.claim(key, at));
             claims.for_each(|claim| found.claim(claim));
         }
         Ok(event) => {
-            let detail = format!("schema {} of trueup's hook is not known", event.schema);
+            let detail =
+                format!("schema {} of trueup's hook is not known", event.schema.0.or_zero());
             found.problem(ProblemKind::UnknownSchema, 0, detail);
         }
         Err(error) => found.problem(ProblemKind::NotJson, 0, error.to_string()),

@@ -27,8 +27,9 @@ use super::usage::Usage;
 use crate::agent::{Decoder, SessionKinds};
 use crate::found::Found;
 use crate::inspect::LineKind;
+use crate::json::objects;
 use crate::lines::Line;
-use crate::lossy::{Object, Str, Time};
+use crate::lossy::{Ignored, Object, Str, Time};
 use crate::scan::hash64;
 use crate::uuid::is_uuid;
 
@@ -36,48 +37,45 @@ use crate::uuid::is_uuid;
 /// Times only grow, so equal ones are neighbours.
 const ROWS_REMEMBERED: usize = 32;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
-struct Event<'a> {
-    r#type: Str<'a>,
-    id: Str<'a>,
-    timestamp: Time,
-    cwd: Str<'a>,
-    parent_session: Str<'a>,
-    custom_type: Str<'a>,
-    provider: Str<'a>,
-    model_id: Str<'a>,
-    data: Object<Choice<'a>>,
-    message: Object<Message<'a>>,
-}
+objects! {
+    struct Event<'a> {
+        r#type: Str<'a> = "type",
+        id: Str<'a> = "id",
+        _parent: Ignored = "parentId",
+        timestamp: Time = "timestamp",
+        cwd: Str<'a> = "cwd",
+        parent_session: Str<'a> = "parentSession",
+        custom_type: Str<'a> = "customType",
+        provider: Str<'a> = "provider",
+        model_id: Str<'a> = "modelId",
+        data: Object<Choice<'a>> = "data",
+        message: Object<Message<'a>> = "message",
+    }
 
-/// Of a `model-snapshot`: the model that answers from here on.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
-struct Choice<'a> {
-    provider: Str<'a>,
-    model_id: Str<'a>,
-}
+    /// Of a `model-snapshot`: the model that answers from here on.
+    struct Choice<'a> {
+        provider: Str<'a> = "provider",
+        model_id: Str<'a> = "modelId",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
-struct Message<'a> {
-    role: Str<'a>,
-    provider: Str<'a>,
-    response_model: Str<'a>,
-    model: Str<'a>,
-    model_id: Str<'a>,
-    response_id: Str<'a>,
-    usage: Object<Usage>,
-    stop_reason: Str<'a>,
-    timestamp: Time,
-    openclaw_delivery_mirror: Object<Mirror<'a>>,
-}
+    struct Message<'a> {
+        role: Str<'a> = "role",
+        _content: Ignored = "content",
+        _api: Ignored = "api",
+        provider: Str<'a> = "provider",
+        response_model: Str<'a> = "responseModel",
+        model: Str<'a> = "model",
+        model_id: Str<'a> = "modelId",
+        usage: Object<Usage> = "usage",
+        stop_reason: Str<'a> = "stopReason",
+        timestamp: Time = "timestamp",
+        response_id: Str<'a> = "responseId",
+        openclaw_delivery_mirror: Object<Mirror<'a>> = "openclawDeliveryMirror",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Mirror<'a> {
-    kind: Str<'a>,
+    struct Mirror<'a> {
+        kind: Str<'a> = "kind",
+    }
 }
 
 /// How close a copy is to the call that was made; see [`trueup_core::settle`].

@@ -9,76 +9,67 @@
 //! {"prompt_tokens":1020,"completion_tokens":52,"prompt_tokens_details":{"cached_tokens":400}}
 //! ```
 
-use serde::Deserialize;
 use trueup_core::{NanoUsd, Tokens};
 
-use crate::lossy::{Count, Number, Object, Usd};
+use crate::json::objects;
+use crate::lossy::{Count, Ignored, Number, Object, Usd};
 
-/// `message.usage`. Fields of one count stand together, the most trusted first.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Usage {
-    input: Number,
-    #[serde(rename = "inputTokens")]
-    input_tokens_camel: Number,
-    input_tokens: Number,
-    #[serde(rename = "promptTokens")]
-    prompt_tokens_camel: Number,
-    prompt_tokens: Number,
-    prompt_n: Number,
+objects! {
+    /// `message.usage`: OpenClaw's own names in its order, then those of others.
+    pub(super) struct Usage {
+        input: Number = "input",
+        output: Number = "output",
+        cache_read_camel: Number = "cacheRead",
+        cache_write_camel: Number = "cacheWrite",
+        /// The part of `cacheWrite` that lives one hour.
+        cache_write_1h: Number = "cacheWrite1h",
+        reasoning_tokens_camel: Number = "reasoningTokens",
+        total_tokens_camel: Number = "totalTokens",
+        cost: Object<Cost> = "cost",
 
-    output: Number,
-    #[serde(rename = "outputTokens")]
-    output_tokens_camel: Number,
-    output_tokens: Number,
-    #[serde(rename = "completionTokens")]
-    completion_tokens_camel: Number,
-    completion_tokens: Number,
-    predicted_n: Number,
+        input_tokens_camel: Number = "inputTokens",
+        input_tokens: Number = "input_tokens",
+        prompt_tokens_camel: Number = "promptTokens",
+        prompt_tokens: Number = "prompt_tokens",
+        prompt_n: Number = "prompt_n",
 
-    #[serde(rename = "cacheRead")]
-    cache_read_camel: Number,
-    cache_read: Number,
-    cache_read_input_tokens: Number,
-    cached: Number,
-    cached_input_tokens: Number,
-    cached_tokens: Number,
-    prompt_tokens_details: Object<Details>,
-    input_tokens_details: Object<Details>,
+        output_tokens_camel: Number = "outputTokens",
+        output_tokens: Number = "output_tokens",
+        completion_tokens_camel: Number = "completionTokens",
+        completion_tokens: Number = "completion_tokens",
+        predicted_n: Number = "predicted_n",
 
-    #[serde(rename = "cacheWrite")]
-    cache_write_camel: Number,
-    cache_write: Number,
-    cache_creation_input_tokens: Number,
-    /// The part of `cacheWrite` that lives one hour.
-    #[serde(rename = "cacheWrite1h")]
-    cache_write_1h: Number,
+        cache_read: Number = "cache_read",
+        cache_read_input_tokens: Number = "cache_read_input_tokens",
+        cached: Number = "cached",
+        cached_input_tokens: Number = "cached_input_tokens",
+        cached_tokens: Number = "cached_tokens",
+        prompt_tokens_details: Object<Details> = "prompt_tokens_details",
+        input_tokens_details: Object<Details> = "input_tokens_details",
 
-    #[serde(rename = "reasoningTokens")]
-    reasoning_tokens_camel: Number,
-    reasoning_tokens: Number,
-    completion_tokens_details: Object<Details>,
-    output_tokens_details: Object<Details>,
+        cache_write: Number = "cache_write",
+        cache_creation_input_tokens: Number = "cache_creation_input_tokens",
 
-    total: Number,
-    #[serde(rename = "totalTokens")]
-    total_tokens_camel: Number,
-    total_tokens: Number,
+        reasoning_tokens: Number = "reasoning_tokens",
+        completion_tokens_details: Object<Details> = "completion_tokens_details",
+        output_tokens_details: Object<Details> = "output_tokens_details",
 
-    cost: Object<Cost>,
-}
+        total: Number = "total",
+        total_tokens: Number = "total_tokens",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Details {
-    cached_tokens: Number,
-    reasoning_tokens: Number,
-}
+    struct Details {
+        cached_tokens: Number = "cached_tokens",
+        reasoning_tokens: Number = "reasoning_tokens",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Cost {
-    total: Usd,
+    struct Cost {
+        _input: Ignored = "input",
+        _output: Ignored = "output",
+        _cache_read: Ignored = "cacheRead",
+        _cache_write: Ignored = "cacheWrite",
+        total: Usd = "total",
+    }
 }
 
 /// What the counts of an answer come to.

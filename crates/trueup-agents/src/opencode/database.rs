@@ -16,7 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, MAIN_DB, Row, Statement, params};
-use serde::Deserialize;
 use trueup_core::{Position, ProblemKind, Stamp, UnixMs};
 
 use super::message::{Era, Message, Part, Place, Used};
@@ -215,7 +214,7 @@ impl Reader<'_, '_> {
         Ok(json.map(Into::into))
     }
 
-    fn parse<'j, T: Deserialize<'j>>(&mut self, table: &str, json: &'j [u8]) -> Option<T> {
+    fn parse<'j, T: json::Read<'j>>(&mut self, table: &str, json: &'j [u8]) -> Option<T> {
         let parsed = json::from_slice(json);
         if let Err(error) = &parsed {
             self.found.problem(ProblemKind::NotJson, 0, format!("{table}.data {error}"));

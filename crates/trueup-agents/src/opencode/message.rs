@@ -10,88 +10,70 @@
 //!  "time":{"created":1771027800000,"completed":1771027809000}}
 //! ```
 
-use serde::Deserialize;
 use trueup_core::{
     Billing, Call, Key, NanoUsd, Origin, Outcome, Owner, ProblemKind, Rank, Tokens, UnixMs, Variant,
 };
 
 use super::SOURCE;
 use crate::found::Found;
+use crate::json::objects;
 use crate::lossy::{Count, Object, Str, Time, Usd};
 
-/// A message. Table `session_message` nests the model, the others do not.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
-pub(super) struct Message<'a> {
-    id: Str<'a>,
-    #[serde(rename = "sessionID")]
-    session_id: Str<'a>,
-    role: Str<'a>,
-    #[serde(rename = "providerID")]
-    provider_id: Str<'a>,
-    #[serde(rename = "modelID")]
-    model_id: Str<'a>,
-    model: Object<Model<'a>>,
-    path: Object<Paths<'a>>,
-    error: Object<Failure<'a>>,
-    time: Object<Times>,
-    tokens: Object<Counts>,
-    cost: Usd,
-}
+objects! {
+    /// A message. Table `session_message` nests the model, the others do not.
+    pub(super) struct Message<'a> {
+        id: Str<'a> = "id",
+        session_id: Str<'a> = "sessionID",
+        role: Str<'a> = "role",
+        provider_id: Str<'a> = "providerID",
+        model_id: Str<'a> = "modelID",
+        model: Object<Model<'a>> = "model",
+        path: Object<Paths<'a>> = "path",
+        error: Object<Failure<'a>> = "error",
+        time: Object<Times> = "time",
+        tokens: Object<Counts> = "tokens",
+        cost: Usd = "cost",
+    }
 
-/// A part of a message; those of type `step-finish` say what one request used.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub(super) struct Part<'a> {
-    r#type: Str<'a>,
-    tokens: Object<Counts>,
-    cost: Usd,
-}
+    /// A part of a message; those of type `step-finish` say what one request used.
+    pub(super) struct Part<'a> {
+        r#type: Str<'a> = "type",
+        tokens: Object<Counts> = "tokens",
+        cost: Usd = "cost",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Model<'a> {
-    id: Str<'a>,
-    #[serde(rename = "providerID")]
-    provider_id: Str<'a>,
-}
+    struct Model<'a> {
+        id: Str<'a> = "id",
+        provider_id: Str<'a> = "providerID",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Paths<'a> {
-    cwd: Str<'a>,
-    root: Str<'a>,
-}
+    struct Paths<'a> {
+        cwd: Str<'a> = "cwd",
+        root: Str<'a> = "root",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Failure<'a> {
-    name: Str<'a>,
-    r#type: Str<'a>,
-}
+    struct Failure<'a> {
+        name: Str<'a> = "name",
+        r#type: Str<'a> = "type",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Times {
-    created: Time,
-    completed: Time,
-}
+    struct Times {
+        created: Time = "created",
+        completed: Time = "completed",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Counts {
-    input: Count,
-    output: Count,
-    reasoning: Count,
-    cache: Object<Cache>,
-    total: Count,
-}
+    struct Counts {
+        input: Count = "input",
+        output: Count = "output",
+        reasoning: Count = "reasoning",
+        cache: Object<Cache> = "cache",
+        total: Count = "total",
+    }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Cache {
-    read: Count,
-    write: Count,
+    struct Cache {
+        read: Count = "read",
+        write: Count = "write",
+    }
 }
 
 /// Where a message was found, and what is known of it from there.

@@ -95,11 +95,13 @@ impl ServiceTier {
     /// `on_demand` are what OpenAI and Groq call the standard tier.
     #[must_use]
     pub fn of_source(text: &str) -> Self {
-        match text.to_ascii_lowercase().as_str() {
-            "" | "standard" | "default" | "auto" | "on_demand" => Self::Standard,
-            "batch" | "batches" => Self::Batch,
-            "flex" => Self::Flex,
-            "priority" | "fast" => Self::Priority,
+        match text {
+            text if is_any(text, &["", "standard", "default", "auto", "on_demand"]) => {
+                Self::Standard
+            }
+            text if is_any(text, &["batch", "batches"]) => Self::Batch,
+            text if is_any(text, &["flex"]) => Self::Flex,
+            text if is_any(text, &["priority", "fast"]) => Self::Priority,
             _ => Self::Other,
         }
     }
@@ -123,12 +125,17 @@ impl Speed {
     /// The speed that a source names; an absent name is the empty text.
     #[must_use]
     pub fn of_source(text: &str) -> Self {
-        match text.to_ascii_lowercase().as_str() {
-            "" | "standard" => Self::Standard,
-            "fast" => Self::Fast,
+        match text {
+            text if is_any(text, &["", "standard"]) => Self::Standard,
+            text if is_any(text, &["fast"]) => Self::Fast,
             _ => Self::Other,
         }
     }
+}
+
+/// Whether a word is one of these, in any case.
+fn is_any(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 impl Region {
@@ -138,9 +145,9 @@ impl Region {
     /// `not_available` for models that cannot be bound to a region.
     #[must_use]
     pub fn of_source(text: &str) -> Self {
-        match text.to_ascii_lowercase().as_str() {
-            "" | "global" | "not_available" => Self::Any,
-            "us" => Self::Us,
+        match text {
+            text if is_any(text, &["", "global", "not_available"]) => Self::Any,
+            text if is_any(text, &["us"]) => Self::Us,
             _ => Self::Other,
         }
     }
