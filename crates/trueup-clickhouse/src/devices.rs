@@ -94,6 +94,17 @@ pub fn devices(tenant: &str) -> Statement {
     Statement::new(Purpose::Ask, sql)
 }
 
+/// Asks whether there are any devices, or one of a name: a row where there are.
+#[must_use]
+pub fn known_devices(tenant: &str, device: Option<&str>) -> Statement {
+    let device = device.map_or(String::new(), |device| format!("AND device = {}", quoted(device)));
+    let sql = format!(
+        "SELECT device FROM device_state WHERE tenant = {} {device} LIMIT 1",
+        quoted(tenant)
+    );
+    Statement::new(Purpose::Ask, sql)
+}
+
 /// A ledger of a device.
 ///
 /// # Errors

@@ -31,8 +31,8 @@ pub use address::{Address, AddressError, Password, REPLICAS_MAX, SHARDS_MAX};
 pub use day::Day;
 pub use devices::{
     BatchTaken, BatchesTaken, DeviceState, KnownBatch, device_of, devices, keep_batches,
-    keep_devices, keep_tokens, known_batch_of, known_batches, newest_of, taken, taken_of, token_of,
-    tokens,
+    keep_devices, keep_tokens, known_batch_of, known_batches, known_devices, newest_of, taken,
+    taken_of, token_of, tokens,
 };
 pub use flush::{Flush, Insert, Mark, Told, Unkept, day_of, marks};
 pub use native::{NativeError, Row, read};

@@ -14,8 +14,9 @@ use crate::schema::millis;
 use crate::statement::{Purpose, Statement};
 
 /// Tables whose rows go with their week.
-const WEEKLY: [&str; 7] =
-    ["llm_event", "error_event", "custom_event", "system_metric", "dirty", "rolled", "batch"];
+const WEEKLY: [&str; 5] = ["llm_event", "error_event", "custom_event", "system_metric", "batch"];
+/// Tables of marks, which say nothing of devices.
+const MARKS: [&str; 2] = ["dirty", "rolled"];
 /// Tables of sums, by day; and those of them that know devices.
 const SUMS: [&str; 4] = ["roll_quarter", "roll_day", "fleet_quarter", "fleet_day"];
 const SUMS_BY_DEVICE: [&str; 3] = ["roll_quarter", "roll_day", "fleet_day"];
@@ -130,8 +131,7 @@ pub fn day_of_row(row: Row<'_>) -> Result<Day, NativeError> {
 #[must_use]
 pub fn erase(tenant: &str, device: &str) -> Vec<Statement> {
     let only = of(tenant, Some(device), false);
-    let facts = WEEKLY.into_iter().filter(|table| !matches!(*table, "dirty" | "rolled"));
-    let tables = facts.chain(["device_state"]);
+    let tables = WEEKLY.into_iter().chain(["device_state"]);
     tables
         .map(|table| {
             Statement::new(Purpose::Define, format!("ALTER TABLE {table} DELETE WHERE {only}"))
@@ -152,7 +152,7 @@ pub fn scrub_sums(tenant: &str, device: &str) -> Vec<Statement> {
 pub fn erase_tenant(tenant: &str) -> Vec<Statement> {
     let only = of(tenant, None, false);
     let erase = |table| format!("ALTER TABLE {table} DELETE WHERE {only}");
-    let tables = WEEKLY.into_iter().chain(SUMS).chain(["device_state"]);
+    let tables = WEEKLY.into_iter().chain(MARKS).chain(SUMS).chain(["device_state"]);
     tables.map(|table| Statement::new(Purpose::Define, erase(table))).collect()
 }
 
@@ -160,8 +160,8 @@ pub fn erase_tenant(tenant: &str) -> Vec<Statement> {
 /// Rows that are superseded count, too.
 #[must_use]
 pub fn left(tenant: &str, device: Option<&str>) -> Statement {
-    let marks = |table: &&str| device.is_none() || !matches!(*table, "dirty" | "rolled");
-    let facts = WEEKLY.into_iter().filter(marks).chain(["device_state"]);
+    let marks = MARKS.into_iter().filter(|_| device.is_none());
+    let facts = WEEKLY.into_iter().chain(marks).chain(["device_state"]);
     let sums = if device.is_some() { &SUMS_BY_DEVICE[..] } else { &SUMS };
     let tables = facts.map(|table| (table, false)).chain(sums.iter().map(|table| (*table, true)));
     let counts: Vec<String> = tables

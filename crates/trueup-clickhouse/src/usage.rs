@@ -230,8 +230,10 @@ pub struct Usage {
     pub times: (UnixMs, UnixMs),
     /// The session; empty where they are not told apart.
     pub session: Text,
-    /// What it is a sum of, as far as that was asked; with its device where these are told apart.
+    /// What it is a sum of, as far as that was asked; with its device where all of a series is told apart.
     pub series: Arc<Series>,
+    /// The device; empty where they are not told apart.
+    pub device: Text,
     /// The sum.
     pub counters: Counters,
 }
@@ -345,26 +347,31 @@ fn of_sums(question: &UsageQuestion<'_>, width: Width) -> String {
     if !is_masked {
         taken.extend((is_fleet && question.is_by_used()).then_some("used"));
     }
-    let filtered = question.devices.iter().take(1).map(|_| "device");
-    let filtered: Vec<&str> = filtered
-        .chain(question.session.map(|_| "session"))
-        .filter(|name| !taken.contains(name))
-        .collect();
-    taken.extend(filtered);
+    taken.extend(question.session.map(|_| "session").filter(|name| !taken.contains(name)));
     let counters = question.counters();
     taken.extend(&counters);
     let cell = if is_quarter { cell(question) } else { "toUInt8(0)".to_owned() };
     let times = listed_as(time_names(question), str::to_owned);
     let used_here = question.is_by_used() && !is_fleet && !is_masked;
     let told = [&question.groups()[..], &counters].concat();
+    // Of some devices, arrays are cut down to theirs before rows are made of them.
+    let (is_of, array) = if question.devices.is_empty() {
+        (String::new(), "@")
+    } else {
+        let listed = listed(question.devices);
+        let is_of = format!("arrayMap(of -> has([{listed}], of), device) AS is_of, ");
+        (is_of, "arrayFilter((x, of) -> of, @, is_of)")
+    };
     let split = format!(
-        "(SELECT {of_row}, {taken} FROM {table} FINAL WHERE {only})
+        "(SELECT {of_row}, {is_of}{rows} FROM {table} FINAL WHERE {only})
          ARRAY JOIN {joined}{filter}",
         of_row = question.times(&cell),
-        taken = taken.join(", "),
+        rows = listed_as(&taken, |name| format!("{} AS {name}_of", array.replace('@', name))),
         only = only.join(" AND "),
-        joined = listed_as(&taken, |name| format!("{name} AS g_{name}")),
-        filter = filter(question),
+        joined = listed_as(&taken, |name| format!("{name}_of AS g_{name}")),
+        filter = question
+            .session
+            .map_or(String::new(), |session| format!(" WHERE g_session = {}", quoted(session))),
     );
     if is_masked {
         return masked(
@@ -645,7 +652,7 @@ impl KnownSeries {
             told(Name::Source, "g_source")?,
             told(Name::Project, "g_project")?,
             told(Name::Kind, "g_kind")?,
-            named(question.is_by_device, "g_device")?,
+            named(question.is_by_device && question.apart == Apart::Series, "g_device")?,
         ];
         let (class, has_cost) = (row.unsigned("g_price_class")?, row.unsigned("g_has_cost")? != 0);
         self.key.clear();
@@ -702,6 +709,8 @@ pub fn usage_of(
     let series = known.of(question, row)?;
     let session =
         if question.is_by_session { row.text("g_session")?.into() } else { known.text("") };
+    let device =
+        if question.is_by_device { known.text(row.text("g_device")?) } else { known.text("") };
     let times = match question.apart {
         Apart::Series => (time(row, "sum_first_ms")?, time(row, "sum_last_ms")?),
         Apart::Prices(_) => (start, start),
@@ -711,6 +720,7 @@ pub fn usage_of(
         times,
         session,
         series,
+        device,
         counters: Counters {
             calls: row.unsigned("sum_calls")?,
             errors: row.unsigned("sum_errors")?,

@@ -241,9 +241,14 @@ fn folded(
     let of_buckets = calendar.clone();
     let changes = pricer.changes().to_vec();
     let mut report = ReportBuilder::new(by.clone(), calendar, filter, pricer);
+    if told == Told::Sums {
+        report = report.bare();
+    }
     let _held = usage.hold()?;
     if told == Told::Sums && !is_by_session {
-        let mut each = |entry: Entry<'_>| report.add(entry);
+        let mut each = |device: &Text, entry: Entry<'_>| {
+            if is_by_device { report.add_of(device, entry) } else { report.add(entry) }
+        };
         if usage.by_prices(&by, &of_buckets, &changes, filter, &mut each)? {
             return Ok(report.finish());
         }

@@ -271,16 +271,16 @@ impl Usage {
         self.by_buckets(buckets, calendar, window, each)
     }
 
-    /// Hands sums that pass a filter to `each`, told apart by what prices depend on and by dimensions that are
-    /// not of sessions, of which none reaches over the end of a bucket or over one of the `changes`. Only a
-    /// store that groups them itself does: `false` of any other.
+    /// Hands sums that pass a filter to `each`, with their devices where these are asked for, told apart by what
+    /// prices depend on and by dimensions that are not of sessions, of which none reaches over the end of a
+    /// bucket or over one of the `changes`. Only a store that groups them itself does: `false` of any other.
     pub(crate) fn by_prices(
         &self,
         by: &[Dimension],
         calendar: &Calendar,
         changes: &[UnixMs],
         filter: &Filter,
-        each: &mut dyn FnMut(Entry<'_>),
+        each: &mut dyn FnMut(&Text, Entry<'_>),
     ) -> Result<bool> {
         let Self::ClickHouse(reading) = self else { return Ok(false) };
         let buckets: Vec<Bucket> = by.iter().filter_map(|dimension| dimension.bucket()).collect();
@@ -302,7 +302,9 @@ impl Usage {
         let apart =
             by.contains(&Dimension::Device).then(|| reading.by_device(filter.device.as_deref()));
         let reading = apart.as_ref().unwrap_or(reading);
-        tell(&reading.priced(&asked, edges(&buckets, calendar))?, each);
+        for sum in &reading.priced(&asked, edges(&buckets, calendar))? {
+            each(&sum.device, sum.entry());
+        }
         Ok(true)
     }
 

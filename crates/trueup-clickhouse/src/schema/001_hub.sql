@@ -230,20 +230,21 @@ CREATE TABLE IF NOT EXISTS fleet_day (
 ) ENGINE = ReplacingMergeTree(gen) PARTITION BY toYYYYMM(day) ORDER BY (tenant, level, day)
 SETTINGS index_granularity = 16;
 
--- How often each receiver has written calls of a day, said after it wrote them.
+-- How often each receiver has written calls of a day, said after it wrote them. This table and the next one
+-- are read as a whole before each question: they are of few parts, and stay when weeks of facts go.
 CREATE TABLE IF NOT EXISTS dirty (
     tenant String,
     day Date,
     receiver UInt64,
     seq UInt64
-) ENGINE = ReplacingMergeTree(seq) PARTITION BY toMonday(day) ORDER BY (tenant, day, receiver);
+) ENGINE = ReplacingMergeTree(seq) PARTITION BY toYear(day) ORDER BY (tenant, day, receiver);
 
 -- How many of these words the sums of a day hold, said after those were written.
 CREATE TABLE IF NOT EXISTS rolled (
     tenant String,
     day Date,
     marks UInt64
-) ENGINE = ReplacingMergeTree(marks) PARTITION BY toMonday(day) ORDER BY (tenant, day);
+) ENGINE = ReplacingMergeTree(marks) PARTITION BY toYear(day) ORDER BY (tenant, day);
 
 -- What each ledger of a device said of itself last. This table and the next two are on the first shard.
 CREATE TABLE IF NOT EXISTS device_state (

@@ -32,6 +32,10 @@ pub struct ReportBuilder<'a> {
     devices: Numbered<Text>,
     last_device: usize,
     rows: HashMap<Place, Growing>,
+    /// What rows have, by their numbers: sums of what is priced alike, by a series of that price. In one map,
+    /// for most rows have one or two of them, and there may be many rows.
+    parts: HashMap<(usize, usize, Likeness), Part>,
+    is_bare: bool,
 }
 
 /// The row that a sum belongs to: the numbers of its labels, its names, its session and its device.
@@ -46,8 +50,7 @@ struct Place {
 /// A row that grows.
 #[derive(Debug)]
 struct Growing {
-    /// Sums of what is priced alike, by a series of that price.
-    parts: BTreeMap<(usize, Likeness), Part>,
+    number: usize,
     /// The numbers of the series in it.
     series: BTreeSet<usize>,
     times: (UnixMs, UnixMs),
@@ -182,7 +185,15 @@ impl<'a> ReportBuilder<'a> {
             devices,
             last_device: 0,
             rows: HashMap::new(),
+            parts: HashMap::new(),
+            is_bare: false,
         }
+    }
+
+    /// Rows without models, agents, projects and kinds of session, for whoever only looks at their sums.
+    #[must_use]
+    pub fn bare(self) -> Self {
+        Self { is_bare: true, ..self }
     }
 
     /// Adds one sum.
@@ -209,13 +220,16 @@ impl<'a> ReportBuilder<'a> {
         }
         let labels = self.labels(entry.start);
         let session = self.session(entry.session);
+        let next = self.rows.len();
         let row = self.rows.entry(Place { labels, names, session, device }).or_insert_with(|| {
-            Growing { parts: BTreeMap::new(), series: BTreeSet::new(), times: entry.times }
+            Growing { number: next, series: BTreeSet::new(), times: entry.times }
         });
-        row.series.insert(number);
+        if !self.is_bare {
+            row.series.insert(number);
+        }
         row.times = (row.times.0.min(entry.times.0), row.times.1.max(entry.times.1));
         let likeness = self.pricer.likeness(entry.start, &entry.counters.tokens);
-        let part = row.parts.entry((priced, likeness));
+        let part = self.parts.entry((row.number, priced, likeness));
         let part = part.or_insert(Part { time: entry.start, counters: Counters::default() });
         part.counters = part.counters.plus(entry.counters);
     }
@@ -259,11 +273,15 @@ impl<'a> ReportBuilder<'a> {
         let mut totals = Sums::default();
         let mut unpriced_models: BTreeMap<Text, u64> = BTreeMap::new();
         let mut grown: Vec<(Place, Growing)> = std::mem::take(&mut self.rows).into_iter().collect();
-        grown.sort_unstable_by_key(|(place, _)| *place);
+        grown.sort_unstable_by_key(|(_, growing)| growing.number);
+        let mut parts: Vec<_> = std::mem::take(&mut self.parts).into_iter().collect();
+        parts.sort_unstable_by_key(|(of, _)| *of);
         let mut rows = Vec::with_capacity(grown.len());
-        for (place, growing) in grown {
+        for (of_row, (place, growing)) in
+            parts.chunk_by(|((one, ..), _), ((other, ..), _)| one == other).zip(grown)
+        {
             let mut row = self.row(place, &growing);
-            for ((number, _), part) in &growing.parts {
+            for ((_, number, _), part) in of_row {
                 let Some(OneSeries { series, .. }) = self.known.all.get(*number) else { continue };
                 let sum = self.pricer.price(part.time, series, &part.counters);
                 if sum.unpriced_calls > 0 {
@@ -272,6 +290,9 @@ impl<'a> ReportBuilder<'a> {
                 }
                 totals.add(series.witness, &sum);
                 row.sums.add(series.witness, &sum);
+                if self.is_bare {
+                    continue;
+                }
                 let model = row.models.entry(Text::clone(&series.model));
                 model.or_default().add(series.witness, &sum);
             }

@@ -116,7 +116,7 @@ pub fn kinds(tokens: &Tokens) -> u8 {
 
 /// What must be alike of sums that are priced as one: the prices of the time, and which kinds of tokens
 /// were used, for a price may be known of some kinds and not of others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Likeness {
     epoch: usize,
     kinds: u8,

@@ -16,8 +16,8 @@ use trueup_clickhouse::rollup::{dirty_day_of, dirty_of, marks, marks_of};
 use trueup_clickhouse::{
     Apart, Cut, Day, DeviceState, FailedCalls, Kind, KnownSeries, Name, NativeError, Record,
     RecordsQuestion, Row, SamplesFolded, Statement, Usage, UsageQuestion, Width, count, count_of,
-    device_of, devices, failed, failed_of, folded, folded_of, record_of, records, summary,
-    summary_of, taken, taken_of, usage, usage_of,
+    device_of, devices, failed, failed_of, folded, folded_of, known_devices, record_of, records,
+    summary, summary_of, taken, taken_of, usage, usage_of,
 };
 use trueup_core::report::Window;
 use trueup_core::{DAY_MS, FactId, QUARTER_MS, Text, UnixMs};
@@ -124,6 +124,11 @@ impl Tenant {
         self.of_first(&devices(&self.name), device_of)
     }
 
+    /// Whether there is a device of this name, or any.
+    fn knows(&self, device: Option<&str>) -> Result<bool> {
+        Ok(!self.of_first(&known_devices(&self.name, device), |_| Ok(()))?.is_empty())
+    }
+
     fn of_first<T>(
         &self,
         statement: &Statement,
@@ -197,7 +202,7 @@ pub(crate) struct Summary {
 impl Reading {
     /// Confines it to a device.
     pub(crate) fn only(&self, device: &str) -> Result<()> {
-        if !self.tenant.states()?.iter().any(|state| *state.device == *device) {
+        if !self.tenant.knows(Some(device))? {
             bail!(Nothing(format!("there is no device `{device}` in this account")));
         }
         self.confine(Some(device.to_owned()));
@@ -206,7 +211,7 @@ impl Reading {
 
     /// Whether any device told something.
     pub(crate) fn has_devices(&self) -> Result<bool> {
-        Ok(!self.tenant.states()?.is_empty())
+        self.tenant.knows(None)
     }
 
     fn confine(&self, device: Option<String>) {
