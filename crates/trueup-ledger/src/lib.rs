@@ -36,6 +36,7 @@ mod stretches;
 mod timeline;
 mod tokens;
 mod volume;
+mod weeks;
 mod writer;
 
 pub use alerts::{ALERTS_LOST, AlertChange, AlertDelivery, AlertState, DeliveryEnd};
@@ -62,10 +63,9 @@ pub use reader::{
 pub use reconciled::Reconciled;
 pub use records::Records;
 pub use retention::{BallastState, LOST, REMOVED, Removed, Retention};
-pub use rollup::Width;
+pub use rollup::{Width, week_start};
 pub use samples::{Folded, FoldedSamples, SAMPLED};
 pub use schema::KNOWN as SCHEMA_VERSION;
-pub use spans::Spans;
 pub use stated::{
     Imported, Importing, OddStatement, StatedIssue, StatedRow, Statement, StatementAccount,
     StatementEnd, StatementHead,

@@ -652,6 +652,10 @@ impl Reader {
         damage.extend(dangling);
         let mut wrong_sums: Vec<String> =
             self.all(include_str!("schema/check_sums.sql"), [], |row| row.get(0))?;
+        if self.has_table("usage_week")? {
+            let sql = include_str!("schema/check_weeks.sql");
+            wrong_sums.extend(self.all::<String, Vec<_>>(sql, [], |row| row.get(0))?);
+        }
         if self.has_stated()? {
             let sql = include_str!("schema/check_statements.sql");
             wrong_sums.extend(self.all::<String, Vec<_>>(sql, [], |row| row.get(0))?);

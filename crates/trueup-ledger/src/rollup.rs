@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params, params_from_iter};
+use trueup_core::report::kinds;
 use trueup_core::{Counters, DAY_MS, FactId, QUARTER_MS, UnixMs};
 
 use crate::row::{COUNTER_COLUMNS, counter_values, counters_of_row};
@@ -43,6 +44,18 @@ impl Width {
             Self::Day => time.floor(DAY_MS),
         }
     }
+}
+
+/// A week.
+pub(crate) const WEEK_MS: i64 = 7 * DAY_MS;
+
+/// The Monday in UTC on which the week of a time begins.
+#[must_use]
+pub fn week_start(time: UnixMs) -> UnixMs {
+    // The first day of 1970 was a Thursday.
+    const MONDAY_MS: i64 = 3 * DAY_MS;
+    let floor = UnixMs(time.0.saturating_add(MONDAY_MS)).floor(WEEK_MS);
+    UnixMs(floor.0.saturating_sub(MONDAY_MS))
 }
 
 /// What one transaction changes in one sum.
@@ -180,8 +193,13 @@ impl Changes {
         Ok(devices)
     }
 
-    /// Writes the sums by device.
-    fn write_devices(&self, database: &Connection, known: &mut KnownSums) -> rusqlite::Result<()> {
+    /// Writes the sums by device; what that changes in weeks goes to `weeks`.
+    fn write_devices(
+        &self,
+        database: &Connection,
+        known: &mut KnownSums,
+        weeks: &mut Weeks,
+    ) -> rusqlite::Result<()> {
         let devices = self.devices(database)?;
         if devices.is_empty() {
             return Ok(());
@@ -194,7 +212,11 @@ impl Changes {
             };
             for ((device, start, series), change) in self.by(&keys) {
                 if device != 0 {
-                    sums.apply([device, width.minutes(), start, series], &change, |_| Ok(None))?;
+                    let keys = [device, width.minutes(), start, series];
+                    let became = sums.apply(keys, &change, |_| Ok(None))?;
+                    if width == Width::Day {
+                        weeks.add((device, start, series), &became, &change);
+                    }
                 }
             }
         }
@@ -208,12 +230,19 @@ impl Changes {
         database: &Connection,
         known: &mut KnownSums,
     ) -> rusqlite::Result<()> {
-        self.write_times(database, known)?;
+        let mut weeks = Weeks::default();
+        self.write_times(database, known, &mut weeks)?;
         self.write_sessions(database, known)?;
-        self.write_devices(database, known)
+        self.write_devices(database, known, &mut weeks)?;
+        weeks.write(database, known)
     }
 
-    fn write_times(&self, database: &Connection, known: &mut KnownSums) -> rusqlite::Result<()> {
+    fn write_times(
+        &self,
+        database: &Connection,
+        known: &mut KnownSums,
+        weeks: &mut Weeks,
+    ) -> rusqlite::Result<()> {
         let mut sums = Sums::prepare(database, &TIME, &mut known.time)?;
         for ((start, series, _), change) in self.by(&|cell| (cell.quarter, cell.series, 0)) {
             sums.apply([Width::Quarter.minutes(), start, series], &change, |_| {
@@ -243,7 +272,9 @@ impl Changes {
         }
         let day = |cell: &Cell| Width::Day.start(UnixMs(cell.quarter)).0;
         for ((start, series, _), change) in self.by(&|cell| (day(cell), cell.series, 0)) {
-            sums.apply([Width::Day.minutes(), start, series], &change, |_| Ok(None))?;
+            let keys = [Width::Day.minutes(), start, series];
+            let became = sums.apply(keys, &change, |_| Ok(None))?;
+            weeks.add((0, start, series), &became, &change);
         }
         Ok(())
     }
@@ -258,6 +289,39 @@ impl Changes {
                     params![session, series, FactId::first_at(from).0, FactId::first_at(until).0,];
                 database.prepare_cached(TIMES_OF_SESSION)?.query_row(bounds, two_times)
             })?;
+        }
+        Ok(())
+    }
+}
+
+/// What changed sums of days change in those of weeks: by device, week, series and kinds of tokens.
+#[derive(Debug, Default)]
+struct Weeks(BTreeMap<[i64; 4], Change>);
+
+impl Weeks {
+    /// Adds the change of a day's sum, and what it became by that. A day whose kinds of tokens are others
+    /// now moves as a whole.
+    fn add(&mut self, (device, day, series): (i64, i64, i64), became: &Became, change: &Change) {
+        let week = week_start(UnixMs(day)).0;
+        let keys = |sum: &Sum| [device, week, series, kinds(&sum.counters.tokens).into()];
+        let (before, after) = (became.before.as_ref(), became.after.as_ref());
+        match after.filter(|after| before.is_some_and(|before| keys(before) == keys(after))) {
+            Some(after) => self.0.entry(keys(after)).or_default().merge(change),
+            None => {
+                if let Some(before) = before {
+                    self.0.entry(keys(before)).or_default().remove(before);
+                }
+                if let Some(after) = after {
+                    self.0.entry(keys(after)).or_default().add(after);
+                }
+            }
+        }
+    }
+
+    fn write(&self, database: &Connection, known: &mut KnownSums) -> rusqlite::Result<()> {
+        let mut sums = Sums::prepare(database, &WEEK, &mut known.week)?;
+        for (keys, change) in &self.0 {
+            sums.apply(*keys, change, |_| Ok(None))?;
         }
         Ok(())
     }
@@ -300,6 +364,7 @@ pub(crate) struct KnownSums {
     time: ByNumbers<[i64; 3], Sum>,
     session: ByNumbers<[i64; 2], Sum>,
     device: ByNumbers<[i64; 4], Sum>,
+    week: ByNumbers<[i64; 4], Sum>,
 }
 
 impl KnownSums {
@@ -308,6 +373,7 @@ impl KnownSums {
         self.time.clear();
         self.session.clear();
         self.device.clear();
+        self.week.clear();
     }
 }
 
@@ -343,11 +409,22 @@ static DEVICE: Statements = statements!(
     "device = ?1 AND width_minutes = ?2 AND start_ms = ?3 AND series = ?4",
     "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 );
+static WEEK: Statements = statements!(
+    "usage_week",
+    "device = ?1 AND start_ms = ?2 AND series = ?3 AND kinds = ?4",
+    "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+);
 static SESSION: Statements = statements!(
     "usage_session",
     "session = ?1 AND series = ?2",
     "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 );
+
+/// A sum before and after a change; `None` where there is none.
+struct Became {
+    before: Option<Sum>,
+    after: Option<Sum>,
+}
 
 /// One table of sums with `N` keys, its statements prepared.
 struct Sums<'a, const N: usize> {
@@ -379,20 +456,23 @@ impl<'a, const N: usize> Sums<'a, N> {
         keys: [i64; N],
         change: &Change,
         recount_times: impl FnOnce((i64, i64)) -> rusqlite::Result<Option<(i64, i64)>>,
-    ) -> rusqlite::Result<()> {
-        let stored = match self.known.get(&keys).copied() {
+    ) -> rusqlite::Result<Became> {
+        let before = match self.known.get(&keys).copied() {
             Some(sum) => Some(sum),
-            None if self.is_new(keys, change)? => return Ok(()),
+            None if self.is_new(keys, change)? => {
+                return Ok(Became { before: None, after: change.added });
+            }
             None => self.stored(keys)?,
         };
-        if let Some(sum) = changed(stored, change, recount_times)? {
+        let after = changed(before, change, recount_times)?;
+        if let Some(sum) = after {
             self.replace.execute(params_from_iter(row(keys, &sum)))?;
             self.remember(keys, sum);
         } else {
             self.delete.execute(params_from_iter(keys))?;
             self.known.remove(&keys);
         }
-        Ok(())
+        Ok(Became { before, after })
     }
 
     /// Writes a sum of which the file has nothing yet, as of most that are not remembered; `false` where

@@ -28,6 +28,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/013_told.sql"),
     include_str!("schema/014_devices.sql"),
     include_str!("schema/015_metered.sql"),
+    include_str!("schema/016_weeks.sql"),
 ];
 
 /// The newest schema version that this program knows.

@@ -8,7 +8,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use trueup_core::UnixMs;
 use trueup_core::report::kinds;
@@ -17,7 +16,7 @@ use crate::TimeUsage;
 use crate::rollup::ByNumbers;
 
 /// The sums of one span, while they are added up.
-pub struct Spans<'a> {
+pub(crate) struct Spans<'a> {
     end: &'a mut dyn FnMut(UnixMs) -> UnixMs,
     /// Where spans end that were seen, by where they were seen to begin: sums of one device after the other
     /// go through the same time again and again.
@@ -29,25 +28,21 @@ pub struct Spans<'a> {
     sums: ByNumbers<[i64; 2], TimeUsage>,
 }
 
-impl fmt::Debug for Spans<'_> {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device, span, sums, .. } = self;
-        let mut shown = to.debug_struct("Spans");
-        shown.field("device", device).field("span", span).field("sums", sums);
-        shown.finish_non_exhaustive()
-    }
-}
-
 impl<'a> Spans<'a> {
     /// Spans, of which `end` says where the one ends that a time lies in.
-    pub fn new(end: &'a mut dyn FnMut(UnixMs) -> UnixMs) -> Self {
+    pub(crate) fn new(end: &'a mut dyn FnMut(UnixMs) -> UnixMs) -> Self {
         let (none, ends, sums) = (UnixMs(i64::MIN), BTreeMap::new(), ByNumbers::default());
         Self { end, ends, device: 0, span: (none, none), sums }
     }
 
     /// Adds a sum of a device that reaches over no end of a span. Where it is the first of a device or a
     /// span, those before it are complete, and handed to `each`.
-    pub fn add(&mut self, device: i64, usage: TimeUsage, each: &mut dyn FnMut(i64, TimeUsage)) {
+    pub(crate) fn add(
+        &mut self,
+        device: i64,
+        usage: TimeUsage,
+        each: &mut dyn FnMut(i64, TimeUsage),
+    ) {
         let (from, until) = self.span;
         if device != self.device || usage.start >= until {
             self.tell(each);
@@ -66,7 +61,7 @@ impl<'a> Spans<'a> {
     }
 
     /// Hands the sums of the last span to `each`.
-    pub fn tell(&mut self, each: &mut dyn FnMut(i64, TimeUsage)) {
+    pub(crate) fn tell(&mut self, each: &mut dyn FnMut(i64, TimeUsage)) {
         for (_, sum) in self.sums.drain() {
             each(self.device, sum);
         }

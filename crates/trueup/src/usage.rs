@@ -11,7 +11,7 @@ use crate::cli::Nothing;
 use crate::facts::Facts;
 use crate::hub::{Priced, Reading, Sum as Told, Tenant};
 use anyhow::{Context as _, Result};
-use in_two::{Each, Edges, Part, Parts, Within};
+use in_two::{Each, Part, Parts, Within};
 use trueup_clickhouse::Name;
 use trueup_core::report::{Dimension, Entry, Filter, Window};
 use trueup_core::{
@@ -140,11 +140,7 @@ impl Usage {
                     };
                     let within = Within { buckets, calendar, changes };
                     let read = |reader: &Reader, part: &Part, each: &mut Each<'_>| {
-                        let Part { window: Window { from, until, .. }, devices } = part.clone();
-                        let read = |edges: &mut Edges<'_>, each: &mut Each<'_>| {
-                            reader.usage_by_device(devices, from, until, edges, each)
-                        };
-                        within.add(read, each)
+                        within.read(reader, part, true, each)
                     };
                     return of_ledger(reader, (all, parts), &read, &mut |device, entry| {
                         if let Some(name) = names.get(&device) {
@@ -259,11 +255,7 @@ impl Usage {
         {
             let within = Within { buckets, calendar, changes };
             let read = |reader: &Reader, part: &Part, each: &mut Each<'_>| {
-                let Window { from, until, .. } = part.window;
-                let read = |edges: &mut Edges<'_>, each: &mut Each<'_>| {
-                    reader.usage_between(from, until, edges, |usage| each(0, usage))
-                };
-                within.add(read, each)
+                within.read(reader, part, false, each)
             };
             let parts = (Part::of(window), Parts::of(reader, window)?);
             return of_ledger(reader, parts, &read, &mut |_, entry| each(entry));

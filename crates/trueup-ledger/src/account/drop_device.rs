@@ -25,12 +25,13 @@ const PAGE_ROWS: i64 = 5_000;
 const EVENTS: [&str; 3] = ["error_events", "custom_events", "system_metrics"];
 
 /// What is left to be said of a device once its facts are gone, in this order.
-const FORGET: [&str; 7] = [
+const FORGET: [&str; 8] = [
     "DELETE FROM sessions WHERE device = ?1",
     "DELETE FROM device_gaps WHERE ledger IN (SELECT id FROM device_ledgers WHERE device = ?1)",
     "DELETE FROM device_batches WHERE ledger IN (SELECT id FROM device_ledgers WHERE device = ?1)",
     "DELETE FROM device_ledgers WHERE device = ?1",
     "DELETE FROM usage_device WHERE device = ?1",
+    "DELETE FROM usage_week WHERE device = ?1",
     "DELETE FROM devices WHERE id = ?1",
     "DELETE FROM series WHERE ?1 IS NOT NULL AND id NOT IN (SELECT series FROM usage_session)
      AND id NOT IN (SELECT series FROM session_totals)",

@@ -249,6 +249,63 @@ proptest! {
     }
 
     #[test]
+    fn sums_of_spans_are_those_of_their_days_of_all_and_of_each_device(
+        said in prop::collection::vec((any_said(), 0..6_i64), 1..40),
+        cuts in prop::collection::vec(0..40 * 24_i64, 0..4),
+        from in prop::option::of(0..40 * 96_i64),
+        length in prop::option::of(0..40 * 96_i64),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+        // Calls of six weeks; some use kinds of tokens that others of their series do not.
+        for (said, day) in &said {
+            let own = id(said.call);
+            let time = UnixMs(own.time().0 + day % 4 * 9 * DAY_MS);
+            let own = FactId::new(time, Key::of("test", &[&i64::from(said.call).to_be_bytes(), &day.to_be_bytes()]));
+            let word = match said.word() {
+                Word::Is(Fact::Call(mut call)) => {
+                    (call.time, call.key) = (time, Key::of_id(own));
+                    call.tokens.cache_read = u64::from(said.at % 2 == 0);
+                    Word::Is(Fact::Call(call))
+                }
+                Word::IsNot { version, .. } => Word::IsNot { id: own, version },
+                word @ Word::Is(_) => word,
+            };
+            ledger.deliver(&[delivery(said.device, vec![word])], NOW).unwrap();
+        }
+        let reader = Reader::open(&path).unwrap().unwrap();
+        assert_eq!(reader.check().unwrap(), Check::default());
+        let begin = UnixMs(BEGIN_MS).floor(DAY_MS).0;
+        let from = from.map_or(i64::MIN, |quarters| begin + quarters * QUARTER_MS);
+        let until = length.map_or(i64::MAX, |length| from.max(begin) + length * QUARTER_MS);
+        let (from, until) = (UnixMs(from), UnixMs(until));
+        let mut cuts: Vec<UnixMs> = cuts.iter().map(|hour| UnixMs(begin + hour * HOUR_MS)).collect();
+        cuts.sort_unstable();
+        let edges = |day: UnixMs| -> Vec<UnixMs> {
+            let end = UnixMs(day.0 + DAY_MS);
+            cuts.iter().copied().filter(|cut| day < *cut && *cut < end).collect()
+        };
+        let end = |time: UnixMs| cuts.iter().copied().find(|cut| time < *cut).unwrap_or(UnixMs(i64::MAX));
+        let add = |sums: &mut BTreeMap<_, Counters>, device: i64, usage: &TimeUsage| {
+            assert!(from <= usage.start && usage.start < until);
+            let kinds = trueup_core::report::kinds(&usage.counters.tokens);
+            let sum = sums.entry((device, end(usage.start), usage.series, kinds)).or_default();
+            *sum = sum.plus(&usage.counters);
+        };
+        let all = i64::MIN..=i64::MAX;
+        for devices in [None, Some(&all)] {
+            let (mut days, mut spans) = (BTreeMap::new(), BTreeMap::new());
+            match devices {
+                Some(devices) => reader.usage_by_device(devices.clone(), from, until, edges, |device, usage| add(&mut days, device, &usage)),
+                None => reader.usage_between(from, until, edges, |usage| add(&mut days, 0, &usage)),
+            }.unwrap();
+            reader.usage_of_spans(devices, (from, until), &mut { edges }, &mut { end }, &mut |device, usage| add(&mut spans, device, &usage)).unwrap();
+            prop_assert_eq!(spans, days);
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_what_no_batch_covered(
         ranges in prop::collection::vec((1..60_i64, 0..12_i64), 1..12),
     ) {

@@ -306,6 +306,37 @@ fn a_check_finds_calls_without_their_names_and_sums_without_their_calls() {
     assert_eq!(check().wrong_sums.len(), 3);
 }
 
+/// Days that used other kinds of tokens than those before, and sums that stop at the largest number.
+#[test]
+fn an_older_file_gets_the_weeks_of_its_days() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+    for (key, day, output) in [(1, 0, 5), (7, 1, 0), (11, 9, u64::MAX), (13, 10, 7)] {
+        let call = call(key, 0, 0, output, day * 1_440, 0);
+        ledger.append(&[&batch(&[call])], UnixMs(1)).unwrap();
+    }
+    drop(ledger);
+    let weeks = || -> Vec<Vec<i64>> {
+        let database = Connection::open(&path).unwrap();
+        let mut rows = database.prepare("SELECT * FROM usage_week").unwrap();
+        let rows = rows.query_map([], |row| (0..16).map(|at| row.get(at)).collect()).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    };
+    let before = weeks();
+    assert_eq!(before.len(), 3);
+    let older = "DROP VIEW weeks_of_days; DROP TABLE usage_week; PRAGMA user_version = 15";
+    Connection::open(&path).unwrap().execute_batch(older).unwrap();
+    drop(Ledger::open(&path, OpenOptions::default()).unwrap());
+    assert_eq!(weeks(), before);
+    let database = Connection::open(&path).unwrap();
+    database.execute("UPDATE usage_week SET calls = calls + 1 WHERE kinds & 16", []).unwrap();
+    let check = include_str!("../../src/schema/check_weeks.sql");
+    let mut check = database.prepare(check).unwrap();
+    let wrong = check.query_map([], |row| row.get(0)).unwrap();
+    assert_eq!(wrong.collect::<Result<Vec<String>, _>>().unwrap().len(), 4);
+}
+
 /// The steps in which SQLite runs a statement.
 pub(crate) fn plan(database: &Connection, sql: &str) -> Vec<String> {
     let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();

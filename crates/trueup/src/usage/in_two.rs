@@ -11,7 +11,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use anyhow::Result;
 use trueup_core::report::Window;
 use trueup_core::{Bucket, Calendar, DAY_MS, Series, UnixMs};
-use trueup_ledger::{LedgerError, Reader, Spans, TimeUsage};
+use trueup_ledger::{LedgerError, Reader, TimeUsage, week_start};
 
 use super::edges;
 
@@ -28,9 +28,6 @@ const WAITING_MAX: usize = 8;
 
 /// What takes a sum, and a number beside it.
 pub(super) type Each<'a> = dyn FnMut(i64, TimeUsage) + 'a;
-
-/// What says where a day is cut.
-pub(super) type Edges<'a> = dyn FnMut(UnixMs) -> Vec<UnixMs> + 'a;
 
 /// What one of two readers reads: some days of all devices, or all days of some devices.
 #[derive(Debug, Clone)]
@@ -118,7 +115,7 @@ fn pair(reader: &Reader, window: Window) -> Result<Option<([Reader; 2], UnixMs)>
     if days < DAYS_MIN || std::thread::available_parallelism().is_ok_and(|all| all.get() < 2) {
         return Ok(None);
     }
-    let middle = UnixMs(from.0.saturating_add(days / 2 * DAY_MS)).floor(DAY_MS);
+    let middle = week_start(UnixMs(from.0.saturating_add(days / 2 * DAY_MS)));
     Ok(Reader::pair(reader.path())?.map(|(one, other)| ([one, other], middle)))
 }
 
@@ -151,11 +148,12 @@ pub(super) struct Within<'a> {
 }
 
 impl Within<'_> {
-    /// Adds the sums up that `read` hands over, given where days are cut, and hands those of one stretch
-    /// after the other to `each`.
-    pub(super) fn add(
+    /// Reads the sums of a part, added up within each stretch: of all, or told apart by device.
+    pub(super) fn read(
         &self,
-        read: impl FnOnce(&mut Edges<'_>, &mut Each<'_>) -> Result<(), LedgerError>,
+        reader: &Reader,
+        part: &Part,
+        is_by_device: bool,
         each: &mut Each<'_>,
     ) -> Result<(), LedgerError> {
         let mut calendar = self.calendar.clone();
@@ -164,11 +162,10 @@ impl Within<'_> {
             let changes = self.changes.iter().copied().filter(|change| time < *change);
             buckets.chain(changes).min().unwrap_or(UnixMs(i64::MAX))
         };
-        let mut spans = Spans::new(&mut end);
         let mut edges = edges(self.buckets, self.calendar);
-        read(&mut edges, &mut |device, usage| spans.add(device, usage, each))?;
-        spans.tell(each);
-        Ok(())
+        let Part { window: Window { from, until, .. }, devices } = part;
+        let devices = is_by_device.then_some(devices);
+        reader.usage_of_spans(devices, (*from, *until), &mut edges, &mut end, each)
     }
 }
 
