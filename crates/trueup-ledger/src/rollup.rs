@@ -305,16 +305,15 @@ impl Weeks {
         let week = week_start(UnixMs(day)).0;
         let keys = |sum: &Sum| [device, week, series, kinds(&sum.counters.tokens).into()];
         let (before, after) = (became.before.as_ref(), became.after.as_ref());
-        match after.filter(|after| before.is_some_and(|before| keys(before) == keys(after))) {
-            Some(after) => self.0.entry(keys(after)).or_default().merge(change),
-            None => {
-                if let Some(before) = before {
-                    self.0.entry(keys(before)).or_default().remove(before);
-                }
-                if let Some(after) = after {
-                    self.0.entry(keys(after)).or_default().add(after);
-                }
-            }
+        let stays = after.filter(|after| before.is_some_and(|before| keys(before) == keys(after)));
+        if let Some(sum) = stays {
+            return self.0.entry(keys(sum)).or_default().merge(change);
+        }
+        if let Some(sum) = before {
+            self.0.entry(keys(sum)).or_default().remove(sum);
+        }
+        if let Some(sum) = after {
+            self.0.entry(keys(sum)).or_default().add(sum);
         }
     }
 

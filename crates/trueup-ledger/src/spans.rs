@@ -62,7 +62,9 @@ impl<'a> Spans<'a> {
 
     /// Hands the sums of the last span to `each`.
     pub(crate) fn tell(&mut self, each: &mut dyn FnMut(i64, TimeUsage)) {
-        for (_, sum) in self.sums.drain() {
+        let mut sums: Vec<TimeUsage> = self.sums.drain().map(|(_, sum)| sum).collect();
+        sums.sort_unstable_by_key(|sum| (sum.series, sum.start));
+        for sum in sums {
             each(self.device, sum);
         }
     }

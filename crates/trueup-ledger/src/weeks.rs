@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use trueup_core::UnixMs;
 
 use crate::reader::time_usage_of_row;
-use crate::rollup::{WEEK_MS, week_start};
+use crate::rollup::WEEK_MS;
 use crate::row::COUNTER_COLUMNS;
 use crate::spans::Spans;
 use crate::{LedgerError, Reader, TimeUsage};
@@ -25,28 +25,36 @@ struct Run {
     until: UnixMs,
 }
 
-/// The runs of `from..until`, where only `first..=last` holds anything.
+/// The weeks that hold something. Each is looked up by the one before it: there are few of them, and no
+/// end to the time that a wrong clock may put between two.
+const WEEKS: &str = "WITH RECURSIVE weeks (at) AS (
+        SELECT min(start_ms) FROM usage_week WHERE device = 0
+        UNION ALL
+        SELECT (SELECT min(start_ms) FROM usage_week WHERE device = 0 AND start_ms > at) FROM weeks
+        WHERE at IS NOT NULL
+    ) SELECT at FROM weeks WHERE at IS NOT NULL";
+
+/// The runs of `from..until`, given the weeks that hold something, and its first and its last moment.
 fn runs(
+    weeks: &[UnixMs],
     (first, last): (UnixMs, UnixMs),
     (from, until): (UnixMs, UnixMs),
-    has_weeks: bool,
     end: &mut dyn FnMut(UnixMs) -> UnixMs,
 ) -> Vec<Run> {
-    // What is not there is not cut off.
-    let from = if from <= first { week_start(first) } else { from };
-    let week_end = |time| UnixMs(week_start(time).0.saturating_add(WEEK_MS));
-    let until = if last < until { week_end(last) } else { until };
     let mut runs: Vec<Run> = Vec::new();
-    let mut start = from;
-    while start < until {
-        let next = week_end(start);
-        let is_whole = start == week_start(start) && next <= until && next <= end(start);
-        let (is_weeks, stop) = (has_weeks && is_whole, next.min(until));
-        match runs.last_mut() {
-            Some(run) if run.is_weeks == is_weeks => run.until = stop,
-            _ => runs.push(Run { is_weeks, from: start, until: stop }),
+    for &week in weeks {
+        let next = UnixMs(week.0.saturating_add(WEEK_MS));
+        if next <= from || until <= week {
+            continue;
         }
-        start = stop;
+        // Where there is nothing, nothing is cut off.
+        let (begin, stop) = (week.max(first), next.min(UnixMs(last.0.saturating_add(1))));
+        let is_weeks = from <= begin && stop <= until && stop <= end(begin);
+        let (from, until) = if is_weeks { (week, next) } else { (from.max(week), until.min(next)) };
+        match runs.last_mut() {
+            Some(run) if run.is_weeks == is_weeks && run.until == from => run.until = until,
+            _ => runs.push(Run { is_weeks, from, until }),
+        }
     }
     runs
 }
@@ -56,6 +64,8 @@ impl Reader {
     /// span, or a few. `end` says where the span ends that a time lies in: at one of the edges that `edges`
     /// names of a day, given where that begins in UTC, or at midnight in UTC. Where `devices` are asked for,
     /// by their numbers, they are told apart, and the number is told as well; it is 0 otherwise.
+    ///
+    /// It reads several times: what is committed must be [held](Reader::hold), or be that of a pair.
     ///
     /// # Errors
     /// What SQLite says.
@@ -67,9 +77,15 @@ impl Reader {
         end: &mut dyn FnMut(UnixMs) -> UnixMs,
         each: &mut dyn FnMut(i64, TimeUsage),
     ) -> Result<(), LedgerError> {
-        let Some(span) = self.span()? else { return Ok(()) };
-        let has_weeks = self.has_table("usage_week")? && !self.is_confined()?;
-        let runs = runs(span, (from, until), has_weeks, end);
+        let runs = match self.span()? {
+            None => return Ok(()),
+            Some(span) if self.has_table("usage_week")? && !self.is_confined()? => {
+                let weeks: Vec<UnixMs> = self.all(WEEKS, [], |row| Ok(UnixMs(row.get(0)?)))?;
+                runs(&weeks, span, (from, until), end)
+            }
+            // An older program's file, or a device's part of one.
+            Some(_) => vec![Run { is_weeks: false, from, until }],
+        };
         let mut spans = Spans::new(end);
         for run in runs {
             let mut add = |device: i64, usage: TimeUsage| {
@@ -124,8 +140,11 @@ mod tests {
         let time = |text: &str| UnixMs::parse_rfc3339(&format!("{text}T00:00:00Z")).unwrap();
         let (november, monday) = (time("2026-11-01"), time("2026-10-19"));
         let mut end = |time: UnixMs| if time < november { november } else { UnixMs(i64::MAX) };
-        let mut run = |from, until, has_weeks| {
-            let runs = runs((monday, time("2026-11-10")), (from, until), has_weeks, &mut end);
+        let weeks: Vec<UnixMs> =
+            ["2026-10-19", "2026-10-26", "2026-11-02", "2026-11-09", "2027-01-04"].map(time).into();
+        let span = (UnixMs(monday.0 + 1), time("2027-01-04"));
+        let mut run = |from, until| {
+            let runs = runs(&weeks, span, (from, until), &mut end);
             let texts = runs.into_iter().map(|run| {
                 let day = |time: UnixMs| time.to_string().split('T').next().unwrap().to_owned();
                 format!("{} {} {}", run.is_weeks, day(run.from), day(run.until))
@@ -137,19 +156,27 @@ mod tests {
             "true 2026-10-19 2026-10-26",
             "false 2026-10-26 2026-11-02",
             "true 2026-11-02 2026-11-16",
+            "true 2027-01-04 2027-01-11",
         ];
-        assert_eq!(run(UnixMs(i64::MIN), UnixMs(i64::MAX), true), all);
-        assert_eq!(run(time("2026-10-18"), time("2026-11-11"), true), all);
+        assert_eq!(run(UnixMs(i64::MIN), UnixMs(i64::MAX)), all);
+        assert_eq!(run(span.0, UnixMs(span.1.0 + 1)), all);
         let some = [
             "false 2026-10-20 2026-11-02",
             "true 2026-11-02 2026-11-09",
             "false 2026-11-09 2026-11-10",
         ];
-        assert_eq!(run(time("2026-10-20"), time("2026-11-10"), true), some);
-        assert_eq!(
-            run(time("2026-10-20"), time("2026-11-10"), false),
-            ["false 2026-10-20 2026-11-10"]
-        );
-        assert_eq!(run(time("2026-11-10"), time("2026-11-10"), true), [""; 0]);
+        assert_eq!(run(time("2026-10-20"), time("2026-11-10")), some);
+        assert_eq!(run(time("2026-11-10"), time("2026-11-10")), [""; 0]);
+        assert_eq!(run(time("2026-11-16"), time("2027-01-04")), [""; 0]);
+    }
+
+    #[test]
+    fn weeks_are_looked_up_and_not_walked_through() {
+        let mut database = rusqlite::Connection::open_in_memory().unwrap();
+        crate::schema::migrate(&mut database, std::path::Path::new("")).unwrap();
+        let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {WEEKS}")).unwrap();
+        let steps = plan.query_map([], |row| row.get(3)).unwrap();
+        let steps: Vec<String> = steps.collect::<Result<_, _>>().unwrap();
+        assert!(!steps.iter().any(|step| step.contains("SCAN usage_week")), "{steps:?}");
     }
 }

@@ -128,15 +128,12 @@ impl Usage {
             Self::Ledger(reader) => {
                 let names: BTreeMap<i64, Text> = reader.device_names()?.into_iter().collect();
                 if !names.is_empty() {
-                    let (all, parts) = match device {
-                        Some(device) => {
-                            let number = numbered(reader, device)?;
-                            (Part { window, devices: number..=number }, None)
-                        }
-                        None => {
-                            let numbers: Vec<i64> = names.keys().copied().collect();
-                            (Part::of(window), Parts::of_devices(reader, window, &numbers)?)
-                        }
+                    let (all, parts) = if let Some(device) = device {
+                        let number = numbered(reader, device)?;
+                        (Part { window, devices: number..=number }, None)
+                    } else {
+                        let numbers: Vec<i64> = names.keys().copied().collect();
+                        (Part::of(window), Parts::of_devices(reader, window, &numbers)?)
                     };
                     let within = Within { buckets, calendar, changes };
                     let read = |reader: &Reader, part: &Part, each: &mut Each<'_>| {
@@ -215,8 +212,7 @@ impl Usage {
         match self {
             Self::Ledger(reader) => {
                 let read = |reader: &Reader, part: &Part, each: &mut Each<'_>| {
-                    let (Window { from, until, .. }, edges) =
-                        (part.window, edges(buckets, calendar));
+                    let (Window { from, until }, edges) = (part.window, edges(buckets, calendar));
                     reader.usage_between(from, until, edges, |usage| each(0, usage))
                 };
                 let parts = (Part::of(window), Parts::of(reader, window)?);

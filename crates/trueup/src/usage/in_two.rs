@@ -163,7 +163,7 @@ impl Within<'_> {
             buckets.chain(changes).min().unwrap_or(UnixMs(i64::MAX))
         };
         let mut edges = edges(self.buckets, self.calendar);
-        let Part { window: Window { from, until, .. }, devices } = part;
+        let Part { window: Window { from, until }, devices } = part;
         let devices = is_by_device.then_some(devices);
         reader.usage_of_spans(devices, (*from, *until), &mut edges, &mut end, each)
     }
@@ -226,7 +226,7 @@ mod tests {
         let (before, after) = (Window { until: middle, ..all }, Window { from: middle, ..all });
         let parts = Parts([(one, Part::of(before)), (other, Part::of(after))]);
         let read = |reader: &Reader, part: &Part, each: &mut Each<'_>| {
-            let (Window { from, until, .. }, edges) = (part.window, edges(&by, &calendar));
+            let (Window { from, until }, edges) = (part.window, edges(&by, &calendar));
             reader.usage_between(from, until, edges, |usage| each(0, usage))
         };
         let series = parts.series().unwrap();
