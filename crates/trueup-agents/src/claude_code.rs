@@ -210,7 +210,7 @@ struct Answer<'a> {
     message: &'a Message<'a>,
     usage: &'a Usage<'a>,
     time: UnixMs,
-    request_id: Option<&'a str>,
+    request_id: &'a Str<'a>,
     uuid: &'a Str<'a>,
     is_sidechain: bool,
     cost: Option<NanoUsd>,
@@ -252,7 +252,7 @@ impl ClaudeCodeDecoder {
                         message,
                         usage: message.usage.0.as_ref()?,
                         time: inner.timestamp.0.or(record.timestamp.0).unwrap_or(self.modified),
-                        request_id: inner.request_id.filled(),
+                        request_id: &inner.request_id,
                         uuid: &inner.uuid,
                         is_sidechain: true,
                         cost: None,
@@ -264,7 +264,7 @@ impl ClaudeCodeDecoder {
                     message,
                     usage: message.usage.0.as_ref()?,
                     time: record.timestamp.0.unwrap_or(self.modified),
-                    request_id: record.request_id.filled(),
+                    request_id: &record.request_id,
                     uuid: &record.uuid,
                     is_sidechain: record.is_sidechain.0,
                     cost: record.cost_usd.0,
@@ -286,49 +286,37 @@ impl ClaudeCodeDecoder {
 
     /// Takes over session and project, sharing the texts of the line before where they are the same.
     fn share(&mut self, record: &Record<'_>) {
-        let session = record.session_id.filled().unwrap_or(&self.fallback_session);
-        if *self.last.session != *session {
-            self.last.session = session.into();
-            self.owner = Owner::new(UnixMs(0), session);
+        if !is_same(&record.session_id, &self.last.session) {
+            let session = record.session_id.filled().unwrap_or(&self.fallback_session);
+            if *self.last.session != *session {
+                self.last.session = session.into();
+                self.owner = Owner::new(UnixMs(0), session);
+            }
         }
-        let project = record.cwd.filled().unwrap_or_default();
-        if *self.last.project != *project {
-            self.last.project = project.into();
+        if !is_same(&record.cwd, &self.last.project) {
+            self.last.project = record.cwd.filled().unwrap_or_default().into();
         }
     }
 
     fn calls(&mut self, answer: &Answer<'_>, line: u64, found: &mut Found<'_>) {
         let usage = answer.usage;
         let session = Arc::clone(&self.last.session);
-        let number;
-        // Without a message id copies cannot be told; without any id a line is only itself.
-        let parts: &[&str] = match (answer.message.id.filled(), answer.uuid.filled()) {
-            (Some(id), _) => &[id],
-            (None, Some(uuid)) => &["uuid", uuid],
-            (None, None) => {
-                number = line.to_string();
-                &["line", &session, &number]
-            }
-        };
-        let key = match parts {
-            [id] => hashed(&mut self.key, id, |id| Key::of(SOURCE, &[id])),
-            parts => Key::of(SOURCE, parts),
-        };
-        let (standing, variant) = match answer.request_id {
+        let key = hashed(&mut self.key, &answer.message.id, |id| Key::of(SOURCE, &[id]))
+            .unwrap_or_else(|| Key::of(SOURCE, &parts(answer, &session, &line.to_string())));
+        let request = hashed(&mut self.variant, answer.request_id, Variant::of);
+        let (standing, variant) = match request {
             _ if answer.is_sidechain => (standing::SIDECHAIN, Variant(0)),
             None => (standing::MAIN, Variant(0)),
-            Some(request) => {
-                (standing::MAIN_REQUEST, hashed(&mut self.variant, request, Variant::of))
-            }
+            Some(request) => (standing::MAIN_REQUEST, request),
         };
         let tokens = usage.tokens();
         // Platforms that write no request id tell none in their telemetry, either, which does not say
         // what of an answer was thinking.
-        let twin = found.twin(|| match answer.request_id {
-            Some(request) => {
-                hashed(&mut self.twin, request, |request| Twin::of_request(SOURCE, request))
-            }
-            None => Twin::of_usage(SOURCE, &session, &Tokens { reasoning: 0, ..tokens }),
+        let twin = found.twin(|| {
+            let request = |request: &str| Twin::of_request(SOURCE, request);
+            hashed(&mut self.twin, answer.request_id, request).unwrap_or_else(|| {
+                Twin::of_usage(SOURCE, &session, &Tokens { reasoning: 0, ..tokens })
+            })
         });
         let billing = Billing {
             tier: ServiceTier::of_source(usage.service_tier.filled().unwrap_or_default()),
@@ -359,26 +347,45 @@ impl ClaudeCodeDecoder {
         push(key, &answer.message.model, tokens, answer.cost, twin);
         let advisors = usage.iterations.0.iter().filter(|step| step.r#type.is("advisor_message"));
         for (at, step) in advisors.enumerate() {
-            let at = at.to_string();
-            let parts = [parts, &["advisor", &at]].concat();
+            let (line, at) = (line.to_string(), at.to_string());
+            let mut parts = parts(answer, &session, &line);
+            parts.extend(["advisor", &at]);
             push(Key::of(SOURCE, &parts), &step.model, step.tokens(), None, None);
         }
     }
 
     fn model(&mut self, model: &Str<'_>) -> Text {
-        let model = model.filled().unwrap_or_default();
-        if *self.last.model != *model {
-            self.last.model = model.into();
+        if !is_same(model, &self.last.model) {
+            self.last.model = model.filled().unwrap_or_default().into();
         }
         Arc::clone(&self.last.model)
     }
 }
 
+/// What an answer is known by. Without a message id copies cannot be told; without any id a line is only
+/// itself.
+fn parts<'p>(answer: &'p Answer<'_>, session: &'p str, line: &'p str) -> Vec<&'p str> {
+    match (answer.message.id.filled(), answer.uuid.filled()) {
+        (Some(id), _) => vec![id],
+        (None, Some(uuid)) => vec!["uuid", uuid],
+        (None, None) => vec!["line", session, line],
+    }
+}
+
+/// Whether a text is the one that was there before.
+fn is_same(text: &Str<'_>, before: &str) -> bool {
+    !before.is_empty() && text.is(before)
+}
+
 /// The hash of a text, which is only worked out where it is not the last text again.
-fn hashed<T: Copy>(last: &mut Option<(String, T)>, text: &str, hash: impl FnOnce(&str) -> T) -> T {
+fn hashed<T: Copy>(
+    last: &mut Option<(String, T)>,
+    text: &Str<'_>,
+    hash: impl FnOnce(&str) -> T,
+) -> Option<T> {
     match last {
-        Some((of, hash)) if of == text => *hash,
-        _ => last.insert((text.to_owned(), hash(text))).1,
+        Some((of, hash)) if text.is(of) => Some(*hash),
+        _ => text.filled().map(|text| last.insert((text.to_owned(), hash(text))).1),
     }
 }
 

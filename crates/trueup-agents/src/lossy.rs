@@ -295,11 +295,51 @@ macro_rules! read_from_any {
     )+};
 }
 
-read_from_any!(Count, Number, Flag, Truth, Time, Millipercent);
+read_from_any!(Flag, Truth, Millipercent);
+
+impl Read<'_> for Count {
+    #[inline]
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
+        *self = match reader.natural() {
+            Some(number) => Self::of_u64(number),
+            None => any(reader)?,
+        };
+        Ok(())
+    }
+}
+
+impl Read<'_> for Number {
+    #[inline]
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
+        *self = match reader.natural() {
+            Some(number) => Self(Count::of_u64(number)),
+            None => any(reader)?,
+        };
+        Ok(())
+    }
+}
+
+impl Read<'_> for Time {
+    #[inline]
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
+        let before = *reader;
+        if let Some(time) = reader.plain_text().and_then(UnixMs::parse_utc) {
+            *self = Self(Some(time));
+            return Ok(());
+        }
+        *reader = before;
+        *self = any(reader)?;
+        Ok(())
+    }
+}
 
 impl<'de: 'a, 'a> Read<'de> for Str<'a> {
     #[inline]
     fn read(&mut self, reader: &mut Reader<'de>) -> Result<(), Error> {
+        if let Some(bytes) = reader.plain_text() {
+            *self = Self::Bytes(bytes);
+            return Ok(());
+        }
         *self = Self::None;
         if reader.peek() != Some(b'"') {
             return reader.skip();

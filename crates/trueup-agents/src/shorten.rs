@@ -57,6 +57,9 @@ impl Shortened {
             let is_escape = (escapes % 2 == 1) != (self.is_escape && escapes == before.len());
             let is_escape = is_escape && self.text.is_some();
             let (run, rest) = bytes.split_at(quote.map_or(bytes.len(), |at| at + 1));
+            if let Some(text) = &mut self.text {
+                text.is_left_out |= self.bytes.len() - text.start + run.len() > TEXT_BYTES_MAX;
+            }
             if self.text.is_none_or(|text| !text.is_left_out) {
                 self.bytes.extend_from_slice(run);
             }
@@ -68,8 +71,7 @@ impl Shortened {
 
     /// Drops what is open of a text that is too long; a quote ends it, or begins another.
     fn close_or_open(&mut self, is_quote: bool) {
-        if let Some(text) = &mut self.text {
-            text.is_left_out |= self.bytes.len() - text.start > TEXT_BYTES_MAX;
+        if let Some(text) = self.text {
             if text.is_left_out {
                 self.bytes.truncate(text.start);
                 self.bytes.extend(is_quote.then_some(b'"'));

@@ -4,7 +4,7 @@
 //! that comes here is read from files, and nothing covers that. Rows are kept small:
 //! a gigabyte of sessions is some tens of thousands of calls.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
@@ -100,31 +100,36 @@ impl Rows {
 struct Names<T> {
     numbers: HashMap<T, u32, BuildHasherDefault<NameHasher>>,
     values: Vec<T>,
-    /// The number that was asked for last.
-    last: u32,
+    /// The numbers that were asked for last, the last first.
+    recent: VecDeque<u32>,
 }
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
-        Self { numbers: HashMap::default(), values: Vec::new(), last: 0 }
+        Self { numbers: HashMap::default(), values: Vec::new(), recent: VecDeque::new() }
     }
 }
 
 impl<T: Clone + Eq + Hash> Names<T> {
+    /// Numbers that are looked at before a value is made: a session's calls are of a few series.
+    const RECENT: usize = 6;
+
     /// The number of a value that `make` makes, unless `is_it` knows it: calls come in runs that share
     /// theirs.
-    fn number(&mut self, is_it: impl FnOnce(&T) -> bool, make: impl FnOnce() -> T) -> u32 {
-        if self.value(self.last).is_some_and(is_it) {
-            return self.last;
-        }
-        let value = make();
-        self.last = self.numbers.get(&value).copied().unwrap_or_else(|| {
-            let number = index(self.values.len());
-            self.values.push(value.clone());
-            self.numbers.insert(value, number);
-            number
+    fn number(&mut self, is_it: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> u32 {
+        let known = self.recent.iter().position(|number| self.value(*number).is_some_and(&is_it));
+        let number = known.and_then(|at| self.recent.remove(at)).unwrap_or_else(|| {
+            self.recent.truncate(Self::RECENT - 1);
+            let value = make();
+            self.numbers.get(&value).copied().unwrap_or_else(|| {
+                let number = index(self.values.len());
+                self.values.push(value.clone());
+                self.numbers.insert(value, number);
+                number
+            })
         });
-        self.last
+        self.recent.push_front(number);
+        number
     }
 
     fn value(&self, number: u32) -> Option<&T> {

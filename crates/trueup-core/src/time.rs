@@ -36,6 +36,13 @@ impl UnixMs {
         })
     }
 
+    /// Reads a time as most programs write it, in UTC and with milliseconds or none:
+    /// `2026-11-20T22:08:29.482Z`. `None` for any other, which [`Self::parse_rfc3339`] may know.
+    #[must_use]
+    pub fn parse_utc(text: &[u8]) -> Option<Self> {
+        fast_utc(text)
+    }
+
     /// Reads a day, as `2026-11-20`: where it begins in UTC.
     #[must_use]
     pub fn parse_date(text: &str) -> Option<Self> {

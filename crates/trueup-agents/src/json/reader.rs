@@ -10,6 +10,7 @@ use super::{Error, Fault, Fields};
 pub(super) const DEPTH_MAX: u8 = 64;
 
 /// Stands somewhere in a value.
+#[derive(Clone, Copy)]
 pub(crate) struct Reader<'de> {
     /// What is left.
     pub(crate) rest: &'de [u8],
@@ -59,6 +60,15 @@ impl<'de> Reader<'de> {
         }
     }
 
+    /// Takes a text that is short and has no escapes, and both its quotes, where that comes next.
+    #[inline]
+    pub(crate) fn plain_text(&mut self) -> Option<&'de [u8]> {
+        let text = self.rest.strip_prefix(b"\"")?;
+        let end = plain_end(text)?;
+        self.rest = text;
+        Some(self.take_to(end))
+    }
+
     /// Takes the rest of a text that is long or has escapes. Apart, so that the short way stays short.
     #[inline(never)]
     fn long_text(&mut self) -> Result<Text<'de>, Error> {
@@ -83,28 +93,33 @@ impl<'de> Reader<'de> {
         bytes
     }
 
+    /// Takes a natural number, where that comes next.
+    #[inline]
+    pub(crate) fn natural(&mut self) -> Option<u64> {
+        let (mut value, mut rest) = (0_u64, self.rest);
+        while let [byte @ b'0'..=b'9', others @ ..] = rest {
+            value = value.checked_mul(10)?.checked_add(u64::from(byte & 0xf))?;
+            rest = others;
+        }
+        let is_natural = rest.len() < self.rest.len() && !matches!(rest, [b'.' | b'e' | b'E', ..]);
+        is_natural.then(|| {
+            self.rest = rest;
+            value
+        })
+    }
+
     /// Takes a number.
     pub(crate) fn number(&mut self) -> Digits<'de> {
-        /// As many digits always fit into 64 bits.
-        const DIGITS_MAX: usize = 19;
-        let (mut value, mut end) = (0_u64, 0);
-        for byte in self.rest.iter().take(DIGITS_MAX + 1) {
-            match byte {
-                b'0'..=b'9' => value = value.wrapping_mul(10).wrapping_add(u64::from(byte & 0xf)),
-                _ => break,
-            }
-            end += 1;
-        }
-        let is_natural = (1..=DIGITS_MAX).contains(&end)
-            && !matches!(self.rest.get(end), Some(b'.' | b'e' | b'E'));
-        if !is_natural {
+        let from = self.rest;
+        let natural = self.natural();
+        if natural.is_none() {
             let is_part =
                 |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-            end = self.rest.iter().take_while(|byte| is_part(byte)).count();
+            let end = self.rest.iter().take_while(|byte| is_part(byte)).count();
+            self.rest = self.rest.get(end..).unwrap_or_default();
         }
-        let (text, rest) = self.rest.split_at(end);
-        self.rest = rest;
-        Digits { text, natural: is_natural.then_some(value) }
+        let text = from.get(..from.len() - self.rest.len()).unwrap_or_default();
+        Digits { text, natural }
     }
 
     /// Takes a word.
@@ -123,6 +138,9 @@ impl<'de> Reader<'de> {
     /// Takes a value that nobody asks for.
     #[inline]
     pub(crate) fn skip(&mut self) -> Result<(), Error> {
+        if self.plain_text().is_some() {
+            return Ok(());
+        }
         match self.peek() {
             Some(b'"') => self.text().map(|_| ()),
             Some(b'{' | b'[') => self.skip_nested(),
@@ -140,7 +158,9 @@ impl<'de> Reader<'de> {
         while let [byte, rest @ ..] = self.rest {
             match byte {
                 b'"' => {
-                    self.text()?;
+                    if self.plain_text().is_none() {
+                        self.text()?;
+                    }
                     continue;
                 }
                 b'{' | b'[' => depth += 1,

@@ -4,6 +4,7 @@
 //! length of the prompt. Calls of one model and one [`PriceClass`] pay the same price per token, so
 //! their tokens may be added first and priced afterwards. Does not know any price.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// How urgently the provider served a call.
@@ -95,13 +96,11 @@ impl ServiceTier {
     /// `on_demand` are what OpenAI and Groq call the standard tier.
     #[must_use]
     pub fn of_source(text: &str) -> Self {
-        match text {
-            text if is_any(text, &["", "standard", "default", "auto", "on_demand"]) => {
-                Self::Standard
-            }
-            text if is_any(text, &["batch", "batches"]) => Self::Batch,
-            text if is_any(text, &["flex"]) => Self::Flex,
-            text if is_any(text, &["priority", "fast"]) => Self::Priority,
+        match &*lower(text) {
+            "" | "standard" | "default" | "auto" | "on_demand" => Self::Standard,
+            "batch" | "batches" => Self::Batch,
+            "flex" => Self::Flex,
+            "priority" | "fast" => Self::Priority,
             _ => Self::Other,
         }
     }
@@ -125,17 +124,21 @@ impl Speed {
     /// The speed that a source names; an absent name is the empty text.
     #[must_use]
     pub fn of_source(text: &str) -> Self {
-        match text {
-            text if is_any(text, &["", "standard"]) => Self::Standard,
-            text if is_any(text, &["fast"]) => Self::Fast,
+        match &*lower(text) {
+            "" | "standard" => Self::Standard,
+            "fast" => Self::Fast,
             _ => Self::Other,
         }
     }
 }
 
-/// Whether a word is one of these, in any case.
-fn is_any(text: &str, words: &[&str]) -> bool {
-    words.iter().any(|word| text.eq_ignore_ascii_case(word))
+/// A word in lower case, as nearly all are written.
+fn lower(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        text.to_ascii_lowercase().into()
+    } else {
+        text.into()
+    }
 }
 
 impl Region {
@@ -145,9 +148,9 @@ impl Region {
     /// `not_available` for models that cannot be bound to a region.
     #[must_use]
     pub fn of_source(text: &str) -> Self {
-        match text {
-            text if is_any(text, &["", "global", "not_available"]) => Self::Any,
-            text if is_any(text, &["us"]) => Self::Us,
+        match &*lower(text) {
+            "" | "global" | "not_available" => Self::Any,
+            "us" => Self::Us,
             _ => Self::Other,
         }
     }
