@@ -84,6 +84,30 @@ struct ClaudeCodeDecoder {
     key: Option<(String, Key)>,
     variant: Option<(String, Variant)>,
     twin: Option<(String, Key)>,
+    billing: LastBilling,
+}
+
+/// What the tier, the speed and the region of the last answer come to: most answers have the same.
+#[derive(Debug, Default)]
+struct LastBilling {
+    said: [Option<Vec<u8>>; 3],
+    billing: Billing,
+}
+
+impl LastBilling {
+    fn of(&mut self, usage: &Usage<'_>) -> Billing {
+        let said = [&usage.service_tier, &usage.speed, &usage.inference_geo];
+        if !self.said.iter().zip(said).all(|(before, now)| before.as_deref() == now.bytes()) {
+            let [tier, speed, region] = said.map(|said| said.filled().unwrap_or_default());
+            self.billing = Billing {
+                tier: ServiceTier::of_source(tier),
+                speed: Speed::of_source(speed),
+                region: Region::of_source(region),
+            };
+            self.said = said.map(|said| said.bytes().map(<[u8]>::to_vec));
+        }
+        self.billing
+    }
 }
 
 objects! {
@@ -240,6 +264,7 @@ impl ClaudeCodeDecoder {
             key: None,
             variant: None,
             twin: None,
+            billing: LastBilling::default(),
         }
     }
 
@@ -318,11 +343,7 @@ impl ClaudeCodeDecoder {
                 Twin::of_usage(SOURCE, &session, &Tokens { reasoning: 0, ..tokens })
             })
         });
-        let billing = Billing {
-            tier: ServiceTier::of_source(usage.service_tier.filled().unwrap_or_default()),
-            speed: Speed::of_source(usage.speed.filled().unwrap_or_default()),
-            region: Region::of_source(usage.inference_geo.filled().unwrap_or_default()),
-        };
+        let billing = self.billing.of(usage);
         let is_detailed = usage.speed.text().is_some();
         let mut push = |key: Key, model: &Str<'_>, tokens: Tokens, cost: Option<NanoUsd>, twin| {
             let has_known_cost =

@@ -113,13 +113,18 @@ impl Str<'_> {
         self.text().filter(|text| !text.trim_start().is_empty())
     }
 
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::None => None,
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Unescaped(text) => Some(text.as_bytes()),
+        }
+    }
+
     /// Whether it is exactly this.
     pub(crate) fn is(&self, text: &str) -> bool {
-        match self {
-            Self::None => false,
-            Self::Bytes(bytes) => *bytes == text.as_bytes(),
-            Self::Unescaped(own) => own == text,
-        }
+        self.bytes() == Some(text.as_bytes())
     }
 }
 

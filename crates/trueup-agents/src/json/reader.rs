@@ -257,7 +257,7 @@ fn plain_end(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::MAX / 0xff;
     const QUOTES: u64 = ONES * 0x22;
     const ESCAPES: u64 = ONES * 0x5c;
-    let (words, _) = bytes.as_chunks();
+    let (words, tail) = bytes.as_chunks();
     for (at, word) in words.iter().take(WORDS).enumerate() {
         let word = u64::from_le_bytes(*word);
         let (quotes, escapes) = (word ^ QUOTES, word ^ ESCAPES);
@@ -269,7 +269,12 @@ fn plain_end(bytes: &[u8]) -> Option<usize> {
             return (bytes.get(end) == Some(&b'"')).then_some(end);
         }
     }
-    None
+    // The last text of a line ends less than a word before the line does.
+    let at = tail
+        .iter()
+        .position(|byte| matches!(byte, b'"' | b'\\'))
+        .filter(|_| words.len() < WORDS)?;
+    (tail.get(at) == Some(&b'"')).then_some(bytes.len() - tail.len() + at)
 }
 
 /// A number as it is written.
