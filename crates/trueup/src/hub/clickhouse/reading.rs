@@ -295,14 +295,19 @@ impl Reading {
     ) -> Result<Vec<Usage>> {
         let summary = self.summary()?;
         let Some((first, last)) = summary.span else { return Ok(Vec::new()) };
-        let Window { from, until } = asked.window;
-        let is_short = until.0.saturating_sub(from.0) / DAY_MS <= DAYS_MAX;
-        let span = if is_short { (from, until) } else { (first, last) };
+        let mut window = asked.window;
+        if window.until.0.saturating_sub(window.from.0) / DAY_MS > DAYS_MAX {
+            // What comes meanwhile is not of the days that are looked at.
+            let end = UnixMs(last.floor(DAY_MS).0.saturating_add(DAY_MS));
+            let (from, until) = (window.from.max(first.floor(DAY_MS)), window.until.min(end));
+            window = Window { from, until };
+        }
+        let Window { from, until } = window;
         let cuts = match width(asked.width_ms) {
             Width::Quarter => Vec::new(),
-            Width::Day => cuts(asked.window, span, edges),
+            Width::Day => cuts(window, (from, until), edges),
         };
-        let spans = (asked.spans)(from.max(span.0), until.min(UnixMs(last.0.saturating_add(1))));
+        let spans = (asked.spans)(from, until);
         self.sums(&UsageQuestion {
             from,
             until,
