@@ -34,10 +34,12 @@ use trueup_core::{
 use self::counter::{Counter, Step};
 use self::lineage::Lineage;
 use self::quota::Quotas;
-use self::record::{Payload, Record, Usage};
+use self::record::{Kind, Payload, RateLimits, Record, Usage};
 use crate::agent::{Agent, Decoder, Environment, Root, Store, StoreKind};
 use crate::found::Found;
+use crate::json;
 use crate::lines::Line;
+use crate::lossy::Object;
 use crate::uuid::is_uuid;
 
 /// Codex.
@@ -119,6 +121,8 @@ struct CodexDecoder {
     owner: (Text, Owner),
     /// The count that was read last, where reading it again would change nothing.
     last_count: Vec<u8>,
+    /// The limits that were read last, in the same way.
+    last_limits: Vec<u8>,
 }
 
 impl CodexDecoder {
@@ -130,6 +134,7 @@ impl CodexDecoder {
             state: serde_json::from_str(state).unwrap_or_default(),
             owner: ("".into(), Owner::new(UnixMs(0), "")),
             last_count: Vec::new(),
+            last_limits: Vec::new(),
         }
     }
 
@@ -220,11 +225,31 @@ impl CodexDecoder {
             let step = self.state.counter.count(total, last);
             self.call(step, time, found);
         }
-        if let Some(limits) = &event.rate_limits.0
-            && !self.state.lineage.is_copy(time)
-        {
-            let time = self.time_or_earlier(time);
-            self.state.quotas.read(limits, &self.source, time, found);
+        if let Some(limits) = event.rate_limits.0 {
+            self.limits(limits, time, line, found);
+        }
+    }
+
+    /// Reads limits, unless they are those of the line before. Such as tell their end as a distance from
+    /// their own time are never the same.
+    fn limits(&mut self, json: &[u8], time: Option<UnixMs>, line: u64, found: &mut Found<'_>) {
+        if *json == *self.last_limits {
+            return;
+        }
+        self.last_limits.clear();
+        if self.state.lineage.is_copy(time) {
+            return;
+        }
+        match json::from_slice::<Object<RateLimits<'_>>>(json) {
+            Ok(Object(limits)) => {
+                let time = self.time_or_earlier(time);
+                let limits = limits.unwrap_or_default();
+                self.state.quotas.read(&limits, &self.source, time, found);
+                if !limits.tell_a_distance() {
+                    self.last_limits.extend_from_slice(json);
+                }
+            }
+            Err(error) => found.problem(ProblemKind::NotJson, line, error.to_string()),
         }
     }
 
@@ -246,9 +271,7 @@ impl CodexDecoder {
     fn is_same_again(&self, record: &Record<'_>) -> bool {
         // An object of another name looks the same from the outside, and nothing was read of it.
         let Some(event) = &record.payload.0 else { return false };
-        event.rate_limits.0.as_ref().is_none_or(|limits| {
-            !limits.tell_a_distance() && !self.state.lineage.is_copy(record.time())
-        })
+        event.rate_limits.0.is_none_or(|limits| *limits == *self.last_limits)
     }
 
     /// `codex exec --json` names the thread that the lines behind it belong to.
@@ -359,20 +382,19 @@ impl Decoder for CodexDecoder {
         if self.state.lineage.is_in_burst() {
             self.state.lineage.pass(record::time(line));
         }
-        if !record::may_matter(line) {
-            return;
-        }
-        let count = record::count(line);
-        if count.is_some_and(|count| *count == *self.last_count) {
-            return;
-        }
+        let count = match record::kind(line) {
+            Kind::Conversation => return,
+            Kind::Count(count) if *count == *self.last_count => return,
+            Kind::Count(count) => count,
+            Kind::Other => &[],
+        };
         self.last_count.clear();
         let problems = found.problem_count();
         match line.parse::<Record<'_>>() {
             Ok(record) => {
                 self.record(&record, line.number(), found);
                 if problems == found.problem_count() && self.is_same_again(&record) {
-                    self.last_count.extend_from_slice(count.unwrap_or_default());
+                    self.last_count.extend_from_slice(count);
                 }
             }
             Err(error) => found.problem(ProblemKind::NotJson, line.number(), error.to_string()),

@@ -132,16 +132,24 @@ impl<'a> Opening<'a> {
 
     /// The first field of that object, where it is a text of this name.
     pub(crate) fn object_begins_with(&self, name: &[u8]) -> Option<&'a [u8]> {
-        let rest = self.object.trim_ascii_start().strip_prefix(b"\"")?.strip_prefix(name)?;
+        let rest = trim_start(self.object).strip_prefix(b"\"")?.strip_prefix(name)?;
         value(rest.strip_prefix(b"\"")?)
     }
 }
 
 /// The text that is the value of the name before it.
 fn value(rest: &[u8]) -> Option<&[u8]> {
-    let text =
-        rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let text = trim_start(trim_start(rest).strip_prefix(b":")?).strip_prefix(b"\"")?;
     text.get(..memchr(b'"', text)?)
+}
+
+/// Without white space before it, of which most programs write none.
+fn trim_start(bytes: &[u8]) -> &[u8] {
+    if bytes.first().is_some_and(u8::is_ascii_whitespace) {
+        bytes.trim_ascii_start()
+    } else {
+        bytes
+    }
 }
 
 /// Without byte order marks, white space, carriage return and NUL bytes around a record.

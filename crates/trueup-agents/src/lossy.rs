@@ -132,6 +132,10 @@ impl Str<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct Ignored;
 
+/// A value as it is written, to be read later or not at all; nothing for null.
+#[derive(Debug, Default)]
+pub(crate) struct Raw<'a>(pub(crate) Option<&'a [u8]>);
+
 /// A truth value; `false` for anything else.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Flag(pub(crate) bool);
@@ -355,6 +359,16 @@ impl<'de: 'a, 'a> Read<'de> for Str<'a> {
         } else {
             Self::Bytes(text.bytes)
         };
+        Ok(())
+    }
+}
+
+impl<'de: 'a, 'a> Read<'de> for Raw<'a> {
+    #[inline]
+    fn read(&mut self, reader: &mut Reader<'de>) -> Result<(), Error> {
+        let is_null = reader.peek() == Some(b'n');
+        let value = reader.skipped()?;
+        self.0 = Some(value).filter(|_| !is_null);
         Ok(())
     }
 }

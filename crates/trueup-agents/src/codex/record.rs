@@ -11,14 +11,11 @@ use trueup_core::UnixMs;
 use super::counter::Counts;
 use crate::json::objects;
 use crate::lines::Line;
-use crate::lossy::{Count, Ignored, Millipercent, Object, Str, Time};
+use crate::lossy::{Count, Ignored, Millipercent, Object, Raw, Str, Time};
 
 /// Records that are read.
 const RECORDS: [&[u8]; 5] =
     [b"session_meta", b"turn_context", b"token_usage_record", b"thread.started", b"turn.completed"];
-
-/// Events that are read.
-const EVENTS: [&[u8]; 2] = [b"token_count", b"thread_settings_applied"];
 
 /// Records that hold conversation only.
 const CONVERSATION: [&[u8]; 5] =
@@ -35,26 +32,35 @@ const MARKS: [&[u8]; 6] = [
     b"\"usage\"",
 ];
 
-/// Whether a line may say something that is read.
-pub(super) fn may_matter(line: &Line<'_>) -> bool {
-    let opening = line.opening();
-    let event = || opening.object_begins_with(b"type");
-    match opening.own_type() {
-        Some(own) if RECORDS.contains(&own) => true,
-        Some(own) if CONVERSATION.contains(&own) => false,
-        Some(b"event_msg") if event().is_some() => {
-            event().is_some_and(|name| EVENTS.contains(&name))
-        }
-        _ => MARKS.iter().any(|mark| memmem::find(line.bytes(), mark).is_some()),
-    }
+/// What a line is, told without reading it.
+pub(super) enum Kind<'a> {
+    /// It says nothing that is read.
+    Conversation,
+    /// A `token_count`: its payload as it is written, without the line's time and number.
+    Count(&'a [u8]),
+    /// It may say something else.
+    Other,
 }
 
-/// The payload of a `token_count`, as it is written: without the line's time and number.
-pub(super) fn count<'a>(line: &Line<'a>) -> Option<&'a [u8]> {
+/// What a line is, by its opening; where that says too little, by all of it.
+pub(super) fn kind<'a>(line: &Line<'a>) -> Kind<'a> {
     let opening = line.opening();
-    let is_count = opening.own_type() == Some(b"event_msg")
-        && opening.object_begins_with(b"type") == Some(b"token_count");
-    is_count.then(|| opening.behind())
+    let own = opening.own_type();
+    if let Some(own) = own {
+        if CONVERSATION.contains(&own) {
+            return Kind::Conversation;
+        }
+        if RECORDS.contains(&own) {
+            return Kind::Other;
+        }
+    }
+    match opening.object_begins_with(b"type").filter(|_| own == Some(b"event_msg")) {
+        Some(b"token_count") => Kind::Count(opening.behind()),
+        Some(b"thread_settings_applied") => Kind::Other,
+        Some(_) => Kind::Conversation,
+        None if MARKS.iter().any(|mark| memmem::find(line.bytes(), mark).is_some()) => Kind::Other,
+        None => Kind::Conversation,
+    }
 }
 
 /// The time of a line, without reading the rest of it.
@@ -117,7 +123,8 @@ objects! {
         pub(super) r#type: Str<'a> = "type",
         // Of `token_count`.
         pub(super) info: Object<Info<'a>> = "info",
-        pub(super) rate_limits: Object<RateLimits<'a>> = "rate_limits",
+        /// [`RateLimits`]: nearly every line repeats those of the line before.
+        pub(super) rate_limits: Raw<'a> = "rate_limits",
         // Of `session_meta`. Its `session_id` is the root's, in sub-agents: not read.
         pub(super) id: Str<'a> = "id",
         pub(super) timestamp: Time = "timestamp",
@@ -287,7 +294,8 @@ mod tests {
             (r#"{"created_at":1,"result":{"usage":{}}}"#, true),
             (r#"{"type":"world_state","payload":{}}"#, false),
         ] {
-            assert_eq!(may_matter(&Line::new(1, line.as_bytes())), expected, "{line}");
+            let kind = kind(&Line::new(1, line.as_bytes()));
+            assert_eq!(!matches!(kind, Kind::Conversation), expected, "{line}");
         }
     }
 

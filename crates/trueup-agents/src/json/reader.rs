@@ -153,6 +153,13 @@ impl<'de> Reader<'de> {
         }
     }
 
+    /// The same; what it is, as it is written.
+    pub(crate) fn skipped(&mut self) -> Result<&'de [u8], Error> {
+        let from = self.rest;
+        self.skip()?;
+        Ok(from.get(..from.len() - self.rest.len()).unwrap_or_default())
+    }
+
     fn skip_nested(&mut self) -> Result<(), Error> {
         let mut depth = 0_usize;
         while let [byte, rest @ ..] = self.rest {
