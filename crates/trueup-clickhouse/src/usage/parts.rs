@@ -49,13 +49,12 @@ pub(super) fn of_sums(question: &UsageQuestion<'_>, width: Width) -> String {
     let used_here = question.is_by_used() && !is_fleet && !is_masked;
     let told = [&question.groups()[..], &counters].concat();
     // Of some devices, arrays are cut down to theirs before rows are made of them.
-    let (is_of, array) = if question.devices.is_empty() {
-        (String::new(), "@")
-    } else {
-        let listed = listed(question.devices);
-        let is_of = format!("arrayMap(of -> has([{listed}], of), device) AS is_of, ");
-        (is_of, "arrayFilter((x, of) -> of, @, is_of)")
+    let is_of = match question.devices {
+        [] => String::new(),
+        [device] => format!("arrayMap(of -> of = {}, device) AS is_of, ", quoted(device)),
+        devices => format!("arrayMap(of -> has([{}], of), device) AS is_of, ", listed(devices)),
     };
+    let array = if is_of.is_empty() { "@" } else { "arrayFilter((x, of) -> of, @, is_of)" };
     let split = format!(
         "(SELECT {of_row}, {is_of}{rows} FROM {table} FINAL WHERE {only})
          ARRAY JOIN {joined}{filter}",

@@ -31,9 +31,16 @@ pub fn summary(tenant: &str, device: Option<&str>, unsummed: &[Day]) -> Statemen
         ),
         Some(device) => format!(
             "SELECT s_source, s_first, s_last, bulk FROM ({})
-             ARRAY JOIN device AS s_device, source AS s_source, first_ms AS s_first, last_ms AS s_last
-             WHERE s_device = {device}",
-            of_rows(2, "device, source, first_ms, last_ms")
+             ARRAY JOIN source_of AS s_source, first_of AS s_first, last_of AS s_last",
+            of_rows(
+                2,
+                &format!(
+                    "arrayMap(of -> of = {device}, device) AS is_of,
+                     arrayFilter((x, of) -> of, source, is_of) AS source_of,
+                     arrayFilter((x, of) -> of, first_ms, is_of) AS first_of,
+                     arrayFilter((x, of) -> of, last_ms, is_of) AS last_of"
+                )
+            )
         ),
     }];
     if !unsummed.is_empty() {
