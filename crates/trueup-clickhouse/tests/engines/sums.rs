@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trueup_clickhouse::{
     Apart, Cut, Day, Name, Summary, UsageQuestion, Width, summary, summary_of, upkeep,
 };
+use trueup_core::report::kinds;
 use trueup_core::{Counters, DAY_MS, Delivery, Fact, QUARTER_MS, UnixMs, Version, Word};
 
 use crate::store::{NOW, Store, on_each, on_each_with};
@@ -281,9 +282,14 @@ fn stretches_of_time_and_devices_are_what_is_asked() {
                 }
             };
             let mut told: BTreeMap<UnixMs, u64> = BTreeMap::new();
+            let mut alike: BTreeMap<_, usize> = BTreeMap::new();
             for usage in store.usage(&question) {
                 *told.entry(usage.start).or_default() += usage.counters.calls;
+                // Of what is priced alike, a shard has one sum: it used the same kinds of tokens throughout.
+                let used = kinds(&usage.counters.tokens);
+                *alike.entry((usage.start, usage.series, used)).or_default() += 1;
             }
+            assert!(alike.values().all(|count| *count <= store.shards()), "{question:?}");
             let mut expected: BTreeMap<UnixMs, u64> = BTreeMap::new();
             for (tenant, _, device, call) in truth.calls() {
                 let (start, looked_at) = stretch(call.time);
