@@ -14,7 +14,7 @@ use trueup_core::{Counters, DAY_MS, FactId, QUARTER_MS, UnixMs};
 use crate::row::{COUNTER_COLUMNS, counter_values, counters_of_row};
 
 /// The width of a sum over time that is kept. Whoever asks for hours or months adds them up: an hour is
-/// at most four quarters, and reports over months are no larger than the usual ones, by day.
+/// at most four quarters, and for long times there are [weeks](crate::Reader::usage_of_spans).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Width {
     /// A quarter of an hour.

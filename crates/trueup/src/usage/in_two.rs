@@ -176,7 +176,7 @@ mod tests {
 
     use trueup_core::report::{Entry, kinds};
     use trueup_core::{Batch, Billing, Call, Counters, Fact, HOUR_MS, Key, Outcome, Owner};
-    use trueup_core::{Origin, Rank, Tokens, Variant};
+    use trueup_core::{Delivery, Origin, Rank, Tokens, Variant, Version, Word};
     use trueup_ledger::{Ledger, OpenOptions};
 
     use super::*;
@@ -237,6 +237,41 @@ mod tests {
         assert_eq!(halves, whole);
         let calls: u64 = whole.values().map(|sum| sum.calls).sum();
         assert_eq!(calls, 2_000);
+    }
+
+    #[test]
+    fn two_halves_of_the_devices_are_all_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        let mut ledger = Ledger::open(&path, OpenOptions::default()).unwrap();
+        let told = (0..2_000).map(|hour| {
+            let mut call = call(hour);
+            call.key = Key::of_id(call.id());
+            call.rank = Version::new(UnixMs(1), 0).rank(&[]);
+            let (device, words) = (hour % 5, vec![Word::Is(Fact::Call(Box::new(call)))]);
+            Delivery { device: format!("d{device}").into(), words, ..Delivery::default() }
+        });
+        ledger.deliver(&told.collect::<Vec<_>>(), UnixMs(1)).unwrap();
+        let calendar = Calendar::new(TimeZone::get("Asia/Kathmandu").unwrap());
+        let within = Within { buckets: &[Bucket::Month], calendar: &calendar, changes: &[] };
+        let read = |reader: &Reader, part: &Part, each: &mut Each<'_>| {
+            within.read(reader, part, true, each)
+        };
+        let add = |sums: &mut BTreeMap<_, Counters>, device: i64, usage: TimeUsage| {
+            let month = calendar.clone().label(Bucket::Month, usage.start).to_owned();
+            let sum = sums.entry((device, month, usage.series)).or_default();
+            *sum = sum.plus(&usage.counters);
+        };
+        let (one, other) = Reader::pair(&path).unwrap().unwrap();
+        let (mut whole, mut halves) = (BTreeMap::new(), BTreeMap::new());
+        let all = Part::of(Window::ALL);
+        read(&one, &all, &mut |device, usage| add(&mut whole, device, usage)).unwrap();
+        let (before, after) = (i64::MIN..=3, 4..=i64::MAX);
+        let parts = [(one, before), (other, after)];
+        let parts = Parts(parts.map(|(reader, devices)| (reader, Part { devices, ..all.clone() })));
+        parts.by(&read, &mut |device, usage| add(&mut halves, device, usage)).unwrap();
+        assert_eq!(halves, whole);
+        assert_eq!(whole.values().map(|sum| sum.calls).sum::<u64>(), 2_000);
     }
 
     #[test]
