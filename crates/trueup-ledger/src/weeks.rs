@@ -44,7 +44,7 @@ fn runs(
     let mut runs: Vec<Run> = Vec::new();
     for &week in weeks {
         let next = UnixMs(week.0.saturating_add(WEEK_MS));
-        if next <= from || until <= week {
+        if from.max(week) >= until.min(next) {
             continue;
         }
         // Where there is nothing, nothing is cut off.
