@@ -337,7 +337,10 @@ impl Read<'_> for Time {
             return Ok(());
         }
         *reader = before;
-        *self = any(reader)?;
+        *self = match reader.natural() {
+            Some(number) => Self::from_u64(number),
+            None => any(reader)?,
+        };
         Ok(())
     }
 }
@@ -410,7 +413,7 @@ impl Read<'_> for Usd {
     fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
         // The digits as written: a float would round them.
         *self = match reader.peek() {
-            Some(b'-' | b'0'..=b'9') => Self::of_digits(reader.number().text),
+            Some(b'-' | b'0'..=b'9') => Self::of_digits(reader.digits()),
             _ => any(reader)?,
         };
         Ok(())

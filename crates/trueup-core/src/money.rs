@@ -62,9 +62,31 @@ pub fn scaled_decimal(text: &str, scale: i32) -> Option<i128> {
     }
     // How many of the digits stand before the point once the number is in units of 10^-scale.
     let kept = i64::try_from(whole.len()).ok()? + i64::from(exponent) + i64::from(scale);
-    let mut units: i128 = 0;
-    let mut place = 0_i64;
-    for digit in digits() {
+    let mut units = match kept {
+        0..=DIGITS_OF_U64 => i128::from(scaled(digits(), kept)),
+        _ => scaled_far(digits(), kept)?,
+    };
+    let first_dropped = usize::try_from(kept).ok().and_then(|kept| digits().nth(kept));
+    if first_dropped.is_some_and(|digit| digit >= b'5') {
+        units = units.checked_add(1)?;
+    }
+    Some(if is_negative { -units } else { units })
+}
+
+/// As many digits always fit into 64 bits.
+const DIGITS_OF_U64: i64 = 19;
+
+/// The first `kept` digits as a number, with zeros where there are fewer.
+fn scaled(digits: impl Iterator<Item = u8>, kept: i64) -> u64 {
+    let zeros = std::iter::repeat(b'0');
+    let digits = digits.chain(zeros).zip(0..kept);
+    digits.fold(0, |units, (digit, _)| units * 10 + u64::from(digit - b'0'))
+}
+
+/// The same for any number of digits; `None` where it does not fit.
+fn scaled_far(digits: impl Iterator<Item = u8>, kept: i64) -> Option<i128> {
+    let (mut units, mut place) = (0_i128, 0);
+    for digit in digits {
         if place >= kept {
             break;
         }
@@ -75,11 +97,7 @@ pub fn scaled_decimal(text: &str, scale: i32) -> Option<i128> {
         units = units.checked_mul(10)?;
         place += 1;
     }
-    let first_dropped = usize::try_from(kept).ok().and_then(|kept| digits().nth(kept));
-    if first_dropped.is_some_and(|digit| digit >= b'5') {
-        units = units.checked_add(1)?;
-    }
-    Some(if is_negative { -units } else { units })
+    Some(units)
 }
 
 impl FromStr for NanoUsd {

@@ -139,20 +139,20 @@ fn fast_utc(text: &[u8]) -> Option<UnixMs> {
     };
     let millis = match rest {
         [b'Z'] => 0,
-        [b'.', a, b, c, b'Z'] => number(&[*a, *b, *c])?,
+        [b'.', a, b, c, b'Z'] => number([*a, *b, *c])?,
         _ => return None,
     };
     let (year, month, day) =
-        (number(&[*y1, *y2, *y3, *y4])?, number(&[*m1, *m2])?, number(&[*d1, *d2])?);
-    let (hour, minute, second) = (number(&[*h1, *h2])?, number(&[*i1, *i2])?, number(&[*s1, *s2])?);
+        (number([*y1, *y2, *y3, *y4])?, number([*m1, *m2])?, number([*d1, *d2])?);
+    let (hour, minute, second) = (number([*h1, *h2])?, number([*i1, *i2])?, number([*s1, *s2])?);
     let is_plausible = year >= 1970
         && (1..=12).contains(&month)
-        && (1..=28).contains(&day)
+        && (1..=28 + i64::from(month != 2) * 2).contains(&day)
         && hour < 24
         && minute < 60
         && second < 60;
     // Days of the civil calendar, as in Howard Hinnant's "chrono-Compatible Low-Level Date
-    // Algorithms"; days past the 28th go the general way, which knows the months.
+    // Algorithms"; the last days of long months and of leap years go the general way.
     let shifted = if month <= 2 { year - 1 } else { year };
     let (era, month) = (shifted / 400, (month + 9) % 12);
     let year_of_era = shifted - era * 400;
@@ -164,10 +164,17 @@ fn fast_utc(text: &[u8]) -> Option<UnixMs> {
         .then(|| UnixMs(((days * 24 + hour) * 60 + minute) * 60_000 + second * 1_000 + millis))
 }
 
-fn number(digits: &[u8]) -> Option<i64> {
-    digits.iter().try_fold(0, |sum, digit| {
-        digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'))
-    })
+#[inline]
+fn number<const DIGITS: usize>(digits: [u8; DIGITS]) -> Option<i64> {
+    let mut number = 0;
+    for digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number * 10 + i64::from(digit);
+    }
+    Some(number)
 }
 
 /// RFC 3339 in UTC with milliseconds.

@@ -113,13 +113,19 @@ impl<'de> Reader<'de> {
         let from = self.rest;
         let natural = self.natural();
         if natural.is_none() {
-            let is_part =
-                |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-            let end = self.rest.iter().take_while(|byte| is_part(byte)).count();
-            self.rest = self.rest.get(end..).unwrap_or_default();
+            self.digits();
         }
         let text = from.get(..from.len() - self.rest.len()).unwrap_or_default();
         Digits { text, natural }
+    }
+
+    /// Takes a number as it is written.
+    pub(crate) fn digits(&mut self) -> &'de [u8] {
+        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+        let end = self.rest.iter().take_while(|byte| is_part(byte)).count();
+        let (digits, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        digits
     }
 
     /// Takes a word.
@@ -145,7 +151,7 @@ impl<'de> Reader<'de> {
             Some(b'"') => self.text().map(|_| ()),
             Some(b'{' | b'[') => self.skip_nested(),
             Some(b'-' | b'0'..=b'9') => {
-                self.number();
+                self.digits();
                 Ok(())
             }
             Some(_) => self.word().map(|_| ()),
