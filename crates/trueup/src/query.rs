@@ -144,6 +144,9 @@ pub(crate) fn window(
 /// What to say of an agent that neither trueup reads nor the account knows: a typing error must not
 /// look like no usage.
 pub(crate) fn unknown_source(asked: &[String], usage: &Usage) -> Result<Option<String>> {
+    if asked.is_empty() {
+        return Ok(None);
+    }
     let mut known: BTreeSet<String> = usage.sources()?;
     known.extend(trueup_agents::AGENTS.iter().map(|agent| agent.id().to_owned()));
     Ok(asked.iter().find(|source| !known.contains(*source)).map(|unknown| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -121,13 +121,21 @@ pub(super) const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from
 
 fn in_memory(config: &Config, threads: usize) -> Loaded {
     let account = Mutex::new(Account::default());
-    let take = |batch: Batch| {
-        account.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(batch);
+    // Whoever finds the account busy leaves what was read, and reads on.
+    let left = Mutex::new(Vec::new());
+    let take = |batch: Batch| match account.try_lock() {
+        Ok(mut account) => {
+            let left = std::mem::take(&mut *left.lock().unwrap_or_else(PoisonError::into_inner));
+            left.into_iter().chain([batch]).for_each(|batch| account.append(batch));
+        }
+        Err(_) => left.lock().unwrap_or_else(PoisonError::into_inner).push(batch),
     };
     let bar = Bar::default();
     let synced = sync::read_all(&config.environment, threads, &take, &bar);
     bar.finish();
-    let account = account.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut account = account.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let left = left.into_inner().unwrap_or_else(PoisonError::into_inner);
+    left.into_iter().for_each(|batch| account.append(batch));
     Loaded { usage: Usage::Memory(Box::new(account)), inventory: synced.inventory, keeper: None }
 }
 
@@ -181,7 +189,7 @@ pub(super) struct Bar(Mutex<Option<ProgressBar>>);
 
 impl Bar {
     fn with(&self, act: impl FnOnce(&ProgressBar)) {
-        if let Some(bar) = &*self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        if let Some(bar) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             act(bar);
         }
     }
@@ -202,7 +210,7 @@ impl Progress for Bar {
         if let Ok(style) = style {
             bar.set_style(style);
         }
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(bar);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
     }
 
     fn store(&self, store: &Store, _scanned: Scanned) {
