@@ -77,20 +77,19 @@ impl Reader {
         end: &mut dyn FnMut(UnixMs) -> UnixMs,
         each: &mut dyn FnMut(i64, TimeUsage),
     ) -> Result<(), LedgerError> {
-        let runs = match self.span()? {
-            None => return Ok(()),
-            Some(span) if self.has_table("usage_week")? && !self.is_confined()? => {
-                let weeks: Vec<UnixMs> = self.all(WEEKS, [], |row| Ok(UnixMs(row.get(0)?)))?;
-                runs(&weeks, span, (from, until), end)
-            }
+        let Some(span) = self.span()? else { return Ok(()) };
+        let runs = if self.has_table("usage_week")? && !self.is_confined()? {
+            let weeks: Vec<UnixMs> = self.all(WEEKS, [], |row| Ok(UnixMs(row.get(0)?)))?;
+            runs(&weeks, span, (from, until), end)
+        } else {
             // An older program's file, or a device's part of one.
-            Some(_) => vec![Run { is_weeks: false, from, until }],
+            vec![Run { is_weeks: false, from, until }]
         };
         let mut spans = Spans::new(end);
         for run in runs {
             let mut add = |device: i64, usage: TimeUsage| {
-                // It begins before what is asked for only where nothing is there.
-                let usage = TimeUsage { start: usage.start.max(from), ..usage };
+                // Before what is asked for, and before the first usage of all, another span may have ended.
+                let usage = TimeUsage { start: usage.start.max(from).max(span.0), ..usage };
                 spans.add(device, usage, each);
             };
             match (run.is_weeks, devices) {
