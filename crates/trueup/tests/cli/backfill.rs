@@ -52,7 +52,7 @@ fn what_the_positions_hide_is_found_again() {
     // A ledger that lost calls, and still believes to have read everything.
     ledger
         .execute_batch(
-            "DELETE FROM fact_keys; DELETE FROM llm_calls; DELETE FROM usage_time;
+            "DELETE FROM fact_keys; DELETE FROM llm_calls; DELETE FROM usage_time; DELETE FROM usage_week;
              DELETE FROM usage_session; DELETE FROM session_totals;",
         )
         .unwrap();
