@@ -126,7 +126,9 @@ fn in_memory(config: &Config, threads: usize) -> Loaded {
     let take = |batch: Batch| match account.try_lock() {
         Ok(mut account) => {
             let left = std::mem::take(&mut *left.lock().unwrap_or_else(PoisonError::into_inner));
-            left.into_iter().chain([batch]).for_each(|batch| account.append(batch));
+            for batch in left.into_iter().chain([batch]) {
+                account.append(batch);
+            }
         }
         Err(_) => left.lock().unwrap_or_else(PoisonError::into_inner).push(batch),
     };
@@ -135,7 +137,9 @@ fn in_memory(config: &Config, threads: usize) -> Loaded {
     bar.finish();
     let mut account = account.into_inner().unwrap_or_else(PoisonError::into_inner);
     let left = left.into_inner().unwrap_or_else(PoisonError::into_inner);
-    left.into_iter().for_each(|batch| account.append(batch));
+    for batch in left {
+        account.append(batch);
+    }
     Loaded { usage: Usage::Memory(Box::new(account)), inventory: synced.inventory, keeper: None }
 }
 
