@@ -5,7 +5,8 @@
 //!    └──▶ proxy ──▶ b1      SELECT device, model, … FROM roll_day FINAL    the sums that the hub works out
 //! ```
 //!
-//! They are asked over ClickHouse's own interface, without the proxies, and by none of trueup's code.
+//! They are asked over ClickHouse's own interface, without the proxies, and by none of trueup's code; what the hub
+//! answers must be the same.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs as _};

@@ -165,12 +165,13 @@ pub fn run(plan: &Plan) -> Result<Verdict> {
     for told in &mut fleet {
         recounts.extend(told.end()?);
     }
-    let at_hub = match &engines {
-        Some(engines) => engines.sums()?,
-        None => hub.sums(&reads)?,
-    };
-    if engines.is_none() {
-        hub.check()?;
+    let counted = engines.as_ref().map(Engines::sums).transpose()?;
+    let at_hub = hub.sums(&reads)?;
+    match counted {
+        Some(counted) => {
+            ensure!(counted == at_hub, "the servers count {counted:?}, the hub tells {at_hub:?}");
+        }
+        None => hub.check()?,
     }
     hub.kill()?;
     engines.as_ref().map_or(Ok(()), Engines::end)?;
