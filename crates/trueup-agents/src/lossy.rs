@@ -215,6 +215,12 @@ fn any<T: FromAny>(reader: &mut Reader<'_>) -> Result<T, Error> {
     })
 }
 
+/// The same of what is a natural number as a rule: that is looked for first.
+#[inline]
+fn number<T: FromAny>(reader: &mut Reader<'_>) -> Result<T, Error> {
+    reader.natural().map_or_else(|| any(reader), |number| Ok(T::from_u64(number)))
+}
+
 impl FromAny for Count {
     fn from_text(text: &str) -> Self {
         Self::of_str(text)
@@ -292,41 +298,20 @@ impl FromAny for Time {
     }
 }
 
-macro_rules! read_from_any {
-    ($($name:ident $(<$life:lifetime>)?),+) => {$(
-        impl<'de $(: $life, $life)?> Read<'de> for $name $(<$life>)? {
+macro_rules! read_from {
+    ($of:ident: $($name:ident),+) => {$(
+        impl Read<'_> for $name {
             #[inline]
-            fn read(&mut self, reader: &mut Reader<'de>) -> Result<(), Error> {
-                *self = any(reader)?;
+            fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
+                *self = $of(reader)?;
                 Ok(())
             }
         }
     )+};
 }
 
-read_from_any!(Flag, Truth, Millipercent);
-
-impl Read<'_> for Count {
-    #[inline]
-    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
-        *self = match reader.natural() {
-            Some(number) => Self::of_u64(number),
-            None => any(reader)?,
-        };
-        Ok(())
-    }
-}
-
-impl Read<'_> for Number {
-    #[inline]
-    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
-        *self = match reader.natural() {
-            Some(number) => Self(Count::of_u64(number)),
-            None => any(reader)?,
-        };
-        Ok(())
-    }
-}
+read_from!(any: Flag, Truth, Millipercent);
+read_from!(number: Count, Number);
 
 impl Read<'_> for Time {
     #[inline]
@@ -337,10 +322,7 @@ impl Read<'_> for Time {
             return Ok(());
         }
         *reader = before;
-        *self = match reader.natural() {
-            Some(number) => Self::from_u64(number),
-            None => any(reader)?,
-        };
+        *self = number(reader)?;
         Ok(())
     }
 }
