@@ -22,6 +22,8 @@ export const UNPRICED = "house-llama";
 export const ZONE = "Europe/Berlin";
 /** Days of which nothing was posted, counted back from the present one. */
 export const IDLE_DAYS = [9, 10, 23];
+/** The project of the calls around the last change of clocks, and of no other: whatever day that was. */
+export const CLOCKS = "/home/u/clocks";
 
 const DAYS = 69;
 const HOUR_MS = 3_600_000;
@@ -139,7 +141,7 @@ function changeCalls(now) {
     model: "o3",
     prompt_tokens: 100 + hour,
     completion_tokens: 10,
-    project: "/home/u/papers",
+    project: CLOCKS,
     agent: "nightly",
     session_id: "clocks",
   }));

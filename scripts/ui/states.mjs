@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { check } from "./checks.mjs";
 import { compareTwin } from "./figures.mjs";
 import { choice, command, figure, open, params, settled, table, twin } from "./page.mjs";
-import { IDLE_DAYS, ZONE, dayOf, lastChange, midnight } from "./seed.mjs";
+import { CLOCKS, IDLE_DAYS, ZONE, dayOf, lastChange, midnight } from "./seed.mjs";
 
 export async function emptiness({ page, machine }) {
   await check("Without any usage each view says so, and what to do", async () => {
@@ -82,7 +82,7 @@ export async function zones({ page, machine, now }) {
   const { url } = machine;
   const change = lastChange(now);
   await check(`The day of ${change.hours} hours: each hour of the clock is that of the report`, async () => {
-    const query = new URLSearchParams({ from: change.day, to: change.day, bucket: "1h", project: "/home/u/papers", model: "o3", metric: "calls" });
+    const query = new URLSearchParams({ from: change.day, to: change.day, bucket: "1h", project: CLOCKS, model: "o3", metric: "calls" });
     await open(page, url, `#/explore?${query}`);
     const shown = await twin(page);
     const report = await machine.json(`${await command(page, "trueup report")} --json`);
