@@ -4,20 +4,20 @@
 //! that is no longer the one that was read (another inode, a shorter one, other bytes before the
 //! position) is read again from its start; keys make that safe.
 
+mod beside;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use trueup_core::{Batch, Position, ProblemKind, StoreId};
 
 use crate::lines::{Line, LineReader};
 use crate::sha256::is_sha256_of;
-use crate::{Agent, Decoder, Found, SessionKinds, Store, StoreKind, sqlite};
+use crate::{Agent, Decoder, Found, Store, StoreKind, sqlite};
+use beside::Beside;
 
 /// How far stores were read before.
 pub trait Positions: Sync {
@@ -96,9 +96,9 @@ pub fn scan(
     let mut order: Vec<&Store> = stores.iter().collect();
     order.sort_by_key(|store| std::cmp::Reverse(store.stamp.size_bytes));
     let next = AtomicUsize::new(0);
-    let indexes = Indexes::default();
+    let beside = Beside::default();
     let work = || {
-        let mut room = Room { buffer: Vec::new(), indexes: &indexes };
+        let mut room = Room { buffer: Vec::new(), beside: &beside };
         while let Some(store) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Some(agent) = agents.iter().find(|agent| agent.id() == store.source) {
                 done(store, read_or_report(*agent, store, positions, &mut room, emit));
@@ -117,28 +117,7 @@ pub fn scan(
 struct Room<'a> {
     /// Room for reading.
     buffer: Vec<u8>,
-    indexes: &'a Indexes,
-}
-
-/// What the indexes of one scan say, each read once: thousands of stores share a few, and come by size,
-/// not by folder.
-#[derive(Default)]
-struct Indexes(Mutex<BTreeMap<PathBuf, SessionKinds>>);
-
-impl Indexes {
-    /// The kinds of the sessions in a store, as far as an index beside it says.
-    fn session_kinds(&self, agent: &dyn Agent, store: &Store) -> SessionKinds {
-        let Some(path) = agent.index_beside(store) else { return SessionKinds::default() };
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kinds) = known.get(&path) {
-            return SessionKinds::clone(kinds);
-        }
-        // Without an index, sessions are of no known kind.
-        let kinds = File::open(&path).map(|mut index| agent.session_kinds(&mut index));
-        let kinds = kinds.unwrap_or_default();
-        known.insert(path, SessionKinds::clone(&kinds));
-        kinds
-    }
+    beside: &'a Beside,
 }
 
 fn read_or_report(
@@ -231,10 +210,10 @@ fn read_lines(
     }
     let source = (&file).take(stamp.size_bytes.saturating_sub(start));
     let mut decoder = agent.decoder(store, &from.state);
-    decoder.expect(&room.indexes.session_kinds(agent, store));
+    decoder.expect(&room.beside.session_kinds(agent, store));
     let mut reader = LineReader::new(source, &mut room.buffer, (start, from.line), false);
     if start == 0 {
-        read_head_elsewhere(agent, store, reader.peek()?, &mut *decoder)?;
+        read_head_elsewhere(agent, store, reader.peek()?, room.beside, &mut *decoder)?;
     }
     loop {
         let is_line = reader.next(&mut *decoder, found)?;
@@ -315,9 +294,9 @@ fn read_zstd(
     // Checks the frame's checksum, where it has one, at its end.
     let source = zstd::stream::read::Decoder::new(file)?;
     let mut decoder = agent.decoder(store, "");
-    decoder.expect(&room.indexes.session_kinds(agent, store));
+    decoder.expect(&room.beside.session_kinds(agent, store));
     let mut reader = LineReader::new(source, &mut room.buffer, (0, 0), true);
-    read_head_elsewhere(agent, store, reader.peek()?, &mut *decoder)?;
+    read_head_elsewhere(agent, store, reader.peek()?, room.beside, &mut *decoder)?;
     while reader.next(&mut *decoder, found)? {
         if found.is_full() {
             found.flush();
@@ -335,12 +314,13 @@ fn read_head_elsewhere(
     agent: &dyn Agent,
     store: &Store,
     first: Option<Line<'_>>,
+    beside: &Beside,
     decoder: &mut dyn Decoder,
 ) -> io::Result<()> {
     // A first line that is still being written may become a head.
     if let Some(beginning) = first.and_then(|first| agent.head_elsewhere(store, &first)) {
         let is_head = |store: &Store, line: &Line<'_>| agent.head_elsewhere(store, line).is_none();
-        read_first_head(&alike(agent, store, &beginning)?, is_head, decoder);
+        read_first_head(&beside.alike(agent, store, &beginning)?, is_head, decoder);
     }
     Ok(())
 }
@@ -363,24 +343,6 @@ pub(crate) fn read_first_head(
             return;
         }
     }
-}
-
-/// The stores whose paths begin like this, in order; of `store` are their root and source.
-fn alike(agent: &dyn Agent, store: &Store, beginning: &Path) -> io::Result<Vec<Store>> {
-    let Some(folder) = beginning.parent() else { return Ok(Vec::new()) };
-    let names = beginning.file_name().unwrap_or_default().as_bytes();
-    let is_named =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_bytes().starts_with(names));
-    let mut paths: Vec<PathBuf> = match std::fs::read_dir(folder) {
-        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error),
-    };
-    paths.retain(is_named);
-    paths.sort();
-    let stores = paths.into_iter().map(|path| Store { path, ..store.clone() });
-    let known = |store: Store| Some(Store { kind: agent.classify(&store.below_root())?, ..store });
-    Ok(stores.filter_map(known).collect())
 }
 
 /// The bytes of a store of lines.
@@ -432,36 +394,4 @@ fn read_database(
     let bytes = now.offset;
     found.commit("", now);
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Of stores by their size, each may lie in another folder than the one before.
-    #[test]
-    fn each_index_is_read_once_in_a_scan() {
-        let folder = tempfile::tempdir().unwrap();
-        let agent = crate::agent("openclaw").unwrap();
-        let store = |name: &str| Store {
-            source: agent.id(),
-            root: folder.path().to_path_buf(),
-            stands_for: PathBuf::default(),
-            path: folder.path().join(format!("agents/{name}/sessions/s.jsonl")),
-            kind: StoreKind::Lines,
-            stamp: trueup_core::Stamp::default(),
-        };
-        let indexes = Indexes::default();
-        let kind = |name| indexes.session_kinds(agent, &store(name)).get("s").cloned();
-        for (name, key) in [("main", "agent:main:main"), ("ops", "agent:ops:cron:j")] {
-            let path = folder.path().join(format!("agents/{name}/sessions"));
-            std::fs::create_dir_all(&path).unwrap();
-            let index = format!(r#"{{"{key}":{{"sessionId":"s"}}}}"#);
-            std::fs::write(path.join("sessions.json"), index).unwrap();
-        }
-        assert_eq!((kind("main").as_deref(), kind("ops").as_deref()), (Some("main"), Some("cron")));
-        std::fs::remove_dir_all(folder.path().join("agents")).unwrap();
-        assert_eq!((kind("main").as_deref(), kind("ops").as_deref()), (Some("main"), Some("cron")));
-        assert_eq!(kind("nobody"), None);
-    }
 }
