@@ -25,7 +25,8 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         amount: amount.clone(),
         ..Charged::new(UnixMs(0), "openai", Basis::Billed)
     };
-    let parts: Vec<Decimal> = rules.allocate(&row).into_iter().filter_map(|part| part.amount).collect();
+    let parts: Vec<Decimal> =
+        rules.allocate(&row).into_iter().filter_map(|part| part.amount).collect();
     let sum = |parts: &[Decimal]| parts.iter().fold(Decimal::ZERO, |sum, part| sum.plus(part));
     assert_eq!(Some(sum(&parts)), amount);
     assert_eq!(sum(&apportion(&parts, 2)), sum(&parts).rounded(2));

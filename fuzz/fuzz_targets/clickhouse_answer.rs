@@ -4,8 +4,8 @@
 #![no_main]
 
 use trueup_clickhouse::{
-    Apart, Kind, KnownSeries, Name, UsageQuestion, Width, count_of, device_of, failed_of, folded_of, read,
-    record_of, summary_of, taken_of, token_of, usage_of,
+    Apart, Kind, KnownSeries, Name, UsageQuestion, Width, count_of, device_of, failed_of,
+    folded_of, read, record_of, summary_of, taken_of, token_of, usage_of,
 };
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -18,7 +18,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         for question in [&series, &priced] {
             let _other = usage_of(question, row, &mut known);
         }
-        for kind in [Kind::CallsWithTexts, Kind::Errors, Kind::ErrorsInShort, Kind::Events, Kind::Hosts] {
+        for kind in
+            [Kind::CallsWithTexts, Kind::Errors, Kind::ErrorsInShort, Kind::Events, Kind::Hosts]
+        {
             let _other = record_of(kind, row);
         }
         let _other = (device_of(row).is_ok(), token_of(row).is_ok(), taken_of(row).is_ok());

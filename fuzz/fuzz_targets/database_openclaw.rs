@@ -4,4 +4,8 @@
 
 use trueup_fuzz as harness;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::whole("openclaw", ".openclaw/agents/main/agent/openclaw-agent.sqlite", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::whole(
+    "openclaw",
+    ".openclaw/agents/main/agent/openclaw-agent.sqlite",
+    bytes
+));

@@ -4,4 +4,8 @@
 
 use trueup_fuzz as harness;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::whole("opencode", ".local/share/opencode/opencode.db", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::whole(
+    "opencode",
+    ".local/share/opencode/opencode.db",
+    bytes
+));

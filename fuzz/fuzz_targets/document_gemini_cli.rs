@@ -4,4 +4,8 @@
 
 use trueup_fuzz as harness;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::whole("gemini-cli", ".gemini/tmp/app/chats/session-2026-06-01T10-00-s.json", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::whole(
+    "gemini-cli",
+    ".gemini/tmp/app/chats/session-2026-06-01T10-00-s.json",
+    bytes
+));

@@ -4,4 +4,8 @@
 
 use trueup_fuzz as harness;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::lines("openclaw", ".openclaw/agents/main/sessions/s.jsonl", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::lines(
+    "openclaw",
+    ".openclaw/agents/main/sessions/s.jsonl",
+    bytes
+));

@@ -13,7 +13,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             let Ok(export) = read(bytes, encoding, signal, &reading) else { continue };
             let again = read(bytes, encoding, signal, &later).expect("it was read before");
             let keys = |calls: &[trueup_otlp::MappedCall]| -> Vec<_> {
-                calls.iter().map(|call| (call.call.key, call.call.variant, call.call.rank)).collect()
+                calls
+                    .iter()
+                    .map(|call| (call.call.key, call.call.variant, call.call.rank))
+                    .collect()
             };
             assert_eq!(keys(&export.calls), keys(&again.calls), "sent again");
             let points = |metered: &[trueup_core::Metered]| -> Vec<_> {

@@ -15,7 +15,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let is_span = kind == "span";
     let signal = if is_span { Signal::Traces } else { Signal::Logs };
     let reading = Reading { now: UnixMs(1_795_000_000_000), text: Text::Full };
-    let of = |body: &[u8], encoding| read(body, encoding, Some(signal), &reading).expect("it is one");
+    let of =
+        |body: &[u8], encoding| read(body, encoding, Some(signal), &reading).expect("it is one");
     let json: Export = of(as_json(is_span, name, &pairs).to_string().as_bytes(), Encoding::Json);
     let protobuf = of(&as_protobuf(is_span, name, &pairs), Encoding::Protobuf);
     assert_eq!(json, protobuf);
@@ -63,7 +64,8 @@ fn as_protobuf(is_span: bool, name: &str, pairs: &[(&str, &str)]) -> Vec<u8> {
     let fixed = |number: u8| [&[number << 3 | 1][..], &NANOS.to_le_bytes()].concat();
     let (trace, span) = ([0x5b; 16], [0x0e; 8]);
     let record = if is_span {
-        [field(1, &trace), field(2, &span), field(5, name.as_bytes()), fixed(8), attributes].concat()
+        [field(1, &trace), field(2, &span), field(5, name.as_bytes()), fixed(8), attributes]
+            .concat()
     } else {
         let body = field(5, &field(1, name.as_bytes()));
         [fixed(1), body, attributes, field(9, &trace), field(10, &span)].concat()

@@ -4,8 +4,8 @@
 
 use jiff::civil::date;
 use trueup_core::PriceClass;
-use trueup_core::prices::{Override, PriceBook};
 use trueup_core::Tokens;
+use trueup_core::prices::{Override, PriceBook};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -62,7 +62,7 @@ pub fn guide(source: &str, path: &str, bytes: &[u8]) {
     let environment = Environment { home: home.0.path().to_path_buf(), ..Environment::default() };
     let mut discovery = Discovery::default();
     let mut look = || {
-        let inventory = discovery.look(&[agent], &environment);
+        let inventory = discovery.look(&[agent], &environment, 2);
         inventory.guides.into_iter().map(|guide| guide.problems).collect::<Vec<_>>()
     };
     let once = look();
@@ -117,11 +117,12 @@ impl Home {
             Environment { home: self.0.path().to_path_buf(), ..Environment::default() };
         let roots = agent.roots(&environment);
         let root = roots.iter().find(|root| path.starts_with(&root.path));
-        let root: PathBuf = root.expect("the path is in one of the agent's folders").path.clone();
-        let below = path.strip_prefix(&root).unwrap_or(Path::new(""));
+        let root = &*root.expect("the path is in one of the agent's folders").path;
+        let below = path.strip_prefix(root).unwrap_or(Path::new(""));
         let kind = agent.classify(below).expect("the path is a store's");
         // No file is stamped like this, so that none counts as unchanged.
         let stamp = Stamp { modified_ns: MODIFIED_NS, ..Stamp::default() };
+        let root = root.into();
         Store { source: agent.id(), root, stands_for: PathBuf::new(), path, kind, stamp }
     }
 }

@@ -200,7 +200,7 @@ pub struct Store {
     /// The agent's source id.
     pub source: &'static str,
     /// The folder in which it was found; the store itself where a guide names it.
-    pub root: PathBuf,
+    pub root: Arc<Path>,
     /// What the root stands for; see [`Root`].
     pub stands_for: PathBuf,
     /// Its absolute path.

@@ -7,6 +7,7 @@
 
 mod guides;
 mod pattern;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::fs::Metadata;
@@ -15,12 +16,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use trueup_core::{Problem, ProblemKind, Stamp, StoreId};
-use walkdir::WalkDir;
 
-use crate::agent::{Guide, Place, below};
+use crate::agent::{Guide, Place};
 use crate::{Agent, Environment, Root, Store};
 pub use guides::GuideProblems;
 use guides::Guides;
+use walk::walk;
 
 /// A root that was looked for.
 #[derive(Debug, Clone)]
@@ -51,9 +52,6 @@ pub struct Inventory {
 /// What the folder that a hook leaves events in would be called in a root.
 pub(crate) const SPOOL: &str = "spool";
 
-/// Deepest folder that is looked into: agents nest a handful deep, and a loop must end.
-const DEPTH_MAX: usize = 16;
-
 /// Looks for stores, again and again: what guides say is remembered while they are unchanged.
 #[derive(Debug, Default)]
 pub struct Discovery {
@@ -63,16 +61,21 @@ pub struct Discovery {
 /// Looks for the stores of `agents`, once.
 #[must_use]
 pub fn discover(agents: &[&'static dyn Agent], environment: &Environment) -> Inventory {
-    Discovery::default().look(agents, environment)
+    Discovery::default().look(agents, environment, 1)
 }
 
 impl Discovery {
-    /// Looks for the stores of `agents`.
-    pub fn look(&mut self, agents: &[&'static dyn Agent], environment: &Environment) -> Inventory {
+    /// Looks for the stores of `agents`, on `threads` threads.
+    pub fn look(
+        &mut self,
+        agents: &[&'static dyn Agent],
+        environment: &Environment,
+        threads: usize,
+    ) -> Inventory {
         let mut inventory = Inventory::default();
         for agent in agents {
-            let mut search =
-                Search { agent: *agent, walked: Vec::new(), inventory: &mut inventory };
+            let walked = Vec::new();
+            let mut search = Search { agent: *agent, threads, walked, inventory: &mut inventory };
             for root in roots(*agent, environment) {
                 search.root(root);
             }
@@ -83,6 +86,8 @@ impl Discovery {
         // By their bytes: to compare paths part by part costs more than to find them.
         inventory.stores.sort_by(|a, b| order(a).cmp(&order(b)));
         inventory.stores.dedup_by(|a, b| a.source == b.source && a.path == b.path);
+        inventory.folders.sort_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
+        inventory.problems.sort_by(|a, b| a.0.cmp(&b.0));
         inventory
     }
 
@@ -141,6 +146,7 @@ fn order(store: &Store) -> (&str, &std::ffi::OsStr) {
 /// The search for one agent's stores.
 struct Search<'a> {
     agent: &'static dyn Agent,
+    threads: usize,
     /// Roots of the usual kind that are there, each under its one real name.
     walked: Vec<PathBuf>,
     inventory: &'a mut Inventory,
@@ -171,7 +177,7 @@ impl Search<'_> {
         let folder = environment.spools.get(self.agent.id()).filter(|_| !is_pointed);
         if let Some(path) = folder.and_then(|folder| folder.canonicalize().ok()) {
             let stands_for = PathBuf::from(SPOOL);
-            walk(self.agent, &path, &stands_for, self.inventory);
+            walk(self.agent, &path, &stands_for, self.threads, self.inventory);
             self.found(Root { stands_for, ..Root::new(path, "spool_dir") }, true);
         }
     }
@@ -184,7 +190,7 @@ impl Search<'_> {
     fn walk_once(&mut self, path: PathBuf, stands_for: &Path) -> bool {
         let is_new = !self.walked.contains(&path);
         if is_new {
-            walk(self.agent, &path, stands_for, self.inventory);
+            walk(self.agent, &path, stands_for, self.threads, self.inventory);
             self.walked.push(path);
         }
         is_new
@@ -203,7 +209,7 @@ impl Search<'_> {
             match found.path.canonicalize() {
                 Ok(path) if self.is_known(&path) => {}
                 Ok(path) => {
-                    walk(self.agent, &path, &found.stands_for, self.inventory);
+                    walk(self.agent, &path, &found.stands_for, self.threads, self.inventory);
                     self.found(found, true);
                 }
                 Err(error) if is_required || error.kind() != io::ErrorKind::NotFound => {
@@ -238,63 +244,6 @@ impl Search<'_> {
     }
 }
 
-fn walk(agent: &'static dyn Agent, root: &Path, stands_for: &Path, inventory: &mut Inventory) {
-    let mut entries = WalkDir::new(root).follow_links(true).max_depth(DEPTH_MAX).into_iter();
-    while let Some(entry) = entries.next() {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                inventory.problems.extend(walk_problem(agent, root, &error));
-                continue;
-            }
-        };
-        let below = below(entry.path(), root, stands_for);
-        if entry.file_type().is_dir() {
-            if entry.depth() > 0 && !agent.enters(&below) {
-                entries.skip_current_dir();
-            } else {
-                inventory.folders.push(entry.into_path());
-            }
-        } else if let Some(kind) = agent.classify(&below) {
-            match entry.metadata() {
-                Ok(metadata) if metadata.is_file() => inventory.stores.push(Store {
-                    source: agent.id(),
-                    root: root.to_path_buf(),
-                    stands_for: stands_for.to_path_buf(),
-                    path: entry.path().to_path_buf(),
-                    kind,
-                    stamp: stamp(&metadata),
-                }),
-                Ok(_) => {}
-                Err(error) => inventory.problems.extend(walk_problem(agent, root, &error)),
-            }
-        }
-    }
-}
-
-/// What to say of something that could not be looked at. Files that vanish during the walk are no
-/// problem: agents delete sessions.
-fn walk_problem(
-    agent: &dyn Agent,
-    root: &Path,
-    error: &walkdir::Error,
-) -> Option<(StoreId, Problem)> {
-    let has_vanished =
-        error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
-    let is_dangling = error.path().is_some_and(Path::is_symlink);
-    if has_vanished && !is_dangling {
-        return None;
-    }
-    let path: PathBuf = error.path().unwrap_or(root).to_path_buf();
-    let detail = match error.loop_ancestor() {
-        Some(ancestor) => format!("is a link back to {}", ancestor.display()),
-        None if is_dangling => "is a link to nothing".to_owned(),
-        None => error.io_error().map_or_else(|| "cannot be read".to_owned(), ToString::to_string),
-    };
-    let store = StoreId::of_file(agent.id(), &path.to_string_lossy());
-    Some((store, Problem { kind: ProblemKind::Unreadable, line: 0, detail }))
-}
-
 /// The identity and size of a file.
 pub(crate) fn stamp(metadata: &Metadata) -> Stamp {
     Stamp {
@@ -324,13 +273,13 @@ pub fn session_stores(agent: &'static dyn Agent, transcript: &Path) -> Vec<Store
         let stamp = stamp(&metadata);
         inventory.stores.push(Store {
             source: agent.id(),
-            root,
+            root: root.into(),
             stands_for: PathBuf::new(),
             path: path.clone(),
             kind,
             stamp,
         });
     }
-    walk(agent, &path.with_extension(""), Path::new(""), &mut inventory);
+    walk(agent, &path.with_extension(""), Path::new(""), 1, &mut inventory);
     inventory.stores
 }

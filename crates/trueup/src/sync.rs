@@ -73,8 +73,8 @@ impl Stores {
     }
 
     /// What is found now.
-    fn look(&mut self) -> Inventory {
-        self.discovery.look(&self.agents, &self.environment)
+    fn look(&mut self, threads: usize) -> Inventory {
+        self.discovery.look(&self.agents, &self.environment, threads)
     }
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn sync(
     progress: &dyn Progress,
 ) -> Result<Synced> {
     let epoch = reader.identity()?.epoch;
-    let (inventory, known) = look(stores, reader)?;
+    let (inventory, known) = look(stores, reader, threads)?;
     // A closed writer means that the process is ending: what is lost will be read again.
     let emit = |batch| {
         let _is_queued = writer.submit(batch);
@@ -145,7 +145,7 @@ pub(crate) fn read_anew(
     progress: &dyn Progress,
     mut take: impl FnMut(&[&Batch]) -> Result<()>,
 ) -> Result<Synced> {
-    let inventory = stores.look();
+    let inventory = stores.look(threads);
     let (sender, batches) = sync_channel::<Batch>(BATCHES_AHEAD_MAX);
     // The receiver goes with the closure: after an error nobody waits to be taken from.
     std::thread::scope(move |scope| {
@@ -186,9 +186,13 @@ fn forget_events(inventory: &Inventory, now: UnixMs) {
 }
 
 /// Looks for the stores, and meanwhile for how far they were read.
-fn look(stores: &mut Stores, reader: &Reader) -> Result<(Inventory, StoredPositions)> {
+fn look(
+    stores: &mut Stores,
+    reader: &Reader,
+    threads: usize,
+) -> Result<(Inventory, StoredPositions)> {
     std::thread::scope(|scope| {
-        let found = scope.spawn(|| stores.look());
+        let found = scope.spawn(|| stores.look(threads));
         let known = reader.positions()?;
         let inventory = found.join().map_err(|_| anyhow!("the search for stores has failed"))?;
         Ok((inventory, known))
@@ -202,7 +206,7 @@ pub(crate) fn read_all(
     emit: &(dyn Fn(Batch) + Sync),
     progress: &dyn Progress,
 ) -> Synced {
-    read(Stores::of_all(environment).look(), &(), threads, emit, progress)
+    read(Stores::of_all(environment).look(threads), &(), threads, emit, progress)
 }
 
 fn read(

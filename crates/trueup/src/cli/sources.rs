@@ -102,7 +102,7 @@ fn table(
             .inventory
             .stores
             .iter()
-            .filter(|store| store.source == found.source && store.root == root);
+            .filter(|store| store.source == found.source && *store.root == *root);
         let (count, size) =
             stores.fold((0, 0), |(count, size), store| (count + 1, size + store.stamp.size_bytes));
         let mut cells = vec![
