@@ -40,7 +40,11 @@ const POSITIONS_PER_BATCH: usize = 500;
 impl<'a> Found<'a> {
     /// Collects for one store; `emit` takes the batches.
     pub fn new(source: &str, path: &str, emit: &'a mut dyn FnMut(Batch)) -> Self {
-        let store = StoreId::of_file(source, path);
+        Self::of(StoreId::of_file(source, path), emit)
+    }
+
+    /// The same by the name of the store.
+    pub(crate) fn of(store: StoreId, emit: &'a mut dyn FnMut(Batch)) -> Self {
         Self { store, batch: Batch::default(), problems: 0, is_kept: true, emit }
     }
 

@@ -127,13 +127,20 @@ fn read_or_report(
     room: &mut Room<'_>,
     emit: &(dyn Fn(Batch) + Sync),
 ) -> Scanned {
-    let path = store.path.to_string_lossy();
+    let id = store.id();
+    let before = positions.position(&id);
+    // Most stores are as they were: what is needed to read one is not made for them.
+    if before.as_ref().is_some_and(|before| before.stamp == store.stamp)
+        && store.kind != StoreKind::Database
+    {
+        return Scanned::default();
+    }
     let mut emit = |batch| emit(batch);
-    let mut found = Found::new(store.source, &path, &mut emit);
+    let mut found = Found::of(id, &mut emit);
     if !positions.are_kept() {
         found.keep_nothing();
     }
-    let bytes = match read_store(agent, store, positions, room, &mut found) {
+    let bytes = match read_store(agent, store, before, positions, room, &mut found) {
         Ok(bytes) => bytes,
         // Agents delete and rotate files: one that is gone has no problem.
         Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -158,19 +165,13 @@ fn read_or_report(
 fn read_store(
     agent: &dyn Agent,
     store: &Store,
+    before: Option<Position>,
     positions: &dyn Positions,
     room: &mut Room<'_>,
     found: &mut Found<'_>,
 ) -> Result<u64, ScanError> {
-    let id = store.id();
     if positions.is_anew() {
         found.restart();
-    }
-    let before = positions.position(&id);
-    if before.as_ref().is_some_and(|before| before.stamp == store.stamp)
-        && store.kind != StoreKind::Database
-    {
-        return Ok(0);
     }
     let is_whole = matches!(store.kind, StoreKind::Document | StoreKind::Index);
     // That a packed store was missing, another store may have said before.

@@ -1,6 +1,6 @@
 //! The positions of every store, as they were when a scan began.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use trueup_core::{Position, Stamp, StoreId, Text};
@@ -8,47 +8,42 @@ use trueup_core::{Position, Stamp, StoreId, Text};
 /// How far every store was read.
 #[derive(Debug, Default)]
 pub struct StoredPositions {
-    files: HashMap<(Text, Text), Position>,
-    parts: HashMap<(Text, Text), BTreeMap<String, Position>>,
+    /// In the order of the stores: there may be many, and each is asked for once or not at all.
+    all: Vec<(StoreId, Position)>,
 }
 
 impl StoredPositions {
     /// The position of one store, or of one part of a database.
     #[must_use]
     pub fn get(&self, store: &StoreId) -> Option<&Position> {
-        let name = (Text::clone(&store.source), Text::clone(&store.path));
-        if store.part.is_empty() {
-            self.files.get(&name)
-        } else {
-            self.parts.get(&name)?.get(&*store.part)
-        }
+        let at = self.all.binary_search_by(|(known, _)| known.cmp(store)).ok()?;
+        self.all.get(at).map(|(_, position)| position)
     }
 
     /// The positions of every part of one database.
     #[must_use]
-    pub fn parts(&self, source: &str, path: &str) -> Option<&BTreeMap<String, Position>> {
-        self.parts.get(&(Text::from(source), Text::from(path)))
+    pub fn parts(&self, source: &str, path: &str) -> BTreeMap<String, Position> {
+        let from = self.all.partition_point(|(at, _)| (&*at.source, &*at.path) < (source, path));
+        let of_database = self.all.iter().skip(from).take_while(|(at, _)| *at.path == *path);
+        let parts = of_database.filter(|(at, _)| *at.source == *source && !at.part.is_empty());
+        parts.map(|(at, position)| (at.part.to_string(), position.clone())).collect()
     }
 
     pub(crate) fn load(database: &Connection) -> rusqlite::Result<Self> {
-        let mut positions = Self::default();
-        let mut statement = database.prepare(&format!("SELECT {COLUMNS} FROM positions"))?;
+        let asked = format!("SELECT {COLUMNS} FROM positions ORDER BY source, path, part");
+        let mut statement = database.prepare(&asked)?;
         let mut rows = statement.query([])?;
-        let mut source = Text::default();
+        let mut all: Vec<(StoreId, Position)> = Vec::new();
         while let Some(row) = rows.next()? {
-            let text = |at: usize| row.get_ref(at)?.as_str().map_err(rusqlite::Error::from);
-            if *source != *text(0)? {
-                source = text(0)?.into();
-            }
-            let name = (Text::clone(&source), Text::from(text(1)?));
-            match text(2)? {
-                "" => drop(positions.files.insert(name, of_row(row)?)),
-                part => {
-                    positions.parts.entry(name).or_default().insert(part.to_owned(), of_row(row)?);
-                }
-            }
+            let last = all.last().map(|(last, _)| last);
+            let store = StoreId {
+                source: shared(row, 0, last.map(|last| &last.source))?,
+                path: shared(row, 1, last.map(|last| &last.path))?,
+                part: shared(row, 2, last.map(|last| &last.part))?,
+            };
+            all.push((store, of_row(row)?));
         }
-        Ok(positions)
+        Ok(Self { all })
     }
 
     pub(crate) fn load_one(
@@ -62,6 +57,12 @@ impl StoredPositions {
             .query_row([&*store.source, &*store.path, &*store.part], of_row)
             .optional()
     }
+}
+
+/// A text of a row; that of the row before where it is the same, as most sources and parts are.
+fn shared(row: &Row<'_>, column: usize, before: Option<&Text>) -> rusqlite::Result<Text> {
+    let text = row.get_ref(column)?.as_str()?;
+    Ok(before.filter(|before| ***before == *text).map_or_else(|| text.into(), Text::clone))
 }
 
 const COLUMNS: &str = "source, path, part, device, inode, size_bytes, modified_ns, offset, line, \

@@ -43,7 +43,7 @@ impl Positions for Known {
     }
 
     fn parts(&self, source: &str, path: &str) -> BTreeMap<String, Position> {
-        self.0.parts(source, path).cloned().unwrap_or_default()
+        self.0.parts(source, path)
     }
 }
 

@@ -60,7 +60,7 @@ impl Transcripts {
 
     fn add_events(&mut self, sight: &Sight<'_>, store: &Store) {
         let path = store.path.to_string_lossy();
-        for (part, position) in sight.positions.parts(OPENCLAW, &path).into_iter().flatten() {
+        for (part, position) in sight.positions.parts(OPENCLAW, &path) {
             if let Some(session) = part.strip_prefix(EVENTS) {
                 let place = (store.path.clone(), position.line);
                 self.events.insert(session.to_owned(), place);
