@@ -43,7 +43,8 @@ pub(super) fn walk(
         Ok(metadata) => walk.linked(root.to_path_buf(), stands_for, &metadata, &mut seen),
         Err(error) => walk.problem(root, &error, &mut seen),
     }
-    let helpers = threads.saturating_sub(1).min(walk.waiting().tasks.len());
+    let is_done = walk.waiting().tasks.is_empty();
+    let helpers = if is_done { 0 } else { threads.saturating_sub(1) };
     std::thread::scope(|scope| {
         let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(|| walk.work())).collect();
         seen.add(walk.work());
@@ -98,25 +99,22 @@ struct Waiting {
     taken: usize,
 }
 
-/// While a task is being done; whatever comes of it, nobody waits for more of it after.
-struct Taken<'a> {
-    waiting: &'a Mutex<Waiting>,
-    has_changed: &'a Condvar,
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).taken -= 1;
-        self.has_changed.notify_all();
-    }
-}
-
 struct Walk<'a> {
     agent: &'static dyn Agent,
     root: Arc<Path>,
     stands_for: &'a Path,
     waiting: Mutex<Waiting>,
     has_changed: Condvar,
+}
+
+/// While a task is being done; whatever comes of it, nobody waits for more of it after.
+struct Taken<'a>(&'a Walk<'a>);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.waiting().taken -= 1;
+        self.0.has_changed.notify_all();
+    }
 }
 
 impl Walk<'_> {
@@ -146,7 +144,7 @@ impl Walk<'_> {
         }
         let task = waiting.tasks.pop()?;
         waiting.taken += 1;
-        Some((task, Taken { waiting: &self.waiting, has_changed: &self.has_changed }))
+        Some((task, Taken(self)))
     }
 
     /// Leaves a task to whichever thread is free.
@@ -266,4 +264,46 @@ fn above<'f>(folder: &'f Folder, link: &Path) -> Option<&'f Path> {
     let target = link.canonicalize().ok()?;
     let mut way = folder.path.ancestors().take(folder.depth + 1);
     way.find(|above| above.canonicalize().is_ok_and(|above| above == target))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::super::Discovery;
+    use super::*;
+    use crate::Environment;
+
+    /// Folders that are linked to each other, and more files in one than a thread asks for at once.
+    #[test]
+    fn any_number_of_threads_finds_the_same() {
+        let home = tempfile::tempdir().unwrap();
+        let projects = home.path().join(".claude/projects");
+        for folder in ["-a", "-b", "-c/s/subagents"] {
+            fs::create_dir_all(projects.join(folder)).unwrap();
+        }
+        for at in 0..FILES_MAX * 2 + 1 {
+            fs::write(projects.join(format!("-a/{at}.jsonl")), "{}\n").unwrap();
+        }
+        fs::write(projects.join("-c/s/subagents/agent-1.jsonl"), "{}\n").unwrap();
+        symlink(projects.join("-b"), projects.join("-a/to-b")).unwrap();
+        symlink(projects.join("-a"), projects.join("-b/to-a")).unwrap();
+        symlink("nowhere", projects.join("-b/dangling.jsonl")).unwrap();
+        let agent = crate::agent("claude-code").unwrap();
+        let environment = Environment { home: home.path().to_path_buf(), ..Environment::default() };
+        let look = |threads| Discovery::default().look(&[agent], &environment, threads);
+        let one = look(1);
+        let is_in = |name: &str| one.stores.iter().any(|store| store.path.ends_with(name));
+        assert!(is_in("-a/0.jsonl") && is_in("-c/s/subagents/agent-1.jsonl"));
+        // By its own name and by the link, but not round and round.
+        assert_eq!(one.stores.len(), 2 * (FILES_MAX * 2 + 1) + 1);
+        let said: Vec<&str> = one.problems.iter().map(|(_, of)| &*of.detail).collect();
+        assert_eq!(said.iter().filter(|said| **said == "is a link to nothing").count(), 2);
+        assert_eq!(said.iter().filter(|said| said.starts_with("is a link back to")).count(), 2);
+        assert_eq!(said.len(), 4);
+        for threads in [2, 3, 8] {
+            assert_eq!(format!("{:?}", look(threads)), format!("{one:?}"), "{threads} threads");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use trueup_core::report::Sums;
 use trueup_core::{Problem, ProblemKind, StoreId, Text};
 
 use super::load::Loaded;
+use crate::render::number::counted;
 use crate::render::terminal::Terminal;
 
 /// Models without a price that are named in one note.
@@ -58,8 +59,9 @@ pub(super) fn after(
     let count: usize = problems.values().map(Vec::len).sum();
     if count > 0 {
         say(format!(
-            "{count} records in {} stores could not be read: `trueup sources --problems`.",
-            problems.len()
+            "{} in {} could not be read: `trueup sources --problems`.",
+            counted(count as u64, "record"),
+            counted(problems.len() as u64, "store"),
         ))?;
     }
     Ok(())
@@ -92,8 +94,13 @@ pub(crate) fn unpriced_note(unpriced: &BTreeMap<Text, u64>) -> String {
         .collect();
     let more = models.len().saturating_sub(MODELS_NAMED_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let have = if calls == 1 {
+        "call has no known cost and is"
+    } else {
+        "calls have no known cost and are"
+    };
     format!(
-        "* {calls} calls have no known cost and are in no sum of costs: {}{more}. See `trueup prices show MODEL`.",
+        "* {calls} {have} in no sum of costs: {}{more}. See `trueup prices show MODEL`.",
         named.join(", ")
     )
 }
