@@ -29,8 +29,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let port = port.first().map_or(Ok(0), |port| port.parse::<u16>())?;
     let engine = Engine::load(Path::new(library))?;
-    let connections: Result<Vec<Connection>, _> =
-        (0..CONNECTIONS).map(|_| engine.connect(folder)).collect();
+    let connections: Result<Vec<Kept>, _> =
+        (0..CONNECTIONS).map(|_| engine.connect(folder).map(Kept::new)).collect();
     let pool = Arc::new(Pool { idle: Mutex::new(connections?), returned: Condvar::new() });
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     let mut out = std::io::stdout();
@@ -48,18 +48,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Connections that do nothing.
 struct Pool {
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Kept>>,
     returned: Condvar,
 }
 
 impl Pool {
-    fn with<T>(&self, run: impl FnOnce(&Connection) -> T) -> T {
+    fn with<T>(&self, run: impl FnOnce(&mut Kept) -> T) -> T {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = self.returned.wait_while(idle, |idle| idle.is_empty());
         let taken = wait.unwrap_or_else(PoisonError::into_inner).pop();
-        let Some(connection) = taken else { unreachable!("it was waited for") };
-        let result = run(&connection);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        let Some(mut kept) = taken else { unreachable!("it was waited for") };
+        let result = run(&mut kept);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
         self.returned.notify_one();
         result
     }
@@ -69,37 +69,63 @@ fn serve(stream: TcpStream, pool: &Pool) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut client = http::Client::new(stream)?;
     while let Some(asked) = client.asked()? {
-        client.answer(&pool.with(|connection| run(connection, &asked)))?;
+        client.answer(&pool.with(|kept| run(kept, &asked)))?;
     }
     Ok(())
 }
 
-/// Does what was asked, on a connection that is afterwards as it was before.
-fn run(connection: &Connection, asked: &Asked) -> Answer {
+/// A connection, and with what it was left: a server has database and settings with each request, where here
+/// each is a statement of its own.
+struct Kept {
+    connection: Connection,
+    database: String,
+    settings: Vec<(String, String)>,
+}
+
+impl Kept {
+    const fn new(connection: Connection) -> Self {
+        Self { connection, database: String::new(), settings: Vec::new() }
+    }
+
+    /// Has it be of this database, with these settings and no others.
+    fn prepare(&mut self, database: &str, settings: Vec<(String, String)>) -> Result<(), String> {
+        let tell = |sql: String| self.connection.query(sql.as_bytes(), "Null");
+        if self.database != database {
+            self.database.clear();
+            tell(format!("USE {database}"))?;
+            database.clone_into(&mut self.database);
+        }
+        if self.settings != settings {
+            for (name, _) in std::mem::take(&mut self.settings) {
+                let _unknown = tell(format!("SET {name} = DEFAULT"));
+            }
+            for (name, value) in settings {
+                tell(format!("SET {name} = {}", quoted(&value)))?;
+                self.settings.push((name, value));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does what was asked.
+fn run(kept: &mut Kept, asked: &Asked) -> Answer {
     if asked.path == "/ping" {
         return Answer::of(b"Ok.\n".to_vec());
     }
     let parameter = |name: &str| asked.query.iter().find(|(known, _)| known == name);
-    let settings: Vec<&(String, String)> =
-        asked.query.iter().filter(|(name, _)| !PROTOCOL.contains(&name.as_str())).collect();
+    let settings = asked.query.iter().filter(|(name, _)| !PROTOCOL.contains(&name.as_str()));
     let format = parameter("default_format").map_or("TabSeparated", |(_, format)| format);
     let query = parameter("query").map_or("", |(_, query)| query);
-
-    let before = parameter("database").map(|(_, database)| format!("USE {database}"));
-    let set = settings.iter().map(|(name, value)| format!("SET {name} = {}", quoted(value)));
-    let prepared: Result<Vec<_>, _> =
-        before.into_iter().chain(set).map(|sql| connection.query(sql.as_bytes(), "Null")).collect();
-    let result = prepared.and_then(|_| {
+    let database = parameter("database").map_or("default", |(_, database)| database);
+    let result = kept.prepare(database, settings.cloned().collect()).and_then(|()| {
+        let connection = &kept.connection;
         if let Some(insert) = insert(query, &asked.body) {
             return insert.run(connection);
         }
         let sql = [query.as_bytes(), b"\n", &asked.body].concat();
         connection.query(&sql, format)
     });
-    for (name, _) in &settings {
-        let _unknown = connection.query(format!("SET {name} = DEFAULT").as_bytes(), "Null");
-    }
-    let _always_there = connection.query(b"USE default", "Null");
     match result {
         Ok(body) => Answer::of(body),
         Err(words) => Answer::failure(&words),
