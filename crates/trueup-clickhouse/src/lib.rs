@@ -35,7 +35,7 @@ pub use devices::{
     taken_of, token_of, tokens,
 };
 pub use flush::{Flush, Insert, Mark, Told, Unkept, day_of, marks};
-pub use native::{NativeError, Row, read};
+pub use native::{Block, NativeError, Row, read, read_blocks};
 pub use quote::{fixed, quoted};
 pub use records::{
     FailedCalls, Kind, Record, RecordsQuestion, SamplesFolded, count, count_of, failed, failed_of,
@@ -46,5 +46,5 @@ pub use slots::{SlotMap, SlotMapError};
 pub use statement::{Failure, Post, Purpose, Server, Statement};
 pub use usage::{
     Adding, Apart, Cut, KnownSeries, Name, Summary, Usage, UsageQuestion, Width, summary,
-    summary_of, usage, usage_of,
+    summary_of, usage,
 };

@@ -11,7 +11,8 @@
 
 mod read;
 
-pub use read::{NativeError, Row, read};
+pub(crate) use read::Texts;
+pub use read::{Block, NativeError, Row, read, read_blocks};
 
 /// A column of a table: its name in the schema, and how a row has it.
 struct Column<R> {

@@ -13,10 +13,14 @@
 //! however many work at once, however long one of them takes, and whatever their clocks say. A retraction
 //! is a row like any other, so each stretch that ever had calls has a row of sums, maybe without groups.
 
+mod marked;
+
 use crate::day::Day;
 use crate::native::{Columns, Get, NativeError, Row};
 use crate::quote::quoted;
 use crate::statement::{Purpose, Statement};
+
+pub use marked::{Marked, Saying, marked, saying_of};
 
 /// Days that are worked out by one statement: one insert may be of 100 partitions at most.
 pub const DAYS_AT_ONCE: usize = 90;
@@ -111,17 +115,7 @@ pub(crate) fn bounded_money(of: &str) -> String {
 #[must_use]
 pub fn dirty(only: &[(&str, Day)], limit: usize) -> Statement {
     let only = if only.is_empty() { String::new() } else { format!("AND {}", pairs(only)) };
-    Statement::new(Purpose::Read, lacking(&only, limit))
-}
-
-/// The same of one tenant, for whoever asks about its account.
-#[must_use]
-pub fn dirty_of(tenant: &str, limit: usize) -> Statement {
-    Statement::new(Purpose::Ask, lacking(&format!("AND tenant = {}", quoted(tenant)), limit))
-}
-
-fn lacking(only: &str, limit: usize) -> String {
-    format!(
+    let sql = format!(
         "SELECT tenant, day, sum(told) AS marks FROM (
             SELECT tenant, day, max(seq) AS told, toUInt64(0) AS held FROM dirty
             WHERE {KEPT} {only} GROUP BY tenant, day, receiver
@@ -129,7 +123,8 @@ fn lacking(only: &str, limit: usize) -> String {
             SELECT tenant, day, toUInt64(0) AS told, max(marks) AS held FROM rolled
             WHERE {KEPT} {only} GROUP BY tenant, day)
          GROUP BY tenant, day HAVING sum(told) > sum(held) ORDER BY day DESC, tenant LIMIT {limit}"
-    )
+    );
+    Statement::new(Purpose::Read, sql)
 }
 
 /// Asks how often calls of a tenant were written: [`marks_of`] reads the answer.

@@ -18,11 +18,11 @@ use crate::quote::quoted;
 use crate::rollup::{TOKENS, bounded_money, bounded_sum};
 use crate::statement::{Purpose, Statement};
 
-use parts::{of_calls, of_sums};
+use parts::{Part, USED, of_calls, of_sums};
 
 pub use summary::{Summary, summary, summary_of};
+pub use told::KnownSeries;
 pub(crate) use told::time;
-pub use told::{KnownSeries, usage_of};
 
 /// How long the stretches of time are whose sums are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -206,20 +206,26 @@ impl<'a> UsageQuestion<'a> {
         }
     }
 
-    /// These columns of rows of a stretch that begins at `cell` of a day.
-    fn times(&self, cell: &str) -> String {
-        if self.spans.is_empty() {
-            return format!("day, {cell} AS cell");
-        }
+    /// These columns of time, of rows of a stretch that begins at `cell` of a day.
+    fn times(&self, cell: &str, names: &[&str]) -> Vec<String> {
+        let time = |name: &&str| match *name {
+            "span" => format!("{} AS span", self.span(cell)),
+            "cell" => format!("{cell} AS cell"),
+            name => name.to_owned(),
+        };
+        names.iter().map(time).collect()
+    }
+
+    /// The number of a row's span, from 1.
+    fn span(&self, cell: &str) -> String {
         let start = |start: &UnixMs| {
             let day = Day::near(*start);
             let quarter = (start.0 - day.start().0).clamp(0, DAY_MS - 1) / QUARTER_MS;
             (i64::from(day.number()) * QUARTERS + quarter).to_string()
         };
-        let starts: Vec<String> = self.spans.iter().map(start).collect();
+        let starts = joined(self.spans.iter().map(start));
         format!(
-            "day, {cell} AS cell, toUInt32(arrayCount(x -> x <= toUInt32(toUInt16(day)) * {QUARTERS} + {cell}, [{}])) AS span",
-            starts.join(", ")
+            "toUInt32(arrayCount(x -> x <= toUInt32(toUInt16(day)) * {QUARTERS} + {cell}, [{starts}]))"
         )
     }
 
@@ -267,7 +273,7 @@ const SERIES: [&str; 7] =
 /// What of it prices depend on.
 const PRICED: [&str; 4] = ["provider", "model", "price_class", "has_cost"];
 
-/// Asks for sums: [`usage_of`] reads each row.
+/// Asks for sums: [`KnownSeries::read`] reads each block.
 ///
 /// Days come from their sums as a whole, those that are cut from quarters, and those whose sums lack
 /// something from their calls; from sums of all devices where no device matters.
@@ -281,26 +287,33 @@ pub fn usage(question: &UsageQuestion<'_>) -> Statement {
     if !question.unsummed.is_empty() {
         parts.push(of_calls(question));
     }
-    let sums: Vec<String> = question.counters().iter().map(|name| summed(question, name)).collect();
-    let times = question.time_columns();
-    let groups = question.groups().into_iter().map(|name| format!("g_{name}"));
-    let told: Vec<String> = times.iter().map(|name| (*name).to_owned()).chain(groups).collect();
-    let mut by = told.clone();
-    by.extend(question.is_by_used().then(|| "g_used".to_owned()));
-    let ordered = times == ["day", "cell"] && !question.is_by_used();
+    let sums = listed_as(&question.counters(), |name| summed(question, name));
+    let named = question.time_columns();
+    let alone = if parts.len() == 1 { parts.pop() } else { None };
+    let (times, from, used) = match alone {
+        Some(Part::Rows { times, from, used }) => (times, from, used),
+        alone => {
+            let parts = alone.into_iter().chain(parts).map(|part| part.told(question));
+            let parts = parts.collect::<Vec<_>>().join(" UNION ALL ");
+            let used = question.is_by_used().then(|| USED.to_owned());
+            let times = named.iter().map(|name| (*name).to_owned()).collect();
+            (times, format!("FROM ({parts})"), used)
+        }
+    };
+    let groups = grouped(&question.groups());
+    let by = named.iter().map(|name| (*name).to_owned()).chain([groups.clone()]).chain(used);
+    let ordered = named == ["day", "cell"] && !question.is_by_used();
     let sql = format!(
-        "SELECT {told}, {sums} FROM ({parts}) GROUP BY {by}{ordered}{limit}",
-        told = told.join(", "),
-        by = by.join(", "),
-        sums = sums.join(", "),
-        parts = parts.join(" UNION ALL "),
+        "SELECT {told} {from} GROUP BY {by}{ordered}{limit}",
+        told = joined(times.into_iter().chain([groups, sums])),
+        by = joined(by),
         ordered = if ordered { " ORDER BY day, cell" } else { "" },
         limit = limited(question.limit),
     );
     Statement::new(Purpose::Ask, sql)
 }
 
-/// A counter, added up under the name that [`usage_of`] reads.
+/// A counter, added up under the name that [`KnownSeries::read`] reads.
 fn summed(question: &UsageQuestion<'_>, name: &str) -> String {
     match name {
         "first_ms" => "min(g_first_ms) AS sum_first_ms".to_owned(),
@@ -313,6 +326,11 @@ fn summed(question: &UsageQuestion<'_>, name: &str) -> String {
 
 fn limited(limit: usize) -> String {
     if limit == usize::MAX { String::new() } else { format!(" LIMIT {limit}") }
+}
+
+/// As many as there are, side by side.
+fn joined(parts: impl IntoIterator<Item = String>) -> String {
+    parts.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 fn listed_as(names: &[&str], each: impl Fn(&str) -> String) -> String {

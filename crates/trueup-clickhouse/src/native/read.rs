@@ -1,4 +1,4 @@
-//! Reading blocks, one at a time, row by row.
+//! Reading blocks, one at a time, row by row or by columns.
 
 use std::cell::Cell;
 use std::io::{BufRead as _, BufReader, Read};
@@ -174,13 +174,79 @@ impl<'a> Row<'a> {
         match self.column(name) {
             Some((_, true)) => Ok(None),
             Some((ColumnRead { values: Values::Texts(bytes, ends), .. }, false)) => {
-                let start = self.at.checked_sub(1).and_then(|before| ends.get(before));
-                let start = start.copied().unwrap_or(0);
-                let end = ends.get(self.at).copied().unwrap_or(start);
-                Ok(bytes.get(start..end))
+                Ok(Texts { bytes, ends }.get(self.at))
             }
             Some(_) | None => Err(NativeError::Column { column: name, wanted: "a text" }),
         }
+    }
+}
+
+/// Rows of an answer that came together, for whoever reads many by their columns.
+#[derive(Debug)]
+pub struct Block {
+    columns: Vec<ColumnRead>,
+    rows: usize,
+}
+
+impl Block {
+    /// How many rows there are.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// A column of whole numbers, as [`Row::unsigned`] has one: as many as there are rows.
+    ///
+    /// # Errors
+    /// What the column is not.
+    pub fn unsigned(&self, name: &'static str) -> Result<&[u64], NativeError> {
+        match self.column(name) {
+            Some(Values::Unsigned(values)) => Ok(values),
+            _ => Err(NativeError::Column { column: name, wanted: "an unsigned number" }),
+        }
+    }
+
+    /// A column of whole numbers with signs: as many as there are rows.
+    ///
+    /// # Errors
+    /// What the column is not.
+    pub fn signed(&self, name: &'static str) -> Result<&[i64], NativeError> {
+        match self.column(name) {
+            Some(Values::Signed(values)) => Ok(values),
+            _ => Err(NativeError::Column { column: name, wanted: "a signed number" }),
+        }
+    }
+
+    /// A column of texts.
+    ///
+    /// # Errors
+    /// What the column is not.
+    pub(crate) fn texts(&self, name: &'static str) -> Result<Texts<'_>, NativeError> {
+        match self.column(name) {
+            Some(Values::Texts(bytes, ends)) => Ok(Texts { bytes, ends }),
+            _ => Err(NativeError::Column { column: name, wanted: "a text" }),
+        }
+    }
+
+    /// A column of which no value is null.
+    fn column(&self, name: &str) -> Option<&Values> {
+        let column = self.columns.iter().find(|column| column.name == name)?;
+        column.nulls.iter().all(|null| *null == 0).then_some(&column.values)
+    }
+}
+
+/// A column of texts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Texts<'a> {
+    bytes: &'a [u8],
+    ends: &'a [usize],
+}
+
+impl<'a> Texts<'a> {
+    /// That of a row, which need not be UTF-8; `None` where there is no such row.
+    pub(crate) fn get(self, at: usize) -> Option<&'a [u8]> {
+        let start = at.checked_sub(1).and_then(|before| self.ends.get(before));
+        self.bytes.get(start.copied().unwrap_or(0)..*self.ends.get(at)?)
     }
 }
 
@@ -193,12 +259,23 @@ pub fn read(
     from: &mut dyn Read,
     each: &mut dyn FnMut(Row<'_>) -> Result<(), NativeError>,
 ) -> Result<(), NativeError> {
-    let mut reader = Reader { from: BufReader::with_capacity(READ_AT_ONCE, from) };
     let next = Cell::new(0);
-    while let Some((columns, rows)) = reader.block()? {
-        for at in 0..rows {
-            each(Row { columns: &columns, at, next: &next })?;
-        }
+    read_blocks(from, &mut |block| {
+        (0..block.rows).try_for_each(|at| each(Row { columns: &block.columns, at, next: &next }))
+    })
+}
+
+/// The same by blocks.
+///
+/// # Errors
+/// Likewise.
+pub fn read_blocks(
+    from: &mut dyn Read,
+    each: &mut dyn FnMut(&Block) -> Result<(), NativeError>,
+) -> Result<(), NativeError> {
+    let mut reader = Reader { from: BufReader::with_capacity(READ_AT_ONCE, from) };
+    while let Some(block) = reader.block()? {
+        each(&block)?;
     }
     Ok(())
 }
@@ -208,14 +285,14 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn block(&mut self) -> Result<Option<(Vec<ColumnRead>, usize)>, NativeError> {
+    fn block(&mut self) -> Result<Option<Block>, NativeError> {
         let Some(first) = self.first_byte()? else { return Ok(None) };
         let columns = self.varint(Some(first), "the number of columns", COLUMNS_MAX)?;
         // Rows of no columns are none.
         let rows_max = if columns == 0 { 0 } else { ROWS_MAX };
         let rows = self.varint(None, "the number of rows", rows_max)?;
         let columns: Result<Vec<ColumnRead>, _> = (0..columns).map(|_| self.column(rows)).collect();
-        Ok(Some((columns?, rows)))
+        Ok(Some(Block { columns: columns?, rows }))
     }
 
     fn column(&mut self, rows: usize) -> Result<ColumnRead, NativeError> {
@@ -226,11 +303,8 @@ impl Reader<'_> {
             "UInt8" => Values::Unsigned(self.unsigned::<1>(rows)?),
             "UInt16" | "Date" => Values::Unsigned(self.unsigned::<2>(rows)?),
             "UInt32" => Values::Unsigned(self.unsigned::<4>(rows)?),
-            "UInt64" => Values::Unsigned(self.unsigned::<8>(rows)?),
-            "Int64" => {
-                let values = self.unsigned::<8>(rows)?;
-                Values::Signed(values.into_iter().map(u64::cast_signed).collect())
-            }
+            "UInt64" => Values::Unsigned(self.numbers(rows, u64::from_le_bytes)?),
+            "Int64" => Values::Signed(self.numbers(rows, i64::from_le_bytes)?),
             "String" => self.texts(rows)?,
             "FixedString(16)" => Values::Texts(
                 self.take(rows.saturating_mul(16))?,
@@ -244,20 +318,33 @@ impl Reader<'_> {
     }
 
     fn unsigned<const WIDTH: usize>(&mut self, rows: usize) -> Result<Vec<u64>, NativeError> {
+        self.numbers(rows, |bytes: [u8; WIDTH]| {
+            bytes.iter().rfold(0, |sum, byte| sum << 8 | u64::from(*byte))
+        })
+    }
+
+    fn numbers<const WIDTH: usize, T>(
+        &mut self,
+        rows: usize,
+        of: impl Fn([u8; WIDTH]) -> T,
+    ) -> Result<Vec<T>, NativeError> {
         let bytes = self.take(rows.saturating_mul(WIDTH))?;
-        let of =
-            |bytes: &[u8; WIDTH]| bytes.iter().rfold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        Ok(bytes.as_chunks::<WIDTH>().0.iter().map(of).collect())
+        Ok(bytes.as_chunks::<WIDTH>().0.iter().map(|bytes| of(*bytes)).collect())
     }
 
     fn texts(&mut self, rows: usize) -> Result<Values, NativeError> {
         let mut bytes = Vec::new();
         let mut ends = Vec::with_capacity(rows.min(RESERVED_MAX));
-        for _ in 0..rows {
-            let left = TEXT_BYTES_MAX.saturating_sub(bytes.len());
-            let length = self.varint(None, "the length of a text", left)?;
-            self.append(length, &mut bytes)?;
-            ends.push(bytes.len());
+        while ends.len() < rows {
+            let buffered = self.from.fill_buf().map_err(NativeError::Torn)?;
+            let taken = short_texts(buffered, rows - ends.len(), &mut bytes, &mut ends);
+            self.from.consume(taken);
+            if ends.len() < rows {
+                let left = TEXT_BYTES_MAX.saturating_sub(bytes.len());
+                let length = self.varint(None, "the length of a text", left)?;
+                self.append(length, &mut bytes)?;
+                ends.push(bytes.len());
+            }
         }
         Ok(Values::Texts(bytes, ends))
     }
@@ -318,4 +405,21 @@ impl Reader<'_> {
         let fitting = usize::try_from(number).ok().filter(|number| *number <= most);
         fitting.ok_or(NativeError::Number { what, number })
     }
+}
+
+/// Takes at most so many texts of fewer than 128 bytes that lie in a buffer as a whole, one behind the other, and
+/// says how many bytes that were.
+fn short_texts(buffered: &[u8], most: usize, bytes: &mut Vec<u8>, ends: &mut Vec<usize>) -> usize {
+    let (mut rest, limit) = (buffered, ends.len() + most);
+    while ends.len() < limit
+        && let Some((length, behind)) = rest.split_first()
+        && *length < 0x80
+        && let Some((text, behind)) = behind.split_at_checked(usize::from(*length))
+        && bytes.len() + text.len() <= TEXT_BYTES_MAX
+    {
+        bytes.extend_from_slice(text);
+        ends.push(bytes.len());
+        rest = behind;
+    }
+    buffered.len() - rest.len()
 }

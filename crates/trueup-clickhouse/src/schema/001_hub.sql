@@ -163,7 +163,8 @@ SETTINGS index_granularity = 16;
 -- Sums of those, of the same version. Level 1 has all devices together; of each group, `used` says which kinds
 -- of tokens its calls used, as bits: only what is alike in that may be priced as one. Level 0 is of level 1,
 -- without projects and kinds of session. Level 2, which only days have, is of devices and sources alone. A row
--- has besides when its first and its last call were, its sources, and how much it is in all.
+-- has besides when its first and its last call were, its sources, and how much it is in all: each question reads
+-- that of all days, and so those are of few parts.
 CREATE TABLE IF NOT EXISTS fleet_quarter (
     tenant String,
     level UInt8,
@@ -227,7 +228,7 @@ CREATE TABLE IF NOT EXISTS fleet_day (
     reported_cost Array(Int64),
     first_ms Array(UInt64),
     last_ms Array(UInt64)
-) ENGINE = ReplacingMergeTree(gen) PARTITION BY toYYYYMM(day) ORDER BY (tenant, level, day)
+) ENGINE = ReplacingMergeTree(gen) PARTITION BY toYear(day) ORDER BY (tenant, level, day)
 SETTINGS index_granularity = 16;
 
 -- How often each receiver has written calls of a day, said after it wrote them. This table and the next one

@@ -2,16 +2,53 @@
 //! of an hour, or of calls.
 //!
 //! ```text
-//! SELECT day, cell, g_model, … FROM (SELECT …, model AS model_of FROM roll_day FINAL …) ARRAY JOIN model_of AS g_model
+//! SELECT day, g_model, … FROM roll_day FINAL ARRAY JOIN model AS g_model, … WHERE …
 //! ```
+//!
+//! A server takes as long to understand a statement as to do it: no part has a level that it does not need.
 
 use super::stretches::{cell, cut_days, days, within};
-use super::{SERIES, UsageQuestion, Width, grouped, listed, listed_as, summed};
+use super::{SERIES, UsageQuestion, Width, grouped, joined, listed, listed_as, summed};
 use crate::quote::quoted;
 use crate::rollup::used;
 
+/// The column that says which kinds of tokens were used.
+pub(super) const USED: &str = "g_used";
+
+/// One of them.
+pub(super) enum Part {
+    /// Rows below a name each, and which kinds of tokens they used.
+    Rows {
+        /// The columns of time.
+        times: Vec<String>,
+        /// From where, and which.
+        from: String,
+        /// Which kinds of tokens were used, where that is asked.
+        used: Option<String>,
+    },
+    /// A statement of its own, which has these columns.
+    Told(String),
+}
+
+impl Part {
+    /// As a statement that is a part of another.
+    pub(super) fn told(self, question: &UsageQuestion<'_>) -> String {
+        match self {
+            Self::Rows { times, from, used } => {
+                let told = grouped(&[&question.groups()[..], &question.counters()].concat());
+                // Old servers take a name that is given to itself for two.
+                let used =
+                    used.map(|used| if used == USED { used } else { format!("{used} AS {USED}") });
+                let told = joined(times.into_iter().chain([told]).chain(used));
+                format!("SELECT {told} {from}")
+            }
+            Self::Told(sql) => sql,
+        }
+    }
+}
+
 /// What sums of this width say: of days those that are not cut, or else of quarters those of days that are.
-pub(super) fn of_sums(question: &UsageQuestion<'_>, width: Width) -> String {
+pub(super) fn of_sums(question: &UsageQuestion<'_>, width: Width) -> Part {
     let (is_quarter, is_fleet) = (width == Width::Quarter, question.is_of_fleet());
     let table = match (is_fleet, is_quarter) {
         (true, true) => "fleet_quarter",
@@ -31,59 +68,38 @@ pub(super) fn of_sums(question: &UsageQuestion<'_>, width: Width) -> String {
     if !question.unsummed.is_empty() {
         only.push(format!("day NOT IN ({})", days(question.unsummed)));
     }
-    if let Some(session) = question.session {
-        only.push(format!("has(session, {})", quoted(session)));
-    }
+    let mut filters = filters(question);
+    filters.extend(question.session.map(|session| format!("has(session, {})", quoted(session))));
     // Of a quarter and a device, each session has a sum: which kinds of tokens were used is said of all.
     let is_masked = question.is_by_used() && !is_fleet && is_quarter;
     let groups = if is_masked { series_and_device(question) } else { question.groups() };
     let mut taken = groups.clone();
-    if !is_masked {
-        taken.extend((is_fleet && question.is_by_used()).then_some("used"));
-    }
-    taken.extend(question.session.map(|_| "session").filter(|name| !taken.contains(name)));
-    let counters = question.counters();
-    taken.extend(&counters);
+    taken.extend((is_fleet && question.is_by_used()).then_some("used"));
+    taken.extend((!question.devices.is_empty() && !taken.contains(&"device")).then_some("device"));
+    taken.extend((question.session.is_some() && !taken.contains(&"session")).then_some("session"));
+    taken.extend(question.counters());
     let cell = if is_quarter { cell(question) } else { "toUInt8(0)".to_owned() };
-    let times = listed_as(time_names(question), str::to_owned);
-    let used_here = question.is_by_used() && !is_fleet && !is_masked;
-    let told = [&question.groups()[..], &counters].concat();
-    // Of some devices, arrays are cut down to theirs before rows are made of them.
-    let is_of = match question.devices {
-        [] => String::new(),
-        [device] => format!("arrayMap(of -> of = {}, device) AS is_of, ", quoted(device)),
-        devices => format!("arrayMap(of -> has([{}], of), device) AS is_of, ", listed(devices)),
-    };
-    let array = if is_of.is_empty() { "@" } else { "arrayFilter((x, of) -> of, @, is_of)" };
-    let split = format!(
-        "(SELECT {of_row}, {is_of}{rows} FROM {table} FINAL WHERE {only})
-         ARRAY JOIN {joined}{filter}",
-        of_row = question.times(&cell),
-        rows = listed_as(&taken, |name| format!("{} AS {name}_of", array.replace('@', name))),
+    // What is said of keys comes before arrays are joined: those of other levels are not as long as each other.
+    let from = format!(
+        "FROM {table} FINAL ARRAY JOIN {rows} PREWHERE {only}{filter}",
+        rows = listed_as(&taken, |name| format!("{name} AS g_{name}")),
         only = only.join(" AND "),
-        joined = listed_as(&taken, |name| format!("{name}_of AS g_{name}")),
-        filter = question
-            .session
-            .map_or(String::new(), |session| format!(" WHERE g_session = {}", quoted(session))),
+        filter = only_where(&filters),
     );
     if is_masked {
-        return masked(
-            question,
-            &times,
-            &groups,
-            &format!("SELECT {times}, {} FROM {split}", grouped(&taken)),
-        );
+        let times = question.times(&cell, time_names(question));
+        return Part::Told(masked(question, &times, &groups, &from));
     }
-    let used = match (used_here, question.is_by_used()) {
-        (true, _) => format!(", {} AS g_used", used("g_")),
-        (false, true) => ", g_used".to_owned(),
-        (false, false) => String::new(),
+    let used = match (is_fleet, question.is_by_used()) {
+        (_, false) => None,
+        (true, true) => Some(USED.to_owned()),
+        (false, true) => Some(used("g_")),
     };
-    format!("SELECT {times}, {}{used} FROM {split}", grouped(&told))
+    Part::Rows { times: question.times(&cell, question.time_columns()), from, used }
 }
 
-/// Columns of time that parts have.
-fn time_names(question: &UsageQuestion<'_>) -> &'static [&'static str] {
+/// Columns of time by which it is told which kinds of tokens were used.
+const fn time_names(question: &UsageQuestion<'_>) -> &'static [&'static str] {
     if question.spans.is_empty() { &["day", "cell"] } else { &["day", "cell", "span"] }
 }
 
@@ -94,21 +110,26 @@ fn series_and_device(question: &UsageQuestion<'_>) -> Vec<&'static str> {
 }
 
 /// Sums of each series and device, with which kinds of tokens they used, of finer ones.
-fn masked(question: &UsageQuestion<'_>, times: &str, groups: &[&str], of: &str) -> String {
+fn masked(question: &UsageQuestion<'_>, times: &[String], groups: &[&str], from: &str) -> String {
     let counters = question.counters();
+    let named = |times: &[&str]| times.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let inner = |times: Vec<String>| joined(times.into_iter().chain([grouped(groups)]));
+    let told = [
+        grouped(&question.groups()),
+        listed_as(&counters, |name| format!("sum_{name} AS g_{name}")),
+        format!("{} AS {USED}", used("sum_")),
+    ];
     format!(
-        "SELECT {times}, {groups}, {counters}, {used} AS g_used FROM (
-            SELECT {times}, {inner}, {sums} FROM ({of}) GROUP BY {times}, {inner})",
-        groups = grouped(&question.groups()),
-        inner = grouped(groups),
-        counters = listed_as(&counters, |name| format!("sum_{name} AS g_{name}")),
-        used = used("sum_"),
+        "SELECT {told} FROM (SELECT {inner}, {sums} {from} GROUP BY {by})",
+        told = joined(named(question.time_columns()).into_iter().chain(told)),
+        inner = inner(times.to_vec()),
+        by = inner(named(time_names(question))),
         sums = listed_as(&counters, |name| summed(question, name)),
     )
 }
 
 /// What the calls of days say whose sums lack something.
-pub(super) fn of_calls(question: &UsageQuestion<'_>) -> String {
+pub(super) fn of_calls(question: &UsageQuestion<'_>) -> Part {
     let of_name = |name: &str| match name {
         "has_cost" => "toUInt8(isNotNull(reported_cost))".to_owned(),
         "calls" => "toUInt64(1)".to_owned(),
@@ -136,33 +157,37 @@ pub(super) fn of_calls(question: &UsageQuestion<'_>) -> String {
         let (cut, quarters) = (cut_days(question.cuts), within(question, Width::Quarter));
         when = format!("(NOT {cut} AND {when} OR {cut} AND {quarters})");
     }
-    let times = listed_as(time_names(question), str::to_owned);
+    let names = time_names(question);
     let calls = format!(
-        "SELECT {times}, {taken} FROM (
-            SELECT {of_row}, quarter, {columns} FROM (
+        "FROM (
+            SELECT {times}, {taken} FROM (
                 SELECT {columns}, toUInt8(intDiv(ts_ms % 86400000, 900000)) AS quarter FROM llm_event FINAL
                 WHERE tenant = {tenant} AND day IN ({days}) AND counts = 1) WHERE {when}){filter}",
-        of_row = question.times(&cell(question)),
+        times = joined(question.times(&cell(question), names)),
         columns = columns.join(", "),
         taken = listed_as(&taken, |name| format!("{} AS g_{name}", of_name(name))),
         tenant = quoted(question.tenant),
         days = days(question.unsummed),
-        filter = filter(question),
+        filter = only_where(&filters(question)),
     );
+    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     if is_masked {
-        return masked(question, &times, &groups, &calls);
+        return Part::Told(masked(question, &named(names), &groups, &calls));
     }
-    let told = [question.groups(), question.counters()].concat();
-    format!("SELECT {times}, {} FROM ({calls})", grouped(&told))
+    Part::Rows { times: named(question.time_columns()), from: calls, used: None }
 }
 
-fn filter(question: &UsageQuestion<'_>) -> String {
-    let mut parts = Vec::new();
-    if !question.devices.is_empty() {
-        parts.push(format!("g_device IN ({})", listed(question.devices)));
-    }
-    if let Some(session) = question.session {
-        parts.push(format!("g_session = {}", quoted(session)));
-    }
-    if parts.is_empty() { String::new() } else { format!(" WHERE {}", parts.join(" AND ")) }
+/// What of rows is asked for.
+fn filters(question: &UsageQuestion<'_>) -> Vec<String> {
+    let device = match question.devices {
+        [] => None,
+        [device] => Some(format!("g_device = {}", quoted(device))),
+        devices => Some(format!("g_device IN ({})", listed(devices))),
+    };
+    let session = question.session.map(|session| format!("g_session = {}", quoted(session)));
+    device.into_iter().chain(session).collect()
+}
+
+fn only_where(filters: &[String]) -> String {
+    if filters.is_empty() { String::new() } else { format!(" WHERE {}", filters.join(" AND ")) }
 }

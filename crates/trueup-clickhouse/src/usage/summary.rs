@@ -16,49 +16,41 @@ use crate::statement::{Purpose, Statement};
 pub fn summary(tenant: &str, device: Option<&str>, unsummed: &[Day]) -> Statement {
     let (tenant, device, listed) = (quoted(tenant), device.map(quoted), days(unsummed));
     let but =
-        if unsummed.is_empty() { String::new() } else { format!("AND day NOT IN ({listed})") };
-    let of_rows = |level: u8, taken: &str| {
-        format!(
-            "SELECT {taken}, bulk FROM fleet_day FINAL
-             WHERE tenant = {tenant} AND level = {level} AND notEmpty(sources) {but}"
-        )
-    };
-    let mut parts = vec![match &device {
+        if unsummed.is_empty() { String::new() } else { format!(" AND day NOT IN ({listed})") };
+    // Arrays of other levels are not as long as each other: those rows go before arrays are joined.
+    let of_sums = match &device {
         None => format!(
-            "SELECT s_source, first AS s_first, last AS s_last, bulk FROM ({})
-             ARRAY JOIN sources AS s_source",
-            of_rows(0, "sources, first, last")
+            "FROM fleet_day FINAL ARRAY JOIN sources AS s_source
+             PREWHERE tenant = {tenant} AND level = 0{but}"
         ),
         Some(device) => format!(
-            "SELECT s_source, s_first, s_last, bulk FROM ({})
-             ARRAY JOIN source_of AS s_source, first_of AS s_first, last_of AS s_last",
-            of_rows(
-                2,
-                &format!(
-                    "arrayMap(of -> of = {device}, device) AS is_of,
-                     arrayFilter((x, of) -> of, source, is_of) AS source_of,
-                     arrayFilter((x, of) -> of, first_ms, is_of) AS first_of,
-                     arrayFilter((x, of) -> of, last_ms, is_of) AS last_of"
-                )
-            )
+            "FROM fleet_day FINAL
+             ARRAY JOIN device AS s_device, source AS s_source, first_ms AS s_first, last_ms AS s_last
+             PREWHERE tenant = {tenant} AND level = 2{but} WHERE s_device = {device}"
         ),
-    }];
-    if !unsummed.is_empty() {
+    };
+    let (first, last) = if device.is_some() { ("s_first", "s_last") } else { ("first", "last") };
+    let (times, from) = if unsummed.is_empty() {
+        ((first, last), of_sums)
+    } else {
         let bulk: Vec<String> = TOKENS.iter().map(|name| format!("toFloat64({name})")).collect();
         let of_device = device.map_or(String::new(), |device| format!("AND device = {device}"));
-        parts.push(format!(
-            "SELECT CAST(source AS String) AS s_source, ts_ms AS s_first, ts_ms AS s_last,
+        let from = format!(
+            "FROM (SELECT s_source, {first} AS t_first, {last} AS t_last, bulk {of_sums}
+             UNION ALL
+             SELECT CAST(source AS String) AS s_source, ts_ms AS t_first, ts_ms AS t_last,
                 {} + abs(toFloat64(ifNull(reported_cost, toInt64(0)))) AS bulk
              FROM llm_event FINAL
-             WHERE tenant = {tenant} AND day IN ({listed}) AND counts = 1 {of_device}",
+             WHERE tenant = {tenant} AND day IN ({listed}) AND counts = 1 {of_device})",
             bulk.join(" + ")
-        ));
-    }
+        );
+        (("t_first", "t_last"), from)
+    };
     let sql = format!(
-        "SELECT s_source, min(s_first) AS min_first, max(s_last) AS max_last,
+        "SELECT s_source, min({}) AS min_first, max({}) AS max_last,
             toUInt64(if(sum(bulk) > {VAST}, {VAST}, sum(bulk))) AS sum_bulk
-         FROM ({}) GROUP BY s_source",
-        parts.join(" UNION ALL ")
+         {from} GROUP BY s_source",
+        times.0, times.1
     );
     Statement::new(Purpose::Ask, sql)
 }

@@ -1,6 +1,9 @@
 //! What the rows of an answer mean.
+//!
+//! There may be a hundred thousand of them. They are read by their columns: of each name it is looked up once
+//! for a row which one it is, and series are told apart by the numbers of their names.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use trueup_core::{
@@ -9,128 +12,269 @@ use trueup_core::{
 
 use super::{Apart, Name, Usage, UsageQuestion};
 use crate::day::Day;
-use crate::native::{NativeError, Row};
+use crate::native::{Block, NativeError, Row, Texts};
 
 /// Series that were read already: each is one, however many sums of it there are.
 #[derive(Debug, Default)]
 pub struct KnownSeries {
-    all: HashMap<Vec<u8>, Arc<Series>>,
-    texts: BTreeSet<Text>,
-    key: Vec<u8>,
+    all: HashMap<SeriesKey, Arc<Series>>,
+    /// The number of each name.
+    numbers: HashMap<Vec<u8>, usize>,
+    names: Vec<Text>,
 }
 
-impl KnownSeries {
-    fn text(&mut self, text: &str) -> Text {
-        if let Some(known) = self.texts.get(text) {
-            return Text::clone(known);
-        }
-        let text = Text::from(text);
-        self.texts.insert(Text::clone(&text));
-        text
-    }
+/// The numbers of its names, its class, and whether it has reported costs.
+type SeriesKey = ([usize; NAMES], u64, bool);
 
-    /// The series of a row.
-    fn of(
+/// Provider, model, source, project, kind and device.
+const NAMES: usize = 6;
+
+impl KnownSeries {
+    /// Hands each sum of a block to `each`.
+    ///
+    /// # Errors
+    /// What is no block of the answer.
+    pub fn read(
         &mut self,
         question: &UsageQuestion<'_>,
-        row: Row<'_>,
-    ) -> Result<Arc<Series>, NativeError> {
+        block: &Block,
+        each: &mut dyn FnMut(Usage),
+    ) -> Result<(), NativeError> {
+        let mut series = SeriesColumns::of(question, block)?;
+        let starts = Starts::of(question, block)?;
+        let mut sessions = Names::of(question.is_by_session, "g_session", block)?;
+        let mut devices = Names::of(question.is_by_device, "g_device", block)?;
+        let counters = CounterColumns::of(block)?;
+        let times = match question.apart {
+            Apart::Series => {
+                Some((block.unsigned("sum_first_ms")?, block.unsigned("sum_last_ms")?))
+            }
+            Apart::Prices(_) => None,
+        };
+        for at in 0..block.rows() {
+            let start = starts.get(at)?;
+            let times = match times {
+                Some((first, last)) => {
+                    (millis_of(first, at, "sum_first_ms")?, millis_of(last, at, "sum_last_ms")?)
+                }
+                None => (start, start),
+            };
+            let (session, device) = (sessions.number(self, at)?, devices.number(self, at)?);
+            each(Usage {
+                start,
+                times,
+                session: self.name(session),
+                series: series.get(self, at)?,
+                device: self.name(device),
+                counters: counters.get(at)?,
+            });
+        }
+        Ok(())
+    }
+
+    fn name(&self, number: usize) -> Text {
+        self.names.get(number).map(Text::clone).unwrap_or_default()
+    }
+
+    fn number(&mut self, name: &[u8], column: &'static str) -> Result<usize, NativeError> {
+        if let Some(number) = self.numbers.get(name) {
+            return Ok(*number);
+        }
+        let text = std::str::from_utf8(name).map_err(|_| NativeError::Value { column })?;
+        let number = self.names.len();
+        self.names.push(Text::from(text));
+        self.numbers.insert(name.to_vec(), number);
+        Ok(number)
+    }
+}
+
+/// A column of names; without one, each is empty.
+struct Names<'a> {
+    column: &'static str,
+    texts: Option<Texts<'a>>,
+    /// The one that was read last, and its number: many are that of the row before.
+    last: Option<(&'a [u8], usize)>,
+}
+
+impl<'a> Names<'a> {
+    fn of(is_told: bool, column: &'static str, block: &'a Block) -> Result<Self, NativeError> {
+        let texts = if is_told { Some(block.texts(column)?) } else { None };
+        Ok(Self { column, texts, last: None })
+    }
+
+    fn number(&mut self, known: &mut KnownSeries, at: usize) -> Result<usize, NativeError> {
+        let name = self.texts.map_or(Some(&b""[..]), |texts| texts.get(at));
+        let name = name.ok_or(NativeError::Value { column: self.column })?;
+        if let Some((last, number)) = self.last
+            && last == name
+        {
+            return Ok(number);
+        }
+        let number = known.number(name, self.column)?;
+        self.last = Some((name, number));
+        Ok(number)
+    }
+}
+
+/// What tells of the series of rows.
+struct SeriesColumns<'a> {
+    names: [Names<'a>; NAMES],
+    class: &'a [u64],
+    has_cost: &'a [u64],
+    last: Option<(SeriesKey, Arc<Series>)>,
+}
+
+impl<'a> SeriesColumns<'a> {
+    fn of(question: &UsageQuestion<'_>, block: &'a Block) -> Result<Self, NativeError> {
         let names = match question.apart {
             Apart::Series => &[Name::Source, Name::Project, Name::Kind][..],
             Apart::Prices(names) => names,
         };
-        let named = |is_named: bool, column| if is_named { row.text(column) } else { Ok("") };
-        let told = |name: Name, column| named(names.contains(&name), column);
-        let texts = [
-            row.text("g_provider")?,
-            row.text("g_model")?,
-            told(Name::Source, "g_source")?,
-            told(Name::Project, "g_project")?,
-            told(Name::Kind, "g_kind")?,
-            named(question.is_by_device && question.apart == Apart::Series, "g_device")?,
-        ];
-        let (class, has_cost) = (row.unsigned("g_price_class")?, row.unsigned("g_has_cost")? != 0);
-        self.key.clear();
-        for text in texts {
-            self.key.extend(text.len().to_le_bytes());
-            self.key.extend(text.as_bytes());
+        let named = |is_named: bool, column| Names::of(is_named, column, block);
+        let is_of_device = question.is_by_device && question.apart == Apart::Series;
+        Ok(Self {
+            names: [
+                named(true, "g_provider")?,
+                named(true, "g_model")?,
+                named(names.contains(&Name::Source), "g_source")?,
+                named(names.contains(&Name::Project), "g_project")?,
+                named(names.contains(&Name::Kind), "g_kind")?,
+                named(is_of_device, "g_device")?,
+            ],
+            class: block.unsigned("g_price_class")?,
+            has_cost: block.unsigned("g_has_cost")?,
+            last: None,
+        })
+    }
+
+    fn get(&mut self, known: &mut KnownSeries, at: usize) -> Result<Arc<Series>, NativeError> {
+        let mut numbers = [0; NAMES];
+        for (names, number) in self.names.iter_mut().zip(&mut numbers) {
+            *number = names.number(known, at)?;
         }
-        self.key.extend(class.to_le_bytes());
-        self.key.push(u8::from(has_cost));
-        if let Some(known) = self.all.get(&self.key) {
-            return Ok(Arc::clone(known));
+        let has_cost = value(self.has_cost, at, "g_has_cost")? != 0;
+        let key = (numbers, value(self.class, at, "g_price_class")?, has_cost);
+        if let Some((last, series)) = &self.last
+            && *last == key
+        {
+            return Ok(Arc::clone(series));
         }
-        let class = u16::try_from(class).ok().and_then(PriceClass::from_code);
-        let [provider, model, source, project, kind, device] = texts.map(|text| self.text(text));
-        let series = Arc::new(Series {
-            witness: Witness::Measured,
-            source,
-            provider,
-            model,
-            project,
-            kind,
-            class: class.ok_or(NativeError::Value { column: "g_price_class" })?,
-            has_reported_cost: has_cost,
-            device,
-        });
-        self.all.insert(self.key.clone(), Arc::clone(&series));
+        let series = match known.all.get(&key) {
+            Some(series) => Arc::clone(series),
+            None => made(known, key)?,
+        };
+        self.last = Some((key, Arc::clone(&series)));
         Ok(series)
     }
 }
 
-/// A sum.
-///
-/// # Errors
-/// What is no row of the answer.
-pub fn usage_of(
-    question: &UsageQuestion<'_>,
-    row: Row<'_>,
-    known: &mut KnownSeries,
-) -> Result<Usage, NativeError> {
-    let start = match question.time_columns() {
-        [] => question.from,
-        ["span"] => {
-            let span = usize::try_from(row.unsigned("span")?).unwrap_or(0);
-            let start = span.checked_sub(1).and_then(|before| question.spans.get(before));
-            start.copied().unwrap_or(question.from).max(question.from)
-        }
-        _ => {
-            let day = row.unsigned("day")?;
-            let day = Day::of_column(day).ok_or(NativeError::Value { column: "day" })?;
-            let cell = i64::try_from(row.unsigned("cell")?).unwrap_or(0);
-            UnixMs(day.start().0 + cell * QUARTER_MS)
-        }
-    };
-    let series = known.of(question, row)?;
-    let session =
-        if question.is_by_session { row.text("g_session")?.into() } else { known.text("") };
-    let device =
-        if question.is_by_device { known.text(row.text("g_device")?) } else { known.text("") };
-    let times = match question.apart {
-        Apart::Series => (time(row, "sum_first_ms")?, time(row, "sum_last_ms")?),
-        Apart::Prices(_) => (start, start),
-    };
-    Ok(Usage {
-        start,
-        times,
-        session,
-        series,
+fn made(known: &mut KnownSeries, key: SeriesKey) -> Result<Arc<Series>, NativeError> {
+    let (numbers, class, has_reported_cost) = key;
+    let class = u16::try_from(class).ok().and_then(PriceClass::from_code);
+    let [provider, model, source, project, kind, device] = numbers.map(|number| known.name(number));
+    let series = Arc::new(Series {
+        witness: Witness::Measured,
+        source,
+        provider,
+        model,
+        project,
+        kind,
+        class: class.ok_or(NativeError::Value { column: "g_price_class" })?,
+        has_reported_cost,
         device,
-        counters: Counters {
-            calls: row.unsigned("sum_calls")?,
-            errors: row.unsigned("sum_errors")?,
-            reported_cost: NanoUsd(row.signed("sum_reported_cost")?),
+    });
+    known.all.insert(key, Arc::clone(&series));
+    Ok(series)
+}
+
+/// Where stretches or spans begin.
+enum Starts<'a> {
+    One(UnixMs),
+    Spans(&'a [u64], &'a UsageQuestion<'a>),
+    Stretches(&'a [u64], &'a [u64]),
+}
+
+impl<'a> Starts<'a> {
+    fn of(question: &'a UsageQuestion<'a>, block: &'a Block) -> Result<Self, NativeError> {
+        Ok(match question.time_columns() {
+            [] => Self::One(question.from),
+            ["span"] => Self::Spans(block.unsigned("span")?, question),
+            _ => Self::Stretches(block.unsigned("day")?, block.unsigned("cell")?),
+        })
+    }
+
+    fn get(&self, at: usize) -> Result<UnixMs, NativeError> {
+        Ok(match self {
+            Self::One(start) => *start,
+            Self::Spans(spans, question) => {
+                let span = usize::try_from(value(spans, at, "span")?).unwrap_or(0);
+                let start = span.checked_sub(1).and_then(|before| question.spans.get(before));
+                start.copied().unwrap_or(question.from).max(question.from)
+            }
+            Self::Stretches(days, cells) => {
+                let day = Day::of_column(value(days, at, "day")?);
+                let day = day.ok_or(NativeError::Value { column: "day" })?;
+                let cell = i64::try_from(value(cells, at, "cell")?).unwrap_or(0);
+                UnixMs(day.start().0.saturating_add(cell.saturating_mul(QUARTER_MS)))
+            }
+        })
+    }
+}
+
+/// What is added up.
+struct CounterColumns<'a> {
+    calls: &'a [u64],
+    errors: &'a [u64],
+    reported_cost: &'a [i64],
+    tokens: [&'a [u64]; 7],
+}
+
+impl<'a> CounterColumns<'a> {
+    fn of(block: &'a Block) -> Result<Self, NativeError> {
+        Ok(Self {
+            calls: block.unsigned("sum_calls")?,
+            errors: block.unsigned("sum_errors")?,
+            reported_cost: block.signed("sum_reported_cost")?,
+            tokens: [
+                block.unsigned("sum_input")?,
+                block.unsigned("sum_cache_read")?,
+                block.unsigned("sum_cache_write_5m")?,
+                block.unsigned("sum_cache_write_1h")?,
+                block.unsigned("sum_cache_write")?,
+                block.unsigned("sum_output")?,
+                block.unsigned("sum_reasoning")?,
+            ],
+        })
+    }
+
+    fn get(&self, at: usize) -> Result<Counters, NativeError> {
+        let tokens = self.tokens.map(|column| column.get(at).copied().unwrap_or(0));
+        let [input, cache_read, cache_write_5m, cache_write_1h, cache_write, output, reasoning] =
+            tokens;
+        Ok(Counters {
+            calls: value(self.calls, at, "sum_calls")?,
+            errors: value(self.errors, at, "sum_errors")?,
+            reported_cost: NanoUsd(value(self.reported_cost, at, "sum_reported_cost")?),
             tokens: Tokens {
-                input: row.unsigned("sum_input")?,
-                cache_read: row.unsigned("sum_cache_read")?,
-                cache_write_5m: row.unsigned("sum_cache_write_5m")?,
-                cache_write_1h: row.unsigned("sum_cache_write_1h")?,
-                cache_write: row.unsigned("sum_cache_write")?,
-                output: row.unsigned("sum_output")?,
-                reasoning: row.unsigned("sum_reasoning")?,
+                input,
+                cache_read,
+                cache_write_5m,
+                cache_write_1h,
+                cache_write,
+                output,
+                reasoning,
             },
-        },
-    })
+        })
+    }
+}
+
+fn value<T: Copy>(values: &[T], at: usize, column: &'static str) -> Result<T, NativeError> {
+    values.get(at).copied().ok_or(NativeError::Value { column })
+}
+
+fn millis_of(values: &[u64], at: usize, column: &'static str) -> Result<UnixMs, NativeError> {
+    let ms = i64::try_from(value(values, at, column)?).ok();
+    ms.map(UnixMs).ok_or(NativeError::Value { column })
 }
 
 pub(crate) fn time(row: Row<'_>, column: &'static str) -> Result<UnixMs, NativeError> {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::process::Command;
 use std::time::Duration;
 
-use trueup_clickhouse::{KnownSeries, UsageQuestion, Width, usage, usage_of};
+use trueup_clickhouse::{KnownSeries, Usage, UsageQuestion, Width, usage};
 use trueup_core::{Counters, Delivery, Fact, UnixMs, Version, Word};
 
 use crate::store::{NOW, Store, engines, pause};
@@ -62,10 +62,9 @@ fn calls_by_replica(store: &Store) -> Vec<Vec<Counters>> {
         let of_replica = |replica| {
             let mut sum = Counters::default();
             store
-                .ask(shard, replica, &usage(&question), &mut |row| {
-                    sum = sum.plus(
-                        &usage_of(&question, row, &mut KnownSeries::default()).unwrap().counters,
-                    );
+                .blocks_of(shard, replica, &usage(&question), &mut |block| {
+                    let mut add = |usage: Usage| sum = sum.plus(&usage.counters);
+                    KnownSeries::default().read(&question, block, &mut add).unwrap();
                 })
                 .unwrap();
             sum

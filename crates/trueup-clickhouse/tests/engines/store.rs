@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use trueup_clickhouse::rollup::{self, DirtyDay};
 use trueup_clickhouse::{
-    Address, Day, Failure, Flush, Insert, KnownSeries, Mark, Place, Purpose, Row, Server, SlotMap,
-    Statement, Told, Usage, UsageQuestion, marks, read, schema, upkeep, usage, usage_of,
+    Address, Block, Day, Failure, Flush, Insert, KnownSeries, Mark, Place, Purpose, Row, Server,
+    SlotMap, Statement, Told, Usage, UsageQuestion, marks, read, read_blocks, schema, upkeep,
+    usage,
 };
 use trueup_core::{Delivery, Reply, UnixMs};
 
@@ -235,6 +236,29 @@ impl Store {
         self.each_replica(shard, &mut |replica| self.ask(shard, replica, statement, each)).unwrap();
     }
 
+    /// The same by blocks.
+    fn blocks(&self, shard: usize, statement: &Statement, each: &mut dyn FnMut(&Block)) {
+        let ask = &mut |replica| self.blocks_of(shard, replica, statement, each);
+        self.each_replica(shard, ask).unwrap();
+    }
+
+    pub(crate) fn blocks_of(
+        &self,
+        shard: usize,
+        replica: usize,
+        statement: &Statement,
+        each: &mut dyn FnMut(&Block),
+    ) -> Result<(), Wrong> {
+        self.send(shard, replica, statement, &mut |body| {
+            let mut told = |block: &Block| {
+                each(block);
+                Ok(())
+            };
+            read_blocks(body, &mut told)
+                .map_err(|error| Wrong::Line(format!("{}: {error:?}", statement.sql)))
+        })
+    }
+
     fn each_replica(
         &self,
         shard: usize,
@@ -349,8 +373,8 @@ impl Store {
     pub(crate) fn usage(&self, question: &UsageQuestion<'_>) -> Vec<Usage> {
         let (mut all, mut known) = (Vec::new(), KnownSeries::default());
         for shard in 0..self.shards() {
-            self.rows(shard, &usage(question), &mut |row| {
-                all.push(usage_of(question, row, &mut known).unwrap());
+            self.blocks(shard, &usage(question), &mut |block| {
+                known.read(question, block, &mut |sum| all.push(sum)).unwrap();
             });
         }
         all

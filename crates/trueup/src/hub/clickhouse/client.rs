@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use trueup_clickhouse::{
-    Address, Failure, NativeError, Place, Purpose, Row, Server, SlotMap, Statement, read, schema,
+    Address, Block, Failure, NativeError, Place, Purpose, Row, Server, SlotMap, Statement, read,
+    read_blocks, schema,
 };
 use trueup_core::{Reply, one_line};
 
@@ -18,6 +19,9 @@ use crate::{clock, net};
 const STATEMENT_TIME_MAX: Duration = Duration::from_secs(150);
 /// The same of what is asked about an account: somebody waits for it.
 const QUESTION_TIME_MAX: Duration = Duration::from_secs(25);
+/// Connections to each server that are kept for what comes next: two statements of a question are asked at
+/// once, and there is who writes.
+const CONNECTIONS_KEPT: usize = 3;
 /// Bytes that are read of what a server says against a statement.
 const WORDS_BYTES_MAX: u64 = 16 << 10;
 
@@ -26,6 +30,12 @@ pub(super) struct Client {
     pub(super) address: Address,
     agent: ureq::Agent,
     shards: Vec<Shard>,
+}
+
+/// What a replica answers.
+pub(super) struct Answer<T> {
+    pub(super) rows: Vec<T>,
+    pub(super) replica: usize,
 }
 
 struct Shard {
@@ -43,8 +53,9 @@ impl Client {
             first: AtomicUsize::new(0),
         };
         let shards: Vec<Shard> = address.shards.iter().map(shard).collect();
-        let connections = address.shards.iter().map(Vec::len).sum();
-        Self { agent: net::agent_of(connections), shards, address }
+        let servers: usize = address.shards.iter().map(Vec::len).sum();
+        let agent = net::agent_of(servers.saturating_mul(CONNECTIONS_KEPT));
+        Self { address, agent, shards }
     }
 
     pub(super) const fn shards(&self) -> usize {
@@ -80,19 +91,54 @@ impl Client {
         &self,
         shard: usize,
         statement: &Statement,
-        mut of: impl FnMut(Row<'_>) -> Result<T, NativeError>,
+        of: impl FnMut(Row<'_>) -> Result<T, NativeError>,
     ) -> Result<Vec<T>> {
-        let mut rows = Vec::new();
-        self.on_a_replica(shard, &mut |replica| {
-            // What came of an answer that broke off is not taken.
-            rows.clear();
-            let server = self.server(shard, replica)?;
-            self.ask(self.place(shard, replica), &server, statement, &mut |row| {
+        Ok(self.rows_of(shard, statement, of)?.rows)
+    }
+
+    /// The same, and which of them it was.
+    pub(super) fn rows_of<T>(
+        &self,
+        shard: usize,
+        statement: &Statement,
+        mut of: impl FnMut(Row<'_>) -> Result<T, NativeError>,
+    ) -> Result<Answer<T>> {
+        self.answer(shard, statement, |rows, body| {
+            Ok(read(body, &mut |row| {
                 rows.push(of(row)?);
                 Ok(())
-            })
+            })?)
+        })
+    }
+
+    /// What is made of the blocks that one of a shard's replicas answers.
+    pub(super) fn of_blocks<T>(
+        &self,
+        shard: usize,
+        statement: &Statement,
+        of: impl Fn(&Block, &mut Vec<T>) -> Result<(), NativeError>,
+    ) -> Result<Vec<T>> {
+        let answer = self.answer(shard, statement, |told, body| {
+            Ok(read_blocks(body, &mut |block| of(block, told))?)
+        });
+        Ok(answer?.rows)
+    }
+
+    fn answer<T>(
+        &self,
+        shard: usize,
+        statement: &Statement,
+        mut take: impl FnMut(&mut Vec<T>, &mut dyn Read) -> Result<()>,
+    ) -> Result<Answer<T>> {
+        let mut answer = Answer { rows: Vec::new(), replica: 0 };
+        self.on_a_replica(shard, &mut |replica| {
+            // What came of an answer that broke off is not taken.
+            answer.rows.clear();
+            answer.replica = replica;
+            let (server, place) = (self.server(shard, replica)?, self.place(shard, replica));
+            self.send(place, &server, statement, &mut |body| take(&mut answer.rows, body))
         })?;
-        Ok(rows)
+        Ok(answer)
     }
 
     /// The one row that an answer has.

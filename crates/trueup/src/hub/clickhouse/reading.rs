@@ -3,6 +3,12 @@
 //! Every shard is asked, all at once, and has a part of each answer; where one of them does not answer
 //! there is no answer at all, and never a part of one. What was acknowledged is in it: days whose sums are
 //! behind are looked for first, and read from their calls.
+//!
+//! ```text
+//! question 1   which days lack something → what there is in all → sums
+//! question 2   which days lack something ┐
+//!              what there is in all      ┴ nothing happened since question 1: it holds → sums
+//! ```
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,18 +18,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::sync::Semaphore;
-use trueup_clickhouse::rollup::{dirty_day_of, dirty_of, marks, marks_of};
+use trueup_clickhouse::rollup::{Marked, marked, marks, marks_of, saying_of};
 use trueup_clickhouse::{
-    Apart, Cut, Day, DeviceState, FailedCalls, Kind, KnownSeries, Name, NativeError, Record,
+    Apart, Block, Cut, Day, DeviceState, FailedCalls, Kind, KnownSeries, Name, NativeError, Record,
     RecordsQuestion, Row, SamplesFolded, Statement, Usage, UsageQuestion, Width, count, count_of,
     device_of, devices, failed, failed_of, folded, folded_of, known_devices, record_of, records,
-    summary, summary_of, taken, taken_of, usage, usage_of,
+    summary, summary_of, taken, taken_of, usage,
 };
 use trueup_core::report::Window;
 use trueup_core::{DAY_MS, FactId, QUARTER_MS, Text, UnixMs};
 use trueup_ledger::{Device, DeviceLedger, SAMPLED};
 
-use super::client::Client;
+use super::client::{Answer, Client};
 use crate::cli::{Nothing, WrongUsage};
 
 /// Sums that one shard says at most: they are held.
@@ -40,6 +46,15 @@ pub(crate) struct Tenant {
     name: Text,
     /// A permit for each question of any tenant that may be answered at once.
     questions: Arc<Semaphore>,
+    /// What each shard said last of its days, if it was asked.
+    marked: Arc<Mutex<Vec<Said>>>,
+}
+
+/// What was said of the days of a shard, and by which replica.
+#[derive(Debug, Clone)]
+struct Said {
+    marked: Arc<Marked>,
+    replica: usize,
 }
 
 impl fmt::Debug for Tenant {
@@ -49,8 +64,8 @@ impl fmt::Debug for Tenant {
 }
 
 impl Tenant {
-    pub(super) const fn new(client: Arc<Client>, name: Text, questions: Arc<Semaphore>) -> Self {
-        Self { client, name, questions }
+    pub(super) fn new(client: Arc<Client>, name: Text, questions: Arc<Semaphore>) -> Self {
+        Self { client, name, questions, marked: Arc::default() }
     }
 
     /// The permits of questions.
@@ -137,14 +152,44 @@ impl Tenant {
         self.client.rows(0, statement, of).context(UNANSWERED)
     }
 
-    /// What all shards answer, each by a thread of its own where there are several.
+    /// What was said of the days of each shard when that was asked last; nothing where it was not yet.
+    fn said(&self) -> Vec<Said> {
+        self.marked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is said of them now, which is remembered. Of days that are done with, as far as is known, nothing is.
+    fn say(&self, before: &[Said]) -> Result<Vec<Said>> {
+        let of_shard =
+            |shard: usize| marked(&self.name, before.get(shard).map(|said| &*said.marked));
+        let answers = self.answers(of_shard, saying_of)?.into_iter();
+        let said = answers
+            .map(|Answer { rows, replica }| Said { marked: Arc::new(Marked::of(&rows)), replica });
+        let said: Vec<Said> = said.collect();
+        self.marked.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&said);
+        Ok(said)
+    }
+
+    /// The rows that all shards answer.
     fn of_shards<T: Send>(
         &self,
         statement: impl Fn(usize) -> Statement + Sync,
         of: impl Fn(Row<'_>) -> Result<T, NativeError> + Sync,
     ) -> Result<Vec<Vec<T>>> {
-        let ask =
-            |shard: usize| self.client.rows(shard, &statement(shard), &of).context(UNANSWERED);
+        Ok(self.answers(statement, of)?.into_iter().map(|answer| answer.rows).collect())
+    }
+
+    /// What all shards answer, and which of their replicas.
+    fn answers<T: Send>(
+        &self,
+        statement: impl Fn(usize) -> Statement + Sync,
+        of: impl Fn(Row<'_>) -> Result<T, NativeError> + Sync,
+    ) -> Result<Vec<Answer<T>>> {
+        self.on_shards(|shard| self.client.rows_of(shard, &statement(shard), &of))
+    }
+
+    /// Asks all shards, each by a thread of its own where there are several.
+    fn on_shards<T: Send>(&self, ask: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+        let ask = |shard: usize| ask(shard).context(UNANSWERED);
         let shards = self.client.shards();
         if shards == 1 {
             return Ok(vec![ask(0)?]);
@@ -324,14 +369,8 @@ impl Reading {
         if let Some(known) = &*self.summary.borrow() {
             return Ok(known.clone());
         }
-        let device = self.device.borrow();
-        let (tenant, device, unsummed) = (&self.tenant.name, device.as_deref(), self.unsummed()?);
-        let of_shard = |shard: usize| {
-            let unsummed = unsummed.get(shard).map_or(&[][..], Vec::as_slice);
-            summary(tenant, device, unsummed)
-        };
         let mut all = Summary::default();
-        for told in self.tenant.of_shards(of_shard, summary_of)?.into_iter().flatten() {
+        for told in self.summaries()?.into_iter().flat_map(|answer| answer.rows) {
             let (first, last) = all.span.unwrap_or(told.times);
             all.span = Some((first.min(told.times.0), last.max(told.times.1)));
             all.bulk = all.bulk.saturating_add(told.bulk);
@@ -339,6 +378,39 @@ impl Reading {
         }
         self.summary.replace(Some(all.clone()));
         Ok(all)
+    }
+
+    /// What the shards say of that. Where it is not known yet which days lack something, both are asked at
+    /// once, this as it was right before: where nothing happened since, it still is.
+    fn summaries(&self) -> Result<Vec<Answer<trueup_clickhouse::Summary>>> {
+        let device = self.device.borrow().clone();
+        let (tenant, device) = (&self.tenant, device.as_deref());
+        let asked = |unsummed: &[Vec<Day>]| {
+            let of_shard = |shard: usize| {
+                let unsummed = unsummed.get(shard).map_or(&[][..], Vec::as_slice);
+                summary(&tenant.name, device, unsummed)
+            };
+            tenant.answers(of_shard, summary_of)
+        };
+        let before = tenant.said();
+        if self.unsummed.get().is_some() || before.is_empty() {
+            return asked(self.unsummed()?);
+        }
+        let lacking = lacking(&before);
+        let (said, answers) = std::thread::scope(|scope| {
+            let said = scope.spawn(|| tenant.say(&before));
+            let answers = asked(&lacking);
+            (said.join(), answers)
+        });
+        let Ok(said) = said else { bail!("a thread that asks the store has ended") };
+        let (said, answers) = (said?, answers?);
+        let now = self.settle(&said)?;
+        let mut shards = said.iter().zip(&before).zip(answers.iter().zip(&lacking));
+        let is_settled = shards.all(|((now, before), (answer, lacking))| {
+            let is_of_one = now.replica == before.replica && answer.replica == before.replica;
+            is_of_one && now.marked.is_settled_since(&before.marked, lacking)
+        });
+        if is_settled { Ok(answers) } else { asked(now) }
     }
 
     /// Asks all shards, each of which has other days that are read from their calls.
@@ -358,10 +430,13 @@ impl Reading {
             usage(&UsageQuestion { unsummed, ..question.clone() })
         };
         let known = Mutex::new(KnownSeries::default());
-        let of_row = |row: Row<'_>| {
-            usage_of(&question, row, &mut known.lock().unwrap_or_else(PoisonError::into_inner))
+        let of_block = |block: &Block, sums: &mut Vec<Usage>| {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.read(&question, block, &mut |sum| sums.push(sum))
         };
-        let told = self.tenant.of_shards(of_shard, of_row)?;
+        let client = &self.tenant.client;
+        let told =
+            self.tenant.on_shards(|shard| client.of_blocks(shard, &of_shard(shard), of_block))?;
         if told.iter().map(Vec::len).sum::<usize>() > SUMS_MAX {
             let words = "this is more than is read at once: ask for fewer days, or wider buckets";
             bail!(WrongUsage(words.to_owned()));
@@ -383,16 +458,18 @@ impl Reading {
     /// The days of each shard whose sums lack something: what was acknowledged before this is asked is in
     /// the sums of all others.
     fn unsummed(&self) -> Result<&[Vec<Day>]> {
-        if self.unsummed.get().is_none() {
-            let statement = dirty_of(&self.tenant.name, UNSUMMED_MAX);
-            let day = |row: Row<'_>| Ok(dirty_day_of(row)?.day);
-            let days = self.tenant.of_shards(|_| statement.clone(), day)?;
-            if days.iter().any(|days| days.len() >= UNSUMMED_MAX) {
-                bail!("the sums of too many days are still to be worked out");
-            }
-            let _first = self.unsummed.set(days);
+        match self.unsummed.get() {
+            Some(days) => Ok(days),
+            None => self.settle(&self.tenant.say(&self.tenant.said())?),
         }
-        Ok(self.unsummed.get().map_or(&[], Vec::as_slice))
+    }
+
+    fn settle(&self, said: &[Said]) -> Result<&[Vec<Day>]> {
+        let days = lacking(said);
+        if days.iter().any(|days| days.len() >= UNSUMMED_MAX) {
+            bail!("the sums of too many days are still to be worked out");
+        }
+        Ok(self.unsummed.get_or_init(|| days))
     }
 
     /// Facts by their ids, in the order that is asked for; the first of all shards.
@@ -452,6 +529,11 @@ impl Reading {
             statement(&RecordsQuestion { tenant, devices: &devices, ..question.clone() });
         Ok(self.tenant.of_shards(|_| statement.clone(), of)?.into_iter().flatten().collect())
     }
+}
+
+/// The days of each shard that lack something.
+fn lacking(said: &[Said]) -> Vec<Vec<Day>> {
+    said.iter().map(|said| said.marked.lacking()).collect()
 }
 
 /// The widest stretches that are no wider than asked for.
