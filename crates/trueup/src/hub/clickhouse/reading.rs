@@ -431,6 +431,7 @@ impl Reading {
         };
         let known = Mutex::new(KnownSeries::default());
         let of_block = |block: &Block, sums: &mut Vec<Usage>| {
+            sums.reserve(block.rows());
             let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
             known.read(&question, block, &mut |sum| sums.push(sum))
         };
