@@ -21,6 +21,19 @@ pub struct KnownSeries {
     /// The number of each name.
     numbers: HashMap<Vec<u8>, usize>,
     names: Vec<Text>,
+    /// One of the names of each place: most are found there, and need no good hash.
+    places: Vec<usize>,
+}
+
+/// How many places there are: a power of two.
+const PLACES: usize = 4_096;
+
+/// The place of a name.
+fn place(name: &[u8]) -> usize {
+    let hash = name
+        .iter()
+        .fold(name.len(), |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+    hash % PLACES
 }
 
 /// The numbers of its names, its class, and whether it has reported costs.
@@ -40,10 +53,10 @@ impl KnownSeries {
         block: &Block,
         each: &mut dyn FnMut(Usage),
     ) -> Result<(), NativeError> {
-        let mut series = SeriesColumns::of(question, block)?;
+        let mut series = SeriesColumns::of(self, question, block)?;
         let starts = Starts::of(question, block)?;
-        let mut sessions = Names::of(question.is_by_session, "g_session", block)?;
-        let mut devices = Names::of(question.is_by_device, "g_device", block)?;
+        let sessions = Names::of(self, question.is_by_session, "g_session", block)?;
+        let devices = Names::of(self, question.is_by_device, "g_device", block)?;
         let counters = CounterColumns::of(block)?;
         let times = match question.apart {
             Apart::Series => {
@@ -77,9 +90,23 @@ impl KnownSeries {
     }
 
     fn number(&mut self, name: &[u8], column: &'static str) -> Result<usize, NativeError> {
-        if let Some(number) = self.numbers.get(name) {
-            return Ok(*number);
+        self.places.resize(PLACES, usize::MAX);
+        let place = place(name);
+        let near = self.places.get(place).copied().unwrap_or(usize::MAX);
+        if self.names.get(near).is_some_and(|near| near.as_bytes() == name) {
+            return Ok(near);
         }
+        let number = match self.numbers.get(name) {
+            Some(number) => *number,
+            None => self.named(name, column)?,
+        };
+        if let Some(near) = self.places.get_mut(place) {
+            *near = number;
+        }
+        Ok(number)
+    }
+
+    fn named(&mut self, name: &[u8], column: &'static str) -> Result<usize, NativeError> {
         let text = std::str::from_utf8(name).map_err(|_| NativeError::Value { column })?;
         let number = self.names.len();
         self.names.push(Text::from(text));
@@ -92,27 +119,25 @@ impl KnownSeries {
 struct Names<'a> {
     column: &'static str,
     texts: Option<Texts<'a>>,
-    /// The one that was read last, and its number: many are that of the row before.
-    last: Option<(&'a [u8], usize)>,
+    /// The number of the empty name.
+    none: usize,
 }
 
 impl<'a> Names<'a> {
-    fn of(is_told: bool, column: &'static str, block: &'a Block) -> Result<Self, NativeError> {
+    fn of(
+        known: &mut KnownSeries,
+        is_told: bool,
+        column: &'static str,
+        block: &'a Block,
+    ) -> Result<Self, NativeError> {
         let texts = if is_told { Some(block.texts(column)?) } else { None };
-        Ok(Self { column, texts, last: None })
+        Ok(Self { column, texts, none: known.number(b"", column)? })
     }
 
-    fn number(&mut self, known: &mut KnownSeries, at: usize) -> Result<usize, NativeError> {
-        let name = self.texts.map_or(Some(&b""[..]), |texts| texts.get(at));
-        let name = name.ok_or(NativeError::Value { column: self.column })?;
-        if let Some((last, number)) = self.last
-            && last == name
-        {
-            return Ok(number);
-        }
-        let number = known.number(name, self.column)?;
-        self.last = Some((name, number));
-        Ok(number)
+    fn number(&self, known: &mut KnownSeries, at: usize) -> Result<usize, NativeError> {
+        let Some(texts) = self.texts else { return Ok(self.none) };
+        let name = texts.get(at).ok_or(NativeError::Value { column: self.column })?;
+        known.number(name, self.column)
     }
 }
 
@@ -125,12 +150,16 @@ struct SeriesColumns<'a> {
 }
 
 impl<'a> SeriesColumns<'a> {
-    fn of(question: &UsageQuestion<'_>, block: &'a Block) -> Result<Self, NativeError> {
+    fn of(
+        known: &mut KnownSeries,
+        question: &UsageQuestion<'_>,
+        block: &'a Block,
+    ) -> Result<Self, NativeError> {
         let names = match question.apart {
             Apart::Series => &[Name::Source, Name::Project, Name::Kind][..],
             Apart::Prices(names) => names,
         };
-        let named = |is_named: bool, column| Names::of(is_named, column, block);
+        let mut named = |is_named: bool, column| Names::of(known, is_named, column, block);
         let is_of_device = question.is_by_device && question.apart == Apart::Series;
         Ok(Self {
             names: [
@@ -149,7 +178,7 @@ impl<'a> SeriesColumns<'a> {
 
     fn get(&mut self, known: &mut KnownSeries, at: usize) -> Result<Arc<Series>, NativeError> {
         let mut numbers = [0; NAMES];
-        for (names, number) in self.names.iter_mut().zip(&mut numbers) {
+        for (names, number) in self.names.iter().zip(&mut numbers) {
             *number = names.number(known, at)?;
         }
         let has_cost = value(self.has_cost, at, "g_has_cost")? != 0;
@@ -280,4 +309,86 @@ fn millis_of(values: &[u64], at: usize, column: &'static str) -> Result<UnixMs, 
 pub(crate) fn time(row: Row<'_>, column: &'static str) -> Result<UnixMs, NativeError> {
     let ms = i64::try_from(row.unsigned(column)?).ok();
     ms.map(UnixMs).ok_or(NativeError::Value { column })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::{Columns, Get, read_blocks};
+    use crate::usage::Width;
+
+    type Told = (String, String, u64);
+
+    fn columns() -> Columns<Told> {
+        let mut columns = Columns::new()
+            .with("span", Get::U64(|_: &Told| 1))
+            .with("g_provider", Get::Text(|row| &row.0))
+            .with("g_model", Get::Text(|row| &row.1))
+            .with("g_price_class", Get::U16(|_| 0))
+            .with("g_has_cost", Get::U8(|_| 1))
+            .with("sum_reported_cost", Get::MaybeI64(|_| Some(-1)));
+        for name in ["calls", "errors", "input", "cache_read", "cache_write_5m", "cache_write_1h"] {
+            columns = columns.with(column_of(name), Get::U64(|row| row.2));
+        }
+        for name in ["cache_write", "output", "reasoning"] {
+            columns = columns.with(column_of(name), Get::U64(|row| row.2 + 1));
+        }
+        columns
+    }
+
+    fn column_of(name: &str) -> &'static str {
+        format!("sum_{name}").leak()
+    }
+
+    fn sums(rows: &[Told]) -> Vec<Usage> {
+        let spans = [UnixMs(86_400_000)];
+        let question = UsageQuestion {
+            apart: Apart::Prices(&[]),
+            spans: &spans,
+            ..UsageQuestion::of("acme", Width::Day)
+        };
+        // A name of one block is known in the next.
+        let bytes: Vec<u8> = rows.chunks(2).flat_map(|rows| columns().block(rows)).collect();
+        let (mut known, mut sums) = (KnownSeries::default(), Vec::new());
+        read_blocks(&mut &*bytes, &mut |block| {
+            known.read(&question, block, &mut |sum| sums.push(sum))
+        })
+        .unwrap();
+        sums
+    }
+
+    #[test]
+    fn series_are_those_of_their_names() {
+        // Two of one place, and the empty one.
+        let names = ["Aa", "BB", "", "Aa", "é"];
+        assert_eq!(place(b"Aa"), place(b"BB"));
+        let rows: Vec<Told> = (0..25)
+            .map(|at| (names[at / 5].to_owned(), names[at % 5].to_owned(), at as u64))
+            .collect();
+        let sums = sums(&rows);
+        for ((provider, model, number), sum) in rows.iter().zip(&sums) {
+            let series = &sum.series;
+            assert_eq!((&*series.provider, &*series.model), (provider.as_str(), model.as_str()));
+            assert_eq!((&*series.project, &*sum.device, &*sum.session), ("", "", ""));
+            assert!(series.has_reported_cost);
+            assert_eq!((sum.counters.calls, sum.counters.tokens.output), (*number, number + 1));
+            assert_eq!((sum.start, sum.counters.reported_cost), (UnixMs(86_400_000), NanoUsd(-1)));
+        }
+        assert_eq!(sums.len(), rows.len());
+        // As many series as there are different ones.
+        let (first, fourth) = (&sums[0], &sums[3]);
+        assert!(Arc::ptr_eq(&first.series, &fourth.series));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused() {
+        let question = UsageQuestion::of("acme", Width::Day);
+        let bytes = columns().block(&[("a".into(), "b".into(), 1)]);
+        let read = read_blocks(&mut &*bytes, &mut |block| {
+            KnownSeries::default().read(&question, block, &mut |_| {})
+        });
+        assert!(matches!(read, Err(NativeError::Column { column: "g_source", .. })), "{read:?}");
+        let mut known = KnownSeries::default();
+        assert!(known.number(b"\xff", "g_model").is_err());
+    }
 }
