@@ -283,7 +283,7 @@ mod tests {
         for folder in ["-a", "-b", "-c/s/subagents"] {
             fs::create_dir_all(projects.join(folder)).unwrap();
         }
-        for at in 0..FILES_MAX * 2 + 1 {
+        for at in 0..=FILES_MAX * 2 {
             fs::write(projects.join(format!("-a/{at}.jsonl")), "{}\n").unwrap();
         }
         fs::write(projects.join("-c/s/subagents/agent-1.jsonl"), "{}\n").unwrap();
