@@ -245,7 +245,7 @@ impl Store {
 }
 
 /// A path below a root that may stand for a part of another.
-pub(crate) fn below<'a>(path: &'a Path, root: &Path, stands_for: &'a Path) -> Cow<'a, Path> {
+fn below<'a>(path: &'a Path, root: &Path, stands_for: &'a Path) -> Cow<'a, Path> {
     let below = path.strip_prefix(root).unwrap_or(path);
     if stands_for.as_os_str().is_empty() {
         Cow::Borrowed(below)

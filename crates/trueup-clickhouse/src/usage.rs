@@ -296,12 +296,11 @@ pub fn usage(question: &UsageQuestion<'_>) -> Statement {
             let parts = alone.into_iter().chain(parts).map(|part| part.told(question));
             let parts = parts.collect::<Vec<_>>().join(" UNION ALL ");
             let used = question.is_by_used().then(|| USED.to_owned());
-            let times = named.iter().map(|name| (*name).to_owned()).collect();
-            (times, format!("FROM ({parts})"), used)
+            (owned(named), format!("FROM ({parts})"), used)
         }
     };
     let groups = grouped(&question.groups());
-    let by = named.iter().map(|name| (*name).to_owned()).chain([groups.clone()]).chain(used);
+    let by = owned(named).into_iter().chain([groups.clone()]).chain(used);
     let ordered = named == ["day", "cell"] && !question.is_by_used();
     let sql = format!(
         "SELECT {told} {from} GROUP BY {by}{ordered}{limit}",
@@ -331,6 +330,10 @@ fn limited(limit: usize) -> String {
 /// As many as there are, side by side.
 fn joined(parts: impl IntoIterator<Item = String>) -> String {
     parts.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 fn listed_as(names: &[&str], each: impl Fn(&str) -> String) -> String {

@@ -8,7 +8,7 @@
 //! A server takes as long to understand a statement as to do it: no part has a level that it does not need.
 
 use super::stretches::{cell, cut_days, days, within};
-use super::{SERIES, UsageQuestion, Width, grouped, joined, listed, listed_as, summed};
+use super::{SERIES, UsageQuestion, Width, grouped, joined, listed, listed_as, owned, summed};
 use crate::quote::quoted;
 use crate::rollup::used;
 
@@ -112,7 +112,6 @@ fn series_and_device(question: &UsageQuestion<'_>) -> Vec<&'static str> {
 /// Sums of each series and device, with which kinds of tokens they used, of finer ones.
 fn masked(question: &UsageQuestion<'_>, times: &[String], groups: &[&str], from: &str) -> String {
     let counters = question.counters();
-    let named = |times: &[&str]| times.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let inner = |times: Vec<String>| joined(times.into_iter().chain([grouped(groups)]));
     let told = [
         grouped(&question.groups()),
@@ -121,9 +120,9 @@ fn masked(question: &UsageQuestion<'_>, times: &[String], groups: &[&str], from:
     ];
     format!(
         "SELECT {told} FROM (SELECT {inner}, {sums} {from} GROUP BY {by})",
-        told = joined(named(question.time_columns()).into_iter().chain(told)),
+        told = joined(owned(question.time_columns()).into_iter().chain(told)),
         inner = inner(times.to_vec()),
-        by = inner(named(time_names(question))),
+        by = inner(owned(time_names(question))),
         sums = listed_as(&counters, |name| summed(question, name)),
     )
 }
@@ -170,11 +169,10 @@ pub(super) fn of_calls(question: &UsageQuestion<'_>) -> Part {
         days = days(question.unsummed),
         filter = only_where(&filters(question)),
     );
-    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     if is_masked {
-        return Part::Told(masked(question, &named(names), &groups, &calls));
+        return Part::Told(masked(question, &owned(names), &groups, &calls));
     }
-    Part::Rows { times: named(question.time_columns()), from: calls, used: None }
+    Part::Rows { times: owned(question.time_columns()), from: calls, used: None }
 }
 
 /// What of rows is asked for.

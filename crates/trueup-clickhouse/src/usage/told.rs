@@ -302,13 +302,15 @@ fn value<T: Copy>(values: &[T], at: usize, column: &'static str) -> Result<T, Na
 }
 
 fn millis_of(values: &[u64], at: usize, column: &'static str) -> Result<UnixMs, NativeError> {
-    let ms = i64::try_from(value(values, at, column)?).ok();
-    ms.map(UnixMs).ok_or(NativeError::Value { column })
+    millis(value(values, at, column)?, column)
 }
 
 pub(crate) fn time(row: Row<'_>, column: &'static str) -> Result<UnixMs, NativeError> {
-    let ms = i64::try_from(row.unsigned(column)?).ok();
-    ms.map(UnixMs).ok_or(NativeError::Value { column })
+    millis(row.unsigned(column)?, column)
+}
+
+fn millis(ms: u64, column: &'static str) -> Result<UnixMs, NativeError> {
+    i64::try_from(ms).map(UnixMs).map_err(|_| NativeError::Value { column })
 }
 
 #[cfg(test)]
